@@ -1,0 +1,32 @@
+"""whisperopt: for every machine the fastest build of a Whisper model that is proven correct there."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from whisperopt.builder import build as build
+    from whisperopt.fetcher import fetch as fetch
+    from whisperopt.loader import load as load
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "build", "fetch", "load"]
+
+_HOMES = {
+    "build": "whisperopt.builder",
+    "fetch": "whisperopt.fetcher",
+    "load": "whisperopt.loader",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import the three public functions on first use: the package itself must stay light."""
+    from importlib import import_module
+
+    if name not in _HOMES:
+        msg = f"module 'whisperopt' has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List what is public."""
+    return __all__

@@ -1,0 +1,81 @@
+"""One variant on disk: the graphs, and `artifact.json` with everything needed to open them."""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from whisperopt.backend import Recipe
+from whisperopt.errors import BadInputError
+from whisperopt.whisper import Decoding, Dimensions
+
+MANIFEST = "artifact.json"
+TOKENIZER = "tokenizer.json"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `artifact.json` says."""
+
+    schema: Literal["1.0"] = "1.0"
+    model: str
+    target: str
+    backend: str
+    recipe: Recipe
+    dims: Dimensions
+    decoding: Decoding
+    checkpoint: str
+    """Digest of the weights that the variant was made from."""
+
+    @property
+    def variant(self) -> str:
+        """The variant's name: target and recipe."""
+        return f"{self.target}-{self.recipe.name}"
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """A folder that holds one variant."""
+
+    path: Path
+    manifest: Manifest
+
+    def graph(self, part: Literal["encoder", "decoder"]) -> Path:
+        """Return where one graph lies."""
+        return self.path / f"{part}.onnx"
+
+    @property
+    def tokenizer(self) -> Path:
+        """Return where the tokenizer lies."""
+        return self.path / TOKENIZER
+
+    @property
+    def name(self) -> str:
+        """The folder's name inside a release."""
+        return f"{self.manifest.model}--{self.manifest.variant}"
+
+
+def is_artifact(path: Path) -> bool:
+    """Say whether the folder `path` claims to be an artifact."""
+    return (path / MANIFEST).is_file()
+
+
+def read(path: Path) -> Artifact:
+    """Read the artifact in the folder `path`."""
+    manifest = path / MANIFEST
+    try:
+        return Artifact(path, msgspec.json.decode(manifest.read_bytes(), type=Manifest))
+    except OSError:
+        raise BadInputError(
+            f"{path} is not an artifact: it has no {MANIFEST}",
+            "Give a folder that `whisperopt build` or `whisperopt fetch` wrote",
+        ) from None
+    except msgspec.DecodeError as error:
+        raise BadInputError(
+            f"{manifest} cannot be understood: {error}",
+            "It was damaged, or written by a newer whisperopt: fetch it again or upgrade",
+        ) from None
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write `artifact.json` into the folder `path`."""
+    text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+    (path / MANIFEST).write_bytes(text + b"\n")

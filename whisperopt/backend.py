@@ -1,0 +1,147 @@
+"""The contract between whisperopt and a runtime: what a backend is, and the values it deals in.
+
+A backend is one folder (or one third-party package) that answers four questions about one runtime:
+can it run here (`probe`), what to try (`recipes`), how to make it (`build`), how to run it (`open`).
+It is found through the entry-point group `whisperopt.backends` and imports no runtime until `open`.
+"""
+
+import enum
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+import msgspec
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from whisperopt.artifact import Artifact
+    from whisperopt.graph.core import CoreModel
+    from whisperopt.proof.capability import CapabilityTable
+
+    Floats: TypeAlias = npt.NDArray[np.float32]
+    Tokens: TypeAlias = npt.NDArray[np.int32]
+
+API = 1
+"""Version of this contract; a backend written for another one is refused."""
+
+
+class Tier(enum.StrEnum):
+    """How far a variant is proven on one host class, weakest first."""
+
+    STRUCTURAL = "structural"
+    EMULATED = "emulated"
+    MEASURED = "measured"
+
+    @property
+    def rank(self) -> int:
+        """Position on the ladder of trust: 0 is the weakest."""
+        return list(Tier).index(self)
+
+
+Precision = Literal["fp32", "fp16", "int8"]
+Attention = Literal["gqa", "mha", "decomposed"]
+Cache = Literal["shared", "static", "concat"]
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to do to a core model for one variant; a ladder is a tuple of these, best first.
+
+    `cache` is the form of the self-attention cache: `shared` is one buffer that is both past and
+    present, `static` has the same fixed length but separate buffers, `concat` grows by each step.
+    """
+
+    name: str
+    summary: str
+    self_attention: Attention
+    cross_attention: Literal["mha", "decomposed"]
+    encoder_attention: Literal["mha", "decomposed"]
+    cache: Cache
+    encoder_precision: Precision
+    decoder_precision: Precision
+    int8: Literal["block", "channel", "dynamic"] = "block"
+    """How 8-bit weights are scaled; `dynamic` also rounds the encoder's activations."""
+    options: Mapping[str, str] = {}
+    selectable_from: Tier = Tier.EMULATED
+    """The least proof that makes the variant selectable."""
+    caution: str = ""
+    """Why `selectable_from` asks for more than usual."""
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a backend found on this host: facts, or the reason why it cannot run here."""
+
+    runtime: str
+    version: str | None = None
+    reason: str | None = None
+    remedy: str = ""
+    facts: dict[str, str] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether the runtime can open a model on this host."""
+        return self.reason is None
+
+
+class Decoder(Protocol):
+    """One encoded batch and its caches; every `step` moves it on."""
+
+    past: int
+    """Number of tokens that every row of the batch has already seen."""
+
+    def reset(self) -> None:
+        """Forget all tokens; the encoded audio stays."""
+        ...
+
+    def hidden_states(self) -> "Floats":
+        """Return the encoder output float32 [B, frames / 2, D]."""
+        ...
+
+    def step(self, ids: "Tokens") -> "Floats":
+        """Append `ids` int32 [B, S]; return logits float32 [B, S, V]."""
+        ...
+
+
+class Session(Protocol):
+    """An opened artifact."""
+
+    max_batch: int | None
+    """The largest batch that the runtime computes correctly; None means any."""
+    placement: dict[str, int]
+    """Number of nodes by where they run, as the runtime itself reports it; empty if it does not."""
+
+    def encode(self, features: "Floats") -> Decoder:
+        """Encode log-mel `features` float32 [B, mels, frames]; nothing is decoded yet."""
+        ...
+
+
+class Backend(Protocol):
+    """The adapter to one runtime."""
+
+    api: int
+    name: str
+    runtime: str
+    """The distribution that users install, e.g. `onnxruntime`."""
+    extra: str
+    """The extra of whisperopt that installs the runtime."""
+
+    def probe(self) -> Probe:
+        """Say whether the runtime can run here; never raises."""
+        ...
+
+    def recipes(self) -> tuple[Recipe, ...]:
+        """Return the ladder, in the order in which unmeasured variants are preferred."""
+        ...
+
+    def capabilities(self) -> "CapabilityTable":
+        """Return what the runtime executes: the table behind the structural proof."""
+        ...
+
+    def build(self, recipe: Recipe, core: "CoreModel", out: Path) -> None:
+        """Write the graphs of one variant into the existing, empty folder `out`."""
+        ...
+
+    def open(self, artifact: "Artifact", *, threads: int | None = None) -> Session:
+        """Open `artifact` on this host's device, or raise `WhisperoptError` with the reason."""
+        ...

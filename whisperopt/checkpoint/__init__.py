@@ -1,0 +1,1 @@
+"""Reads Whisper checkpoints as somebody published them, without torch."""

@@ -1,0 +1,196 @@
+"""Reads a Hugging Face folder: `config.json`, safetensors, tokenizer and generation settings."""
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from whisperopt.checkpoint import decoding, safetensors, tokens
+from whisperopt.checkpoint.shapes import check_tensors
+from whisperopt.checkpoint.stored import Stored, StoredCheckpoint
+from whisperopt.errors import BadInputError
+from whisperopt.whisper import Decoding, Dimensions
+
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
+_Count = Annotated[int, msgspec.Meta(ge=1)]
+
+_EMBEDDINGS = "decoder.embed_tokens.weight"
+_PROJECTION = "proj_out.weight"
+_SAVE = "Load it with transformers and save it with save_pretrained(..., safe_serialization=True)"
+_TOGETHER = "The configuration and the weights must belong together"
+
+
+class _ModelType(msgspec.Struct, frozen=True):
+    model_type: str = ""
+
+
+class _Config(msgspec.Struct, frozen=True):
+    d_model: _Count
+    vocab_size: _Count
+    num_mel_bins: _Count
+    max_source_positions: _Count
+    max_target_positions: _Count
+    encoder_layers: _Count
+    encoder_attention_heads: _Count
+    encoder_ffn_dim: _Count
+    decoder_layers: _Count
+    decoder_attention_heads: _Count
+    decoder_ffn_dim: _Count
+    activation_function: str = "gelu"
+    tie_word_embeddings: bool = True
+    suppress_tokens: list[int] | None = None
+    begin_suppress_tokens: list[int] | None = None
+
+
+class _Generation(msgspec.Struct, frozen=True):
+    """What is absent is taken from elsewhere; a list that is null is empty."""
+
+    suppress_tokens: list[int] | None | UnsetType = UNSET
+    begin_suppress_tokens: list[int] | None | UnsetType = UNSET
+    alignment_heads: list[tuple[int, int]] | None = None
+    no_timestamps_token_id: int | None = None
+    is_multilingual: bool | None = None
+    lang_to_id: dict[str, int] | None = None
+    task_to_id: dict[str, int] | None = None
+
+
+def has_weights(folder: Path) -> bool:
+    """Return whether the folder holds safetensors under the names that `open_folder` reads."""
+    return (folder / safetensors.SINGLE).is_file() or (folder / safetensors.INDEX).is_file()
+
+
+def open_folder(folder: Path, *, name: str, source: str) -> StoredCheckpoint:
+    """Open a folder that holds `config.json`, safetensors and a tokenizer."""
+    where = str(folder)
+    config = _read_config(folder)
+    _check_weights_there(folder)
+    tensors = _rename(safetensors.read_folder(folder), tied=config.tie_word_embeddings)
+    dims = _dimensions(config, tensors, where)
+    check_tensors(tensors, dims, where=where)
+    tokenizer = _read_tokenizer(folder)
+    return StoredCheckpoint(
+        name=name,
+        source=source,
+        dims=dims,
+        decoding=_decoding(folder, config, dims, tokenizer),
+        tensors=tensors,
+        tokenizer=tokenizer,
+    )
+
+
+def _read_config(folder: Path) -> _Config:
+    path = folder / "config.json"
+    kind = _read_json(path, _ModelType).model_type
+    if kind != "whisper":
+        problem = f"{folder} holds a model of type {kind[:40]!r}, not whisper"
+        raise BadInputError(problem, "Only Whisper checkpoints can be read")
+    config = _read_json(path, _Config)
+    if config.activation_function != "gelu":
+        problem = f"{folder} has the activation {config.activation_function[:40]!r}, not gelu"
+        raise BadInputError(problem, "Only Whisper checkpoints can be read")
+    return config
+
+
+def _check_weights_there(folder: Path) -> None:
+    if has_weights(folder):
+        return
+    others = sorted(folder.glob("pytorch_model*.bin"))
+    if others:
+        problem = f"{folder} holds its weights as {others[0].name}, which is a pickle"
+        raise BadInputError(problem, _SAVE)
+    raise BadInputError(
+        f"{folder} has no {safetensors.SINGLE}",
+        "Copy or download the weights into the folder",
+    )
+
+
+def _rename(tensors: dict[str, Stored], *, tied: bool) -> dict[str, Stored]:
+    """Drop the prefix `model.`, and the output projection where it is the embedding anyway."""
+    named = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
+    if tied and _PROJECTION in named:
+        projection = named.pop(_PROJECTION)
+        named.setdefault(_EMBEDDINGS, projection)
+    return named
+
+
+def _dimensions(config: _Config, tensors: dict[str, Stored], where: str) -> Dimensions:
+    embeddings = tensors.get(_EMBEDDINGS)
+    if embeddings is not None and embeddings.shape[:1] != (config.vocab_size,):
+        raise BadInputError(
+            f"{where} has a vocabulary of {config.vocab_size} by its config.json, "
+            f"but its embedding has the shape {list(embeddings.shape)}",
+            _TOGETHER,
+        )
+    if not config.tie_word_embeddings and _PROJECTION not in tensors:
+        problem = f"{where} has no tensor {_PROJECTION}, though its embeddings are not tied"
+        raise BadInputError(problem, _TOGETHER)
+    heads = config.decoder_attention_heads
+    keys = tensors.get("decoder.layers.0.self_attn.k_proj.weight")
+    kv_heads = heads
+    if keys is not None and keys.shape and config.d_model % heads == 0:
+        kv_heads = max(1, keys.shape[0] // (config.d_model // heads))
+    return Dimensions(
+        mels=config.num_mel_bins,
+        width=config.d_model,
+        vocabulary=config.vocab_size,
+        audio_context=config.max_source_positions,
+        text_context=config.max_target_positions,
+        encoder_layers=config.encoder_layers,
+        encoder_heads=config.encoder_attention_heads,
+        encoder_ffn=config.encoder_ffn_dim,
+        decoder_layers=config.decoder_layers,
+        decoder_heads=heads,
+        decoder_kv_heads=kv_heads,
+        decoder_ffn=config.decoder_ffn_dim,
+    )
+
+
+def _decoding(folder: Path, config: _Config, dims: Dimensions, tokenizer: bytes) -> Decoding:
+    """Prefer generation_config.json to config.json, and both to the tokenizer."""
+    path = folder / "generation_config.json"
+    generation = _read_json(path, _Generation) if path.is_file() else _Generation()
+    facts = tokens.read(
+        tokenizer, where=str(folder), multilingual=generation.is_multilingual
+    ).overridden(
+        no_timestamps=generation.no_timestamps_token_id,
+        transcribe=(generation.task_to_id or {}).get("transcribe"),
+        languages=generation.lang_to_id,
+    )
+    first = generation.begin_suppress_tokens
+    return decoding.combine(
+        facts,
+        dims,
+        where=str(folder),
+        suppress=config.suppress_tokens
+        if generation.suppress_tokens is UNSET
+        else generation.suppress_tokens,
+        suppress_first=config.begin_suppress_tokens if first is UNSET else first,
+        alignment_heads=generation.alignment_heads,
+    )
+
+
+def _read_tokenizer(folder: Path) -> bytes:
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        return _read(path)
+    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+        return tokens.from_vocabulary(folder)
+    problem = f"{folder} has neither tokenizer.json nor vocab.json with merges.txt"
+    raise BadInputError(problem, "Copy the tokenizer of the original checkpoint into the folder")
+
+
+def _read_json(path: Path, kind: type[_Struct]) -> _Struct:
+    try:
+        return msgspec.json.decode(_read(path), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        remedy = "Copy it again from the original checkpoint"
+        raise BadInputError(f"{path} cannot be read: {error}", remedy) from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        remedy = "Copy it from the original checkpoint into the folder"
+        raise BadInputError(f"{path} cannot be read: {error.strerror}", remedy) from None

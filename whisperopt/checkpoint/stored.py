@@ -1,0 +1,159 @@
+"""Tensors that lie in a file: found by offset, mapped when asked for, never loaded ahead."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from math import prod
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from whisperopt.errors import BadInputError
+from whisperopt.whisper import Decoding, Dimensions
+
+Kind = Literal["float32", "float16", "bfloat16"]
+
+_DTYPES: dict[Kind, np.dtype[Any]] = {
+    "float32": np.dtype("<f4"),
+    "float16": np.dtype("<f2"),
+    "bfloat16": np.dtype("<u2"),
+}
+_DIGEST_BLOCK = 1 << 24
+_DAMAGED = "The file is damaged or was not copied to its end: copy or download it again"
+
+
+class WeightFile:
+    """One file of bytes, possibly kept in several parts, mapped and never loaded as a whole."""
+
+    def __init__(self, *parts: Path) -> None:
+        """Map `parts`, which follow each other; a missing or empty one is a BadInputError."""
+        self.path = parts[0]
+        self._maps = [_map(part) for part in parts]
+        self.size = sum(part.size for part in self._maps)
+
+    def bytes(self, start: int, size: int) -> npt.NDArray[np.uint8]:
+        """Return `size` bytes from `start`: a view, or a copy where they span two parts."""
+        if start + size > self.size:
+            raise self.damaged(f"ends at byte {self.size}, byte {start + size} is needed")
+        pieces = []
+        for part in self._maps:
+            if start < part.size and size:
+                pieces.append(part[start : start + size])
+                size -= pieces[-1].size
+            start = max(0, start - part.size)
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces or [np.empty(0, np.uint8)])
+
+    def add_to(self, digest: "hashlib._Hash") -> None:
+        """Feed every byte to `digest`."""
+        for part in self._maps:
+            for start in range(0, part.size, _DIGEST_BLOCK):
+                digest.update(memoryview(part[start : start + _DIGEST_BLOCK]))
+
+    def damaged(self, problem: str, remedy: str = _DAMAGED) -> BadInputError:
+        """Return the error that says what is wrong with this file."""
+        return BadInputError(f"The weights {self.path} cannot be read: it {problem}", remedy)
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """Where one tensor lies: `shape` numbers of `kind` from byte `start` of `file` on."""
+
+    file: WeightFile
+    start: int
+    kind: Kind
+    shape: tuple[int, ...]
+
+    @property
+    def item_size(self) -> int:
+        """Bytes of one number."""
+        return _DTYPES[self.kind].itemsize
+
+    @property
+    def size(self) -> int:
+        """Bytes that the tensor takes in the file."""
+        return prod(self.shape) * self.item_size
+
+    def rows(self, first: int, last: int) -> "Stored":
+        """Return the part `[first:last]` of the leading axis."""
+        row = self.size // self.shape[0] if self.shape[0] else 0
+        shape = (last - first, *self.shape[1:])
+        return Stored(self.file, self.start + first * row, self.kind, shape)
+
+    def same_place(self, other: "Stored") -> bool:
+        """Return whether both are the very same bytes."""
+        return self.file is other.file and self.start == other.start
+
+    def read(self) -> npt.NDArray[np.float32]:
+        """Return the numbers as float32; a read-only view of the file where that is possible."""
+        raw = self.file.bytes(self.start, self.size)
+        numbers = raw.view(_DTYPES[self.kind]).reshape(self.shape)
+        if self.kind == "bfloat16":
+            return (numbers.astype(np.uint32) << 16).view(np.float32)
+        return np.require(numbers, np.float32, ["ALIGNED"])
+
+
+class StoredCheckpoint:
+    """A `Checkpoint` whose tensors lie in weight files."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        source: str,
+        dims: Dimensions,
+        decoding: Decoding,
+        tensors: Mapping[str, Stored],
+        tokenizer: bytes,
+    ) -> None:
+        """Put together what a reader found."""
+        self.name = name
+        self.source = source
+        self.dims = dims
+        self.decoding = decoding
+        self._tensors = dict(tensors)
+        self._tokenizer = tokenizer
+        self._digest = ""
+
+    def names(self) -> Collection[str]:
+        """Return the names of all tensors."""
+        return self._tensors.keys()
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of one tensor without reading it."""
+        return self._tensors[name].shape
+
+    def tensor(self, name: str) -> npt.NDArray[np.float32]:
+        """Read one tensor as float32; the array may be a read-only view of the file."""
+        return self._tensors[name].read()
+
+    def tokenizer_json(self) -> bytes:
+        """Return the tokenizer in the `tokenizers` library's JSON form."""
+        return self._tokenizer
+
+    def digest(self) -> str:
+        """Return `sha256:<hex>` over the weight files' bytes, files in the order of their names."""
+        if not self._digest:
+            digest = hashlib.sha256()
+            for file in _files(self._tensors.values()):
+                file.add_to(digest)
+            self._digest = f"sha256:{digest.hexdigest()}"
+        return self._digest
+
+
+def _files(tensors: Iterable[Stored]) -> list[WeightFile]:
+    return sorted({tensor.file for tensor in tensors}, key=lambda file: file.path.name)
+
+
+def _map(path: Path) -> npt.NDArray[np.uint8]:
+    try:
+        if path.stat().st_size == 0:
+            raise BadInputError(f"The weights {path} are empty", _DAMAGED)
+        return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
+    except FileNotFoundError:
+        remedy = "A checkpoint folder must hold all of its weight files"
+        raise BadInputError(f"The weights {path} are missing", remedy) from None
+    except OSError as error:
+        remedy = "Check that it is a file that you may read"
+        problem = f"The weights {path} cannot be opened: {error.strerror}"
+        raise BadInputError(problem, remedy) from None

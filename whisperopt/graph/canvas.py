@@ -1,0 +1,127 @@
+"""A thin pen over onnx-ir: draws named nodes, weights and constants into one graph."""
+
+import math
+from collections.abc import Callable, MutableMapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+MICROSOFT = "com.microsoft"
+OPSET = 20
+IR_VERSION = 10
+
+Dim = int | str
+Array = npt.NDArray[np.generic]
+
+
+class Canvas:
+    """Collects nodes and initializers until `model` makes a graph of them."""
+
+    def __init__(
+        self, prefix: str = "", initializers: MutableMapping[str, ir.Value] | None = None
+    ) -> None:
+        """Start an empty drawing; `prefix` opens every node's name.
+
+        A pass hands in the `initializers` of the graph that it rewrites.
+        """
+        self.nodes: list[ir.Node] = []
+        self.initializers = {} if initializers is None else initializers
+        self.prefix = prefix
+
+    def weight(
+        self, name: str, shape: Sequence[int], read: Callable[[], Array], *, dtype: ir.DataType
+    ) -> ir.Value:
+        """Add an initializer whose bytes `read` fetches only while the graph is written."""
+        tensor = lazy(name, shape, read, dtype)
+        return self._initializer(name, tensor)
+
+    def constant(self, name: str, array: Array) -> ir.Value:
+        """Add a small initializer; the same name twice must mean the same array."""
+        if name in self.initializers:
+            return self.initializers[name]
+        return self._initializer(name, ir.Tensor(np.asarray(array), name=name))
+
+    def ints(self, *values: int) -> ir.Value:
+        """Add an int64 vector, as shapes and axes are written."""
+        return self.constant("ints_" + "_".join(map(str, values)), np.array(values, np.int64))
+
+    def op(self, op_type: str, *inputs: ir.Value | None, **attributes: object) -> ir.Value:
+        """Draw a node of the standard domain with one output."""
+        return self.node(op_type, inputs, attributes)[0]
+
+    def node(
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        attributes: dict[str, object] | None = None,
+        *,
+        domain: str = "",
+        outputs: int = 1,
+        name: str | None = None,
+    ) -> Sequence[ir.Value]:
+        """Draw any node and return its outputs."""
+        name = name or f"{self.prefix}{op_type}_{len(self.nodes)}"
+        node = ir.Node(
+            domain,
+            op_type,
+            inputs,
+            attributes=ir.convenience.convert_attributes(attributes or {}),  # type: ignore[arg-type]  # checked by onnx-ir
+            num_outputs=outputs,
+            name=name,
+        )
+        for position, output in enumerate(node.outputs):
+            output.name = f"{name}_out{position}"
+        self.nodes.append(node)
+        return node.outputs
+
+    def model(
+        self, name: str, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]
+    ) -> ir.Model:
+        """Make the graph of everything drawn so far."""
+        graph = ir.Graph(
+            inputs,
+            outputs,
+            nodes=self.nodes,
+            initializers=list(self.initializers.values()),
+            opset_imports={"": OPSET, MICROSOFT: 1},
+            name=name,
+        )
+        return ir.Model(graph, ir_version=IR_VERSION, producer_name="whisperopt")
+
+    def _initializer(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:
+        value = ir.Value(
+            name=name,
+            type=ir.TensorType(tensor.dtype),
+            shape=ir.Shape(tensor.shape),
+            const_value=tensor,
+        )
+        self.initializers[name] = value
+        return value
+
+
+def lazy(
+    name: str, shape: Sequence[int], read: Callable[[], Array], dtype: ir.DataType
+) -> ir.LazyTensor:
+    """Return a tensor that is read when it is written, and not kept."""
+
+    def load() -> ir.Tensor:
+        array = np.ascontiguousarray(read())
+        if array.size != math.prod(shape):
+            msg = f"{name} has shape {array.shape}, not {tuple(shape)}"
+            raise ValueError(msg)
+        return ir.Tensor(array.reshape(shape), name=name)
+
+    return ir.LazyTensor(load, dtype=dtype, shape=ir.Shape(shape), name=name)
+
+
+def typed(value: ir.Value, dtype: ir.DataType, shape: Sequence[Dim]) -> ir.Value:
+    """Declare what shape inference cannot know: the outputs of contributed operators."""
+    value.type = ir.TensorType(dtype)
+    value.shape = ir.Shape(shape)
+    return value
+
+
+def graph_input(name: str, dtype: ir.DataType, shape: Sequence[Dim]) -> ir.Value:
+    """Make a graph input."""
+    return typed(ir.Value(name=name), dtype, shape)

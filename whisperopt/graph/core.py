@@ -1,0 +1,24 @@
+"""The core model: both fp32 graphs of one checkpoint, authored afresh whenever they are needed."""
+
+from typing import Literal
+
+import onnx_ir as ir
+
+from whisperopt.checkpoint.checkpoint import Checkpoint
+from whisperopt.graph import decoder, encoder
+
+Part = Literal["encoder", "decoder"]
+PARTS: tuple[Part, ...] = ("encoder", "decoder")
+
+
+class CoreModel:
+    """What every variant is made from; its weights stay in the checkpoint until they are written."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        """Stand for the core model of `checkpoint`."""
+        self.checkpoint = checkpoint
+
+    def part(self, part: Part) -> ir.Model:
+        """Author one graph; the caller owns it and may rewrite it."""
+        author = encoder.author if part == "encoder" else decoder.author
+        return author(self.checkpoint)

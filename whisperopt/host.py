@@ -1,0 +1,165 @@
+"""The facts of one machine, as a value that can be recorded and replayed."""
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from whisperopt.errors import BadInputError
+from whisperopt.matrix import Device
+
+RUNTIMES = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "openvino",
+    "tensorrt",
+    "tensorrt-rtx",
+)
+"""Distributions that run models; the onnxruntime ones overwrite each other."""
+
+_ISA_LEVELS = (
+    ("amx", {"amx_int8"}),
+    ("avx512-bf16", {"avx512_bf16"}),
+    ("avx512-vnni", {"avx512_vnni"}),
+    ("avx512", {"avx512f"}),
+    ("avx-vnni", {"avx_vnni"}),
+    ("avx2", {"avx2"}),
+    ("neon-i8mm", {"i8mm"}),
+    ("neon-dotprod", {"asimddp"}),
+    ("neon", {"asimd"}),
+)
+_ARCH = {"amd64": "x86_64", "x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+_OS = {"Linux": "linux", "Windows": "windows", "Darwin": "macos"}
+
+
+class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One graphics adapter."""
+
+    vendor: str
+    name: str
+    memory_mb: int | None = None
+    driver: str | None = None
+    compute_capability: str | None = None
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What decides which variant a machine can run and how fast."""
+
+    os: str
+    arch: str
+    cpu_vendor: str
+    cpu_features: tuple[str, ...] = ()
+    cores: int = 1
+    gpus: tuple[Gpu, ...] = ()
+    runtimes: dict[str, str] = {}
+
+    def gpu_for(self, device: Device) -> Gpu | None:
+        """Return the first adapter that serves `device`: `nvidia`, or any GPU for `d3d12`."""
+        if device == "nvidia":
+            return next((gpu for gpu in self.gpus if gpu.vendor == "nvidia"), None)
+        if device == "d3d12" and self.os == "windows":
+            return next(iter(self.gpus), None)
+        return None
+
+    @property
+    def isa(self) -> str:
+        """The strongest vector instruction set that matters for matrix products."""
+        features = set(self.cpu_features)
+        return next((level for level, needs in _ISA_LEVELS if needs <= features), "baseline")
+
+    def host_class(self, device: Device, runtime: str) -> str:
+        """Name the part of this host that decides speed and numerics on `device` with `runtime`."""
+        gpu = self.gpu_for(device)
+        if gpu is None:
+            hardware = f"{self.cpu_vendor}-{self.isa}"
+        elif gpu.compute_capability:
+            hardware = f"nvidia-sm{gpu.compute_capability.replace('.', '')}"
+        else:
+            hardware = f"{gpu.vendor}-gpu"
+        version = self.runtimes.get(runtime, "none")
+        return f"{self.os}-{self.arch}-{hardware}-{runtime}-{version}"
+
+
+def detect() -> Host:
+    """Return the facts of this machine, or the recorded ones that `WHISPEROPT_HOST` names."""
+    recorded = os.environ.get("WHISPEROPT_HOST")
+    if recorded:
+        return read(Path(recorded))
+    vendor, features = _cpu()
+    return Host(
+        os=_OS.get(platform.system(), platform.system().lower()),
+        arch=_ARCH.get(platform.machine().lower(), platform.machine().lower()),
+        cpu_vendor=vendor,
+        cpu_features=features,
+        cores=usable_cores(),
+        gpus=_nvidia_gpus(),
+        runtimes=_installed_runtimes(),
+    )
+
+
+def read(path: Path) -> Host:
+    """Read a recorded host; `whisperopt doctor --record FILE` writes one."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Host)
+    except OSError as error:
+        raise BadInputError(f"Cannot read the host file {path}: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise BadInputError(
+            f"{path} is not a recorded host: {error}",
+            "Record one with `whisperopt doctor --record FILE`",
+        ) from None
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu() -> tuple[str, tuple[str, ...]]:
+    import archspec.cpu.detect
+
+    info = archspec.cpu.detect.detected_info()
+    vendor = {"AuthenticAMD": "amd", "GenuineIntel": "intel"}.get(info.vendor, info.vendor.lower())
+    return vendor, tuple(sorted(info.features))
+
+
+def _nvidia_gpus() -> tuple[Gpu, ...]:
+    import pynvml as nvml
+
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:  # no driver: no NVIDIA GPU that could be used
+        return ()
+    try:
+        gpus = []
+        for index in range(nvml.nvmlDeviceGetCount()):
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+            gpu = Gpu(
+                vendor="nvidia",
+                name=nvml.nvmlDeviceGetName(handle),
+                memory_mb=nvml.nvmlDeviceGetMemoryInfo(handle).total // 2**20,
+                driver=nvml.nvmlSystemGetDriverVersion(),
+                compute_capability=f"{major}.{minor}",
+            )
+            gpus.append(gpu)
+        return tuple(gpus)
+    except nvml.NVMLError:
+        return ()
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _installed_runtimes() -> dict[str, str]:
+    found = {}
+    for name in RUNTIMES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,132 @@
+"""The matrix of targets, read from `targets.toml`."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from whisperopt.errors import BadInputError
+
+Device = Literal["nvidia", "d3d12", "cpu"]
+Os = Literal["linux", "windows", "macos"]
+Arch = Literal["x86_64", "arm64"]
+
+
+class Gates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The bounds that a variant must meet to be selectable; `targets.toml` explains each."""
+
+    encoder_cosine: float
+    top1_agreement: float
+    kl_divergence: float
+    token_match: float
+    wer_increase: float
+    max_activation: float
+
+
+class Requirements(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a device must offer beyond being there: PEP 440 specifiers, never expressions."""
+
+    compute_capability: str | None = None
+    cpu_features: tuple[str, ...] = ()
+
+
+class CiCell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How CI builds and proves one target."""
+
+    runner: str
+    required: bool
+    timeout_minutes: int
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One kind of device and how it is served."""
+
+    name: str
+    backend: str
+    device: Device
+    os: tuple[Os, ...]
+    arch: tuple[Arch, ...]
+    requires: Requirements = Requirements()
+    recipes: tuple[str, ...] = ()
+    """Names of the backend's recipes to try; empty means all."""
+    gates: Gates
+    ci: CiCell
+
+
+class Matrix(msgspec.Struct, frozen=True, kw_only=True):
+    """All targets, in order of preference, and the order of devices."""
+
+    device_order: tuple[Device, ...]
+    targets: tuple[Target, ...]
+
+    def choose(self, names: Iterable[str]) -> tuple[Target, ...]:
+        """Return the targets called `names` in matrix order; `all` stands for every one."""
+        wanted = {name.strip() for name in names if name.strip()}
+        known = [target.name for target in self.targets]
+        for name in sorted(wanted - set(known) - {"all"}):
+            raise BadInputError(f"There is no target {name!r}", nearest(name, [*known, "all"]))
+        if not wanted:
+            raise BadInputError("No target was named", f"Use one of: all, {', '.join(known)}")
+        return tuple(t for t in self.targets if "all" in wanted or t.name in wanted)
+
+    def target(self, name: str) -> Target:
+        """Return the one target called `name`."""
+        (target,) = self.choose([name])
+        return target
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint that names the nearest known word, or all of them."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Use one of: {', '.join(known)}"
+
+
+def load(path: Path | None = None) -> Matrix:
+    """Read `path`, or the matrix that ships with whisperopt."""
+    if path is not None:
+        return parse(path.read_text("utf-8"), str(path))
+    packaged = resources.files("whisperopt") / "targets.toml"
+    source = Path(str(packaged))
+    if not source.is_file():  # an editable install: the one copy lies at the repository's root
+        source = source.parent.parent / "targets.toml"
+    return parse(source.read_text("utf-8"), "targets.toml")
+
+
+def parse(text: str, source: str) -> Matrix:
+    """Parse the text of a matrix; every error names `source` and the key."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadInputError(
+            f"{source} is not valid TOML: {error}",
+            "Every target needs a table of its own, with a name of its own",
+        ) from None
+    try:
+        return _convert(raw)
+    except msgspec.ValidationError as error:
+        raise BadInputError(f"{source}: {error}", "Compare it with the packaged matrix") from None
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    schema: Literal["1.0"]
+    device_order: tuple[Device, ...]
+    gates: dict[str, float]
+    targets: dict[str, dict[str, Any]]
+
+
+def _convert(raw: dict[str, Any]) -> Matrix:
+    file = msgspec.convert(raw, _File)
+    targets = []
+    for name, table in file.targets.items():
+        gates = {**file.gates, **table.get("gates", {})}
+        try:
+            targets.append(msgspec.convert({**table, "name": name, "gates": gates}, Target))
+        except msgspec.ValidationError as error:
+            msg = f"[targets.{name}] {error}"
+            raise msgspec.ValidationError(msg) from None
+    return Matrix(device_order=file.device_order, targets=tuple(targets))

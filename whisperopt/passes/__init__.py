@@ -1,0 +1,1 @@
+"""Rewrites of graphs: one pass, one file, one contract, one test."""

@@ -1,0 +1,120 @@
+"""What every pass is, how passes are run, and the few moves that they share."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from whisperopt.errors import WhisperoptError
+from whisperopt.graph.canvas import Canvas, lazy
+
+
+class Pass(Protocol):
+    """One rewrite of a graph, in place."""
+
+    def requires(self, model: ir.Model) -> str | None:
+        """Return why `model` cannot be rewritten, or None."""
+        ...
+
+    def apply(self, model: ir.Model) -> None:
+        """Rewrite `model`; on a model that was already rewritten this changes nothing."""
+        ...
+
+    def ensures(self, model: ir.Model) -> str | None:
+        """Return what is still not as promised, or None."""
+        ...
+
+
+class PassError(WhisperoptError):
+    """A pass could not be applied, or broke its promise."""
+
+
+def run(model: ir.Model, passes: Sequence[Pass]) -> ir.Model:
+    """Apply `passes` in order, each between its two checks, and return `model`."""
+    done: list[str] = []
+    for step in passes:
+        name = type(step).__name__
+        after = f" after {', '.join(done)}" if done else ""
+        if reason := step.requires(model):
+            raise PassError(f"{name} cannot rewrite the {model.graph.name}{after}: {reason}")
+        step.apply(model)
+        RemoveUnusedNodesPass()(model)
+        if reason := step.ensures(model):
+            raise PassError(f"{name} left the {model.graph.name} unfinished{after}: {reason}")
+        done.append(name)
+    return model
+
+
+def nodes(model: ir.Model, op_type: str) -> list[ir.Node]:
+    """Return all nodes of one operator, in graph order."""
+    return [node for node in model.graph if node.op_type == op_type]
+
+
+def none_left(model: ir.Model, op_type: str) -> str | None:
+    """Return the promise that a lowering pass makes about the operator it removes."""
+    left = len(nodes(model, op_type))
+    return f"{left} {op_type} nodes are left" if left else None
+
+
+def canvas_for(model: ir.Model, prefix: str) -> Canvas:
+    """Return a canvas whose drawing can replace nodes of `model`."""
+    return Canvas(prefix, model.graph.initializers)
+
+
+def replace(node: ir.Node, canvas: Canvas, values: Sequence[ir.Value]) -> None:
+    """Put the drawing of `canvas` in the place of `node`; `values` take over its outputs' roles."""
+    graph = node.graph
+    if not isinstance(graph, ir.Graph):
+        msg = f"{node.name} is in no graph"
+        raise TypeError(msg)
+    for old, new in zip(node.outputs, values, strict=True):
+        new.name, new.type, new.shape = old.name, old.type, old.shape
+    ir.convenience.replace_nodes_and_values(
+        graph, node, [node], canvas.nodes, node.outputs, values
+    )
+
+
+def weighted_matmuls(model: ir.Model) -> Iterator[tuple[ir.Node, ir.Value, bool]]:
+    """Yield every MatMul by a weight: the node, the weight, and whether it is stored transposed.
+
+    1. `MatMul(x, W)` with W [in, out]
+    2. `MatMul(x, Transpose(W))` with W [out, in]: the output projection, tied to the embedding
+    """
+    for node in nodes(model, "MatMul"):
+        weight = node.inputs[1]
+        if weight is None:
+            continue
+        producer = weight.producer()
+        if weight.const_value is not None:
+            yield node, weight, False
+        elif producer is not None and producer.op_type == "Transpose":
+            source = producer.inputs[0]
+            if source is not None and source.const_value is not None:
+                yield node, source, True
+
+
+def rescale(value: ir.Value, factor: float) -> bool:
+    """Fold `value * factor` into the linear layer that produces it: x (fW) + fb.
+
+    Returns False, and changes nothing, where `value` is not the only use of such a layer.
+    """
+    add = value.producer()
+    matmul = add.inputs[0].producer() if add and add.op_type == "Add" and add.inputs[0] else None
+    if add is None or matmul is None or matmul.op_type != "MatMul" or len(value.uses()) != 1:
+        return False
+    weights = [node.inputs[1] for node in (matmul, add)]
+    if any(w is None or w.const_value is None or len(w.uses()) != 1 for w in weights):
+        return False
+    for weight in weights:
+        if weight is not None and weight.const_value is not None:
+            weight.const_value = _scaled(weight.const_value, factor)
+    return True
+
+
+def _scaled(tensor: ir.TensorProtocol, factor: float) -> ir.LazyTensor:
+    def read() -> "object":
+        array = tensor.numpy()
+        return array * array.dtype.type(factor)
+
+    return lazy(tensor.name or "", [int(d) for d in tensor.shape], read, tensor.dtype)  # type: ignore[arg-type, call-overload]

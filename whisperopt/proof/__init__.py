@@ -1,0 +1,1 @@
+"""Proof of variants: what a runtime executes, gates over quality, and evidence."""

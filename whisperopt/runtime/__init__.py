@@ -1,0 +1,1 @@
+"""Turns audio into words with an opened session, whatever runtime is behind it."""

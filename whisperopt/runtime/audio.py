@@ -1,0 +1,64 @@
+"""Reads audio files as Whisper hears them: 16 kHz, mono, float32."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from whisperopt.errors import BadInputError
+from whisperopt.whisper import SAMPLE_RATE, WINDOW_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Samples = npt.NDArray[np.float32]
+
+SHORTEST_SECONDS = 0.1
+"""Anything shorter cannot hold a word."""
+_SILENT_PEAK = 1e-4
+
+
+def read(path: Path) -> Samples:
+    """Read any file that libsndfile knows as float32 mono at 16 kHz, in -1..1."""
+    import soundfile
+    import soxr
+
+    if not path.is_file():
+        raise BadInputError(f"There is no audio file {path}", "Check the path")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise BadInputError(
+            f"{path} cannot be read as audio: {error.error_string}",
+            "Convert it to WAV, FLAC, Ogg or MP3",
+        ) from None
+    mono = samples.mean(axis=1, dtype=np.float32)
+    if rate != SAMPLE_RATE:
+        mono = soxr.resample(mono, rate, SAMPLE_RATE)
+    return np.ascontiguousarray(mono, np.float32)
+
+
+def check(samples: Samples, name: str) -> Samples:
+    """Return `samples` if they can hold speech; otherwise say what is wrong with `name`."""
+    if samples.ndim != 1:
+        raise BadInputError(f"{name} has {samples.ndim} dimensions", "Give one channel of samples")
+    if not samples.size:
+        raise BadInputError(f"{name} is empty", "Give a recording with at least one word in it")
+    seconds = samples.size / SAMPLE_RATE
+    if seconds < SHORTEST_SECONDS:
+        raise BadInputError(
+            f"{name} is only {seconds:.2f} s long", f"Give at least {SHORTEST_SECONDS} s of speech"
+        )
+    if not np.isfinite(samples).all():
+        raise BadInputError(f"{name} holds samples that are no numbers", "Export it again")
+    if float(np.abs(samples).max()) < _SILENT_PEAK:
+        raise BadInputError(f"{name} is silent", "Check the microphone or the channel")
+    return samples
+
+
+def windows(samples: Samples) -> "Iterator[Samples]":
+    """Cut into consecutive windows of 30 s; the last one may be shorter."""
+    size = WINDOW_SECONDS * SAMPLE_RATE
+    for start in range(0, samples.size, size):
+        yield samples[start : start + size]

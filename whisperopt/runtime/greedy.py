@@ -1,0 +1,46 @@
+"""Greedy decoding: the most likely token that is allowed, until the text ends."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from whisperopt.backend import Decoder
+from whisperopt.whisper import Decoding
+
+_NEVER = np.float32(-np.inf)
+
+
+def decode(
+    decoder: Decoder, decoding: Decoding, prompts: Sequence[Sequence[int]], limit: int
+) -> list[list[int]]:
+    """Decode one batch from scratch; return each row's tokens between prompt and end of text.
+
+    All prompts have the same length; at most `limit` tokens are written for a row. A row that has
+    ended keeps writing end-of-text until all have.
+    """
+    decoder.reset()
+    suppress = np.array(decoding.suppress, np.intp)
+    first = np.array([*decoding.suppress, *decoding.suppress_first], np.intp)
+    texts: list[list[int]] = [[] for _ in prompts]
+    logits = decoder.step(np.array(prompts, np.int32))[:, -1]
+    ended = np.zeros(len(prompts), bool)
+    for position in range(limit):
+        logits[:, suppress if position else first] = _NEVER
+        tokens = logits.argmax(axis=-1).astype(np.int32)
+        tokens[ended] = decoding.end_of_text
+        ended |= tokens == decoding.end_of_text
+        if ended.all():
+            break
+        for row in np.flatnonzero(~ended):
+            texts[row].append(int(tokens[row]))
+        if position + 1 < limit:
+            logits = decoder.step(tokens[:, None])[:, -1]
+    return texts
+
+
+def detect_languages(decoder: Decoder, decoding: Decoding, batch: int) -> list[str]:
+    """Return the most likely language of each row: the likeliest language token after the start."""
+    decoder.reset()
+    logits = decoder.step(np.full((batch, 1), decoding.start_of_transcript, np.int32))[:, -1]
+    codes, tokens = zip(*decoding.languages.items(), strict=True)
+    return [codes[best] for best in logits[:, list(tokens)].argmax(axis=-1)]

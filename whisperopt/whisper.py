@@ -1,0 +1,79 @@
+"""What there is to know about one Whisper model apart from its weights."""
+
+from typing import Self
+
+import msgspec
+
+SAMPLE_RATE = 16_000
+"""Samples per second that Whisper listens at."""
+HOP_LENGTH = 160
+"""Samples between two log-mel frames."""
+WINDOW_SECONDS = 30
+"""Seconds of audio in one encoder window."""
+
+
+class Dimensions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The sizes of the two networks; all follow from the weights' shapes except the head counts."""
+
+    mels: int
+    width: int
+    vocabulary: int
+    audio_context: int
+    text_context: int
+    encoder_layers: int
+    encoder_heads: int
+    encoder_ffn: int
+    decoder_layers: int
+    decoder_heads: int
+    decoder_kv_heads: int
+    decoder_ffn: int
+
+    @property
+    def head_size(self) -> int:
+        """Channels of one attention head, the same in encoder and decoder."""
+        return self.width // self.decoder_heads
+
+    @property
+    def frames(self) -> int:
+        """Log-mel frames in one window: the encoder's second convolution halves them."""
+        return 2 * self.audio_context
+
+    @classmethod
+    def check(cls, dims: Self) -> str | None:
+        """Return why these sizes cannot be a Whisper model, or None."""
+        if dims.width % dims.encoder_heads or dims.width % dims.decoder_heads:
+            return f"width {dims.width} is not a multiple of the number of heads"
+        if dims.decoder_heads % dims.decoder_kv_heads:
+            heads, kv_heads = dims.decoder_heads, dims.decoder_kv_heads
+            return f"{heads} decoder heads cannot share {kv_heads} key/value heads"
+        if dims.head_size % 8:
+            return f"head size {dims.head_size} is not a multiple of 8"
+        return None
+
+
+class Decoding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The token ids that steer decoding, and the heads that know about time."""
+
+    start_of_transcript: int
+    end_of_text: int
+    no_timestamps: int
+    transcribe: int | None
+    languages: dict[str, int]
+    suppress: list[int]
+    suppress_first: list[int]
+    alignment_heads: list[tuple[int, int]]
+
+    @property
+    def multilingual(self) -> bool:
+        """Whether the prompt names a language and a task."""
+        return bool(self.languages) and self.transcribe is not None
+
+    def prompt(self, language: str | None) -> list[int]:
+        """Return the ids that open a transcript without timestamps.
+
+        `language` is a code such as `de`; English-only models take None or `en`.
+        """
+        if not self.multilingual or self.transcribe is None:
+            return [self.start_of_transcript, self.no_timestamps]
+        token = self.languages[language or "en"]
+        return [self.start_of_transcript, token, self.transcribe, self.no_timestamps]
