@@ -8,20 +8,15 @@ It is found through the entry-point group `whisperopt.backends` and imports no r
 import enum
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
+    from whisperopt.arrays import Floats, Tokens
     from whisperopt.artifact import Artifact
     from whisperopt.graph.core import CoreModel
     from whisperopt.proof.capability import CapabilityTable
-
-    Floats: TypeAlias = npt.NDArray[np.float32]
-    Tokens: TypeAlias = npt.NDArray[np.int32]
 
 API = 1
 """Version of this contract; a backend written for another one is refused."""
@@ -119,12 +114,25 @@ class Session(Protocol):
 class Backend(Protocol):
     """The adapter to one runtime."""
 
-    api: int
-    name: str
-    runtime: str
-    """The distribution that users install, e.g. `onnxruntime`."""
-    extra: str
-    """The extra of whisperopt that installs the runtime."""
+    @property
+    def api(self) -> int:
+        """The version of this contract that the backend was written for."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name, the same as its entry point's."""
+        ...
+
+    @property
+    def runtime(self) -> str:
+        """The distribution that users install, e.g. `onnxruntime`."""
+        ...
+
+    @property
+    def extra(self) -> str:
+        """The extra of whisperopt that installs the runtime."""
+        ...
 
     def probe(self) -> Probe:
         """Say whether the runtime can run here; never raises."""

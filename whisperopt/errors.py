@@ -15,7 +15,8 @@ class WhisperoptError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return ". ".join(part.rstrip(".") for part in (self.problem, self.remedy) if part) + "."
+        parts = [part if part.endswith("?") else part.rstrip(".") + "." for part in self.args if part]
+        return " ".join(parts)
 
 
 class GateFailedError(WhisperoptError):

@@ -20,6 +20,9 @@ RUNTIMES = (
 )
 """Distributions that run models; the onnxruntime ones overwrite each other."""
 
+_CONTAINED_IN = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime-directml")}
+"""Wheels that hold all of another one, here the CPU provider."""
+
 _ISA_LEVELS = (
     ("amx", {"amx_int8"}),
     ("avx512-bf16", {"avx512_bf16"}),
@@ -64,6 +67,18 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             return next(iter(self.gpus), None)
         return None
 
+    def runtime_version(self, runtime: str) -> str | None:
+        """Return the installed version of `runtime`, or of a wheel that contains it, or None."""
+        names = (runtime, *_CONTAINED_IN.get(runtime, ()))
+        return next((self.runtimes[name] for name in names if name in self.runtimes), None)
+
+    def rivals(self, runtime: str) -> tuple[str, ...]:
+        """Return the installed wheels that would overwrite, or be overwritten by, `runtime`."""
+        rivals = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")
+        if runtime not in rivals:
+            return ()
+        return tuple(name for name in rivals if name in self.runtimes and name != runtime)
+
     @property
     def isa(self) -> str:
         """The strongest vector instruction set that matters for matrix products."""
@@ -79,7 +94,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             hardware = f"nvidia-sm{gpu.compute_capability.replace('.', '')}"
         else:
             hardware = f"{gpu.vendor}-gpu"
-        version = self.runtimes.get(runtime, "none")
+        version = self.runtime_version(runtime) or "none"
         return f"{self.os}-{self.arch}-{hardware}-{runtime}-{version}"
 
 

@@ -23,7 +23,9 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     top1_agreement: float
     kl_divergence: float
     token_match: float
+    batch_agreement: float
     wer_increase: float
+    wer_vs_core: float
     max_activation: float
 
 

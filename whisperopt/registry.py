@@ -8,7 +8,7 @@ import msgspec
 
 from whisperopt.backend import API, Backend
 from whisperopt.errors import BadInputError
-from whisperopt.matrix import nearest
+from whisperopt.matrix import Target, nearest
 
 GROUP = "whisperopt.backends"
 
@@ -55,6 +55,16 @@ def require(name: str) -> Backend:
             "`whisperopt doctor` lists every backend",
         )
     return backend
+
+
+def require_for(target: Target) -> Backend:
+    """Return the backend that serves `target`; an unknown or broken one is an error."""
+    if target.backend not in names():
+        raise BadInputError(
+            f"The target {target.name!r} wants a backend {target.backend!r} that is not installed",
+            nearest(target.backend, names()),
+        )
+    return require(target.backend)
 
 
 def _entry_points() -> dict[str, list[EntryPoint]]:

@@ -1,28 +1,18 @@
 """Reads a CTranslate2 folder: `model.bin`, `config.json`, `tokenizer.json`."""
 
 import re
-import struct
-from collections.abc import Iterator
-from math import prod
 from pathlib import Path
 
 import msgspec
 
-from whisperopt.checkpoint import decoding, tokens
+from whisperopt.checkpoint import decoding, model_bin, tokens
+from whisperopt.checkpoint.documents import read_bytes, read_json
+from whisperopt.checkpoint.model_bin import CONVERT, ModelBin
 from whisperopt.checkpoint.shapes import check_tensors
-from whisperopt.checkpoint.stored import Kind, Stored, StoredCheckpoint, WeightFile
-from whisperopt.errors import BadInputError
+from whisperopt.checkpoint.stored import Stored, StoredCheckpoint, WeightFile
 from whisperopt.whisper import Dimensions
 
-_VERSION = 6
-_SPEC = "WhisperSpec"
-_REVISION = 3
 _GELU = 3
-_KINDS: dict[int, Kind] = {0: "float32", 4: "float16", 5: "bfloat16"}
-_ITEM_SIZES = {0: 4, 1: 1, 2: 2, 3: 4, 4: 2, 5: 2}
-_INTEGERS = {1: "<b", 2: "<h", 3: "<i"}
-_MAX_RANK = 3
-_CONVERT = "Convert the original again: ct2-transformers-converter --quantization float16"
 
 _OUTER = {
     "conv1/weight": "conv1.weight",
@@ -49,7 +39,7 @@ _FUSED = {
     "attention/linear_1": ("encoder_attn", "kv"),
 }
 _ENDINGS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
-_LAYER = re.compile(r"(encoder|decoder)/layer_(\d+)/(.+)/(weight|bias|gamma|beta)")
+_LAYER = re.compile(r"(encoder|decoder)/layer_([0-9]{1,4})/(.+)/(weight|bias|gamma|beta)")
 _PROJECTION = "decoder/projection/weight"
 _EMBEDDINGS = "decoder/embeddings/weight"
 
@@ -60,21 +50,6 @@ class _Config(msgspec.Struct, frozen=True):
     suppress_ids_begin: list[int] | None = None
 
 
-class _Variable(msgspec.Struct, frozen=True):
-    type: int
-    shape: tuple[int, ...]
-    start: int
-    size: int
-
-
-class _Index(msgspec.Struct, frozen=True):
-    """The variables of one `model.bin`: tensors by where they lie, settings by their value."""
-
-    file: WeightFile
-    tensors: dict[str, Stored]
-    settings: dict[str, int]
-
-
 def open_folder(folder: Path, *, name: str, source: str) -> StoredCheckpoint:
     """Open a folder that holds `model.bin`, `config.json` and `tokenizer.json`."""
     return open_parts([folder / "model.bin"], folder, name=name, source=source)
@@ -83,15 +58,15 @@ def open_folder(folder: Path, *, name: str, source: str) -> StoredCheckpoint:
 def open_parts(parts: list[Path], folder: Path, *, name: str, source: str) -> StoredCheckpoint:
     """Open a `model.bin` that was cut into `parts`; `folder` holds the other files."""
     where = str(folder)
-    index = _index(WeightFile(*parts))
+    index = model_bin.read(WeightFile(*parts))
     if index.settings.get("decoder/activation", _GELU) != _GELU:
         raise index.file.damaged("has another activation than GELU", "Only Whisper can be read")
     width = _shape(index.tensors, index.file, "encoder/conv1/bias", 1)[0]
     tensors = _name_tensors(index, width)
     dims = _dimensions(tensors, index)
     check_tensors(tensors, dims, where=where)
-    tokenizer = _read(folder / "tokenizer.json")
-    config = _parse_config(_read(folder / "config.json"), where)
+    tokenizer = read_bytes(folder / "tokenizer.json")
+    config = read_json(folder / "config.json", _Config)
     return StoredCheckpoint(
         name=name,
         source=source,
@@ -109,102 +84,8 @@ def open_parts(parts: list[Path], folder: Path, *, name: str, source: str) -> St
     )
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        remedy = f"Copy {path.name} from the original checkpoint into the folder"
-        raise BadInputError(f"{path} cannot be read: {error.strerror}", remedy) from None
-
-
-def _parse_config(raw: bytes, where: str) -> _Config:
-    try:
-        return msgspec.json.decode(raw, type=_Config)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        problem = f"The config.json of {where} cannot be read: {error}"
-        raise BadInputError(problem, _CONVERT) from None
-
-
-class _Cursor:
-    """Walks through the file's bytes; every step is checked against its size."""
-
-    def __init__(self, file: WeightFile) -> None:
-        self.file = file
-        self.position = 0
-
-    def number(self, form: str) -> int:
-        raw = self.skip(struct.calcsize(form))
-        (value,) = struct.unpack(form, self.file.bytes(*raw).tobytes())
-        return int(value)
-
-    def string(self) -> str:
-        raw = self.file.bytes(*self.skip(self.number("<H"))).tobytes()
-        return raw.removesuffix(b"\0").decode("utf-8", "replace")
-
-    def skip(self, size: int) -> tuple[int, int]:
-        """Pass `size` bytes; return where they start and their number."""
-        start = self.position
-        if start + size > self.file.size:
-            raise self.file.damaged(f"ends at byte {self.file.size}, more must follow")
-        self.position += size
-        return start, size
-
-
-def _index(file: WeightFile) -> _Index:
-    cursor = _Cursor(file)
-    _check_header(cursor)
-    variables = dict(_variables(cursor))
-    for _ in range(cursor.number("<I")):
-        alias, target = cursor.string(), cursor.string()
-        if target not in variables:
-            raise file.damaged(f"has an alias of {target!r}, which it does not hold")
-        variables[alias] = variables[target]
-    if cursor.position != file.size:
-        raise file.damaged(f"has {file.size - cursor.position} bytes after its end")
-    tensors: dict[str, Stored] = {}
-    settings: dict[str, int] = {}
-    for name, variable in variables.items():
-        if variable.shape:
-            tensors[name] = _stored(file, name, variable)
-        elif variable.type in _INTEGERS:
-            raw = file.bytes(variable.start, variable.size).tobytes()
-            (settings[name],) = struct.unpack(_INTEGERS[variable.type], raw)
-    return _Index(file, tensors, settings)
-
-
-def _check_header(cursor: _Cursor) -> None:
-    file = cursor.file
-    if (version := cursor.number("<I")) != _VERSION:
-        raise file.damaged(f"is not of CTranslate2's version {_VERSION}, but {version}", _CONVERT)
-    if (spec := cursor.string()) != _SPEC:
-        raise file.damaged(f"holds a {spec[:40]!r}, not a {_SPEC}", "Only Whisper can be read")
-    if (revision := cursor.number("<I")) != _REVISION:
-        problem = f"is of {_SPEC}'s revision {revision}, not {_REVISION}"
-        raise file.damaged(problem, _CONVERT)
-
-
-def _variables(cursor: _Cursor) -> Iterator[tuple[str, _Variable]]:
-    for _ in range(cursor.number("<I")):
-        name = cursor.string()
-        rank = cursor.number("<B")
-        if rank > _MAX_RANK:
-            raise cursor.file.damaged(f"has {name[:80]!r} with {rank} axes")
-        shape = tuple(cursor.number("<I") for _ in range(rank))
-        kind = cursor.number("<B")
-        start, size = cursor.skip(cursor.number("<I"))
-        if size != prod(shape) * _ITEM_SIZES.get(kind, 0):
-            raise cursor.file.damaged(f"has {name[:80]!r} with a wrong number of bytes")
-        yield name, _Variable(kind, shape, start, size)
-
-
-def _stored(file: WeightFile, name: str, variable: _Variable) -> Stored:
-    if variable.type not in _KINDS:
-        raise BadInputError(f"{file.path} is quantised: {name} holds integers", _CONVERT)
-    return Stored(file, variable.start, _KINDS[variable.type], variable.shape)
-
-
-def _name_tensors(index: _Index, width: int) -> dict[str, Stored]:
-    """Give the tensors Hugging Face's names; what is unknown keeps its own and is refused later."""
+def _name_tensors(index: ModelBin, width: int) -> dict[str, Stored]:
+    """Give tensors Hugging Face's names; what is unknown keeps its own and is refused later."""
     named: dict[str, Stored] = {}
     for name, tensor in index.tensors.items():
         side, _, rest = name.partition("/")
@@ -250,7 +131,7 @@ def _unfuse(tensor: Stored, projections: str, width: int, name: str) -> dict[str
     }
 
 
-def _dimensions(tensors: dict[str, Stored], index: _Index) -> Dimensions:
+def _dimensions(tensors: dict[str, Stored], index: ModelBin) -> Dimensions:
     """Read the sizes off the shapes and the head counts off the settings."""
 
     def shape(name: str, rank: int) -> tuple[int, ...]:
@@ -258,7 +139,7 @@ def _dimensions(tensors: dict[str, Stored], index: _Index) -> Dimensions:
 
     width = shape("encoder.conv1.bias", 1)[0]
     heads = _setting(index, "decoder/num_heads")
-    head_size = max(1, width // heads)
+    kv_width = shape("decoder.layers.0.self_attn.v_proj.bias", 1)[0]
     return Dimensions(
         mels=shape("encoder.conv1.weight", 3)[1],
         width=width,
@@ -270,25 +151,23 @@ def _dimensions(tensors: dict[str, Stored], index: _Index) -> Dimensions:
         encoder_ffn=shape("encoder.layers.0.fc1.bias", 1)[0],
         decoder_layers=_layers(tensors, "decoder"),
         decoder_heads=heads,
-        decoder_kv_heads=max(
-            1, shape("decoder.layers.0.self_attn.v_proj.bias", 1)[0] // head_size
-        ),
+        decoder_kv_heads=max(1, kv_width * heads // width),
         decoder_ffn=shape("decoder.layers.0.fc1.bias", 1)[0],
     )
 
 
 def _shape(tensors: dict[str, Stored], file: WeightFile, name: str, rank: int) -> tuple[int, ...]:
     if name not in tensors:
-        raise file.damaged(f"has no tensor {name}", _CONVERT)
+        raise file.damaged(f"has no tensor {name}", CONVERT)
     if len(tensors[name].shape) != rank or 0 in tensors[name].shape:
-        raise file.damaged(f"has {name} of shape {list(tensors[name].shape)}", _CONVERT)
+        raise file.damaged(f"has {name} of shape {list(tensors[name].shape)}", CONVERT)
     return tensors[name].shape
 
 
-def _setting(index: _Index, name: str) -> int:
+def _setting(index: ModelBin, name: str) -> int:
     value = index.settings.get(name, 0)
     if value < 1:
-        raise index.file.damaged(f"has no usable {name}", _CONVERT)
+        raise index.file.damaged(f"has no usable {name}", CONVERT)
     return value
 
 

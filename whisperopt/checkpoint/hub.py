@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from whisperopt.checkpoint.safetensors import INDEX, SINGLE, shard_names
 from whisperopt.errors import BadInputError, NetworkError
 
 _FACTS = (
@@ -14,8 +15,8 @@ _FACTS = (
 )
 _SHARDS = "model-?????-of-?????.safetensors"
 _WEIGHTS = (
-    ("model.safetensors",),
-    ("model.safetensors.index.json", _SHARDS),
+    (SINGLE,),
+    (INDEX, _SHARDS),
     ("model.bin",),
 )
 
@@ -39,11 +40,12 @@ def fetch(repository: str) -> Snapshot:
     except ImportError:
         problem = f"Getting {repository} from the hub needs huggingface_hub"
         raise BadInputError(problem, "pip install 'whisperopt[build]'") from None
-    if cached := _cached(repository):
-        return cached
     try:
-        files = HfApi().list_repo_files(repository)
-        folder = snapshot_download(repository, allow_patterns=wanted(files, repository))
+        if cached := _cached(repository):
+            return cached
+        info = HfApi().model_info(repository)
+        files = wanted((file.rfilename for file in info.siblings or ()), repository)
+        folder = snapshot_download(repository, revision=info.sha, allow_patterns=files)
     except (RepositoryNotFoundError, HFValidationError):
         remedy = "Check its name; a private or gated one needs `hf auth login`"
         raise BadInputError(f"There is no repository {repository} on the hub", remedy) from None
@@ -59,7 +61,7 @@ def fetch(repository: str) -> Snapshot:
 
 
 def wanted(files: Iterable[str], repository: str) -> list[str]:
-    """Return which of a repository's files to download: one form of the weights, safetensors first."""
+    """Return which of a repository's files to get: one form of its weights, safetensors first."""
     files = list(files)
     for patterns in _WEIGHTS:
         if patterns[0] in files:
@@ -71,12 +73,17 @@ def wanted(files: Iterable[str], repository: str) -> list[str]:
 
 
 def _cached(repository: str) -> Snapshot | None:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import try_to_load_from_cache
 
-    try:
-        folder = Path(snapshot_download(repository, local_files_only=True))
-    except Exception:  # whatever is wrong with the cache, the hub itself is asked next
-        return None
-    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
-    complete = "config.json" in files and any(weights[0] in files for weights in _WEIGHTS)
-    return Snapshot(folder, folder.name) if complete else None
+    path = try_to_load_from_cache(repository, "config.json")
+    folder = Path(path).parent if isinstance(path, str) else None
+    return Snapshot(folder, folder.name) if folder and _complete(folder) else None
+
+
+def _complete(folder: Path) -> bool:
+    """Return whether weights and tokenizer are there: downloads may have been cut short."""
+    has_tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "merges.txt"))
+    has_weights = any((folder / patterns[0]).is_file() for patterns in _WEIGHTS)
+    if (folder / INDEX).is_file() and not (folder / SINGLE).is_file():
+        has_weights = all((folder / shard).is_file() for shard in shard_names(folder))
+    return has_tokenizer and has_weights

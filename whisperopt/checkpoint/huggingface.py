@@ -1,18 +1,18 @@
 """Reads a Hugging Face folder: `config.json`, safetensors, tokenizer and generation settings."""
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from whisperopt.checkpoint import decoding, safetensors, tokens
+from whisperopt.checkpoint.documents import read_bytes, read_json
 from whisperopt.checkpoint.shapes import check_tensors
 from whisperopt.checkpoint.stored import Stored, StoredCheckpoint
 from whisperopt.errors import BadInputError
 from whisperopt.whisper import Decoding, Dimensions
 
-_Struct = TypeVar("_Struct", bound=msgspec.Struct)
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 
 _EMBEDDINGS = "decoder.embed_tokens.weight"
@@ -46,8 +46,8 @@ class _Config(msgspec.Struct, frozen=True):
 class _Generation(msgspec.Struct, frozen=True):
     """What is absent is taken from elsewhere; a list that is null is empty."""
 
-    suppress_tokens: list[int] | None | UnsetType = UNSET
-    begin_suppress_tokens: list[int] | None | UnsetType = UNSET
+    suppress_tokens: list[int] | UnsetType | None = UNSET
+    begin_suppress_tokens: list[int] | UnsetType | None = UNSET
     alignment_heads: list[tuple[int, int]] | None = None
     no_timestamps_token_id: int | None = None
     is_multilingual: bool | None = None
@@ -81,11 +81,11 @@ def open_folder(folder: Path, *, name: str, source: str) -> StoredCheckpoint:
 
 def _read_config(folder: Path) -> _Config:
     path = folder / "config.json"
-    kind = _read_json(path, _ModelType).model_type
+    kind = read_json(path, _ModelType).model_type
     if kind != "whisper":
         problem = f"{folder} holds a model of type {kind[:40]!r}, not whisper"
         raise BadInputError(problem, "Only Whisper checkpoints can be read")
-    config = _read_json(path, _Config)
+    config = read_json(path, _Config)
     if config.activation_function != "gelu":
         problem = f"{folder} has the activation {config.activation_function[:40]!r}, not gelu"
         raise BadInputError(problem, "Only Whisper checkpoints can be read")
@@ -149,7 +149,7 @@ def _dimensions(config: _Config, tensors: dict[str, Stored], where: str) -> Dime
 def _decoding(folder: Path, config: _Config, dims: Dimensions, tokenizer: bytes) -> Decoding:
     """Prefer generation_config.json to config.json, and both to the tokenizer."""
     path = folder / "generation_config.json"
-    generation = _read_json(path, _Generation) if path.is_file() else _Generation()
+    generation = read_json(path, _Generation) if path.is_file() else _Generation()
     facts = tokens.read(
         tokenizer, where=str(folder), multilingual=generation.is_multilingual
     ).overridden(
@@ -173,24 +173,8 @@ def _decoding(folder: Path, config: _Config, dims: Dimensions, tokenizer: bytes)
 def _read_tokenizer(folder: Path) -> bytes:
     path = folder / "tokenizer.json"
     if path.is_file():
-        return _read(path)
+        return read_bytes(path)
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         return tokens.from_vocabulary(folder)
     problem = f"{folder} has neither tokenizer.json nor vocab.json with merges.txt"
     raise BadInputError(problem, "Copy the tokenizer of the original checkpoint into the folder")
-
-
-def _read_json(path: Path, kind: type[_Struct]) -> _Struct:
-    try:
-        return msgspec.json.decode(_read(path), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        remedy = "Copy it again from the original checkpoint"
-        raise BadInputError(f"{path} cannot be read: {error}", remedy) from None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        remedy = "Copy it from the original checkpoint into the folder"
-        raise BadInputError(f"{path} cannot be read: {error.strerror}", remedy) from None

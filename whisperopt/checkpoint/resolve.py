@@ -50,22 +50,24 @@ def resolve(model: str) -> Checkpoint:
     if _is_path(model):
         return open_checkpoint(Path(model).expanduser())
     if _HUB_ID.fullmatch(model):
-        return _from_hub(model)
+        return _open_snapshot(model, hub.fetch(model))
     short = model.lower().removeprefix("whisper-")
     short = "large-v3-turbo" if short == "turbo" else short
     if short not in OPENAI_NAMES:
         raise BadInputError(f"There is no model {model!r}", nearest(short, OPENAI_NAMES))
     if parts := _sample(short):
-        source = "+".join(f"pkg:pypi/{name}@{metadata.version(name)}" for name, _ in parts)
+        source = "+".join(_package_url(name) for name, _ in parts)
         weights = [path for _, path in parts]
         return ctranslate2.open_parts(weights, weights[0].parent, name=short, source=source)
     try:
-        return _from_hub(f"openai/whisper-{short}")
-    except NetworkError as error:
+        snapshot = hub.fetch(f"openai/whisper-{short}")
+    except (BadInputError, NetworkError) as error:
         if short not in _SAMPLES:
             raise
-        problem = f"{short} is neither installed nor cached, and {error.problem[0].lower()}"
-        raise NetworkError(problem + error.problem[1:], _SAMPLE_REMEDY) from None
+        tried = error.problem[0].lower() + error.problem[1:]
+        problem = f"{short} is neither installed nor cached, and {tried}"
+        raise type(error)(problem, _SAMPLE_REMEDY) from None
+    return _open_snapshot(f"openai/whisper-{short}", snapshot)
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
@@ -117,7 +119,13 @@ def _sample(short: str) -> list[tuple[str, Path]]:
     return found
 
 
-def _from_hub(repository: str) -> Checkpoint:
-    snapshot = hub.fetch(repository)
+def _package_url(distribution: str) -> str:
+    try:
+        return f"pkg:pypi/{distribution}@{metadata.version(distribution)}"
+    except metadata.PackageNotFoundError:  # importable all the same, from a plain folder
+        return f"pkg:pypi/{distribution}"
+
+
+def _open_snapshot(repository: str, snapshot: hub.Snapshot) -> Checkpoint:
     source = f"pkg:huggingface/{repository}@{snapshot.revision}"
     return _open(snapshot.folder, name=slug(repository), source=source)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from whisperopt.checkpoint.documents import read_json
 from whisperopt.checkpoint.stored import Kind, Stored, WeightFile
 from whisperopt.errors import BadInputError
 
@@ -33,19 +34,20 @@ def read_folder(folder: Path) -> dict[str, Stored]:
     """Find the tensors of `model.safetensors`, or of the shards that its index names."""
     if (folder / SINGLE).is_file() or not (folder / INDEX).is_file():
         return read_file(folder / SINGLE)
-    path = folder / INDEX
-    try:
-        places = msgspec.json.decode(path.read_bytes(), type=_ShardIndex).weight_map
-    except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
-        raise BadInputError(f"{path} cannot be read: {error}", "Copy it again") from None
-    shards = {name: read_file(folder / _file_name(name, path)) for name in set(places.values())}
+    places = _places(folder)
+    shards = {name: read_file(folder / name) for name in shard_names(folder)}
     for tensor, shard in places.items():
         if tensor not in shards[shard]:
             raise BadInputError(
-                f"{path} promises {tensor} in {shard}, which does not hold it",
+                f"{folder / INDEX} promises {tensor} in {shard}, which does not hold it",
                 "The index and the shards must belong together",
             )
     return {tensor: shards[shard][tensor] for tensor, shard in places.items()}
+
+
+def shard_names(folder: Path) -> list[str]:
+    """Return the names of the files that the index promises."""
+    return sorted(set(_places(folder).values()))
 
 
 def read_file(path: Path) -> dict[str, Stored]:
@@ -83,7 +85,11 @@ def _stored(file: WeightFile, start: int, name: str, entry: _Entry) -> Stored:
     return tensor
 
 
-def _file_name(name: str, index: Path) -> str:
-    if Path(name).name != name or name in ("", ".", "..") or "\\" in name:
-        raise BadInputError(f"{index} names the shard {name!r}, not a file beside it", "Fix it")
-    return name
+def _places(folder: Path) -> dict[str, str]:
+    """Return which file beside the index holds each tensor."""
+    places = read_json(folder / INDEX, _ShardIndex).weight_map
+    for name in set(places.values()):
+        if Path(name).name != name or "\\" in name:
+            problem = f"{folder / INDEX} names the shard {name[:80]!r}, which is not beside it"
+            raise BadInputError(problem, "Copy it again from the original checkpoint")
+    return places

@@ -24,21 +24,26 @@ def check_tensors(tensors: Mapping[str, Stored], dims: Dimensions, *, where: str
     """
     if problem := Dimensions.check(dims):
         raise BadInputError(f"{where} is no Whisper model: {problem}", _REMEDY)
-    allowed: dict[str, Shape] = {_PROJECTION: (dims.vocabulary, dims.width)}
+    optional: dict[str, Shape] = {_PROJECTION: (dims.vocabulary, dims.width)}
+    known = set()
     for name, shape in _all(dims):
         if name not in tensors:
             raise BadInputError(f"{where} has no tensor {name}", _REMEDY)
-        allowed[name] = shape
+        _check_shape(name, tensors[name].shape, shape, where)
+        known.add(name)
         if name.endswith("k_proj.weight"):
-            allowed[name.replace(".weight", ".bias")] = shape[:1]
-    for name, tensor in tensors.items():
-        if name not in allowed:
-            odd = f"{where} has a tensor {name[:80]} that no such Whisper model has"
-            raise BadInputError(odd, _REMEDY)
-        if tensor.shape != allowed[name]:
-            found, needed = list(tensor.shape), list(allowed[name])
-            wrong = f"{where} has {name} of shape {found} where {needed} is needed"
-            raise BadInputError(wrong, "Its configuration and its weights must belong together")
+            optional[name.replace(".weight", ".bias")] = shape[:1]
+    for name in sorted(tensors.keys() - known):
+        if name not in optional:
+            problem = f"{where} has a tensor {name[:80]} that no such Whisper model has"
+            raise BadInputError(problem, _REMEDY)
+        _check_shape(name, tensors[name].shape, optional[name], where)
+
+
+def _check_shape(name: str, shape: Shape, needed: Shape, where: str) -> None:
+    if shape != needed:
+        problem = f"{where} has {name} of shape {list(shape)} where {list(needed)} is needed"
+        raise BadInputError(problem, "Its configuration and its weights must belong together")
 
 
 def _all(dims: Dimensions) -> Iterator[tuple[str, Shape]]:

@@ -21,6 +21,7 @@ _DTYPES: dict[Kind, np.dtype[Any]] = {
     "bfloat16": np.dtype("<u2"),
 }
 _DIGEST_BLOCK = 1 << 24
+_POINTER = b"version https://git-lfs"
 _DAMAGED = "The file is damaged or was not copied to its end: copy or download it again"
 
 
@@ -32,6 +33,8 @@ class WeightFile:
         self.path = parts[0]
         self._maps = [_map(part) for part in parts]
         self.size = sum(part.size for part in self._maps)
+        if self.bytes(0, min(self.size, len(_POINTER))).tobytes() == _POINTER:
+            raise self.damaged("is only a Git LFS pointer", "Run `git lfs pull` in its folder")
 
     def bytes(self, start: int, size: int) -> npt.NDArray[np.uint8]:
         """Return `size` bytes from `start`: a view, or a copy where they span two parts."""
@@ -49,7 +52,7 @@ class WeightFile:
         """Feed every byte to `digest`."""
         for part in self._maps:
             for start in range(0, part.size, _DIGEST_BLOCK):
-                digest.update(memoryview(part[start : start + _DIGEST_BLOCK]))
+                digest.update(part[start : start + _DIGEST_BLOCK].data)
 
     def damaged(self, problem: str, remedy: str = _DAMAGED) -> BadInputError:
         """Return the error that says what is wrong with this file."""
@@ -132,7 +135,7 @@ class StoredCheckpoint:
         return self._tokenizer
 
     def digest(self) -> str:
-        """Return `sha256:<hex>` over the weight files' bytes, files in the order of their names."""
+        """Return `sha256:<hex>` over the weight files' bytes, in the order of names."""
         if not self._digest:
             digest = hashlib.sha256()
             for file in _files(self._tensors.values()):

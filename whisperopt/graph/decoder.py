@@ -92,7 +92,7 @@ class _Step:
             "num_heads": dims.decoder_heads,
             "kv_num_heads": dims.decoder_kv_heads,
             # TensorRT-RTX refuses the implicit default
-            "scale": layers.scale,
+            "scale": layers.scale(dims.decoder_heads),
         }
         attended, *presents = self.canvas.node(
             "GroupQueryAttention",

@@ -22,10 +22,9 @@ class Layers:
         self.dims = checkpoint.dims
         self.names = frozenset(checkpoint.names())
 
-    @property
-    def scale(self) -> float:
-        """What attention multiplies its scores by: 1 / sqrt(head size)."""
-        return float(1.0 / np.sqrt(self.dims.head_size))
+    def scale(self, heads: int) -> float:
+        """What attention with so many heads multiplies its scores by: 1 / sqrt(head size)."""
+        return float(1.0 / np.sqrt(self.dims.width // heads))
 
     def parameter(self, name: str, shape: Sequence[int]) -> ir.Value:
         """Add the tensor `name` as it is stored."""
@@ -64,7 +63,7 @@ class Layers:
         self, name: str, inputs: Sequence[ir.Value], heads: int, shape: Sequence[Dim]
     ) -> ir.Value:
         """Bidirectional attention of q [B, S, D] over k, v [B, S, D] or [B, H, L, Dh]."""
-        attributes: dict[str, object] = {"num_heads": heads, "scale": self.scale}
+        attributes: dict[str, object] = {"num_heads": heads, "scale": self.scale(heads)}
         (output,) = self.canvas.node(
             "MultiHeadAttention", inputs, attributes, domain=MICROSOFT, name=f"{name}/attention"
         )

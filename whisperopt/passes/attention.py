@@ -5,7 +5,15 @@ from typing import Self
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import Canvas
-from whisperopt.passes.rewrite import rescale
+from whisperopt.passes.rewrite import linear, nodes, rescale
+
+
+def unscalable(model: ir.Model, op_type: str) -> str | None:
+    """Return why the scale of some attention cannot go into its query's weights, or None."""
+    for node in nodes(model, op_type):
+        if not linear(node.inputs[0]):
+            return f"{node.name} has a query that is no linear layer of its own to take the scale"
+    return None
 
 
 class Attention:
@@ -29,9 +37,8 @@ class Attention:
 
     def scaled_heads(self, query: ir.Value | None) -> ir.Value:
         """Split the query into heads with the scale folded in: keys and scores are far larger."""
-        if query is not None and not rescale(query, self.scale):
-            msg = f"{query.name} is no linear layer that the scale could be folded into"
-            raise ValueError(msg)
+        if query is not None:
+            rescale(query, self.scale)
         return self.heads_of(query)
 
     def attend(

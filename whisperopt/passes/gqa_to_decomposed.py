@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import Canvas
-from whisperopt.passes.attention import Attention
+from whisperopt.passes.attention import Attention, unscalable
 from whisperopt.passes.caches import grow_caches, grouped_heads, past_length
 from whisperopt.passes.rewrite import canvas_for, nodes, none_left, replace
 
@@ -29,8 +29,8 @@ class GqaToDecomposed:
         self.cache = cache
 
     def requires(self, model: ir.Model) -> str | None:
-        """Every head needs a key/value head of its own."""
-        return grouped_heads(model)
+        """Every head needs a key/value head of its own, every query a layer of its own."""
+        return grouped_heads(model) or unscalable(model, "GroupQueryAttention")
 
     def apply(self, model: ir.Model) -> None:
         """Rewrite every GroupQueryAttention; positions and mask are drawn once and shared."""
@@ -77,8 +77,10 @@ class _Plan:
             slots = op("Range", zero, op("Squeeze", op("Add", past, new)), one)
         positions = op("Unsqueeze", op("Add", steps, past), canvas.ints(1))
         visible = op("LessOrEqual", slots, positions)
+        cache_type = first.inputs[3].dtype if first.inputs[3] else None
+        number = (cache_type or ir.DataType.FLOAT).numpy()
         open_, closed = (
-            canvas.constant(name, np.array(value, np.float32))
+            canvas.constant(name, np.array(value, number))
             for name, value in (("mask_open", 0.0), ("mask_closed", _MASKED))
         )
         self.mask = op("Where", visible, open_, closed)

@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from whisperopt.passes.attention import Attention
+from whisperopt.passes.attention import Attention, unscalable
 from whisperopt.passes.rewrite import canvas_for, nodes, none_left, replace
 
 
@@ -16,11 +16,11 @@ class MhaToDecomposed:
     """
 
     def requires(self, model: ir.Model) -> str | None:
-        """Masks, biases and caches are not this pass's business."""
+        """Masks, biases and caches are not this pass's business; a query comes from its own layer."""
         for node in nodes(model, "MultiHeadAttention"):
             if len(node.outputs) > 1 or any(value is not None for value in node.inputs[3:]):
                 return f"{node.name} has more than q, k and v"
-        return None
+        return unscalable(model, "MultiHeadAttention")
 
     def apply(self, model: ir.Model) -> None:
         """Rewrite every MultiHeadAttention."""

@@ -1,11 +1,13 @@
 """Turns a recipe into the passes that make it, for each part of the model."""
 
+from pathlib import Path
 from typing import assert_never
 
 import onnx_ir as ir
 
 from whisperopt.backend import Recipe
-from whisperopt.graph.core import CoreModel, Part
+from whisperopt.graph.core import PARTS, CoreModel, Part
+from whisperopt.graph.files import write
 from whisperopt.passes.block_int8 import BlockInt8
 from whisperopt.passes.channel_int8 import ChannelInt8
 from whisperopt.passes.dynamic_int8 import DynamicInt8
@@ -24,6 +26,12 @@ def passes_for(recipe: Recipe, part: Part) -> list[Pass]:
 def make(recipe: Recipe, core: CoreModel, part: Part) -> ir.Model:
     """Author `part` of `core` and rewrite it as `recipe` says."""
     return run(core.part(part), passes_for(recipe, part))
+
+
+def write_variant(recipe: Recipe, core: CoreModel, out: Path) -> None:
+    """Write `encoder.onnx` and `decoder.onnx` of one variant into the folder `out`."""
+    for part in PARTS:
+        write(make(recipe, core, part), out / f"{part}.onnx")
 
 
 def _attention(recipe: Recipe, part: Part) -> list[Pass]:

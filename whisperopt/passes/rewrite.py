@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
@@ -94,27 +96,31 @@ def weighted_matmuls(model: ir.Model) -> Iterator[tuple[ir.Node, ir.Value, bool]
                 yield node, source, True
 
 
-def rescale(value: ir.Value, factor: float) -> bool:
-    """Fold `value * factor` into the linear layer that produces it: x (fW) + fb.
+def linear(value: ir.Value | None) -> tuple[ir.Value, ...]:
+    """Return weight and bias of the linear layer x W + b that produces `value`.
 
-    Returns False, and changes nothing, where `value` is not the only use of such a layer.
+    Nothing is returned where there is none, or where something else uses it too.
     """
-    add = value.producer()
+    add = value.producer() if value else None
     matmul = add.inputs[0].producer() if add and add.op_type == "Add" and add.inputs[0] else None
-    if add is None or matmul is None or matmul.op_type != "MatMul" or len(value.uses()) != 1:
-        return False
-    weights = [node.inputs[1] for node in (matmul, add)]
-    if any(w is None or w.const_value is None or len(w.uses()) != 1 for w in weights):
-        return False
-    for weight in weights:
-        if weight is not None and weight.const_value is not None:
-            weight.const_value = _scaled(weight.const_value, factor)
-    return True
+    if add is None or matmul is None or matmul.op_type != "MatMul":
+        return ()
+    parts = (matmul.inputs[1], add.inputs[1])
+    private = all(len(x.uses()) == 1 for x in (value, matmul.outputs[0], *parts) if x)
+    found = tuple(part for part in parts if part is not None and part.const_value is not None)
+    return found if private and len(found) == len(parts) else ()
+
+
+def rescale(value: ir.Value, factor: float) -> None:
+    """Fold `value * factor` into the linear layer that produces it: x (fW) + fb."""
+    for part in linear(value):
+        if part.const_value is not None:
+            part.const_value = _scaled(part.const_value, factor)
 
 
 def _scaled(tensor: ir.TensorProtocol, factor: float) -> ir.LazyTensor:
-    def read() -> "object":
+    def read() -> npt.NDArray[np.generic]:
         array = tensor.numpy()
         return array * array.dtype.type(factor)
 
-    return lazy(tensor.name or "", [int(d) for d in tensor.shape], read, tensor.dtype)  # type: ignore[arg-type, call-overload]
+    return lazy(tensor.name or "", [int(d) for d in tensor.shape], read, tensor.dtype)

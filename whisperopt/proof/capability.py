@@ -35,7 +35,7 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     through_casts: tuple[str, ...] = ()
     """Further types that the runtime takes by computing in float32."""
     otherwise: str = ""
-    """What the runtime does with other types."""
+    """What the runtime does with other types and versions; a table sets its own default."""
     versions: tuple[int, ...] = ()
     """ONNX versions of the operator that have a kernel; empty means all up to `max_opset`."""
     constraints: tuple[Constraint, ...] = ()
@@ -86,6 +86,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     version: str
     max_opset: int
     missing: str
+    otherwise: str = ""
     source: str
     groups: dict[str, tuple[str, ...]] = {}
     ops: dict[str, dict[str, Any]]
@@ -97,7 +98,7 @@ def _convert(raw: dict[str, Any]) -> CapabilityTable:
     ops = {}
     for name, table in file.ops.items():
         try:
-            ops[name] = _operator(table, groups)
+            ops[name] = _operator({"otherwise": file.otherwise, **table}, groups)
         except msgspec.ValidationError as error:
             msg = f"[ops.{name}] {error}"
             raise msgspec.ValidationError(msg) from None

@@ -1,5 +1,6 @@
-"""One node of a graph as the rules see it: operands under the names that their operator gives them."""
+"""One node as the rules see it: operands under the names that their operator gives them."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,29 +29,42 @@ DTYPES = {
 }
 """What this project calls ONNX's element types."""
 
-_CONTRIB = {
+CONTRIBUTED = {
     "GroupQueryAttention": (
-        "query key value past_key past_value seqlens_k total_sequence_length cos_cache sin_cache"
-        " position_ids attention_bias head_sink k_scale v_scale q_norm_weight k_norm_weight",
-        "output present_key present_value output_qk",
+        (
+            *("query", "key", "value", "past_key", "past_value"),
+            *("seqlens_k", "total_sequence_length", "cos_cache", "sin_cache", "position_ids"),
+            *(
+                "attention_bias",
+                "head_sink",
+                "k_scale",
+                "v_scale",
+                "q_norm_weight",
+                "k_norm_weight",
+            ),
+        ),
+        ("output", "present_key", "present_value", "output_qk"),
     ),
     "MultiHeadAttention": (
-        "query key value bias key_padding_mask attention_bias past_key past_value"
-        " past_sequence_length cache_indirection",
-        "output present_key present_value qk",
+        (
+            *("query", "key", "value", "bias", "key_padding_mask", "attention_bias"),
+            *("past_key", "past_value", "past_sequence_length", "cache_indirection"),
+        ),
+        ("output", "present_key", "present_value", "qk"),
     ),
-    "MatMulNBits": ("A B scales zero_points g_idx bias", "Y"),
-    "GatherBlockQuantized": ("data indices scales zero_points", "output"),
-    "DynamicQuantizeMatMul": ("A B b_scale b_zero_point bias", "Y"),
-    "FusedMatMul": ("A B", "Y"),
-    "Gelu": ("X", "Y"),
-    "BiasGelu": ("A B", "C"),
-    "FastGelu": ("X bias", "Y"),
+    "MatMulNBits": (("A", "B", "scales", "zero_points", "g_idx", "bias"), ("Y",)),
+    "GatherBlockQuantized": (("data", "indices", "scales", "zero_points"), ("output",)),
+    "DynamicQuantizeMatMul": (("A", "B", "b_scale", "b_zero_point", "bias"), ("Y",)),
+    "FusedMatMul": (("A", "B"), ("Y",)),
+    "Gelu": (("X",), ("Y",)),
+    "BiasGelu": (("A", "B"), ("C",)),
+    "FastGelu": (("X", "bias"), ("Y",)),
     "SkipLayerNormalization": (
-        "input skip gamma beta bias",
-        "output mean inv_std_var input_skip_bias_sum",
+        ("input", "skip", "gamma", "beta", "bias"),
+        ("output", "mean", "inv_std_var", "input_skip_bias_sum"),
     ),
 }
+"""Inputs and outputs of the operators of com.microsoft, which ONNX has no definition for."""
 
 
 class Operand(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,13 +134,13 @@ def qualified(node: "ir.Node") -> str:
 def view(node: "ir.Node", *, opset: int, part: str) -> NodeView:
     """Name the operands of `node` as its operator does in `opset`."""
     schema = _schema(node, opset)
-    inputs, outputs = _CONTRIB.get(node.op_type, ("", "")) if node.domain else ("", "")
+    inputs, outputs = CONTRIBUTED.get(node.op_type, ((), ())) if node.domain else ((), ())
     return NodeView(
         node=node,
         part=part,
         version=schema.since_version if schema else None,
-        inputs=_operands(node.inputs, inputs.split(), schema.inputs if schema else ()),
-        outputs=_operands(node.outputs, outputs.split(), schema.outputs if schema else ()),
+        inputs=_operands(node.inputs, inputs, schema.inputs if schema else ()),
+        outputs=_operands(node.outputs, outputs, schema.outputs if schema else ()),
     )
 
 
@@ -138,7 +152,7 @@ def _schema(node: "ir.Node", opset: int) -> "onnx.defs.OpSchema | None":
     return onnx.defs.get_schema(node.op_type, opset, "")
 
 
-def _operands(values: Any, names: list[str], formals: Any) -> tuple[Operand, ...]:
+def _operands(values: Any, names: Sequence[str], formals: Any) -> tuple[Operand, ...]:
     found = []
     for index, value in enumerate(values):
         if value is None or value.name == "":

@@ -1,4 +1,4 @@
-"""What a runtime can ask of one node beyond its operator and types: the named rules of the tables."""
+"""What a runtime asks of one node beyond its operator and types: the rules of the tables."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ Rule: TypeAlias = Callable[..., Iterator[Finding]]
 
 
 def attribute_nonzero(node: NodeView, *, attribute: str) -> Iterator[Finding]:
-    """The attribute is written out and is not zero."""
+    """Ask that the attribute is written out and is not zero."""
     if not node.attribute(attribute):
         yield Refusal(f"it needs an explicit, nonzero attribute {attribute!r}")
 
@@ -34,7 +34,7 @@ def attribute_nonzero(node: NodeView, *, attribute: str) -> Iterator[Finding]:
 def attribute_in(
     node: NodeView, *, attribute: str, values: Sequence[Any], default: Any = None
 ) -> Iterator[Finding]:
-    """The attribute is one of `values`; left out, it counts as `default`."""
+    """Ask that the attribute is one of `values`; left out, it counts as `default`."""
     given = node.attribute(attribute)
     given = default if given is None else given
     given = given.decode() if isinstance(given, bytes) else given
@@ -44,21 +44,21 @@ def attribute_in(
 
 
 def attributes_absent(node: NodeView, *, attributes: Sequence[str]) -> Iterator[Finding]:
-    """None of the attributes is written, not even with its default; `*` ends a family of names."""
+    """Ask that no attribute is written, not even its default; `*` ends a family of names."""
     for name in node.node.attributes:
         if any(_matches(name, pattern) for pattern in attributes):
             yield Refusal(f"attribute {name!r} must not be written")
 
 
 def inputs_present(node: NodeView, *, inputs: Sequence[str]) -> Iterator[Finding]:
-    """All of the inputs are given."""
+    """Ask that all of the inputs are given."""
     for name in inputs:
         if node.input(name) is None:
             yield Refusal(f"input {name!r} is missing")
 
 
 def inputs_absent(node: NodeView, *, inputs: Sequence[str]) -> Iterator[Finding]:
-    """None of the inputs is given."""
+    """Ask that none of the inputs is given."""
     for name in inputs:
         if node.input(name) is not None:
             yield Refusal(f"input {name!r} is not executed")
@@ -67,7 +67,7 @@ def inputs_absent(node: NodeView, *, inputs: Sequence[str]) -> Iterator[Finding]
 def outputs_present(
     node: NodeView, *, outputs: Sequence[str], when: str | None = None
 ) -> Iterator[Finding]:
-    """All of the outputs are emitted and used, if the input `when` is given."""
+    """Ask that all of the outputs are emitted and used, if the input `when` is given."""
     if when is not None and node.input(when) is None:
         return
     for name in outputs:
@@ -79,14 +79,14 @@ def outputs_present(
 
 
 def outputs_absent(node: NodeView, *, outputs: Sequence[str]) -> Iterator[Finding]:
-    """None of the outputs is emitted."""
+    """Ask that none of the outputs is emitted."""
     for name in outputs:
         if node.output(name) is not None:
             yield Refusal(f"output {name!r} is not executed")
 
 
 def rank(node: NodeView, *, operands: Sequence[str], equals: int) -> Iterator[Finding]:
-    """Those of the inputs that are given have exactly `equals` dimensions."""
+    """Ask that those of the inputs that are given have exactly `equals` dimensions."""
     for name in operands:
         operand = node.input(name)
         if operand is None:
@@ -98,7 +98,7 @@ def rank(node: NodeView, *, operands: Sequence[str], equals: int) -> Iterator[Fi
 
 
 def head_size_multiple(node: NodeView, *, of: int) -> Iterator[Finding]:
-    """The query's channels divided by `num_heads` are a multiple of `of`."""
+    """Ask that the query's channels divided by `num_heads` are a multiple of `of`."""
     query, heads = node.input("query"), node.attribute("num_heads")
     width = query.size(-1) if query else None
     if width is None or not heads:
@@ -108,7 +108,7 @@ def head_size_multiple(node: NodeView, *, of: int) -> Iterator[Finding]:
 
 
 def batch_is_one(node: NodeView, *, operand: str) -> Iterator[Finding]:
-    """The operand's first dimension is 1; where it is dynamic, that becomes a condition."""
+    """Ask that the operand's first dimension is 1; a dynamic one becomes a condition."""
     given = node.input(operand)
     if given is None:
         return
@@ -120,7 +120,7 @@ def batch_is_one(node: NodeView, *, operand: str) -> Iterator[Finding]:
 
 
 def zero_point_is_zero(node: NodeView, *, operand: str) -> Iterator[Finding]:
-    """The zero point is left out, or is a constant of zeros."""
+    """Ask that the zero point is left out, or is a constant of zeros."""
     given = node.input(operand)
     if given is None:
         return
@@ -132,7 +132,7 @@ def zero_point_is_zero(node: NodeView, *, operand: str) -> Iterator[Finding]:
 
 
 def constant_inputs(node: NodeView, *, inputs: Sequence[str]) -> Iterator[Finding]:
-    """Those of the inputs that are given are initializers or Constant nodes."""
+    """Ask that those of the inputs that are given are initializers or Constant nodes."""
     for name in inputs:
         given = node.input(name)
         if given is not None and _constant(given) is None:
@@ -142,7 +142,7 @@ def constant_inputs(node: NodeView, *, inputs: Sequence[str]) -> Iterator[Findin
 def mask_spells_out(
     node: NodeView, *, mask: str, query: str, dimensions: Mapping[str, int]
 ) -> Iterator[Finding]:
-    """The mask is not broadcast along the named dimensions (name -> axis of a rank-4 mask)."""
+    """Ask for a mask without broadcasting along `dimensions` (name -> axis of four)."""
     given, queries = node.input(mask), node.input(query)
     if given is None or queries is None:
         return
@@ -158,7 +158,7 @@ def mask_spells_out(
 
 
 def in_place_cache(node: NodeView, *, cache: str, present: str, axis: int) -> Iterator[Finding]:
-    """The cache is a graph input of static length, its update a graph output at one address."""
+    """Ask for a graph input of static length that is updated to a graph output in place."""
     past, updated = node.input(cache), node.output(present)
     if past is None or not past.value.is_graph_input():
         yield Refusal(f"{cache!r} must be an input of the whole graph")
@@ -170,7 +170,7 @@ def in_place_cache(node: NodeView, *, cache: str, present: str, axis: int) -> It
 
 
 def only_in(node: NodeView, *, parts: Sequence[str]) -> Iterator[Finding]:
-    """The node belongs to one of the named graphs."""
+    """Ask that the node belongs to one of the named graphs."""
     if node.part not in parts:
         yield Refusal(f"it must not stand in the {node.part}")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from whisperopt.proof.capability import CapabilityTable, Constraint, Operator
+from whisperopt.proof.inference import inferred
 from whisperopt.proof.operands import NodeView, Operand, qualified, view
 from whisperopt.proof.rules import RULES, Condition, Finding, Refusal
 
@@ -58,7 +59,7 @@ def check(graph: "ir.Model", table: CapabilityTable, *, part: str = "decoder") -
     """
     import onnx_ir as ir
 
-    model = _inferred(graph)
+    model = inferred(graph)
     opset = model.opset_imports.get("", 0)
     operators: Counter[str] = Counter()
     rejections, conditions = list(_opset_refusals(opset, table)), dict[str, None]()
@@ -81,45 +82,25 @@ def check(graph: "ir.Model", table: CapabilityTable, *, part: str = "decoder") -
     )
 
 
-def _inferred(graph: "ir.Model") -> "ir.Model":
-    """Return a copy with inferred types; tensors are shared, big ones are never serialized."""
-    import onnx_ir as ir
-    from onnx_ir.passes.common import ShapeInferencePass
-
-    model = graph.clone()
-    for value in model.graph.initializers.values():
-        if value.const_value is not None:
-            value.dtype = value.dtype or value.const_value.dtype
-            value.shape = value.shape or ir.Shape(list(value.const_value.shape))
-    ShapeInferencePass(check_type=False, strict_mode=False)(model)
-    return model
-
-
 def _opset_refusals(opset: int, table: CapabilityTable) -> Iterator[Rejection]:
     if opset > table.max_opset:
         reason = f"opset {opset} is newer than {table.max_opset}, the newest that is executed"
         yield Rejection(node="the whole graph", op="ai.onnx", reason=reason)
 
 
-def _findings(
-    node: "ir.Node", table: CapabilityTable, *, opset: int, part: str
-) -> Iterator[Finding]:
+def _findings(node: "ir.Node", table: CapabilityTable, *, opset: int, part: str) -> list[Finding]:
     op = qualified(node)
     operator = table.ops.get(op)
     if operator is None:
-        yield Refusal(table.missing.format(op=op))
-        return
+        return [Refusal(table.missing.format(op=op))]
     if operator.refused:
-        yield Refusal(operator.refused)
-        return
+        return [Refusal(operator.refused)]
     seen = view(node, opset=opset, part=part)
-    yield from _version_findings(seen, operator)
-    for operand in (*seen.inputs, *seen.outputs):
-        yield from _type_findings(operand, operator)
+    findings = [*_version_findings(seen, operator), *_type_findings(seen, operator)]
     for constraint in operator.constraints:
-        yield from _constraint_findings(seen, constraint)
-    for text in operator.conditions:
-        yield Condition(text)
+        findings += _constraint_findings(seen, constraint)
+    refusals: list[Finding] = [found for found in findings if isinstance(found, Refusal)]
+    return refusals or [*findings, *map(Condition, operator.conditions)]
 
 
 def _version_findings(node: NodeView, operator: Operator) -> Iterator[Finding]:
@@ -130,18 +111,31 @@ def _version_findings(node: NodeView, operator: Operator) -> Iterator[Finding]:
         yield Refusal(_because(f"version {node.version} has no kernel, only {known}", operator))
 
 
-def _type_findings(operand: Operand, operator: Operator) -> Iterator[Finding]:
+def _type_findings(node: NodeView, operator: Operator) -> Iterator[Finding]:
+    alike: dict[Finding, list[str]] = {}
+    for operand in (*node.inputs, *node.outputs):
+        finding = _type_finding(operand, operator)
+        if finding is not None:
+            alike.setdefault(finding, []).append(operand.name)
+    for finding, names in alike.items():
+        if isinstance(finding, Refusal):
+            yield Refusal(f"{', '.join(dict.fromkeys(names))}: {finding.reason}")
+        else:
+            yield finding
+
+
+def _type_finding(operand: Operand, operator: Operator) -> Finding | None:
     dtype = operand.dtype
     allowed = operator.operands.get(operand.name, operator.dtypes)
     if dtype is None:
-        yield Refusal(f"type unknown: nobody knows the element type of {operand.name!r}")
-    elif operand.defined and dtype not in operand.defined:
-        yield Refusal(f"{operand.name!r} is {dtype}, which ONNX does not define for it")
-    elif dtype in operator.through_casts and dtype not in allowed:
-        yield Condition(f"{dtype} is computed in float32, through casts")
-    elif dtype not in allowed:
-        reason = f"{operand.name!r} is {dtype}, only {', '.join(allowed)} is executed"
-        yield Refusal(_because(reason, operator))
+        return Refusal("type unknown, neither the author nor inference knows it")
+    if operand.defined and dtype not in operand.defined:
+        return Refusal(f"{dtype} is not defined for it by ONNX")
+    if dtype in allowed:
+        return None
+    if dtype in operator.through_casts:
+        return Condition(f"{dtype} is computed in float32, through casts")
+    return Refusal(_because(f"{dtype} is not executed, only {' or '.join(allowed)}", operator))
 
 
 def _constraint_findings(node: NodeView, constraint: Constraint) -> Iterator[Finding]:

@@ -1,36 +1,26 @@
 """The one session for every ONNX Runtime provider: caches stay on the device, steps copy only ids."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
 from whisperopt.host import usable_cores
+from whisperopt.runtime.provider import Provider
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import onnxruntime as ort
 
-    from whisperopt.backend import Floats, Tokens
+    from whisperopt.arrays import Floats, Tokens
 
-CPU = "CPUExecutionProvider"
+CPU = Provider(name="CPUExecutionProvider", device="cpu")
 _NUMPY = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
-
-
-class Provider(msgspec.Struct, frozen=True):
-    """Which execution provider runs the graphs, and where its memory is."""
-
-    name: str
-    device: str
-    options: Mapping[str, str] = {}
-    sequential: bool = False
-    """DirectML wants sequential execution and no memory pattern."""
 
 
 class OrtSession:

@@ -1,0 +1,5 @@
+"""ONNX Runtime on the CPU."""
+
+from .adapter import BACKEND
+
+__all__ = ["BACKEND"]

@@ -1,0 +1,18 @@
+"""Names the runtime, the provider and the ladder; the rest is shared by all of ONNX Runtime."""
+
+from whisperopt.ort_backend import OrtBackend
+from whisperopt.runtime.provider import Provider
+
+from .recipes import RECIPES
+
+BACKEND = OrtBackend(
+    name="directml",
+    runtime="onnxruntime-directml",
+    extra="directml",
+    provider=Provider(
+        name="DmlExecutionProvider",
+        device="dml",
+        sequential=True,
+    ),
+    ladder=RECIPES,
+)

@@ -1,0 +1,60 @@
+"""What whisperopt knows about OpenVINO."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whisperopt.artifact import Artifact
+from whisperopt.backend import API, Probe, Recipe, Session
+
+from .recipes import RECIPES
+
+if TYPE_CHECKING:
+    from whisperopt.graph.core import CoreModel
+    from whisperopt.proof.capability import CapabilityTable
+
+
+class OpenVinoBackend:
+    """OpenVINO reads the same ONNX files and compiles them for the CPU."""
+
+    api = API
+    name = "openvino"
+    runtime = "openvino"
+    extra = "openvino"
+
+    def probe(self) -> Probe:
+        """Ask OpenVINO for its CPU device."""
+        if find_spec("openvino") is None:
+            return Probe(
+                runtime=self.runtime,
+                reason="OpenVINO is not installed",
+                remedy=f"pip install 'whisperopt[{self.extra}]'",
+            )
+        from .session import probe
+
+        return probe()
+
+    def recipes(self) -> tuple[Recipe, ...]:
+        """Return the ladder."""
+        return RECIPES
+
+    def capabilities(self) -> "CapabilityTable":
+        """Return what OpenVINO's ONNX front end converts and its CPU plugin executes."""
+        from whisperopt.proof.capability import packaged_table
+
+        return packaged_table(self.name)
+
+    def build(self, recipe: Recipe, core: "CoreModel", out: Path) -> None:
+        """Write both graphs."""
+        from whisperopt.passes.plan import write_variant
+
+        write_variant(recipe, core, out)
+
+    def open(self, artifact: Artifact, *, threads: int | None = None) -> Session:
+        """Compile both graphs."""
+        from .session import OpenVinoSession
+
+        return OpenVinoSession(artifact, threads=threads)
+
+
+BACKEND = OpenVinoBackend()

@@ -1,0 +1,1 @@
+"""Tests mirror the tree; `makers` writes small made-up checkpoints."""

@@ -1,0 +1,281 @@
+"""Who gets what, and why."""
+
+import itertools
+import random
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.fetcher import releases
+from tests.fetcher.releases import catalog, evidence, host, variant
+from whisperopt import select
+from whisperopt.backend import Tier
+from whisperopt.errors import NothingFitsError
+from whisperopt.fetcher import resolve as resolve_exported
+from whisperopt.fetcher.resolve import TOO_CLOSE, Decision, best, resolve
+from whisperopt.host import Gpu, Host
+from whisperopt.release.catalog import Variant
+
+ON_NVIDIA = "tensorrt-decomposed-fp16 cuda-gqa-fp16 cuda-decomposed-fp16"
+ON_CPU = "cpu-gqa-fp32 cpu-gqa-int8"
+PIP = "pip install 'whisperopt[{}]'"
+
+
+def decide(machine: Host, *variants: Variant, target: str | None = None) -> tuple[Decision, ...]:
+    return resolve(catalog(*variants), releases.MODEL, machine, target=target)
+
+
+def accepted(decisions: tuple[Decision, ...]) -> list[str]:
+    return [decision.variant.name for decision in decisions if decision.accepted]
+
+
+def rejected(decisions: tuple[Decision, ...]) -> dict[str, Decision]:
+    return {d.variant.name: d for d in decisions if not d.accepted}
+
+
+@pytest.mark.parametrize(
+    ("name", "gets"),
+    [
+        (
+            "rtx4070-windows",
+            f"{ON_NVIDIA} {ON_CPU}",
+        ),
+        ("rtx4070-windows-bare", ""),
+        (
+            "a100-linux",
+            f"{ON_NVIDIA} {ON_CPU}",
+        ),
+        ("gtx1060-linux", ON_CPU),
+        ("radeon-windows-directml", f"directml-decomposed-fp16 {ON_CPU}"),
+        ("intel-laptop-linux", f"openvino-decomposed-fp32 {ON_CPU}"),
+        ("plain-vm-linux", ON_CPU),
+        ("arm-server-linux", ON_CPU),
+    ],
+)
+def test_each_recorded_host_gets_its_best_device_first(name: str, gets: str) -> None:
+    decisions = decide(host(name), *releases.every_target())
+    assert accepted(decisions) == gets.split()
+    assert len(decisions) == len(releases.every_target())
+    assert all(decision.reason for decision in decisions)
+
+
+@pytest.mark.parametrize(
+    ("name", "loser", "reason", "hint"),
+    [
+        ("gtx1060-linux", "cuda-gqa-fp16", "capability >=7.0, this host has 6.1", ""),
+        ("arm-server-linux", "cuda-gqa-fp16", "for x86_64, this host is arm64", ""),
+        ("intel-laptop-linux", "directml-gqa-fp16", "for windows, this host runs linux", ""),
+        ("intel-laptop-linux", "cuda-gqa-fp16", "has no NVIDIA GPU", "driver"),
+        ("plain-vm-linux", "openvino-decomposed-fp32", "installable: ", PIP.format("openvino")),
+        ("rtx4070-windows-bare", "cuda-gqa-fp16", "installable: ", PIP.format("cuda")),
+        ("radeon-windows-directml", "directml-gqa-fp16", "wrong on some drivers", "validate"),
+        ("radeon-windows-directml", "tensorrt-decomposed-fp16", "no NVIDIA GPU", "driver"),
+    ],
+)
+def test_each_loser_is_told_why(name: str, loser: str, reason: str, hint: str) -> None:
+    decision = rejected(decide(host(name), *releases.every_target()))[loser]
+    assert reason in decision.reason
+    assert hint in decision.hint
+    assert decision.installable == decision.reason.startswith("installable: ")
+
+
+def test_the_order_of_the_catalog_does_not_matter() -> None:
+    shuffled = list(releases.every_target())
+    expected = decide(host("rtx4070-windows"), *shuffled)
+    random.Random(0).shuffle(shuffled)
+    assert decide(host("rtx4070-windows"), *shuffled) == expected
+
+
+def test_a_measurement_on_this_host_class_beats_the_order_of_targets() -> None:
+    a100 = host("a100-linux")
+    cuda = variant("cuda-gqa-fp16", tier=Tier.MEASURED, evidence=(evidence(a100, "cuda", 210.4),))
+    decisions = decide(a100, variant("tensorrt-decomposed-fp16"), cuda)
+    assert accepted(decisions) == ["cuda-gqa-fp16", "tensorrt-decomposed-fp16"]
+    assert decisions[0].reason == "measured here: 210 ms median"
+
+
+def test_a_measurement_elsewhere_is_no_measurement_here() -> None:
+    proof = (evidence(host("a100-linux"), "cuda", 1.0),)
+    cuda = variant("cuda-gqa-fp16", tier=Tier.MEASURED, evidence=proof)
+    decisions = decide(host("rtx4070-windows"), cuda, variant("tensorrt-decomposed-fp16"))
+    assert accepted(decisions) == ["tensorrt-decomposed-fp16", "cuda-gqa-fp16"]
+    assert "measured on other hosts" in decisions[1].reason
+    risky = msgspec.structs.replace(cuda, selectable_from=Tier.MEASURED)
+    assert accepted(decide(host("rtx4070-windows"), risky)) == []
+    assert accepted(decide(host("a100-linux"), risky)) == ["cuda-gqa-fp16"]
+
+
+def test_a_fast_cpu_never_beats_an_unmeasured_gpu() -> None:
+    rtx = host("rtx4070-windows")
+    cpu = variant("cpu-gqa-fp32", tier=Tier.MEASURED, evidence=(evidence(rtx, "cpu", 0.5),))
+    assert accepted(decide(rtx, cpu, variant("cuda-gqa-fp16"))) == [
+        "cuda-gqa-fp16",
+        "cpu-gqa-fp32",
+    ]
+
+
+def test_the_cpu_provider_of_another_wheel_counts_as_the_same_host_class() -> None:
+    vm = host("plain-vm-linux")
+    gpu_wheel = msgspec.structs.replace(vm, runtimes={"onnxruntime-gpu": "1.27.0"})
+    older = msgspec.structs.replace(vm, runtimes={"onnxruntime-gpu": "1.26.0"})
+    cpu = variant("cpu-gqa-fp32", tier=Tier.MEASURED, evidence=(evidence(vm, "cpu", 80.0),))
+    assert "measured here: 80 ms" in decide(gpu_wheel, cpu)[0].reason
+    assert "not here" in decide(older, cpu)[0].reason
+
+
+def timed(name: str, latency_ms: float | None, size: int) -> Variant:
+    proof = (evidence(host("plain-vm-linux"), "cpu", latency_ms),)
+    return variant(name, size=size, tier=Tier.MEASURED, evidence=proof)
+
+
+def test_what_is_too_close_to_call_goes_to_the_smaller() -> None:
+    variants = (timed("cpu-a", 100, 900), timed("cpu-b", 104, 300), timed("cpu-c", 106, 10))
+    decisions = decide(host("plain-vm-linux"), *variants)
+    assert accepted(decisions) == ["cpu-b", "cpu-a", "cpu-c"]
+    assert "too close to call with 100 ms median, and smaller" in decisions[0].reason
+    assert TOO_CLOSE == select.TOO_CLOSE
+
+
+def test_a_pass_without_timing_comes_after_the_timed() -> None:
+    decisions = decide(host("plain-vm-linux"), timed("cpu-a", None, 1), timed("cpu-b", 900, 5))
+    assert accepted(decisions) == ["cpu-b", "cpu-a"]
+    assert "not timed" in decisions[1].reason
+
+
+def test_a_failure_on_this_host_class_rejects_with_its_reason() -> None:
+    radeon = host("radeon-windows-directml")
+    failure = evidence(radeon, "directml", accepted=False, reason="WER rose by 40 points")
+    failed = variant("directml-decomposed-fp16", evidence=(failure,))
+    decisions = decide(radeon, failed, variant("cpu-gqa-fp32"))
+    assert accepted(decisions) == ["cpu-gqa-fp32"]
+    assert "WER rose by 40 points" in decisions[1].reason
+
+
+def test_a_failure_elsewhere_does_not_reject() -> None:
+    failure = evidence(host("a100-linux"), "cuda", accepted=False, reason="crashed")
+    cuda = variant("cuda-gqa-fp16", evidence=(failure,))
+    assert accepted(decide(host("rtx4070-windows"), cuda)) == ["cuda-gqa-fp16"]
+
+
+def test_a_merely_structural_gpu_variant_is_refused_and_a_cpu_one_comes_last() -> None:
+    unproven: dict[str, Any] = {"tier": Tier.STRUCTURAL}
+    decisions = decide(
+        host("intel-laptop-linux"),
+        variant("openvino-decomposed-fp32", **unproven),
+        variant("cpu-gqa-fp32"),
+        variant("cpu-gqa-int8", ladder_rank=1, caution="rounds", **unproven),
+    )
+    assert accepted(decisions) == ["cpu-gqa-fp32", "openvino-decomposed-fp32"]
+    assert "structural" in decisions[1].reason
+    gpu = decide(host("a100-linux"), variant("cuda-gqa-fp16", **unproven))
+    assert accepted(gpu) == []
+    lenient = variant("cuda-gqa-fp16", selectable_from=Tier.STRUCTURAL, **unproven)
+    assert accepted(decide(host("a100-linux"), lenient)) == []
+
+
+@pytest.mark.parametrize(
+    "requires",
+    [
+        {"vram_mb": 600},
+        {"compute_capability": 7},
+        {"compute_capability": "newest"},
+        {"compute_capability": ""},
+        {"cpu_features": "avx2"},
+        {"cpu_features": [1]},
+    ],
+)
+def test_a_requirement_that_is_not_understood_rejects(requires: dict[str, Any]) -> None:
+    (decision,) = decide(host("a100-linux"), variant("cuda-gqa-fp16", requires=requires))
+    assert not decision.accepted
+    assert "does not understand" in decision.reason
+    assert decision.hint == "Upgrade whisperopt"
+
+
+def test_instruction_sets_are_required_by_name() -> None:
+    needy = variant("cpu-gqa-int8", requires={"cpu_features": ("avx2", "amx_int8")})
+    (decision,) = decide(host("plain-vm-linux"), needy)
+    assert decision.reason == "needs a CPU with amx_int8"
+    content = variant("cpu-gqa-int8", requires={"cpu_features": ("avx2",)})
+    assert accepted(decide(host("plain-vm-linux"), content)) == ["cpu-gqa-int8"]
+
+
+@pytest.mark.parametrize("capability", [None, "", "fast"])
+def test_an_unknown_compute_capability_is_not_enough(capability: str | None) -> None:
+    gpu = Gpu(vendor="nvidia", name="?", compute_capability=capability)
+    machine = msgspec.structs.replace(host("a100-linux"), gpus=(gpu,))
+    assert accepted(decide(machine, variant("cuda-gqa-fp16"))) == []
+
+
+def test_compute_capabilities_are_compared_as_versions() -> None:
+    gpu = Gpu(vendor="nvidia", name="NVIDIA B200", compute_capability="10.0")
+    machine = msgspec.structs.replace(host("a100-linux"), gpus=(gpu,))
+    assert accepted(decide(machine, variant("cuda-gqa-fp16"))) == ["cuda-gqa-fp16"]
+
+
+def test_the_target_asked_for_is_the_only_one_considered() -> None:
+    rtx = host("rtx4070-windows")
+    decisions = decide(rtx, *releases.every_target(), target="cuda")
+    assert accepted(decisions) == ["cuda-gqa-fp16", "cuda-decomposed-fp16"]
+    assert "cuda was asked for" in rejected(decisions)["cpu-gqa-fp32"].reason
+
+
+def test_the_reason_for_the_target_asked_for_is_named_first() -> None:
+    decisions = decide(host("plain-vm-linux"), *releases.every_target(), target="cuda")
+    with pytest.raises(NothingFitsError, match="host: cuda-gqa-fp16: this host has no NVIDIA GPU"):
+        best(decisions)
+
+
+def test_the_installable_comes_first_among_the_rejected_and_in_the_error() -> None:
+    decisions = decide(host("rtx4070-windows-bare"), *releases.every_target())
+    flags = [decision.installable for decision in decisions]
+    assert flags == sorted(flags, reverse=True)
+    assert decisions[0].variant.target == "tensorrt"
+    with pytest.raises(NothingFitsError) as caught:
+        best(decisions)
+    assert caught.value.exit_code == 3
+    assert caught.value.remedy == PIP.format("tensorrt")
+    assert "tensorrt-decomposed-fp16: installable" in caught.value.problem
+
+
+def test_the_hint_removes_a_wheel_that_would_be_overwritten() -> None:
+    rtx = msgspec.structs.replace(host("rtx4070-windows"), runtimes={"onnxruntime": "1.27.0"})
+    decisions = decide(rtx, *releases.every_target())
+    assert accepted(decisions) == ["cpu-gqa-fp32", "cpu-gqa-int8"]
+    hint = rejected(decisions)["cuda-gqa-fp16"].hint
+    assert hint == "pip uninstall -y onnxruntime && " + PIP.format("cuda")
+
+
+def test_best_is_the_first_accepted() -> None:
+    decisions = decide(host("plain-vm-linux"), *releases.every_target())
+    assert best(decisions).name == "cpu-gqa-fp32"
+    with pytest.raises(NothingFitsError, match="no variant of this model"):
+        best(())
+
+
+def test_every_combination_of_tiers_is_ranked_measured_emulated_structural() -> None:
+    vm = host("plain-vm-linux")
+    made = {
+        "cpu-measured": timed("cpu-measured", 5.0, 100),
+        "cpu-emulated": variant("cpu-emulated"),
+        "cpu-structural": variant("cpu-structural", tier=Tier.STRUCTURAL),
+    }
+    for order in itertools.permutations(made):
+        ranked = [
+            msgspec.structs.replace(made[name], ladder_rank=place)
+            for place, name in enumerate(order)
+        ]
+        assert accepted(decide(vm, *ranked)) == list(made)
+
+
+@pytest.mark.parametrize("name", releases.all_hosts())
+def test_every_recorded_host_is_decided_deterministically(name: str) -> None:
+    machine = host(name)
+    again = msgspec.json.decode(msgspec.json.encode(machine), type=Host)
+    variants = releases.every_target()
+    assert decide(machine, *variants) == decide(again, *variants)
+    msgspec.json.encode(decide(machine, *variants))
+
+
+def test_the_package_exports_the_function_not_the_module() -> None:
+    assert resolve_exported is resolve

@@ -1,0 +1,127 @@
+"""The core model computes what Hugging Face's Whisper computes in PyTorch, fp32."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from tests.makers import SMALL, weights, write_huggingface
+from tests.numerics import speech
+from tests.numerics.conftest import Sample
+from tests.passes import forms
+from tests.passes.forms import Floats, MadeCheckpoint, Run
+from whisperopt.checkpoint.resolve import open_checkpoint
+from whisperopt.runtime import greedy
+
+pytest.importorskip("torch", reason="torch is not installed: pip install 'whisperopt[reference]'")
+pytest.importorskip("transformers", reason="install it: pip install 'whisperopt[reference]'")
+
+pytestmark = [
+    pytest.mark.reference,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+PAIRS = speech.pairs()
+SHAPES = {
+    "as-made": SMALL,
+    "128-mels": msgspec.structs.replace(SMALL, mels=128),
+    "distilled": msgspec.structs.replace(SMALL, encoder_layers=3, decoder_layers=1),
+    "odd-vocabulary": msgspec.structs.replace(SMALL, vocabulary=331),
+    "other-heads": msgspec.structs.replace(SMALL, encoder_heads=8, decoder_heads=2, decoder_kv_heads=2),
+}
+
+
+def result(request, **numbers: float) -> None:
+    """Keep measured errors with the test's report."""
+    for name, number in numbers.items():
+        request.node.user_properties.append((name, f"{number:.2g}"))
+
+
+@pytest.fixture(scope="session")
+def reference(core: Sample):
+    """The same tensors in PyTorch."""
+    from tests.numerics.torch_whisper import TorchWhisper
+
+    return TorchWhisper(core.checkpoint)
+
+
+@pytest.fixture(scope="session")
+def expected(core: Sample, reference):
+    """Compute what PyTorch says about some clips once for all tests."""
+    known: dict[tuple[str, ...], tuple[Floats, np.ndarray, Run]] = {}
+
+    def compute(clips) -> tuple[Floats, np.ndarray, Run]:
+        key = tuple(map(str, clips))
+        if key not in known:
+            features = speech.features(core.checkpoint, clips)
+            prompt = speech.prompt(core.checkpoint, len(clips))
+            known[key] = (features, *reference.greedy(features, prompt, speech.STEPS))
+        return known[key]
+
+    return compute
+
+
+@pytest.mark.sample
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("pair", list(PAIRS))
+def test_encoder_and_logits_equal_pytorch_on_speech(
+    pair: str, batch: int, core: Sample, expected, request
+) -> None:
+    features, tokens, theirs = expected(PAIRS[pair][:batch])
+    prompt = speech.prompt(core.checkpoint, batch)
+    ours = forms.run(core.session, features, prompt, tokens)
+    encoder = forms.relative_error(ours.hidden, theirs.hidden)
+    prefill, *steps = map(forms.relative_error, ours.logits, theirs.logits)
+    result(request, encoder=encoder, prefill=prefill, steps=max(steps))
+    assert len(steps) == speech.STEPS
+    assert max(encoder, prefill, *steps) < speech.TOLERANCE
+
+
+@pytest.mark.sample
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("pair", list(PAIRS))
+def test_free_running_greedy_writes_the_same_tokens(
+    pair: str, batch: int, core: Sample, expected
+) -> None:
+    features, tokens, _ = expected(PAIRS[pair][:batch])
+    decoding = core.checkpoint.decoding
+    prompts = speech.prompt(core.checkpoint, batch).tolist()
+    decoder = core.session.encode(features)
+    found = greedy.decode(decoder, decoding, prompts, speech.STEPS)
+    assert found == [until(row, decoding.end_of_text) for row in tokens.tolist()]
+
+
+def until(row: list[int], end: int) -> list[int]:
+    """Return what stands before the first `end`."""
+    return row[: row.index(end)] if end in row else row
+
+
+@pytest.mark.parametrize("shape", list(SHAPES))
+def test_any_sizes_equal_pytorch(shape: str, tmp_path) -> None:
+    from tests.numerics.torch_whisper import TorchWhisper
+
+    dims = SHAPES[shape]
+    tied = shape != "odd-vocabulary"
+    checkpoint = MadeCheckpoint(dims, weights(dims, seed=5, tied=tied))
+    session = forms.open_session(forms.write(checkpoint, forms.CORE, tmp_path))
+    features = forms.speech_like(dims, batch=2)
+    prompt = forms.random_tokens(dims, batch=2, length=4)
+    tokens, theirs = TorchWhisper(checkpoint).greedy(features, prompt, 5)
+    ours = forms.run(session, features, prompt, tokens)
+    assert forms.largest_error(ours, theirs) < 1e-5
+
+
+def test_folder_is_read_as_transformers_reads_it(tmp_path) -> None:
+    import torch
+    from transformers import WhisperForConditionalGeneration
+
+    write_huggingface(tmp_path / "hub", SMALL, seed=9)
+    checkpoint = open_checkpoint(tmp_path / "hub")
+    session = forms.open_session(forms.write(checkpoint, forms.CORE, tmp_path / "core"))
+    model = WhisperForConditionalGeneration.from_pretrained(tmp_path / "hub").eval()
+    features = forms.speech_like(SMALL, batch=1)
+    ids = forms.random_tokens(SMALL, batch=1, length=6)
+    with torch.no_grad():
+        theirs = model(torch.from_numpy(features), decoder_input_ids=torch.from_numpy(ids).long())
+    ours = session.encode(features).step(ids)
+    assert forms.relative_error(ours, theirs.logits.numpy()) < 1e-5

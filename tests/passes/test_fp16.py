@@ -1,0 +1,56 @@
+"""Single precision becomes half precision, inputs and outputs included."""
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from whisperopt.graph.canvas import Canvas, graph_input, typed
+from whisperopt.graph.core import PARTS, CoreModel, Part
+from whisperopt.passes.fp16 import Fp16
+from whisperopt.passes.rewrite import PassError, nodes, run
+
+FLOAT, HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_single_precision_is_left(part: Part, small_core: CoreModel) -> None:
+    model = run(small_core.part(part), [Fp16()])
+    values = [*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()]
+    values += [output for node in model.graph for output in node.outputs]
+    assert FLOAT not in {value.dtype for value in values}
+    stored = [value.const_value for value in model.graph.initializers.values()]
+    assert all(tensor.dtype == ir.tensor(tensor.numpy()).dtype for tensor in stored)
+
+
+def test_lengths_and_ids_stay_integers(small_core: CoreModel) -> None:
+    model = run(small_core.part("decoder"), [Fp16()])
+    types = {value.name: value.dtype for value in model.graph.inputs}
+    assert types["input_ids"] == types["past_sequence_length"] == ir.DataType.INT32
+    assert types["past_key_self_0"] == types["past_value_cross_1"] == HALF
+
+
+def test_weights_are_rounded_to_the_nearest(small_core: CoreModel) -> None:
+    name = "decoder.embed_tokens.weight"
+    before = small_core.part("decoder").graph.initializers[name].const_value.numpy()
+    after = run(small_core.part("decoder"), [Fp16()]).graph.initializers[name].const_value
+    np.testing.assert_array_equal(after.numpy(), before.astype(np.float16))
+
+
+def test_layer_normalization_computes_in_single_precision(small_core: CoreModel) -> None:
+    for node in nodes(run(small_core.part("encoder"), [Fp16()]), "LayerNormalization"):
+        assert "stash_type" not in node.attributes or node.attributes["stash_type"].as_int() == 1
+
+
+def test_cast_to_single_precision_is_refused_by_name() -> None:
+    canvas = Canvas()
+    ids = graph_input("ids", ir.DataType.INT32, [1])
+    (output,) = canvas.node("Cast", [ids], {"to": int(FLOAT)}, name="island")
+    model = canvas.model("made", [ids], [typed(output, FLOAT, [1])])
+    with pytest.raises(PassError, match="island casts to float32"):
+        run(model, [Fp16()])
+
+
+def test_promise_names_what_is_left(small_core: CoreModel) -> None:
+    reason = Fp16().ensures(small_core.part("encoder"))
+    assert reason is not None
+    assert reason.endswith("is still float32")

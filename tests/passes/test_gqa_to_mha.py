@@ -1,0 +1,54 @@
+"""GroupQueryAttention becomes causal MultiHeadAttention over a growing cache."""
+
+import msgspec
+import pytest
+
+from tests.makers import SMALL, weights
+from tests.passes import forms
+from tests.passes.forms import MadeCheckpoint
+from whisperopt.graph.core import CoreModel
+from whisperopt.passes.gqa_to_mha import GqaToMha
+from whisperopt.passes.rewrite import PassError, nodes, run
+
+
+def test_every_self_attention_is_rewritten_and_stays_causal(small_core: CoreModel) -> None:
+    before = small_core.part("decoder")
+    cross = len(nodes(before, "MultiHeadAttention"))
+    scales = [node.attributes["scale"].as_float() for node in nodes(before, "GroupQueryAttention")]
+    model = run(before, [GqaToMha()])
+    found = [n for n in nodes(model, "MultiHeadAttention") if "unidirectional" in n.attributes]
+    assert [node.attributes["scale"].as_float() for node in found] == scales
+    assert all(node.attributes["unidirectional"].as_int() == 1 for node in found)
+    assert all(node.attributes["num_heads"].as_int() == SMALL.decoder_heads for node in found)
+    assert len(nodes(model, "MultiHeadAttention")) == cross + SMALL.decoder_layers
+    assert not nodes(model, "GroupQueryAttention")
+
+
+def test_cache_grows_and_its_length_is_the_past(small_core: CoreModel) -> None:
+    model = run(small_core.part("decoder"), [GqaToMha()])
+    inputs = {value.name: value for value in model.graph.inputs}
+    assert "past_sequence_length" not in inputs
+    assert str(inputs["past_key_self_1"].shape) == "[batch,4,past,16]"
+    assert str(inputs["past_value_cross_1"].shape) == "[batch,4,context,16]"
+    outputs = {value.name: value for value in model.graph.outputs}
+    assert str(outputs["present_value_self_0"].shape) == "[batch,4,total,16]"
+    assert list(outputs) == [value.name for value in small_core.part("decoder").graph.outputs]
+
+
+def test_lengths_that_nothing_needs_are_gone(small_core: CoreModel) -> None:
+    names = {node.name for node in run(small_core.part("decoder"), [GqaToMha()]).graph}
+    assert not {"seqlens_k", "total_sequence_length"} & names
+
+
+def test_shared_key_value_heads_are_refused_by_name() -> None:
+    dims = msgspec.structs.replace(SMALL, decoder_kv_heads=2)
+    model = CoreModel(MadeCheckpoint(dims, weights(dims))).part("decoder")
+    before = forms.serialized(model)
+    with pytest.raises(PassError, match="self_attn/attention shares 2 key/value heads among 4"):
+        run(model, [GqaToMha()])
+    assert forms.serialized(model) == before
+
+
+def test_promise_counts_what_is_left(small_core: CoreModel) -> None:
+    reason = GqaToMha().ensures(small_core.part("decoder"))
+    assert reason == "2 GroupQueryAttention nodes are left"

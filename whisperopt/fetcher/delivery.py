@@ -1,0 +1,237 @@
+"""Brings the variant that fits a host into a folder of its own, whole or not at all."""
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from whisperopt import artifact
+from whisperopt.artifact import Artifact
+from whisperopt.errors import BadInputError, DiskError, IntegrityError, WhisperoptError
+from whisperopt.fetcher.resolve import Decision, best, resolve
+from whisperopt.fetcher.transport import Source, open_source
+from whisperopt.host import Host, detect
+from whisperopt.matrix import nearest
+from whisperopt.release import catalog as catalogs
+from whisperopt.release.catalog import Catalog, File, Variant
+
+Progress = Callable[[str, int, int], None]
+"""Is called with a file's name, the bytes of it that have arrived, and its size."""
+
+_SPARE_PERCENT = 5
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_ELSEWHERE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}
+"""Failures that only another folder helps against."""
+
+
+def fetch(
+    model: str,
+    *,
+    repo: str | Path,
+    to: str | Path | None = None,
+    host: Host | None = None,
+    target: str | None = None,
+    insecure: bool = False,
+    progress: Progress | None = None,
+) -> Artifact:
+    """Bring the variant of `model` that fits `host` (default: this machine) into a folder.
+
+    `repo` is a release's folder or URL. `to` must be absent, empty or hold the same variant, which
+    is then used as it is; the default is a folder in the cache. Raises `NothingFitsError`,
+    `IntegrityError`, `DiskError` or `NetworkError`, and then leaves nothing behind.
+    """
+    source = open_source(repo, insecure=insecure)
+    catalog = _read(source)
+    _check_target(catalog, model, target)
+    variant = best(resolve(catalog, model, host or detect(), target=target))
+    destination = Path(to).resolve() if to is not None else _cache_folder(model, variant)
+    try:
+        if not _is_there(destination, variant):
+            _download(source, model, variant, destination, progress)
+    except OSError as error:
+        raise _disk_error(error, destination, variant) from error
+    return artifact.read(destination)
+
+
+def explain(
+    repo: str | Path,
+    model: str | None = None,
+    host: Host | None = None,
+    target: str | None = None,
+    *,
+    insecure: bool = False,
+) -> dict[str, tuple[Decision, ...]]:
+    """Judge every variant of `model` (default: of every model) in a release for `host`."""
+    catalog = _read(open_source(repo, insecure=insecure))
+    host = host or detect()
+    models = sorted(catalog.models) if model is None else [model]
+    return {name: resolve(catalog, name, host, target=target) for name in models}
+
+
+def cached(model: str) -> list[Path]:
+    """Return the artifact folders in the cache that hold `model`, newest first."""
+    cache = _cache()
+    found = []
+    for path in cache.iterdir() if cache.is_dir() else ():
+        with contextlib.suppress(WhisperoptError, OSError):  # what cannot be read is not there
+            if path.name.startswith(f"{model}--") and artifact.read(path).manifest.model == model:
+                found.append(((path / artifact.MANIFEST).stat().st_mtime_ns, path))
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def _read(source: Source) -> Catalog:
+    data = source.read(catalogs.NAME, catalogs.MAX_BYTES)
+    return catalogs.parse(data, source.where(catalogs.NAME))
+
+
+def _check_target(catalog: Catalog, model: str, target: str | None) -> None:
+    """Tell a target that the release does not have from one that does not fit."""
+    known = sorted({variant.target for variant in catalog.model(model).variants})
+    if target is not None and target not in known:
+        raise BadInputError(
+            f"The release has no variant of {model} for the target {target!r}",
+            nearest(target, known),
+        )
+
+
+def _cache() -> Path:
+    if given := os.environ.get("WHISPEROPT_CACHE"):
+        return Path(given).resolve() / "artifacts"
+    import platformdirs
+
+    return platformdirs.user_cache_path("whisperopt") / "artifacts"
+
+
+def _cache_folder(model: str, variant: Variant) -> Path:
+    digest = variant.digest.removeprefix("sha256:")
+    return _cache() / f"{model}--{variant.name}--{digest[:12]}"
+
+
+def _is_there(destination: Path, variant: Variant) -> bool:
+    """Say whether `destination` holds the variant; anything else in it is an error."""
+    if not destination.exists():
+        return False
+    if destination.is_dir() and not any(destination.iterdir()):
+        return False
+    if problem := _difference(destination, variant):
+        raise BadInputError(
+            f"{destination} exists and is not {variant.name}: {problem}",
+            "Remove it, or choose another folder",
+        )
+    return True
+
+
+def _download(
+    source: Source, model: str, variant: Variant, destination: Path, progress: Progress | None
+) -> None:
+    _check_space(destination, variant.size)
+    with _staging(destination.parent) as staging:
+        for file in variant.files:
+            _copy(source, variant.path, file, staging, progress)
+        _lint(staging, model, variant)
+        _commit(staging, destination, variant)
+
+
+def _check_space(destination: Path, size: int) -> None:
+    present = next(folder for folder in destination.parents if folder.is_dir())
+    needed = size + size * _SPARE_PERCENT // 100
+    free = shutil.disk_usage(present).free
+    if free < needed:
+        raise DiskError(
+            f"{destination} needs {needed} bytes, its disk has {free}",
+            "Make room, or choose another folder",
+        )
+
+
+@contextlib.contextmanager
+def _staging(parent: Path) -> Iterator[Path]:
+    """Yield a new folder on the file system of the destination, gone when the block ends."""
+    parent.mkdir(parents=True, exist_ok=True)
+    staging = parent / f".staging-{uuid.uuid4().hex}"
+    staging.mkdir()
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _copy(
+    source: Source, folder: str, file: File, staging: Path, progress: Progress | None
+) -> None:
+    def report(done: int) -> None:
+        if progress:
+            progress(file.path, done, file.size)
+
+    path = f"{folder}/{file.path}"
+    sha256 = source.copy(path, staging / file.path, size=file.size, report=report)
+    if sha256 != file.sha256:
+        raise IntegrityError(
+            f"{source.where(path)} is not what the catalog says: its sha256 is {sha256}",
+            "Fetch from another copy of the release",
+        )
+
+
+def _lint(staging: Path, model: str, variant: Variant) -> None:
+    """Refuse what was hashed correctly but is no artifact of this model and variant."""
+    problem = _strange_file(staging, variant)
+    if problem is None:
+        try:
+            manifest = artifact.read(staging).manifest
+        except BadInputError as error:
+            raise IntegrityError(
+                f"The release's {variant.path} has no usable {artifact.MANIFEST}",
+                "Upgrade whisperopt, or build the release again",
+            ) from error
+        if (manifest.model, manifest.variant) != (model, variant.name):
+            problem = f"it calls itself {manifest.variant} of {manifest.model}"
+    if problem:
+        raise IntegrityError(f"The release's {variant.path} is not {variant.name}: {problem}")
+
+
+def _commit(staging: Path, destination: Path, variant: Variant) -> None:
+    """Rename; where somebody else was faster with the same bytes, theirs will do."""
+    with contextlib.suppress(OSError):
+        destination.rmdir()  # Windows does not rename onto an empty folder
+    try:
+        staging.rename(destination)
+    except OSError:
+        if not destination.is_dir() or _difference(destination, variant):
+            raise
+
+
+def _difference(folder: Path, variant: Variant) -> str | None:
+    """Return how `folder` differs from what the catalog says, or None."""
+    if problem := _strange_file(folder, variant):
+        return problem
+    for file in variant.files:
+        path = folder / file.path
+        if path.stat().st_size != file.size or catalogs.sha256(path) != file.sha256:
+            return f"{file.path} has other content"
+    return None
+
+
+def _strange_file(folder: Path, variant: Variant) -> str | None:
+    if not folder.is_dir():
+        return "it is not a folder"
+    found = {path.name: path for path in folder.iterdir()}
+    expected = {file.path for file in variant.files}
+    if missing := expected - set(found):
+        return f"it lacks {min(missing)}"
+    if extra := set(found) - expected:
+        return f"it also holds {min(extra)}"
+    odd = (name for name, path in found.items() if path.is_symlink() or not path.is_file())
+    return next((f"{name} is not a regular file" for name in odd), None)
+
+
+def _disk_error(error: OSError, destination: Path, variant: Variant) -> WhisperoptError:
+    if error.errno in _FULL:
+        return DiskError(
+            f"The disk of {destination} is full", f"Make room: {variant.size} bytes are needed"
+        )
+    problem = f"{destination} cannot be written: {error.strerror}"
+    if error.errno in _ELSEWHERE:
+        return BadInputError(problem, "Choose another folder")
+    return DiskError(problem)

@@ -1,0 +1,52 @@
+"""The backend that every execution provider of ONNX Runtime is an instance of."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from whisperopt.artifact import Artifact
+from whisperopt.backend import API, Probe, Recipe, Session
+from whisperopt.runtime import provider as providers
+from whisperopt.runtime.provider import Provider
+
+if TYPE_CHECKING:
+    from whisperopt.graph.core import CoreModel
+    from whisperopt.proof.capability import CapabilityTable
+
+
+class OrtBackend(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution provider with its ladder of recipes."""
+
+    name: str
+    runtime: str
+    extra: str
+    provider: Provider
+    ladder: tuple[Recipe, ...]
+    api: int = API
+
+    def probe(self) -> Probe:
+        """Open a one-node graph in a process of its own."""
+        return providers.probe(self.provider, self.runtime, self.extra)
+
+    def recipes(self) -> tuple[Recipe, ...]:
+        """Return the ladder."""
+        return self.ladder
+
+    def capabilities(self) -> "CapabilityTable":
+        """Return what the provider's kernels execute."""
+        from whisperopt.proof.capability import packaged_table
+
+        return packaged_table(self.name)
+
+    def build(self, recipe: Recipe, core: "CoreModel", out: Path) -> None:
+        """Write both graphs."""
+        from whisperopt.passes.plan import write_variant
+
+        write_variant(recipe, core, out)
+
+    def open(self, artifact: Artifact, *, threads: int | None = None) -> Session:
+        """Open both graphs; a provider that does not load is an error, never the CPU."""
+        from whisperopt.runtime.ort import OrtSession
+
+        return OrtSession(artifact, self.provider, threads=threads)

@@ -1,0 +1,90 @@
+"""Clip sets: what variants are proven on."""
+
+import hashlib
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from whisperopt.errors import BadInputError
+from whisperopt.runtime import audio
+from whisperopt.runtime.audio import Samples
+
+
+class Clip(msgspec.Struct, frozen=True, kw_only=True):
+    """One recording and what is said in it; `text` is empty where nobody speaks or knows."""
+
+    file: str
+    text: str = ""
+    language: str = "en"
+    kind: Literal["speech", "joined", "noise", "silence"] = "speech"
+
+    @property
+    def spoken(self) -> bool:
+        """Whether somebody speaks."""
+        return self.kind in {"speech", "joined"}
+
+
+class ClipSet(msgspec.Struct, frozen=True, kw_only=True):
+    """The clips of one manifest."""
+
+    name: str
+    manifest: Path
+    clips: tuple[Clip, ...]
+    digest: str
+
+    def samples(self, clip: Clip) -> Samples:
+        """Read one clip: float32 mono at 16 kHz."""
+        return audio.read(self.manifest.parent / clip.file)
+
+
+def packaged() -> Path:
+    """Return the manifest of the clips that ship with whisperopt."""
+    return Path(str(resources.files("whisperopt.clips") / "manifest.jsonl"))
+
+
+def read(manifest: Path) -> ClipSet:
+    """Read a manifest: one JSON object a line, files relative to it; every file must be there."""
+    try:
+        data = manifest.read_bytes()
+    except OSError as error:
+        raise BadInputError(f"Cannot read the clip manifest {manifest}: {error.strerror}") from None
+    clips = tuple(
+        _parse(line, manifest, number)
+        for number, line in enumerate(data.splitlines(), 1)
+        if line.strip()
+    )
+    if not any(clip.spoken for clip in clips):
+        raise BadInputError(f"{manifest} lists no clip with speech", "Add at least one")
+    files = [clip.file for clip in clips]
+    for file in files:
+        if files.count(file) > 1:
+            raise BadInputError(f"{manifest} lists {file} twice", "Remove one of the lines")
+        if not (manifest.parent / file).is_file():
+            raise BadInputError(f"{manifest} names {file}, which is not there", "Check the path")
+    return ClipSet(
+        name=manifest.parent.name,
+        manifest=manifest,
+        clips=clips,
+        digest="sha256:" + hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _parse(line: bytes, manifest: Path, number: int) -> Clip:
+    try:
+        raw = msgspec.json.decode(line, type=_Line)
+    except msgspec.DecodeError as error:
+        raise BadInputError(
+            f"{manifest}, line {number}: {error}",
+            'Each line is a JSON object such as {"file": "a.wav", "text": "hello"}',
+        ) from None
+    kind = raw.kind if raw.kind in {"noise", "silence", "joined"} else "speech"
+    return Clip(file=raw.file, text=raw.text, language=raw.language, kind=kind)  # type: ignore[arg-type]  # narrowed above
+
+
+class _Line(msgspec.Struct):
+    file: str
+    text: str = ""
+    language: str = "en"
+    kind: str = "speech"

@@ -1,0 +1,91 @@
+"""Runs trials in processes of their own: a crash, a hang or an abort is a reason, never the end."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from whisperopt.proof import evidence as evidences
+from whisperopt.proof.evidence import Evidence
+from whisperopt.proof.trial import FAILED, Request
+
+STALL_SECONDS = 300
+"""A trial that reports no progress for this long has hung."""
+
+Progress = Callable[[str], None]
+
+
+class NoEvidence(msgspec.Struct, frozen=True):
+    """A trial that ended without evidence."""
+
+    reason: str
+
+
+def prove(
+    request: Request, progress: Progress, *, stall_seconds: float = STALL_SECONDS
+) -> Evidence | NoEvidence:
+    """Run one trial and return what it wrote, or why it wrote nothing."""
+    path = request.out.with_suffix(".request.json")
+    path.write_bytes(msgspec.json.encode(request, enc_hook=str))
+    errors = request.out.with_suffix(".stderr")
+    with errors.open("wb") as stderr:
+        process = subprocess.Popen(  # noqa: S603  # our own module
+            [sys.executable, "-m", "whisperopt.proof.trial", str(path)],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        last_line, hung = _follow(process, progress, stall_seconds)
+    if hung:
+        return NoEvidence(f"hung: no progress for {stall_seconds:g} s")
+    if process.returncode == FAILED:
+        return NoEvidence(last_line.rstrip("."))
+    if process.returncode != 0 or not request.out.is_file():
+        return NoEvidence(_crash(process.returncode, errors))
+    return evidences.read(request.out)
+
+
+def _follow(
+    process: subprocess.Popen[str], progress: Progress, stall_seconds: float
+) -> tuple[str, bool]:
+    hung = threading.Event()
+
+    def kill() -> None:
+        hung.set()
+        process.kill()
+
+    last_line = ""
+    if process.stdout is None:
+        return last_line, False
+    timer = threading.Timer(stall_seconds, kill)
+    timer.start()
+    try:
+        for line in process.stdout:
+            timer.cancel()
+            timer = threading.Timer(stall_seconds, kill)
+            timer.start()
+            if line.strip():
+                last_line = line.strip()
+                progress(last_line)
+        process.wait()
+    finally:
+        timer.cancel()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+    return last_line, hung.is_set()
+
+
+def _crash(status: int, errors: Path) -> str:
+    lines = errors.read_text("utf-8", "replace").strip().splitlines()
+    last = f": {lines[-1]}" if lines else ""
+    if status < 0:
+        return f"the runtime aborted the process ({signal.Signals(-status).name}){last}"
+    return f"the trial ended with exit status {status}{last}"

@@ -1,0 +1,90 @@
+"""The largest activations of a graph in fp32: half precision overflows above 65504."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import onnx_ir as ir
+
+from whisperopt.arrays import Floats
+from whisperopt.backend import Recipe
+from whisperopt.graph.canvas import typed
+from whisperopt.graph.core import PARTS, CoreModel
+from whisperopt.graph.files import write
+from whisperopt.passes.plan import make
+from whisperopt.passes.rewrite import canvas_for
+from whisperopt.proof.evidence import Range
+from whisperopt.proof.inference import inferred
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+
+def write_twin(recipe: Recipe, core: CoreModel, folder: Path) -> None:
+    """Write the fp32 twin of `recipe` with the peak of every value as further outputs."""
+    twin = msgspec.structs.replace(recipe, encoder_precision="fp32", decoder_precision="fp32")
+    folder.mkdir()
+    for part in PARTS:
+        write(_watched(make(twin, core, part)), folder / f"{part}.onnx")
+
+
+def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> Range:
+    """Run a twin on features [1, mels, frames] and tokens; return its largest absolute value.
+
+    The graph that ships cannot tell: ONNX Runtime's CPU provider computes fp16 graphs in fp32.
+    """
+    peaks: dict[str, float] = {}
+    for features, tokens in inputs:
+        for node, peak in _run(folder, features, tokens).items():
+            peaks[node] = max(peak, peaks.get(node, 0.0))
+    node = max(peaks, key=lambda name: peaks[name])
+    return Range(value=peaks[node], node=node)
+
+
+_PEAK = "peak/"
+
+
+def _watched(model: ir.Model) -> ir.Model:
+    """Add one scalar output `peak/<node>` with max|x| for every float output of every node."""
+    model = inferred(model)
+    canvas = canvas_for(model, _PEAK)
+    for node in model.graph:
+        if node.outputs[0].dtype is ir.DataType.FLOAT:
+            peak = canvas.op("ReduceMax", canvas.op("Abs", node.outputs[0]), keepdims=0)
+            peak.name = f"{_PEAK}{node.name}"
+            model.graph.outputs.append(typed(peak, ir.DataType.FLOAT, []))
+    model.graph.extend(canvas.nodes)
+    return model
+
+
+def _run(folder: Path, features: Floats, tokens: list[int]) -> dict[str, float]:
+    encoded = _outputs(folder / "encoder.onnx", lambda _put: features)
+
+    def feed(put: "ort.NodeArg") -> object:
+        if "_cross_" in put.name:
+            return encoded[put.name.replace("past", "present", 1)]
+        if "_self_" in put.name:
+            shape = [size if isinstance(size, int) else 0 for size in put.shape]
+            return np.zeros([1, *shape[1:]], np.float32)
+        if put.name == "input_ids":
+            return np.array([tokens], np.int32)
+        return np.zeros(1, np.int32)
+
+    return {
+        name.removeprefix(_PEAK): float(value)
+        for name, value in (encoded | _outputs(folder / "decoder.onnx", feed)).items()
+        if name.startswith(_PEAK)
+    }
+
+
+def _outputs(path: Path, feed: Callable[["ort.NodeArg"], object]) -> dict[str, Any]:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    feeds = {put.name: feed(put) for put in session.get_inputs()}
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, feeds), strict=True))

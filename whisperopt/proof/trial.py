@@ -1,0 +1,218 @@
+"""Run as `python -m`: proves one artifact in a process of its own, since any runtime may abort it."""
+
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from whisperopt import __version__, registry
+from whisperopt.artifact import Artifact
+from whisperopt.artifact import read as read_artifact
+from whisperopt.arrays import Floats
+from whisperopt.backend import Decoder, Session, Tier
+from whisperopt.errors import WhisperoptError
+from whisperopt.host import Host
+from whisperopt.proof import clips as clip_sets
+from whisperopt.proof import evidence as evidences
+from whisperopt.proof.clips import Clip, ClipSet
+from whisperopt.proof.evidence import Evidence, Range, Sample
+from whisperopt.proof.ranges import largest_activation
+from whisperopt.proof.reference import Reference
+from whisperopt.runtime import greedy, mel
+from whisperopt.runtime.tokenizer import Tokenizer
+
+EMULATOR = "cpu"
+"""The backend on which other backends' graphs are emulated."""
+_RANGE_CLIPS = 3
+FAILED = 3
+"""Exit status of a trial that ended with a reason on its last line."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What to prove and how."""
+
+    artifact: Path
+    digest: str
+    tier: Tier
+    host: Host
+    host_class: str
+    manifest: Path
+    references: Path
+    """Folder of the core model's answers; the core model's own trial fills it."""
+    is_core: bool
+    threads: int
+    out: Path
+    twin: Path | None = None
+    """Folder of the fp32 twin whose activations tell whether half precision overflows."""
+
+
+def main(path: Path) -> int:
+    """Prove what the request file says; progress goes to stdout as `clip N of M`."""
+    request = msgspec.json.decode(
+        path.read_bytes(), type=Request, dec_hook=lambda kind, value: kind(value)
+    )
+    try:
+        evidences.write(request.out, _Trial(request).run())
+    except WhisperoptError as error:
+        sys.stdout.write(f"{error}\n")
+        return FAILED
+    return 0
+
+
+class _Trial:
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.artifact: Artifact = read_artifact(request.artifact)
+        self.clip_set: ClipSet = clip_sets.read(request.manifest)
+        self.decoding = self.artifact.manifest.decoding
+        self.dims = self.artifact.manifest.dims
+        self.tokenizer = Tokenizer(self.artifact.tokenizer, self.decoding.end_of_text)
+
+    def run(self) -> Evidence:
+        request = self.request
+        backend = EMULATOR if request.tier is Tier.EMULATED else self.artifact.manifest.backend
+        started = time.perf_counter_ns()
+        opened = registry.require(backend).open(self.artifact, threads=request.threads)
+        load_ns = time.perf_counter_ns() - started
+        samples = [self.sample(opened, self.clip_set.clips[0], warm_up=True)]
+        for number, clip in enumerate(self.clip_set.clips, 1):
+            sys.stdout.write(f"clip {number} of {len(self.clip_set.clips)}\n")
+            sys.stdout.flush()
+            samples.append(self.sample(opened, clip))
+        emulated = request.tier is Tier.EMULATED
+        return Evidence(
+            variant=self.artifact.manifest.variant,
+            digest=request.digest,
+            tier=request.tier,
+            how=f"the {backend} backend" + (", standing in for the device" if emulated else ""),
+            host=request.host,
+            host_class=request.host_class,
+            whisperopt=__version__,
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            clip_set=self.clip_set.name,
+            clip_digest=self.clip_set.digest,
+            threads=request.threads,
+            load_ns=load_ns,
+            peak_rss_bytes=peak_rss_bytes(),
+            placement=opened.placement,
+            batch_agreement=self.batch_agreement(opened),
+            activations=self.activations(),
+            samples=samples,
+        )
+
+    def sample(self, session: Session, clip: Clip, *, warm_up: bool = False) -> Sample:
+        audio = self.clip_set.samples(clip)
+        started = time.perf_counter_ns()
+        decoder = session.encode(self.features(audio)[None])
+        encoded = time.perf_counter_ns()
+        prompt = self.prompt(clip)
+        (tokens,) = greedy.decode(decoder, self.decoding, [prompt], self.dims.text_context // 2)
+        ended = time.perf_counter_ns()
+        reference, logits = self.compare(decoder, clip, prompt, tokens)
+        hidden = decoder.hidden_states()[0]
+        return Sample(
+            clip=clip.file,
+            seconds=audio.size / 16_000,
+            tokens=tokens,
+            text=self.tokenizer.decode(tokens),
+            total_ns=ended - started,
+            encode_ns=encoded - started,
+            warm_up=warm_up,
+            cosine=reference.cosine(hidden),
+            relative_error=reference.relative_error(hidden),
+            positions=len(logits),
+            agreements=reference.agreements(logits),
+            kl_sum=reference.kl_sum(logits),
+        )
+
+    def compare(
+        self, decoder: Decoder, clip: Clip, prompt: list[int], tokens: list[int]
+    ) -> tuple[Reference, Floats]:
+        """Return the core model's answer and this session's logits [S, V] when forced to it."""
+        if self.request.is_core:
+            logits = _forced(decoder, [[*prompt, *tokens]])[0]
+            Reference.of(decoder.hidden_states()[0], tokens, logits).save(self.path(clip))
+        reference = self.reference(clip)
+        return reference, _forced(decoder, [[*prompt, *reference.tokens]])[0]
+
+    def batch_agreement(self, session: Session) -> float | None:
+        """Force two clips alone and together; return the share of equal top tokens."""
+        spoken = [clip for clip in self.clip_set.clips if clip.spoken][:2]
+        if session.max_batch == 1 or len(spoken) < 2:
+            return None
+        references = [self.reference(clip) for clip in spoken]
+        length = min(len(reference.tokens) for reference in references)
+        rows = [
+            [*self.prompt(clip), *reference.tokens[:length]]
+            for clip, reference in zip(spoken, references, strict=True)
+        ]
+        features = np.stack([self.features(self.clip_set.samples(clip)) for clip in spoken])
+        together = _stepped(session.encode(features), rows)
+        alone = np.concatenate(
+            [_stepped(session.encode(features[i : i + 1]), rows[i : i + 1]) for i in range(2)]
+        )
+        return float((together == alone).mean())
+
+    def activations(self) -> Range | None:
+        """Return the largest activation over the loudest clips, where a twin was written."""
+        if self.request.twin is None:
+            return None
+        audio = {clip: self.clip_set.samples(clip) for clip in self.clip_set.clips}
+        loudest = sorted(audio, key=lambda clip: -float(np.abs(audio[clip]).max(initial=0)))
+        inputs = [
+            (
+                self.features(audio[clip])[None],
+                [*self.prompt(clip), *self.reference(clip).tokens],
+            )
+            for clip in loudest[:_RANGE_CLIPS]
+        ]
+        return largest_activation(self.request.twin, inputs)
+
+    def reference(self, clip: Clip) -> Reference:
+        """Return the core model's answer to `clip`."""
+        return Reference.load(self.path(clip))
+
+    def path(self, clip: Clip) -> Path:
+        """Return where the core model's answer to `clip` lies."""
+        return self.request.references / f"{clip.file.replace('/', '--')}.npz"
+
+    def features(self, audio: Floats) -> Floats:
+        return mel.log_mel(audio, self.dims.mels, self.dims.frames)
+
+    def prompt(self, clip: Clip) -> list[int]:
+        language = clip.language if clip.language in self.decoding.languages else None
+        return self.decoding.prompt(language)
+
+
+def _forced(decoder: Decoder, rows: list[list[int]]) -> Floats:
+    """Prefill whole `rows` at once; logits [B, S, V]."""
+    decoder.reset()
+    return decoder.step(np.array(rows, np.int32))
+
+
+def _stepped(decoder: Decoder, rows: list[list[int]]) -> np.ndarray[tuple[int, ...], np.dtype[np.intp]]:
+    """Prefill the first half of `rows`' tokens and step through the rest; top tokens [B, S]."""
+    decoder.reset()
+    ids = np.array(rows, np.int32)
+    half = max(1, ids.shape[1] // 2)
+    chunks = [ids[:, :half], *np.split(ids[:, half:], ids.shape[1] - half, axis=1)]
+    return np.concatenate([decoder.step(chunk).argmax(axis=-1) for chunk in chunks], axis=1)
+
+
+def peak_rss_bytes() -> int:
+    """Return the most memory that this process has used."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage would also count the process that started this one
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) * 1024
+    import psutil
+
+    info = psutil.Process().memory_info()
+    return int(getattr(info, "peak_wset", info.rss))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,1 @@
+"""The release directory: catalog, artifacts, evidence and report."""

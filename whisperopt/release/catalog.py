@@ -1,0 +1,230 @@
+"""`catalog.json`: the only thing that selection on a client reads."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from whisperopt.backend import Tier
+from whisperopt.errors import BadInputError, IntegrityError
+from whisperopt.matrix import Arch, Device, Os
+
+NAME = "catalog.json"
+SCHEMA_MAJOR = "1"
+MAX_BYTES = 5_000_000
+MAX_VARIANTS = 64
+MAX_FILES = 64
+
+_SLUG = re.compile(r"[a-z0-9]+((--?|\.)[a-z0-9]+)*")
+_MAX_NAME = 80
+_FILE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_-])?")
+_WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+_REPORT = re.compile(rf"({_FILE.pattern}/)*{_FILE.pattern}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_CHUNK = 2**20
+
+# Bounds are checked when a catalog is read; NaN and infinity are no JSON.
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Rank = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+
+
+class File(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a variant."""
+
+    path: str
+    size: Bytes
+    sha256: str
+
+
+class EvidenceEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What one host class has to say about a variant, recomputed from the raw samples."""
+
+    host_class: str
+    tier: Tier
+    accepted: bool
+    reason: str = ""
+    latency_ms_p50: Positive | None = None
+    rtfx: Positive | None = None
+    wer_delta: float | None = None
+    report: str = ""
+    """Path of the raw samples inside the release."""
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """One artifact, what it needs, and how far it is proven."""
+
+    name: str
+    """`<target>-<recipe>`."""
+    target: str
+    backend: str
+    runtime: str
+    """Distribution that runs it, e.g. `onnxruntime-gpu`."""
+    extra: str
+    """Extra of whisperopt that installs the runtime."""
+    device: Device
+    os: tuple[Os, ...]
+    arch: tuple[Arch, ...]
+    requires: dict[str, Any] = {}
+    """As in `targets.toml`; a key or value that a reader does not know rejects the variant."""
+    target_rank: Rank
+    """Position of the target in `targets.toml`: the order while nothing is measured."""
+    ladder_rank: Rank
+    """Position of the recipe in its ladder."""
+    selectable_from: Tier = Tier.EMULATED
+    caution: str = ""
+    tier: Tier
+    """The best proof on any host class."""
+    path: str
+    """Folder inside the release."""
+    digest: str
+    size: Annotated[int, msgspec.Meta(ge=0, le=MAX_FILES * 2**40)]
+    files: tuple[File, ...]
+    evidence: tuple[EvidenceEntry, ...] = ()
+
+
+class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One model in a release: its selectable variants, and those that wait for a device."""
+
+    version: str
+    checkpoint: str
+    variants: tuple[Variant, ...]
+
+
+class Catalog(msgspec.Struct, frozen=True, kw_only=True):
+    """What a release holds."""
+
+    schema: str = "1.0"
+    created: str
+    device_order: tuple[Device, ...]
+    models: dict[str, ModelEntry]
+
+    def model(self, name: str) -> ModelEntry:
+        """Return the entry of the model called `name`."""
+        if name not in self.models:
+            raise BadInputError(
+                f"The release has no model {name!r}", f"It has: {', '.join(sorted(self.models))}"
+            )
+        return self.models[name]
+
+
+def parse(data: bytes, source: str) -> Catalog:
+    """Read and check a catalog that may come from anywhere; errors name the bad key."""
+    if len(data) > MAX_BYTES:
+        raise IntegrityError(f"{source} is larger than {MAX_BYTES} bytes")
+    try:
+        schema = msgspec.json.decode(data, type=_Schema).schema
+        if schema.split(".")[0] != SCHEMA_MAJOR:
+            raise IntegrityError(
+                f"{source} has schema {schema}, this whisperopt reads {SCHEMA_MAJOR}.x",
+                "Upgrade whisperopt",
+            )
+        catalog = msgspec.json.decode(data, type=Catalog)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise IntegrityError(f"{source} is not a catalog: {error}") from None
+    for name, entry in catalog.models.items():
+        if problem := _problem(name, entry):
+            raise IntegrityError(f"{source}: {problem}")
+    return catalog
+
+
+def read(release: Path) -> Catalog:
+    """Read the catalog of the release directory `release`."""
+    path = release / NAME
+    try:
+        return parse(path.read_bytes(), str(path))
+    except OSError:
+        raise BadInputError(
+            f"{release} is not a release: it has no {NAME}",
+            "Give a folder that `whisperopt build` wrote",
+        ) from None
+
+
+def encode(catalog: Catalog) -> bytes:
+    """Return the text of a catalog."""
+    return msgspec.json.format(msgspec.json.encode(catalog), indent=1) + b"\n"
+
+
+def describe_files(folder: Path) -> tuple[File, ...]:
+    """Hash every file of an artifact folder, sorted by name."""
+    return tuple(
+        File(path=path.name, size=path.stat().st_size, sha256=sha256(path))
+        for path in sorted(folder.iterdir())
+    )
+
+
+def digest(files: Sequence[File]) -> str:
+    """Return the digest of a variant: sha256 over its sorted `path sha256 size` lines."""
+    lines = sorted(f"{file.path} {file.sha256} {file.size}\n" for file in files)
+    return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file as hex digits."""
+    state = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            state.update(chunk)
+    return state.hexdigest()
+
+
+class _Schema(msgspec.Struct):
+    schema: str
+
+
+def _is_plain(name: str, pattern: re.Pattern[str], longest: int) -> bool:
+    """Say whether `name` is safe as a file name on every system, and in a shell."""
+    fits = len(name) <= longest and pattern.fullmatch(name) is not None
+    return fits and not _WINDOWS_DEVICE.fullmatch(name)
+
+
+def _problem(name: str, entry: ModelEntry) -> str | None:
+    if not _is_plain(name, _SLUG, _MAX_NAME):
+        return f"model name {name[:_MAX_NAME]!r} is not a plain name"
+    if len(entry.variants) > MAX_VARIANTS:
+        return f"models.{name} has more than {MAX_VARIANTS} variants"
+    names = [variant.name for variant in entry.variants]
+    if len(set(names)) < len(names):
+        return f"models.{name} lists a variant twice"
+    problems = (_variant_problem(variant) for variant in entry.variants)
+    return next((f"models.{name}.{problem}" for problem in problems if problem), None)
+
+
+def _variant_problem(variant: Variant) -> str | None:
+    for key in ("name", "target", "backend", "runtime", "extra"):
+        if not _is_plain(getattr(variant, key), _SLUG, _MAX_NAME):
+            return f"variants: {key} {getattr(variant, key)[:_MAX_NAME]!r} is not a plain name"
+    if not _is_plain(variant.path, _SLUG, 2 * _MAX_NAME + 2):
+        return f"{variant.name}.path {variant.path[:_MAX_NAME]!r} is not a plain folder name"
+    if variant.size != sum(file.size for file in variant.files):
+        return f"{variant.name}.size is not the sum of its files"
+    if problem := _files_problem(variant.files) or _evidence_problem(variant.evidence):
+        return f"{variant.name}.{problem}"
+    if variant.digest != digest(variant.files):
+        return f"{variant.name}.digest does not match its files"
+    return None
+
+
+def _files_problem(files: tuple[File, ...]) -> str | None:
+    if not 0 < len(files) <= MAX_FILES:
+        return f"files has {len(files)} entries"
+    if len({file.path.casefold() for file in files}) < len(files):
+        return "files lists a file twice"
+    for file in files:
+        if not _is_plain(file.path, _FILE, _MAX_NAME):
+            return f"files: {file.path[:_MAX_NAME]!r} is not a plain file name"
+        if not _SHA256.fullmatch(file.sha256):
+            return f"files: {file.path} has no valid sha256"
+    return None
+
+
+def _evidence_problem(evidence: tuple[EvidenceEntry, ...]) -> str | None:
+    for entry in evidence:
+        if entry.report and not _REPORT.fullmatch(entry.report):
+            return (
+                f"evidence: report {entry.report[:_MAX_NAME]!r} is not a path inside the release"
+            )
+    return None

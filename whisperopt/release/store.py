@@ -1,0 +1,120 @@
+"""Writes a release so that it is whole at every moment, whoever dies when."""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from whisperopt.errors import BadInputError, DiskError
+from whisperopt.release import catalog
+
+_STAGING = ".staging-"
+_COMMIT = ".commit"
+
+
+@contextmanager
+def staging(release: Path) -> Iterator[Path]:
+    """Yield an empty folder inside `release` for everything that `commit` shall put in place.
+
+    `release` must be absent, empty or a release. Leaves no trace if nothing is committed.
+    """
+    created = _prepare(release)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_STAGING}{os.getpid()}-", dir=release))
+    try:
+        yield folder
+    except OSError as error:
+        raise disk_error(error, release) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if created and not any(release.iterdir()):
+            release.rmdir()
+
+
+def commit(folder: Path, release: Path) -> None:
+    """Put what `folder` holds in place; its `catalog.json` goes last.
+
+    1. renaming the whole folder to `.commit` decides: from here on the new release counts
+    2. its parts are moved over the old ones; if that is interrupted, `recover` goes on with it
+    """
+    if not (folder / catalog.NAME).is_file():
+        msg = f"{folder} holds no {catalog.NAME}"
+        raise ValueError(msg)
+    folder.rename(release / _COMMIT)
+    recover(release)
+
+
+def prune(release: Path) -> None:
+    """Remove artifacts that the catalog no longer names."""
+    models = catalog.read(release).models.values()
+    named = {variant.path for model in models for variant in model.variants}
+    for folder in release.glob("*--*"):
+        if folder.is_dir() and folder.name not in named:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def recover(release: Path) -> None:
+    """Finish a commit that was interrupted; does nothing if there is none."""
+    source = release / _COMMIT
+    if not source.is_dir():
+        return
+    trash = source / ".trash"
+    trash.mkdir(exist_ok=True)
+    last = source / catalog.NAME
+    for part in sorted(source.iterdir()):
+        if part not in {trash, last}:
+            _replace(part, release / part.name, trash)
+    if last.exists():
+        last.replace(release / catalog.NAME)
+    shutil.rmtree(source)
+
+
+def disk_error(error: OSError, where: Path) -> Exception:
+    """Turn a failure of the disk into a sentence; anything else is returned as it is."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        free = shutil.disk_usage(where if where.exists() else where.parent).free
+        return DiskError(f"The disk of {where} is full ({free // 2**20} MB free)", "Make room")
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return BadInputError(f"{where} cannot be written: {error.strerror}", "Choose another folder")
+    return error
+
+
+def _prepare(release: Path) -> bool:
+    try:
+        if release.exists() and not release.is_dir():
+            raise BadInputError(f"{release} is a file", "Name a folder for the release")
+        created = not release.exists()
+        release.mkdir(parents=True, exist_ok=True)
+        recover(release)
+        _sweep(release)
+        left = [entry.name for entry in release.iterdir() if not entry.name.startswith(_STAGING)]
+        if left and catalog.NAME not in left:
+            raise BadInputError(
+                f"{release} holds something other than a release (for example {min(left)})",
+                "Choose an empty or a new folder",
+            )
+    except OSError as error:
+        raise disk_error(error, release) from None
+    return created
+
+
+def _replace(part: Path, destination: Path, trash: Path) -> None:
+    if part.is_dir() and destination.exists():
+        destination.rename(Path(tempfile.mkdtemp(dir=trash)) / "old")
+    part.replace(destination)
+
+
+def _sweep(release: Path) -> None:
+    """Remove what builds that were killed have left."""
+    for folder in release.glob(f"{_STAGING}*"):
+        owner = folder.name.removeprefix(_STAGING).split("-")[0]
+        if not (owner.isdigit() and _alive(int(owner))):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    import psutil
+
+    return psutil.pid_exists(process)
