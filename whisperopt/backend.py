@@ -55,7 +55,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cache: Cache
     encoder_precision: Precision
     decoder_precision: Precision
-    int8: Literal["block", "channel", "dynamic"] = "block"
+    int8: Literal["block", "group", "dynamic"] = "block"
     """How 8-bit weights are scaled; `dynamic` also rounds the encoder's activations."""
     options: Mapping[str, str] = {}
     selectable_from: Tier = Tier.EMULATED

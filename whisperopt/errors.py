@@ -15,7 +15,9 @@ class WhisperoptError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        parts = [part if part.endswith("?") else part.rstrip(".") + "." for part in self.args if part]
+        parts = [
+            part if part.endswith("?") else part.rstrip(".") + "." for part in self.args if part
+        ]
         return " ".join(parts)
 
 

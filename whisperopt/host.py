@@ -1,24 +1,26 @@
 """The facts of one machine, as a value that can be recorded and replayed."""
 
+import ctypes.util
 import os
 import platform
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from whisperopt.errors import BadInputError
 from whisperopt.matrix import Device
 
-RUNTIMES = (
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "onnxruntime-directml",
-    "openvino",
-    "tensorrt",
-    "tensorrt-rtx",
-)
-"""Distributions that run models; the onnxruntime ones overwrite each other."""
+RUNTIMES = {
+    "onnxruntime": ("onnxruntime",),
+    "onnxruntime-gpu": ("onnxruntime-gpu",),
+    "onnxruntime-directml": ("onnxruntime-directml",),
+    "openvino": ("openvino",),
+    "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
+    "tensorrt-rtx": ("tensorrt-rtx",),
+}
+"""Runtimes and the distributions that bring them; the onnxruntime ones overwrite each other."""
 
 _CONTAINED_IN = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime-directml")}
 """Wheels that hold all of another one, here the CPU provider."""
@@ -110,7 +112,7 @@ def detect() -> Host:
         cpu_vendor=vendor,
         cpu_features=features,
         cores=usable_cores(),
-        gpus=_nvidia_gpus(),
+        gpus=(*_nvidia_gpus(), *_other_windows_gpus()),
         runtimes=_installed_runtimes(),
     )
 
@@ -170,11 +172,49 @@ def _nvidia_gpus() -> tuple[Gpu, ...]:
         nvml.nvmlShutdown()
 
 
+_DISPLAY_CLASS = r"SYSTEM\CurrentControlSet\Control\Class\{4d36e968-e325-11ce-bfc1-08002be10318}"
+_PCI_VENDORS = {"VEN_1002": "amd", "VEN_8086": "intel", "VEN_5143": "qualcomm"}
+
+
+def _other_windows_gpus() -> tuple[Gpu, ...]:
+    """Read display adapters that are not NVIDIA's from the Windows registry.
+
+    Software and remote adapters have no PCI vendor.
+    """
+    if platform.system() != "Windows":
+        return ()
+    winreg: Any = import_module("winreg")  # its names exist on Windows only
+
+    gpus = []
+    with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, _DISPLAY_CLASS) as adapters:
+        for index in range(winreg.QueryInfoKey(adapters)[0]):
+            try:
+                with winreg.OpenKey(adapters, winreg.EnumKey(adapters, index)) as adapter:
+                    device = str(winreg.QueryValueEx(adapter, "MatchingDeviceId")[0]).upper()
+                    name = str(winreg.QueryValueEx(adapter, "DriverDesc")[0])
+                    driver = str(winreg.QueryValueEx(adapter, "DriverVersion")[0])
+            except OSError:  # a key that is no adapter, or that only the system may read
+                continue
+            vendor = next((v for code, v in _PCI_VENDORS.items() if code in device), None)
+            if vendor:
+                gpus.append(Gpu(vendor=vendor, name=name, driver=driver))
+    return tuple(gpus)
+
+
 def _installed_runtimes() -> dict[str, str]:
     found = {}
-    for name in RUNTIMES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    for runtime, distributions in RUNTIMES.items():
+        versions = [version for name in distributions if (version := distribution_version(name))]
+        if versions:
+            found[runtime] = versions[0]
+    if "tensorrt" not in found and ctypes.util.find_library("nvinfer"):
+        found["tensorrt"] = "system"
     return found
+
+
+def distribution_version(distribution: str) -> str | None:
+    """Return the installed version of `distribution`, or None."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None

@@ -37,13 +37,16 @@ def get(name: str) -> Backend | Broken:
     first, *others = found[name]
     if others:
         owners = ", ".join(_distribution(point) for point in found[name])
-        return Broken(name, owners, "installed by more than one distribution: uninstall all but one")
+        return Broken(
+            name, owners, "installed by more than one distribution: uninstall all but one"
+        )
     try:
         backend: Backend = first.load()
-        reason = _contract_breach(name, backend)
-    except Exception as error:  # a third party's module may fail in any way at import
+        breach = _contract_breach(name, backend)
+    except Exception as error:  # noqa: BLE001  # a third party's module may fail in any way at import
         reason = f"cannot be imported: {type(error).__name__}: {error}"
-    return Broken(name, _distribution(first), reason) if reason else backend
+        return Broken(name, _distribution(first), reason)
+    return Broken(name, _distribution(first), breach) if breach else backend
 
 
 def require(name: str) -> Backend:

@@ -48,10 +48,12 @@ def select(candidates: Sequence[Candidate]) -> tuple[Ranked, ...]:
         Ranked(name=c.name, accepted=True, selected=position == 0, reason=_reason(c, order))
         for position, c in enumerate(order)
     ]
-    for candidate in candidates:
-        if refusal := _refusal(candidate):
-            ranked.append(Ranked(name=candidate.name, accepted=False, reason=refusal))
-    return tuple(ranked)
+    refused = [
+        Ranked(name=candidate.name, accepted=False, reason=refusal)
+        for candidate in candidates
+        if (refusal := _refusal(candidate))
+    ]
+    return (*ranked, *refused)
 
 
 def held(candidate: Candidate) -> bool:
@@ -63,7 +65,9 @@ def _refusal(candidate: Candidate) -> str | None:
     if candidate.failure or candidate.tier is None:
         return candidate.failure or "was not proven"
     if _waits(candidate):
-        return f"{candidate.tier}, selectable once {candidate.selectable_from}: {candidate.caution}"
+        return (
+            f"{candidate.tier}, selectable once {candidate.selectable_from}: {candidate.caution}"
+        )
     return None
 
 

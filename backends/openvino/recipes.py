@@ -25,7 +25,7 @@ RECIPES = (
         cache="concat",
         encoder_precision="fp32",
         decoder_precision="int8",
-        int8="channel",
+        int8="group",
         options={_PRECISION: "f32"},
     ),
     Recipe(
@@ -37,7 +37,7 @@ RECIPES = (
         cache="concat",
         encoder_precision="int8",
         decoder_precision="int8",
-        int8="channel",
+        int8="group",
         options={_PRECISION: "f32"},
     ),
     Recipe(

@@ -7,7 +7,7 @@ from .recipes import RECIPES
 
 BACKEND = OrtBackend(
     name="tensorrt",
-    runtime="onnxruntime-gpu",
+    runtime="tensorrt",
     extra="tensorrt",
     provider=Provider(
         name="TensorrtExecutionProvider",

@@ -15,7 +15,7 @@ from whisperopt.whisper import Decoding, Dimensions
 MODEL = "tiny.en"
 MATRIX = matrix.load()
 RUNTIMES = {
-    "tensorrt": "onnxruntime-gpu",
+    "tensorrt": "tensorrt",
     "cuda": "onnxruntime-gpu",
     "directml": "onnxruntime-directml",
     "openvino": "openvino",

@@ -106,6 +106,15 @@ def test_a_measurement_elsewhere_is_no_measurement_here() -> None:
     assert accepted(decide(host("a100-linux"), risky)) == ["cuda-gqa-fp16"]
 
 
+def test_an_emulation_on_this_host_class_is_no_measurement() -> None:
+    vm = host("plain-vm-linux")
+    proof = (evidence(vm, "cpu", 1.0, tier=Tier.EMULATED),)
+    emulated = variant("cpu-gqa-fp32", evidence=proof)
+    assert "emulated, not measured here" in decide(vm, emulated)[0].reason
+    risky = msgspec.structs.replace(emulated, selectable_from=Tier.MEASURED)
+    assert accepted(decide(vm, risky)) == []
+
+
 def test_a_fast_cpu_never_beats_an_unmeasured_gpu() -> None:
     rtx = host("rtx4070-windows")
     cpu = variant("cpu-gqa-fp32", tier=Tier.MEASURED, evidence=(evidence(rtx, "cpu", 0.5),))

@@ -1,6 +1,7 @@
 """The clips and sample models that references are computed on."""
 
 import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -45,12 +46,8 @@ def pairs() -> dict[str, list[Path]]:
     return found
 
 
-def features(checkpoint: Checkpoint, clips: list[Path]) -> Floats:
+def features(checkpoint: Checkpoint, clips: Sequence[Path]) -> Floats:
     """Return log-mel features float32 [clips, mels, frames] of the first 30 s of each clip."""
     dims = checkpoint.dims
     return np.stack([mel.log_mel(audio.read(clip), dims.mels, dims.frames) for clip in clips])
 
-
-def prompt(checkpoint: Checkpoint, batch: int) -> np.ndarray:
-    """Return the prompt of an English transcript int32 [batch, tokens]."""
-    return np.array([checkpoint.decoding.prompt("en")] * batch, np.int32)

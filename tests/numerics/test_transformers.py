@@ -1,16 +1,16 @@
 """The core model computes what Hugging Face's Whisper computes in PyTorch, fp32."""
 
+from functools import cache
+
 import msgspec
-import numpy as np
 import pytest
 
 from tests.makers import SMALL, weights, write_huggingface
 from tests.numerics import speech
 from tests.numerics.conftest import Sample
 from tests.passes import forms
-from tests.passes.forms import Floats, MadeCheckpoint, Run
+from tests.passes.forms import MadeCheckpoint
 from whisperopt.checkpoint.resolve import open_checkpoint
-from whisperopt.runtime import greedy
 
 pytest.importorskip("torch", reason="torch is not installed: pip install 'whisperopt[reference]'")
 pytest.importorskip("transformers", reason="install it: pip install 'whisperopt[reference]'")
@@ -31,48 +31,30 @@ SHAPES = {
 }
 
 
-def result(request, **numbers: float) -> None:
-    """Keep measured errors with the test's report."""
-    for name, number in numbers.items():
-        request.node.user_properties.append((name, f"{number:.2g}"))
-
-
 @pytest.fixture(scope="session")
-def reference(core: Sample):
-    """The same tensors in PyTorch."""
+def expected(core: Sample):
+    """Compute what PyTorch says about some clips, once for all tests."""
     from tests.numerics.torch_whisper import TorchWhisper
 
-    return TorchWhisper(core.checkpoint)
-
-
-@pytest.fixture(scope="session")
-def expected(core: Sample, reference):
-    """Compute what PyTorch says about some clips once for all tests."""
-    known: dict[tuple[str, ...], tuple[Floats, np.ndarray, Run]] = {}
-
-    def compute(clips) -> tuple[Floats, np.ndarray, Run]:
-        key = tuple(map(str, clips))
-        if key not in known:
-            features = speech.features(core.checkpoint, clips)
-            prompt = speech.prompt(core.checkpoint, len(clips))
-            known[key] = (features, *reference.greedy(features, prompt, speech.STEPS))
-        return known[key]
-
-    return compute
+    reference = TorchWhisper(core.checkpoint)
+    return cache(
+        lambda *clips: reference.greedy(core.features(clips), core.prompts(clips), speech.STEPS)
+    )
 
 
 @pytest.mark.sample
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("pair", list(PAIRS))
 def test_encoder_and_logits_equal_pytorch_on_speech(
-    pair: str, batch: int, core: Sample, expected, request
+    pair: str, batch: int, core: Sample, expected, measured
 ) -> None:
-    features, tokens, theirs = expected(PAIRS[pair][:batch])
-    prompt = speech.prompt(core.checkpoint, batch)
-    ours = forms.run(core.session, features, prompt, tokens)
+    clips = PAIRS[pair][:batch]
+    tokens, theirs = expected(*clips)
+    ours = forms.decode(core.decoder(clips), core.prompts(clips), tokens)
     encoder = forms.relative_error(ours.hidden, theirs.hidden)
     prefill, *steps = map(forms.relative_error, ours.logits, theirs.logits)
-    result(request, encoder=encoder, prefill=prefill, steps=max(steps))
+    errors = f"encoder {encoder:.1e}, prefill {prefill:.1e}, steps {max(steps):.1e}"
+    measured(errors)
     assert len(steps) == speech.STEPS
     assert max(encoder, prefill, *steps) < speech.TOLERANCE
 
@@ -83,17 +65,9 @@ def test_encoder_and_logits_equal_pytorch_on_speech(
 def test_free_running_greedy_writes_the_same_tokens(
     pair: str, batch: int, core: Sample, expected
 ) -> None:
-    features, tokens, _ = expected(PAIRS[pair][:batch])
-    decoding = core.checkpoint.decoding
-    prompts = speech.prompt(core.checkpoint, batch).tolist()
-    decoder = core.session.encode(features)
-    found = greedy.decode(decoder, decoding, prompts, speech.STEPS)
-    assert found == [until(row, decoding.end_of_text) for row in tokens.tolist()]
-
-
-def until(row: list[int], end: int) -> list[int]:
-    """Return what stands before the first `end`."""
-    return row[: row.index(end)] if end in row else row
+    clips = PAIRS[pair][:batch]
+    tokens, _ = expected(*clips)
+    assert core.greedy(clips, speech.STEPS) == core.until_end(tokens.tolist())
 
 
 @pytest.mark.parametrize("shape", list(SHAPES))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from tests.passes.forms import Floats, Run
+from tests.passes.forms import Floats, Run, Tokens
 from whisperopt.checkpoint.checkpoint import Checkpoint
 
 
@@ -54,8 +54,8 @@ class TorchWhisper:
 
     @torch.no_grad()
     def greedy(
-        self, features: Floats, prompt: np.ndarray, steps: int
-    ) -> tuple[np.ndarray, Run]:
+        self, features: Floats, prompt: Tokens, steps: int
+    ) -> tuple[Tokens, Run]:
         """Return the likeliest allowed tokens int32 [B, steps] and what led to them.
 
         Rows are not stopped by end-of-text.

@@ -10,13 +10,14 @@ import onnx_ir as ir
 
 from whisperopt import artifact
 from whisperopt.artifact import TOKENIZER, Artifact, Manifest
-from whisperopt.backend import Recipe, Session
+from whisperopt.backend import Decoder, Recipe, Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import CoreModel
 from whisperopt.passes.plan import write_variant
 from whisperopt.whisper import Decoding, Dimensions
 
 Floats = npt.NDArray[np.float32]
+Tokens = npt.NDArray[np.int32]
 
 CORE = Recipe(
     name="core",
@@ -75,12 +76,17 @@ class Run(NamedTuple):
     logits: list[Floats]
 
 
-def run(session: Session, features: Floats, prompt: Floats, forced: Floats) -> Run:
+def run(session: Session, features: Floats, prompt: Tokens, forced: Tokens) -> Run:
     """Encode `features`, then decode int32 `prompt` [B, P] and the columns of `forced` [B, N]."""
-    decoder = session.encode(features)
+    return decode(session.encode(features), prompt, forced)
+
+
+def decode(decoder: Decoder, prompt: Tokens, forced: Tokens) -> Run:
+    """Decode int32 `prompt` [B, P] and the columns of `forced` [B, N] from scratch."""
+    decoder.reset()
     logits = [decoder.step(np.ascontiguousarray(prompt, np.int32)).copy()]
-    for column in np.asarray(forced, np.int32).T:
-        logits.append(decoder.step(np.ascontiguousarray(column[:, None])).copy())
+    for column in np.ascontiguousarray(forced.T, np.int32):
+        logits.append(decoder.step(column[:, None]).copy())
     return Run(decoder.hidden_states().copy(), logits)
 
 
@@ -103,7 +109,7 @@ def speech_like(dims: Dimensions, *, batch: int, seed: int = 0) -> Floats:
     return random.uniform(-1, 1.5, (batch, dims.mels, dims.frames)).astype(np.float32)
 
 
-def random_tokens(dims: Dimensions, *, batch: int, length: int, seed: int = 1) -> Floats:
+def random_tokens(dims: Dimensions, *, batch: int, length: int, seed: int = 1) -> Tokens:
     """Return made-up token ids int32 [batch, length]."""
     random = np.random.default_rng(seed)
     return random.integers(0, dims.vocabulary, (batch, length)).astype(np.int32)

@@ -49,7 +49,9 @@ def build(
         pairs = zip(targets, backends, strict=True)
         lots = tuple(line.run(target, backend) for target, backend in pairs)
         report = summarize(line, lots, time.monotonic() - started)
-        report = publish(staging, Path(out), matrix=matrix, lots=lots, report=report, version=version)
+        report = publish(
+            staging, Path(out), matrix=matrix, lots=lots, report=report, version=version
+        )
         store.commit(staging, Path(out))
     store.prune(Path(out))
     return report

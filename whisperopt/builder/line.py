@@ -13,6 +13,7 @@ from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.graph.core import PARTS, CoreModel
 from whisperopt.host import Host
 from whisperopt.matrix import Target, nearest
+from whisperopt.ort_backend import OrtBackend
 from whisperopt.proof import gates, structure
 from whisperopt.proof.case import Case
 from whisperopt.proof.clips import ClipSet
@@ -150,7 +151,7 @@ class Line:
         backend.build(manifest.recipe, self.core, folder)
         (folder / artifact.TOKENIZER).write_bytes(self.core.checkpoint.tokenizer_json())
         artifact.write_manifest(folder, manifest)
-        if backend.runtime.startswith("onnxruntime"):
+        if isinstance(backend, OrtBackend):
             genai.write(folder, manifest)
 
     def _with_structure(self, outcome: Outcome, backend: Backend) -> Outcome:
@@ -180,9 +181,7 @@ class Line:
             self._case = self._open_case(manifest, clip_set)
         self._progress(manifest.variant, "proving")
         built = Artifact(self._folder(manifest), manifest)
-        evidence = self._case.prove(
-            built, outcome.files, target, backend, here=here
-        )
+        evidence = self._case.prove(built, outcome.files, target, backend, here=here)
         if isinstance(evidence, NoEvidence):
             return msgspec.structs.replace(outcome, failure=evidence.reason)
         verdict = gates.judge(evidence, self._case.core, clip_set, target.gates)
@@ -200,7 +199,12 @@ class Line:
         scratch.mkdir()
         self._progress("core model", "listening to the clips")
         return Case(
-            self.core, manifest, clip_set, self.host, scratch, lambda line: self._progress("", line)
+            self.core,
+            manifest,
+            clip_set=clip_set,
+            host=self.host,
+            scratch=scratch,
+            progress=lambda line: self._progress("", line),
         )
 
 

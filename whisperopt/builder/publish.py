@@ -37,9 +37,7 @@ def publish(
     """
     previous = catalog.read(release) if (release / catalog.NAME).is_file() else None
     (staging / EVIDENCE).mkdir()
-    variants = [
-        _variant(staging, matrix, lot, outcome) for lot in lots for outcome in lot.kept
-    ]
+    variants = [_variant(staging, matrix, lot, outcome) for lot in lots for outcome in lot.kept]
     models = dict(previous.models) if previous else {}
     old = models.get(report.model)
     built = {lot.target.name for lot in lots}

@@ -51,7 +51,7 @@ def fetch(repository: str) -> Snapshot:
         raise BadInputError(f"There is no repository {repository} on the hub", remedy) from None
     except BadInputError:
         raise
-    except Exception as error:  # each HTTP library below the hub's client has its own classes
+    except Exception as error:  # noqa: BLE001  # each HTTP library below the hub's client has its own classes
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise NetworkError(
             f"The hub did not give {repository}: {reason}",

@@ -108,7 +108,7 @@ def from_vocabulary(folder: Path) -> bytes:
         vocab, merges = models.BPE.read_file(*map(str, files))
         tokenizer = Tokenizer(models.BPE(vocab, merges))
         added = _added_tokens(folder / "added_tokens.json")
-    except Exception as error:  # the library raises plain Exception for what it cannot parse
+    except Exception as error:  # noqa: BLE001  # the library raises plain Exception for what it cannot parse
         raise BadInputError(f"The tokenizer in {folder} cannot be read: {error}", _OWN) from None
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from urllib.parse import urljoin, urlsplit
-from urllib.request import url2pathname
 
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError, WhisperoptError
 
@@ -64,6 +63,8 @@ def open_source(repo: str | Path, *, insecure: bool = False) -> Source:
     except ValueError:
         raise BadInputError(f"{repo} is not an address", "Give a folder or a URL") from None
     if scheme.lower() == "file" and address.netloc in {"", "localhost"}:
+        from urllib.request import url2pathname  # brings ssl along
+
         return DirectorySource(Path(url2pathname(address.path)))
     if scheme.lower() in {"http", "https"}:
         return HttpSource(str(repo), insecure=insecure)

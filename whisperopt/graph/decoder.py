@@ -113,7 +113,9 @@ class _Step:
         normed = layers.norm(f"{name}.encoder_attn_layer_norm", value)
         query = layers.linear(f"{name}.encoder_attn.q_proj", normed, sizes)
         shape = ["batch", "sequence", dims.width]
-        attended = layers.multi_head(f"{name}.encoder_attn", [query, *cache], dims.decoder_heads, shape)
+        attended = layers.multi_head(
+            f"{name}.encoder_attn", [query, *cache], dims.decoder_heads, shape
+        )
         projected = layers.linear(f"{name}.encoder_attn.out_proj", attended, sizes)
         return self.canvas.op("Add", value, projected)
 

@@ -3,7 +3,7 @@
 import onnx_ir as ir
 
 from whisperopt.checkpoint.checkpoint import Checkpoint
-from whisperopt.graph.canvas import Canvas, graph_input, typed
+from whisperopt.graph.canvas import Canvas, Dim, graph_input, typed
 from whisperopt.graph.layers import FLOAT, Layers
 
 
@@ -65,6 +65,6 @@ def _cross_cache(layers: Layers, index: int, hidden: ir.Value) -> list[ir.Value]
         projected = layers.linear(name, hidden, (dims.width, dims.width))
         output = layers.split_heads(projected, dims.decoder_heads)
         output.name = f"present_{word}_cross_{index}"
-        shape = ["batch", dims.decoder_heads, "context", dims.head_size]
+        shape: list[Dim] = ["batch", dims.decoder_heads, "context", dims.head_size]
         outputs.append(typed(output, FLOAT, shape))
     return outputs

@@ -30,14 +30,15 @@ class Layers:
         """Add the tensor `name` as it is stored."""
         if name in self.canvas.initializers:
             return self.canvas.initializers[name]
-        return self.canvas.weight(
-            name, shape, lambda: self.checkpoint.tensor(name), dtype=FLOAT
-        )
+        return self.canvas.weight(name, shape, lambda: self.checkpoint.tensor(name), dtype=FLOAT)
 
     def linear(self, name: str, value: ir.Value, sizes: tuple[int, int]) -> ir.Value:
-        """x -> x W + b, with W stored [in, out] for MatMul; a missing bias is left out."""
+        """X -> x W + b, with W stored [in, out] for MatMul; a missing bias is left out."""
         weight = self.canvas.weight(
-            f"{name}.weight", sizes, lambda: self.checkpoint.tensor(f"{name}.weight").T, dtype=FLOAT
+            f"{name}.weight",
+            sizes,
+            lambda: self.checkpoint.tensor(f"{name}.weight").T,
+            dtype=FLOAT,
         )
         product = self.canvas.node("MatMul", [value, weight], name=f"{name}/MatMul")[0]
         if f"{name}.bias" not in self.names:
@@ -47,14 +48,19 @@ class Layers:
 
     def norm(self, name: str, value: ir.Value) -> ir.Value:
         """Layer normalization over the channels."""
-        inputs = [value, *(self.parameter(f"{name}.{p}", [self.dims.width]) for p in ("weight", "bias"))]
+        inputs = [
+            value,
+            *(self.parameter(f"{name}.{p}", [self.dims.width]) for p in ("weight", "bias")),
+        ]
         attributes: dict[str, object] = {"axis": -1, "epsilon": _EPSILON}
         return self.canvas.node("LayerNormalization", inputs, attributes, name=name)[0]
 
     def feed_forward(self, name: str, value: ir.Value, hidden: int) -> ir.Value:
-        """x -> x + fc2(gelu(fc1(norm(x))))."""
+        """X -> x + fc2(gelu(fc1(norm(x))))."""
         width = self.dims.width
-        inner = self.linear(f"{name}.fc1", self.norm(f"{name}.final_layer_norm", value), (width, hidden))
+        inner = self.linear(
+            f"{name}.fc1", self.norm(f"{name}.final_layer_norm", value), (width, hidden)
+        )
         active = self.canvas.node("Gelu", [inner], name=f"{name}/Gelu")[0]
         outer = self.linear(f"{name}.fc2", active, (hidden, width))
         return self.canvas.op("Add", value, outer)
@@ -72,4 +78,6 @@ class Layers:
     def split_heads(self, value: ir.Value, heads: int) -> ir.Value:
         """[B, L, H Dh] -> [B, H, L, Dh]."""
         shape = self.canvas.ints(0, 0, heads, self.dims.head_size)
-        return self.canvas.op("Transpose", self.canvas.op("Reshape", value, shape), perm=[0, 2, 1, 3])
+        return self.canvas.op(
+            "Transpose", self.canvas.op("Reshape", value, shape), perm=[0, 2, 1, 3]
+        )

@@ -71,9 +71,7 @@ def _sizes(weight: ir.Value, *, transposed: bool) -> tuple[int, int]:
     return (columns, rows) if transposed else (rows, columns)
 
 
-def _quantize(
-    canvas: Canvas, weight: ir.Value, *, transposed: bool
-) -> tuple[ir.Value, ir.Value]:
+def _quantize(canvas: Canvas, weight: ir.Value, *, transposed: bool) -> tuple[ir.Value, ir.Value]:
     channels, columns = _sizes(weight, transposed=transposed)
     tensor = weight.const_value
 
@@ -81,7 +79,9 @@ def _quantize(
         array = np.asarray(tensor.numpy(), np.float32)  # type: ignore[union-attr]  # _sizes checked
         return (array if transposed else array.T).reshape(columns, channels // BLOCK, BLOCK)
 
-    parts: tuple[tuple[str, list[int], Callable[[], npt.NDArray[np.generic]], ir.DataType], ...] = (
+    parts: tuple[
+        tuple[str, list[int], Callable[[], npt.NDArray[np.generic]], ir.DataType], ...
+    ] = (
         ("_int8", [columns, channels // BLOCK, BLOCK], lambda: quantize(rows())[0], _UINT8),
         ("_scales", [columns, channels // BLOCK], lambda: quantize(rows())[1], _FLOAT),
     )
@@ -105,9 +105,7 @@ def quantize(
     return rounded.astype(np.uint8), scales.astype(np.float32)
 
 
-def _share_table(
-    model: ir.Model, table: ir.Value, quantized: ir.Value, scales: ir.Value
-) -> None:
+def _share_table(model: ir.Model, table: ir.Value, quantized: ir.Value, scales: ir.Value) -> None:
     for node in nodes(model, "Gather"):
         if node.inputs[0] is not table:
             continue
@@ -120,5 +118,3 @@ def _share_table(
             domain=MICROSOFT,
         )
         replace(node, canvas, [words])
-
-

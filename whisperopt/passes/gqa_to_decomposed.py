@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from whisperopt.graph.canvas import Canvas
 from whisperopt.passes.attention import Attention, unscalable
-from whisperopt.passes.caches import grow_caches, grouped_heads, past_length
+from whisperopt.passes.caches import grouped_heads, grow_caches, past_length
 from whisperopt.passes.rewrite import canvas_for, nodes, none_left, replace
 
 # Far below any score, and still finite in fp16.

@@ -9,11 +9,11 @@ from whisperopt.backend import Recipe
 from whisperopt.graph.core import PARTS, CoreModel, Part
 from whisperopt.graph.files import write
 from whisperopt.passes.block_int8 import BlockInt8
-from whisperopt.passes.channel_int8 import ChannelInt8
 from whisperopt.passes.dynamic_int8 import DynamicInt8
 from whisperopt.passes.fp16 import Fp16
 from whisperopt.passes.gqa_to_decomposed import GqaToDecomposed
 from whisperopt.passes.gqa_to_mha import GqaToMha
+from whisperopt.passes.group_int8 import GroupInt8
 from whisperopt.passes.mha_to_decomposed import MhaToDecomposed
 from whisperopt.passes.rewrite import Pass, run
 
@@ -66,8 +66,8 @@ def _precision(recipe: Recipe, part: Part) -> list[Pass]:
 
 def _int8(recipe: Recipe, part: Part) -> Pass:
     match recipe.int8:
-        case "channel":
-            return ChannelInt8()
+        case "group":
+            return GroupInt8()
         case "block":
             return BlockInt8()
         case "dynamic":

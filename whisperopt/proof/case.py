@@ -40,6 +40,7 @@ class Case:
         self,
         core: CoreModel,
         manifest: Manifest,
+        *,
         clip_set: ClipSet,
         host: Host,
         scratch: Path,
@@ -53,7 +54,13 @@ class Case:
         self.core = self._run_core(manifest)
 
     def prove(
-        self, built: Artifact, files: Sequence[File], target: Target, backend: Backend, *, here: bool
+        self,
+        built: Artifact,
+        files: Sequence[File],
+        target: Target,
+        backend: Backend,
+        *,
+        here: bool,
     ) -> Evidence | NoEvidence:
         """Measure `built` if its runtime is `here`, else emulate it on the CPU.
 

@@ -34,9 +34,14 @@ class ClipSet(msgspec.Struct, frozen=True, kw_only=True):
     clips: tuple[Clip, ...]
     digest: str
 
+    @property
+    def folder(self) -> Path:
+        """Where the recordings are."""
+        return self.manifest.parent
+
     def samples(self, clip: Clip) -> Samples:
         """Read one clip: float32 mono at 16 kHz."""
-        return audio.read(self.manifest.parent / clip.file)
+        return audio.read(self.folder / clip.file)
 
 
 def packaged() -> Path:
@@ -49,7 +54,9 @@ def read(manifest: Path) -> ClipSet:
     try:
         data = manifest.read_bytes()
     except OSError as error:
-        raise BadInputError(f"Cannot read the clip manifest {manifest}: {error.strerror}") from None
+        raise BadInputError(
+            f"Cannot read the clip manifest {manifest}: {error.strerror}"
+        ) from None
     clips = tuple(
         _parse(line, manifest, number)
         for number, line in enumerate(data.splitlines(), 1)

@@ -8,8 +8,6 @@ import msgspec
 from whisperopt.backend import Tier
 from whisperopt.host import Host
 
-SCHEMA = "1.0"
-
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one clip gave.
@@ -44,7 +42,7 @@ class Range(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One run of one variant on one host."""
 
-    schema: Literal["1.0"] = SCHEMA
+    schema: Literal["1.0"] = "1.0"
     variant: str
     digest: str
     tier: Tier

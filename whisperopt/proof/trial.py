@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 
 from whisperopt import __version__, registry
+from whisperopt.arrays import Floats
 from whisperopt.artifact import Artifact
 from whisperopt.artifact import read as read_artifact
-from whisperopt.arrays import Floats
 from whisperopt.backend import Decoder, Session, Tier
 from whisperopt.errors import WhisperoptError
 from whisperopt.host import Host
@@ -193,7 +193,9 @@ def _forced(decoder: Decoder, rows: list[list[int]]) -> Floats:
     return decoder.step(np.array(rows, np.int32))
 
 
-def _stepped(decoder: Decoder, rows: list[list[int]]) -> np.ndarray[tuple[int, ...], np.dtype[np.intp]]:
+def _stepped(
+    decoder: Decoder, rows: list[list[int]]
+) -> np.ndarray[tuple[int, ...], np.dtype[np.intp]]:
     """Prefill the first half of `rows`' tokens and step through the rest; top tokens [B, S]."""
     decoder.reset()
     ids = np.array(rows, np.int32)

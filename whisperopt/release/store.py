@@ -77,7 +77,9 @@ def disk_error(error: OSError, where: Path) -> Exception:
         free = shutil.disk_usage(where if where.exists() else where.parent).free
         return DiskError(f"The disk of {where} is full ({free // 2**20} MB free)", "Make room")
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return BadInputError(f"{where} cannot be written: {error.strerror}", "Choose another folder")
+        return BadInputError(
+            f"{where} cannot be written: {error.strerror}", "Choose another folder"
+        )
     return error
 
 
@@ -117,4 +119,4 @@ def _sweep(release: Path) -> None:
 def _alive(process: int) -> bool:
     import psutil
 
-    return psutil.pid_exists(process)
+    return bool(psutil.pid_exists(process))

@@ -159,7 +159,7 @@ def _open(path: "Path", provider: Provider, threads: int | None) -> "ort.Inferen
         session = ort.InferenceSession(
             path, options, providers=[(provider.name, dict(provider.options))], enable_fallback=0
         )
-    except Exception as error:  # the runtime's own exceptions have no common class
+    except Exception as error:  # noqa: BLE001  # the runtime's own exceptions have no common class
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WhisperoptError(f"ONNX Runtime cannot open {path}: {reason}") from None
     if session.get_providers()[0] != provider.name:

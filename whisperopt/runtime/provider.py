@@ -3,11 +3,11 @@
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib import metadata
 
 import msgspec
 
 from whisperopt.backend import Probe
+from whisperopt.host import distribution_version
 
 _TIMEOUT_SECONDS = 60
 _DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")
@@ -28,8 +28,15 @@ def probe(provider: Provider, runtime: str, extra: str) -> Probe:
 
     A provider that lists itself but does not load is a reason, never a silent fall to the CPU.
     """
-    installed = [name for name in _DISTRIBUTIONS if _version(name)]
-    version = next((_version(name) for name in (runtime, *installed) if _version(name)), None)
+    installed = [name for name in _DISTRIBUTIONS if distribution_version(name)]
+    version = next(
+        (
+            distribution_version(name)
+            for name in (runtime, *installed)
+            if distribution_version(name)
+        ),
+        None,
+    )
     if len(installed) > 1:
         return Probe(
             runtime=runtime,
@@ -50,13 +57,6 @@ def probe(provider: Provider, runtime: str, extra: str) -> Probe:
     else:
         reason = _reason(answer)
     return Probe(runtime=runtime, version=version, reason=reason, remedy=remedy if reason else "")
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _reason(answer: subprocess.CompletedProcess[str]) -> str | None:

@@ -1,0 +1,162 @@
+"""Audio of any kind is read as 16 kHz mono; what cannot hold speech is refused by name."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from whisperopt.errors import BadInputError
+from whisperopt.runtime import audio
+from whisperopt.whisper import SAMPLE_RATE
+
+FORMATS = [
+    ("wav", "PCM_16", 8_000),
+    ("wav", "FLOAT", 44_100),
+    ("wav", "PCM_24", 48_000),
+    ("flac", "PCM_16", 44_100),
+    ("flac", "PCM_24", 16_000),
+    ("ogg", "OPUS", 48_000),
+    ("ogg", "VORBIS", 44_100),
+    ("mp3", "MPEG_LAYER_III", 48_000),
+]
+TONE = 440.0
+
+
+def tone(rate: int, *, seconds: float = 1.0, channels: int = 1) -> np.ndarray:
+    """Return a tone [samples, channels], the same in all channels."""
+    time = np.arange(round(seconds * rate)) / rate
+    mono = 0.5 * np.sin(2 * np.pi * TONE * time)
+    return np.repeat(mono[:, None], channels, axis=1).astype(np.float32)
+
+
+def loudest_frequency(samples: audio.Samples) -> float:
+    """Return the frequency of the highest peak in Hz."""
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(samples.size)))
+    return float(np.fft.rfftfreq(samples.size, 1 / SAMPLE_RATE)[spectrum.argmax()])
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(("kind", "subtype", "rate"), FORMATS)
+def test_any_format_rate_and_channels_are_read(
+    kind: str, subtype: str, rate: int, channels: int, tmp_path
+) -> None:
+    path = tmp_path / f"tone.{kind}"
+    soundfile.write(path, tone(rate, channels=channels), rate, subtype=subtype)
+    samples = audio.check(audio.read(path), path.name)
+    assert (samples.dtype, samples.ndim) == (np.float32, 1)
+    assert samples.flags.c_contiguous
+    assert samples.size == pytest.approx(SAMPLE_RATE, abs=2500 if kind == "mp3" else 20)
+    assert loudest_frequency(samples) == pytest.approx(TONE, abs=2)
+    middle = samples[4000:12000]
+    assert np.sqrt(np.mean(middle**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
+
+
+def test_samples_at_the_right_rate_are_exact(tmp_path) -> None:
+    path = tmp_path / "exact.wav"
+    expected = tone(SAMPLE_RATE)
+    soundfile.write(path, expected, SAMPLE_RATE, subtype="FLOAT")
+    np.testing.assert_array_equal(audio.read(path), expected[:, 0])
+
+
+def test_channels_are_averaged(tmp_path) -> None:
+    path = tmp_path / "stereo.wav"
+    left = tone(SAMPLE_RATE)
+    soundfile.write(path, np.hstack([left, -left / 2]), SAMPLE_RATE, subtype="FLOAT")
+    np.testing.assert_allclose(audio.read(path), left[:, 0] / 4, atol=1e-7)
+
+
+def refused(path: Path) -> str:
+    """Return the sentence with which a file is refused."""
+    with pytest.raises(BadInputError) as caught:
+        audio.check(audio.read(path), path.name)
+    assert caught.value.remedy
+    return caught.value.problem
+
+
+def written(path: Path, samples: np.ndarray, *, subtype: str = "FLOAT") -> Path:
+    """Write `samples` at 16 kHz."""
+    soundfile.write(path, samples, SAMPLE_RATE, subtype=subtype)
+    return path
+
+
+def test_missing_file_is_refused_by_name(tmp_path) -> None:
+    assert refused(tmp_path / "gone.wav").endswith("gone.wav")
+
+
+def test_folder_is_refused_by_name(tmp_path) -> None:
+    assert tmp_path.name in refused(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["empty.wav", "empty.flac", "empty.raw", "empty", "empty.txt"])
+def test_file_without_bytes_is_refused_by_name(name: str, tmp_path) -> None:
+    path = tmp_path / name
+    path.touch()
+    assert name in refused(path)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "notes.wav", "notes.mp3", "notes.raw", "notes"])
+def test_file_that_is_no_audio_is_refused_by_name(name: str, tmp_path) -> None:
+    path = tmp_path / name
+    path.write_text("This is not a recording. " * 99)
+    assert name in refused(path)
+
+
+def test_recording_without_samples_is_refused_by_name(tmp_path) -> None:
+    assert refused(written(tmp_path / "none.wav", np.zeros((0, 1)))) == "none.wav is empty"
+
+
+def test_recording_too_short_for_a_word_is_refused_by_name(tmp_path) -> None:
+    path = written(tmp_path / "click.wav", tone(SAMPLE_RATE, seconds=0.05))
+    assert refused(path) == "click.wav is only 0.05 s long"
+
+
+def test_silence_is_refused_by_name(tmp_path) -> None:
+    assert refused(written(tmp_path / "mute.wav", np.zeros(SAMPLE_RATE))) == "mute.wav is silent"
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("rate", [SAMPLE_RATE, 44_100])
+def test_samples_that_are_no_numbers_are_refused_by_name(
+    number: float, rate: int, tmp_path
+) -> None:
+    samples = tone(rate)
+    samples[500] = number
+    path = tmp_path / "broken.wav"
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    assert refused(path) == "broken.wav holds samples that are no numbers"
+
+
+def test_array_of_two_dimensions_is_refused() -> None:
+    with pytest.raises(BadInputError, match="The recording has 2 dimensions"):
+        audio.check(tone(SAMPLE_RATE), "The recording")
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "ogg"])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_damaged_file_is_read_or_refused_by_name(kind: str, data, tmp_path) -> None:
+    path = tmp_path / f"damaged.{kind}"
+    soundfile.write(path, tone(SAMPLE_RATE, seconds=0.2), SAMPLE_RATE)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        place = data.draw(st.integers(0, min(len(content), 200) - 1))
+        content[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(1, len(content)))])
+    try:
+        samples = audio.read(path)
+    except BadInputError as error:
+        assert path.name in error.problem  # noqa: PT017  # either outcome is right
+    else:
+        assert samples.ndim == 1
+
+
+def test_windows_are_thirty_seconds_and_the_last_is_the_rest() -> None:
+    samples = np.arange(70 * SAMPLE_RATE, dtype=np.float32)
+    found = list(audio.windows(samples))
+    assert [window.size // SAMPLE_RATE for window in found] == [30, 30, 10]
+    np.testing.assert_array_equal(np.concatenate(found), samples)

@@ -1,0 +1,69 @@
+"""The command line: each command parses, calls one function of the library, and renders."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+import msgspec
+
+from whisperopt import __version__
+from whisperopt.cli.failures import guarded
+
+_COMMANDS = {
+    "build": ("whisperopt.cli.build", "Build and prove a model for every target."),
+    "transcribe": ("whisperopt.cli.transcribe", "Turn recordings into text."),
+    "explain": ("whisperopt.cli.fetch", "Say which variant a host gets, and why not the others."),
+    "fetch": ("whisperopt.cli.fetch", "Fetch the variant that fits a host."),
+    "targets": ("whisperopt.cli.doctor", "Show the matrix as this host sees it."),
+    "doctor": ("whisperopt.cli.doctor", "Show hardware, runtimes, conflicts and the fix."),
+}
+
+
+class _Commands(click.Group):
+    """Imports a command's module only when it is called: `--help` stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """List the commands in the order of a user's path."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command."""
+        from importlib import import_module
+
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Print the table of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Turn every failure that a user can act on into one sentence and its exit code."""
+        return guarded(lambda: super(_Commands, self).invoke(ctx))
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="whisperopt")
+def main() -> None:
+    """For every machine the fastest build of a Whisper model that is proven correct there.
+
+    Exit codes: 0 ok, 1 a gate or a required target failed, 2 bad input, 3 nothing fits this host,
+    4 integrity, 5 disk, 6 network. With --json the result goes to stdout; tables, progress and
+    messages always go to stderr.
+    """
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--json` to a command."""
+    return click.option("as_json", "--json", is_flag=True, help="Print the result as JSON.")(
+        command
+    )
+
+
+def print_json(result: Any) -> None:
+    """Write `result` to stdout as JSON."""
+    text = msgspec.json.format(msgspec.json.encode(result, enc_hook=str), indent=1)
+    click.echo(text.decode())

@@ -1,0 +1,90 @@
+"""`whisperopt transcribe`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from whisperopt.cli import json_option, print_json
+from whisperopt.cli.failures import report
+from whisperopt.errors import WhisperoptError
+
+if TYPE_CHECKING:
+    from whisperopt.runtime.transcriber import Transcript
+
+Format = Literal["txt", "json", "srt", "vtt"]
+
+
+@click.command()
+@click.argument("audio", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", default="tiny.en", help="Release, artifact, or name of a fetched model.")
+@click.option("--target", default="auto", help="Restrict the choice to one target.")
+@click.option("--language", help="Language code; default: listen for it.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default: all cores.")
+@click.option(
+    "form",
+    "--format",
+    type=click.Choice(["txt", "json", "srt", "vtt"]),
+    default="txt",
+    help="What to print.",
+)
+@json_option
+def transcribe(
+    *,
+    audio: tuple[Path, ...],
+    model: str,
+    target: str,
+    language: str | None,
+    threads: int | None,
+    form: Format,
+    as_json: bool,
+) -> None:
+    """Transcribe AUDIO files with the variant that fits this host best.
+
+    A file that cannot be used is named with the reason; the others are transcribed all the same.
+    """
+    from whisperopt.loader import load
+
+    transcriber = load(model, target, threads=threads)
+    click.echo(f"Using {transcriber.decisions[0]}", err=True)
+    for passed_over in transcriber.decisions[1:]:
+        click.echo(f"  not {passed_over}", err=True)
+    done: list[tuple[str, Transcript]] = []
+    worst = 0
+    for path in audio:
+        try:
+            transcript = transcriber.transcribe(path, language)
+        except WhisperoptError as error:
+            report(error)
+            worst = max(worst, error.exit_code)
+            continue
+        for note in transcript.notes:
+            click.echo(f"Note: {note}.", err=True)
+        if as_json or form == "json":
+            done.append((str(path), transcript))
+        else:
+            click.echo(_render(transcript, form, str(path) if len(audio) > 1 else ""))
+    if as_json or form == "json":
+        print_json([{"audio": name, "transcript": transcript} for name, transcript in done])
+    if worst:
+        raise click.exceptions.Exit(worst)
+
+
+def _render(transcript: "Transcript", form: Format, name: str) -> str:
+    if form == "txt":
+        return f"{name}: {transcript.text}" if name else transcript.text
+    cues: Sequence[str] = [
+        f"{number}\n{_clock(s.start, form)} --> {_clock(s.end, form)}\n{s.text}\n"
+        for number, s in enumerate(transcript.segments, 1)
+    ]
+    head = ["WEBVTT\n"] if form == "vtt" else []
+    return "\n".join([*head, *cues])
+
+
+def _clock(seconds: float, form: Format) -> str:
+    milliseconds = round(seconds * 1000)
+    hours, rest = divmod(milliseconds, 3_600_000)
+    minutes, rest = divmod(rest, 60_000)
+    whole, part = divmod(rest, 1000)
+    return f"{hours:02}:{minutes:02}:{whole:02}{',' if form == 'srt' else '.'}{part:03}"

@@ -1,0 +1,116 @@
+"""From a release, an artifact or a name to a model that listens on this host."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whisperopt import artifact as artifacts
+from whisperopt import host as hosts
+from whisperopt import registry
+from whisperopt.artifact import Artifact
+from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
+from whisperopt.fetcher import best, cached, resolve
+from whisperopt.release import catalog, store
+
+if TYPE_CHECKING:
+    from whisperopt.runtime.transcriber import Transcriber
+
+DEFAULT = "tiny.en"
+"""The model that is meant where none is named."""
+
+
+def load(
+    source: str | Path | Artifact = DEFAULT,
+    target: str = "auto",
+    *,
+    model: str | None = None,
+    threads: int | None = None,
+) -> "Transcriber":
+    """Open the best variant of `source` for this host.
+
+    `source` is a release directory, an artifact (folder or value), or the name of a model that
+    was fetched before. `target` restricts the choice to one target; `model` names the model where
+    a release holds several. A variant that does not open gives way to the next one, and the
+    transcriber's `decisions` say why. Only the chosen runtime is imported.
+    """
+    from whisperopt.runtime.transcriber import Transcriber
+
+    passed_over: list[str] = []
+    for candidate, reason in _candidates(source, target, model, passed_over):
+        try:
+            backend = registry.require(candidate.manifest.backend)
+            session = backend.open(candidate, threads=threads)
+        except WhisperoptError as error:
+            passed_over.append(f"{candidate.manifest.variant}: {error}")
+            continue
+        chosen = f"{candidate.manifest.variant}: {reason}"
+        return Transcriber(candidate, session, (chosen, *passed_over))
+    raise NothingFitsError(
+        f"No variant of {source} opens on this host ({'; '.join(passed_over) or 'none was found'})",
+        "`whisperopt explain` says more",
+    )
+
+
+def _candidates(
+    source: str | Path | Artifact, target: str, model: str | None, passed_over: list[str]
+) -> Iterator[tuple[Artifact, str]]:
+    if isinstance(source, Artifact):
+        yield source, "asked for"
+        return
+    folder = Path(source)
+    if (folder / catalog.NAME).is_file() or (folder / ".commit").is_dir():
+        store.recover(folder)
+        yield from _of_release(folder, target, model, passed_over)
+    elif artifacts.is_artifact(folder):
+        yield _restricted(artifacts.read(folder), target), "asked for"
+    elif folder.exists():
+        raise BadInputError(
+            f"{folder} is neither a release nor an artifact",
+            "Give a folder that `whisperopt build` or `whisperopt fetch` wrote",
+        )
+    else:
+        yield from _of_cache(str(source), target)
+
+
+def _of_release(
+    folder: Path, target: str, model: str | None, passed_over: list[str]
+) -> Iterator[tuple[Artifact, str]]:
+    content = catalog.read(folder)
+    if model is None and len(content.models) > 1:
+        names = ", ".join(sorted(content.models))
+        raise BadInputError(f"{folder} holds several models: {names}", "Say which one")
+    name = model or next(iter(content.models), DEFAULT)
+    wanted = None if target == "auto" else target
+    decisions = resolve(content, name, hosts.detect(), target=wanted)
+    best(decisions)
+    for decision in decisions:
+        if decision.accepted:
+            yield artifacts.read(folder / decision.variant.path), decision.reason
+        else:
+            passed_over.append(f"{decision.variant.name}: {decision.reason}")
+
+
+def _of_cache(name: str, target: str) -> Iterator[tuple[Artifact, str]]:
+    folders = cached(name)
+    if not folders:
+        raise BadInputError(
+            f"There is no release, no artifact and no fetched model {name!r}",
+            f"Build one with `whisperopt build {name} --target all --out DIR`, or fetch one with"
+            f" `whisperopt fetch {name} --repo DIR`",
+        )
+    found = [artifacts.read(folder) for folder in folders]
+    fitting = [a for a in found if target in ("auto", a.manifest.target)]
+    if not fitting:
+        raise BadInputError(
+            f"The fetched variants of {name} are for {', '.join(a.manifest.target for a in found)},"
+            f" not for {target}"
+        )
+    yield from ((one, "fetched last") for one in fitting)
+
+
+def _restricted(one: Artifact, target: str) -> Artifact:
+    if target not in ("auto", one.manifest.target):
+        raise BadInputError(
+            f"{one.path} was built for the target {one.manifest.target}, not for {target}"
+        )
+    return one

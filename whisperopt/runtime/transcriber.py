@@ -1,0 +1,103 @@
+"""Turns recordings into transcripts with an opened session."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from whisperopt.arrays import Floats
+from whisperopt.artifact import Artifact
+from whisperopt.backend import Session
+from whisperopt.errors import BadInputError
+from whisperopt.matrix import nearest
+from whisperopt.runtime import audio, greedy, mel
+from whisperopt.runtime.tokenizer import Tokenizer
+from whisperopt.whisper import SAMPLE_RATE, WINDOW_SECONDS
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """The text of one window; times in seconds."""
+
+    start: float
+    end: float
+    text: str
+
+
+class Transcript(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said."""
+
+    text: str
+    language: str
+    segments: tuple[Segment, ...]
+    seconds: float
+    """Length of the audio."""
+    notes: tuple[str, ...] = ()
+    """What the caller should know about how it was made."""
+
+
+class Transcriber:
+    """One model, ready to listen.
+
+    `decisions` tells why this variant was chosen and which ones were passed over.
+    """
+
+    def __init__(
+        self, artifact: Artifact, session: Session, decisions: tuple[str, ...] = ()
+    ) -> None:
+        """Listen with `session`, which was opened from `artifact`."""
+        self.artifact, self.session, self.decisions = artifact, session, decisions
+        self._dims = artifact.manifest.dims
+        self._decoding = artifact.manifest.decoding
+        self._tokenizer = Tokenizer(artifact.tokenizer, self._decoding.end_of_text)
+
+    def transcribe(self, source: str | Path | Floats, language: str | None = None) -> Transcript:
+        """Transcribe a file, or float32 samples in -1..1 at 16 kHz.
+
+        `language` is a code such as `de`; without it a multilingual model listens for it in the
+        first window. Recordings over 30 s are cut into windows of 30 s, which can split a word.
+        """
+        self._check_language(language)
+        if isinstance(source, str | Path):
+            name, samples = str(source), audio.read(Path(source))
+        else:
+            name, samples = "the audio", np.asarray(source, np.float32)
+        audio.check(samples, name)
+        segments = []
+        for index, window in enumerate(audio.windows(samples)):
+            text, language = self._window(window, language)
+            start = float(index * WINDOW_SECONDS)
+            segments.append(Segment(start=start, end=start + window.size / SAMPLE_RATE, text=text))
+        return Transcript(
+            text=" ".join(segment.text for segment in segments if segment.text),
+            language=language or "en",
+            segments=tuple(segments),
+            seconds=samples.size / SAMPLE_RATE,
+            notes=_notes(name, len(segments)),
+        )
+
+    def _window(self, samples: Floats, language: str | None) -> tuple[str, str | None]:
+        features = mel.log_mel(samples, self._dims.mels, self._dims.frames)
+        decoder = self.session.encode(features[None])
+        if self._decoding.multilingual and language is None:
+            (language,) = greedy.detect_languages(decoder, self._decoding, 1)
+        prompt = self._decoding.prompt(language)
+        (tokens,) = greedy.decode(decoder, self._decoding, [prompt], self._dims.text_context // 2)
+        return self._tokenizer.decode(tokens), language
+
+    def _check_language(self, language: str | None) -> None:
+        known = self._decoding.languages if self._decoding.multilingual else {"en": 0}
+        if language is not None and language not in known:
+            raise BadInputError(
+                f"{self.artifact.manifest.model} does not know the language {language!r}",
+                nearest(language, known) if len(known) > 1 else "It only knows English: en",
+            )
+
+
+def _notes(name: str, windows: int) -> tuple[str, ...]:
+    if windows == 1:
+        return ()
+    note = (
+        f"{name} is longer than {WINDOW_SECONDS} s: proper long-form decoding comes later; it was"
+        f" cut into {windows} windows of {WINDOW_SECONDS} s, which can split words"
+    )
+    return (note,)
