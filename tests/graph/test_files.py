@@ -45,7 +45,10 @@ def test_weights_lie_outside_of_the_graph(part: Part, small_core: CoreModel, tmp
     assert {file.name for file in tmp_path.iterdir()} == {path.name, f"{path.name}.data"}
     for tensor in onnx.load(path, load_external_data=False).graph.initializer:
         outside = {entry.key: entry.value for entry in tensor.external_data}
-        size = np.prod(tensor.dims) * np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
+        size = (
+            np.prod(tensor.dims)
+            * np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
+        )
         assert (tensor.data_location == onnx.TensorProto.EXTERNAL) == (size >= 1024), tensor.name
         assert outside.get("location", f"{path.name}.data") == f"{path.name}.data"
     onnx.checker.check_model(path, full_check=True)

@@ -50,4 +50,3 @@ def features(checkpoint: Checkpoint, clips: Sequence[Path]) -> Floats:
     """Return log-mel features float32 [clips, mels, frames] of the first 30 s of each clip."""
     dims = checkpoint.dims
     return np.stack([mel.log_mel(audio.read(clip), dims.mels, dims.frames) for clip in clips])
-

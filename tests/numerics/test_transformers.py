@@ -27,7 +27,9 @@ SHAPES = {
     "128-mels": msgspec.structs.replace(SMALL, mels=128),
     "distilled": msgspec.structs.replace(SMALL, encoder_layers=3, decoder_layers=1),
     "odd-vocabulary": msgspec.structs.replace(SMALL, vocabulary=331),
-    "other-heads": msgspec.structs.replace(SMALL, encoder_heads=8, decoder_heads=2, decoder_kv_heads=2),
+    "other-heads": msgspec.structs.replace(
+        SMALL, encoder_heads=8, decoder_heads=2, decoder_kv_heads=2
+    ),
 }
 
 

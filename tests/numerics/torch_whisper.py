@@ -53,9 +53,7 @@ class TorchWhisper:
         return torch.as_tensor(encoded.last_hidden_state)
 
     @torch.no_grad()
-    def greedy(
-        self, features: Floats, prompt: Tokens, steps: int
-    ) -> tuple[Tokens, Run]:
+    def greedy(self, features: Floats, prompt: Tokens, steps: int) -> tuple[Tokens, Run]:
         """Return the likeliest allowed tokens int32 [B, steps] and what led to them.
 
         Rows are not stopped by end-of-text.

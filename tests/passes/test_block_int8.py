@@ -16,7 +16,6 @@ from whisperopt.passes.block_int8 import BLOCK, BlockInt8, quantize
 from whisperopt.passes.rewrite import PassError, nodes, run
 
 
-
 @given(arrays(np.int32, (2, 3, BLOCK), elements=st.integers(-(10**6), 10**6)))
 def test_rounding_is_at_most_half_a_step(numbers) -> None:
     blocks = (numbers / 7).astype(np.float32)

@@ -91,9 +91,7 @@ def test_slots_beyond_the_past_are_never_seen(
         array[:, :, past:] = 1000
     ids = forms.random_tokens(SMALL, batch=batch, length=new)
     fixed = {"input_ids": ids, "past_sequence_length": np.array([past], np.int32), **audio}
-    (expected,), (found,) = (
-        session.run(["logits"], fixed | caches) for caches in (clean, stale)
-    )
+    (expected,), (found,) = (session.run(["logits"], fixed | caches) for caches in (clean, stale))
     np.testing.assert_array_equal(found, expected)
 
 
@@ -123,7 +121,9 @@ def test_shared_key_value_heads_are_refused_by_name() -> None:
 
 
 def test_query_whose_weights_were_rounded_before_is_refused(small_core: CoreModel) -> None:
-    with pytest.raises(PassError, match=r"after BlockInt8: decoder\.layers\.0.* to take the scale"):
+    with pytest.raises(
+        PassError, match=r"after BlockInt8: decoder\.layers\.0.* to take the scale"
+    ):
         run(small_core.part("decoder"), [BlockInt8(), GqaToDecomposed("static")])
 
 

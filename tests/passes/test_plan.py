@@ -65,7 +65,9 @@ def test_standard_recipes_hold_no_contributed_operator(
 ) -> None:
     forms_asked = {recipe.self_attention, recipe.cross_attention, recipe.encoder_attention}
     rounded = {recipe.encoder_precision, recipe.decoder_precision}
-    standard = forms_asked == {"decomposed"} and ("int8" not in rounded or recipe.int8 == "channel")
+    standard = forms_asked == {"decomposed"} and (
+        "int8" not in rounded or recipe.int8 == "channel"
+    )
     domains = {node.domain for part in PARTS for node in make(recipe, small_core, part).graph}
     assert (domains == {""}) == standard
 
@@ -78,9 +80,7 @@ def test_tensorrt_gets_standard_operators_only() -> None:
         assert (recipe.self_attention, recipe.cache) == ("decomposed", "static")
 
 
-def test_variant_is_both_graphs_with_their_weights(
-    small_checkpoint: Checkpoint, tmp_path
-) -> None:
+def test_variant_is_both_graphs_with_their_weights(small_checkpoint: Checkpoint, tmp_path) -> None:
     forms.write(small_checkpoint, CORE, tmp_path)
     written = {path.name for path in tmp_path.iterdir()}
     graphs = {f"{part}.onnx{ending}" for part in PARTS for ending in ("", ".data")}

@@ -15,8 +15,8 @@ from whisperopt.passes.rewrite import (
     replace,
     rescale,
     run,
-    weighted_matmuls,
 )
+from whisperopt.passes.weights import products
 
 FLOAT = ir.DataType.FLOAT
 
@@ -41,7 +41,9 @@ def drawing(*, twice: bool = False) -> ir.Model:
     """Return x W + b, of which `twice` makes a second use."""
     canvas = Canvas()
     x = graph_input("x", FLOAT, [2, 3])
-    weight, bias = (canvas.constant(n, np.ones(s, np.float32)) for n, s in (("w", (3, 4)), ("b", 4)))
+    weight, bias = (
+        canvas.constant(n, np.ones(s, np.float32)) for n, s in (("w", (3, 4)), ("b", 4))
+    )
     y = canvas.op("Add", canvas.op("MatMul", x, weight), bias)
     z = canvas.op("Add", canvas.op("Relu", y), y) if twice else canvas.op("Relu", y)
     return canvas.model("made", [x], [typed(z, FLOAT, [2, 4])])
@@ -91,13 +93,13 @@ def test_value_of_no_layer_is_not_rescaled() -> None:
 
 def test_products_by_weights_are_told_from_products_of_values(small_core: CoreModel) -> None:
     model = run(small_core.part("decoder"), [MhaToDecomposed()])
-    found = list(weighted_matmuls(model))
-    assert [weight.name for _, weight, transposed in found if transposed] == [
+    found = list(products(model))
+    assert [product.weight.name for product in found if product.transposed] == [
         "decoder.embed_tokens.weight"
     ]
     attention = [node for node in nodes(model, "MatMul") if "/attention/" in node.name]
     assert attention
-    assert not {node for node, _, _ in found} & set(attention)
+    assert not {product.node for product in found} & set(attention)
 
 
 def test_replacement_takes_over_names_and_types() -> None:

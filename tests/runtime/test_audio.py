@@ -155,6 +155,36 @@ def test_damaged_file_is_read_or_refused_by_name(kind: str, data, tmp_path) -> N
         assert samples.ndim == 1
 
 
+def test_header_that_promises_terabytes_is_no_reason_to_allocate_them(tmp_path) -> None:
+    path = written(tmp_path / "boasting.flac", tone(SAMPLE_RATE), subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    content[21] |= 0x0F  # the upper 4 of 36 bits that count the samples
+    content[22:26] = b"\xff" * 4
+    path.write_bytes(content)
+    assert soundfile.info(path).frames > 2**35
+    try:
+        samples = audio.read(path)
+    except BadInputError as error:
+        assert path.name in error.problem  # noqa: PT017  # either outcome is right
+    else:
+        assert samples.size <= 2 * SAMPLE_RATE
+
+
+def test_sample_rate_that_nobody_speaks_at_is_refused_by_name(tmp_path) -> None:
+    path = tmp_path / "slow.wav"
+    soundfile.write(path, tone(SAMPLE_RATE), 7)
+    assert refused(path) == f"{path} claims to have 7 samples a second"
+
+
+def test_long_files_are_read_in_blocks_without_seams(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "long.ogg"
+    random = np.random.default_rng(0).uniform(-0.5, 0.5, (48_000, 2))
+    soundfile.write(path, random, 48_000, subtype="OPUS")
+    expected = audio.read(path)
+    monkeypatch.setattr(audio, "_BLOCK_NUMBERS", 20_001)
+    np.testing.assert_array_equal(audio.read(path), expected)
+
+
 def test_windows_are_thirty_seconds_and_the_last_is_the_rest() -> None:
     samples = np.arange(70 * SAMPLE_RATE, dtype=np.float32)
     found = list(audio.windows(samples))

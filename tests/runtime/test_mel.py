@@ -60,7 +60,9 @@ def test_filters_equal_those_of_transformers(mels: int) -> None:
 def test_silence_after_the_last_sample_changes_nothing(seconds: float) -> None:
     samples = voice(seconds)
     padded = np.pad(samples, (0, FRAMES * 160 - samples.size))
-    np.testing.assert_allclose(log_mel(samples, 80, FRAMES), log_mel(padded, 80, FRAMES), atol=1e-6)
+    np.testing.assert_allclose(
+        log_mel(samples, 80, FRAMES), log_mel(padded, 80, FRAMES), atol=1e-6
+    )
 
 
 def test_what_lies_beyond_the_window_is_not_heard() -> None:

@@ -93,7 +93,7 @@ class Canvas:
         value = ir.Value(
             name=name,
             type=ir.TensorType(tensor.dtype),
-            shape=ir.Shape(tensor.shape),
+            shape=ir.Shape(tensor.shape.numpy()),
             const_value=tensor,
         )
         self.initializers[name] = value
@@ -105,7 +105,7 @@ def lazy(
 ) -> ir.LazyTensor:
     """Return a tensor that is read when it is written, and not kept."""
 
-    def load() -> ir.Tensor:
+    def load() -> "ir.Tensor[Array]":
         array = np.ascontiguousarray(read())
         if array.size != math.prod(shape):
             msg = f"{name} has shape {array.shape}, not {tuple(shape)}"

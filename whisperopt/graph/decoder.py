@@ -112,7 +112,7 @@ class _Step:
         sizes = (dims.width, dims.width)
         normed = layers.norm(f"{name}.encoder_attn_layer_norm", value)
         query = layers.linear(f"{name}.encoder_attn.q_proj", normed, sizes)
-        shape = ["batch", "sequence", dims.width]
+        shape: list[Dim] = ["batch", "sequence", dims.width]
         attended = layers.multi_head(
             f"{name}.encoder_attn", [query, *cache], dims.decoder_heads, shape
         )

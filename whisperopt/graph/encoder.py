@@ -50,7 +50,7 @@ def _layer(layers: Layers, name: str, value: ir.Value) -> ir.Value:
     normed = layers.norm(f"{name}.self_attn_layer_norm", value)
     sizes = (dims.width, dims.width)
     inputs = [layers.linear(f"{name}.self_attn.{p}_proj", normed, sizes) for p in "qkv"]
-    shape = ["batch", "context", dims.width]
+    shape: list[Dim] = ["batch", "context", dims.width]
     attended = layers.multi_head(f"{name}.self_attn", inputs, dims.encoder_heads, shape)
     projected = layers.linear(f"{name}.self_attn.out_proj", attended, sizes)
     value = layers.canvas.op("Add", value, projected)

@@ -42,5 +42,5 @@ class Fp16:
 
 
 def _half(tensor: ir.TensorProtocol) -> ir.LazyTensor:
-    shape = [int(d) for d in tensor.shape]
+    shape = tensor.shape.numpy()
     return lazy(tensor.name or "", shape, lambda: tensor.numpy().astype(np.float16), _HALF)

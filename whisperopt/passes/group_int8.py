@@ -1,15 +1,12 @@
-"""8-bit weights in groups, spelled out in standard operators: the form that compilers keep packed."""
+"""8-bit weights in blocks, in standard operators: the form that compilers keep packed."""
 
-import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
-from whisperopt.graph.canvas import Canvas, typed
-from whisperopt.passes.rewrite import canvas_for, weighted_matmuls
+from whisperopt.graph.canvas import typed
+from whisperopt.passes.rewrite import canvas_for
+from whisperopt.passes.weights import BLOCK, Product, none_float, products, undivided
 
-GROUP = 32
-"""Weights that share one scale, along the input channels."""
-_FLOAT, _INT8 = ir.DataType.FLOAT, ir.DataType.INT8
+_FLOAT = ir.DataType.FLOAT
 
 
 class GroupInt8:
@@ -23,55 +20,33 @@ class GroupInt8:
     """
 
     def requires(self, model: ir.Model) -> str | None:
-        """Groups must divide the input channels."""
-        for node, weight, transposed in weighted_matmuls(model):
-            channels = _shape(weight)[1 if transposed else 0]
-            if channels % GROUP:
-                return f"{node.name} has {channels} input channels, which {GROUP} does not divide"
-        return None
+        """Blocks must divide the input channels."""
+        return undivided(model)
 
     def apply(self, model: ir.Model) -> None:
         """Put the unpacking between every weight and all its uses."""
-        for _, weight, transposed in list(weighted_matmuls(model)):
-            canvas = canvas_for(model, f"{weight.name}/")
-            restored = _unpacked(canvas, weight, transposed=transposed)
-            model.graph.insert_before(model.graph[0], canvas.nodes)
-            ir.convenience.replace_all_uses_with(weight, restored)
+        for product in list(products(model)):
+            nodes, restored = _unpacked(model, product)
+            model.graph.insert_before(model.graph[0], nodes)
+            ir.convenience.replace_all_uses_with(product.weight, restored)
 
     def ensures(self, model: ir.Model) -> str | None:
         """No MatMul by a float weight is left."""
-        left = [node.name for node, _, _ in weighted_matmuls(model)]
-        return f"{left[0]} still has a float weight" if left else None
+        return none_float(model)
 
 
-def _shape(weight: ir.Value) -> tuple[int, int]:
-    if weight.const_value is None:
-        msg = f"{weight.name} is no weight"
-        raise TypeError(msg)
-    rows, columns = (int(size) for size in weight.const_value.shape)
-    return rows, columns
-
-
-def _unpacked(canvas: Canvas, weight: ir.Value, *, transposed: bool) -> ir.Value:
-    name, tensor = weight.name or "", weight.const_value
-    rows, columns = _shape(weight) if transposed else _shape(weight)[::-1]
-    groups = columns // GROUP
-
-    def grouped() -> npt.NDArray[np.float32]:
-        array = np.asarray(tensor.numpy(), np.float32)  # type: ignore[union-attr]  # _shape checked
-        return (array if transposed else array.T).reshape(rows, groups, GROUP)
-
-    def scales() -> npt.NDArray[np.float32]:
-        peaks = np.abs(grouped()).max(axis=-1, keepdims=True)
-        return np.where(peaks == 0, 1, peaks / np.float32(127)).astype(np.float32)
-
-    def rounded() -> npt.NDArray[np.int8]:
-        return np.rint(grouped() / scales()).astype(np.int8)
-
-    packed = canvas.weight(f"{name}_int8", [rows, groups, GROUP], rounded, dtype=_INT8)
-    scale = canvas.weight(f"{name}_scales", [rows, groups, 1], scales, dtype=_FLOAT)
-    restored = canvas.op("Mul", canvas.op("Cast", packed, to=int(_FLOAT)), scale)
-    flat = canvas.op("Reshape", restored, canvas.ints(rows, columns))
-    if transposed:
-        return typed(flat, _FLOAT, [rows, columns])
-    return typed(canvas.op("Transpose", flat, perm=[1, 0]), _FLOAT, [columns, rows])
+def _unpacked(model: ir.Model, product: Product) -> tuple[list[ir.Node], ir.Value]:
+    canvas = canvas_for(model, f"{product.weight.name}/")
+    packed = canvas.weight(
+        f"{product.weight.name}_int8",
+        [product.columns, product.blocks, BLOCK],
+        product.rounded,
+        dtype=ir.DataType.INT8,
+    )
+    scales = canvas.op("Unsqueeze", product.add_scales(canvas), canvas.ints(2))
+    restored = canvas.op("Mul", canvas.op("Cast", packed, to=int(_FLOAT)), scales)
+    flat = canvas.op("Reshape", restored, canvas.ints(product.columns, product.channels))
+    if product.transposed:
+        return canvas.nodes, typed(flat, _FLOAT, [product.columns, product.channels])
+    back = canvas.op("Transpose", flat, perm=[1, 0])
+    return canvas.nodes, typed(back, _FLOAT, [product.channels, product.columns])

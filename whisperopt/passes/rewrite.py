@@ -1,6 +1,6 @@
 """What every pass is, how passes are run, and the few moves that they share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -77,25 +77,6 @@ def replace(node: ir.Node, canvas: Canvas, values: Sequence[ir.Value]) -> None:
     )
 
 
-def weighted_matmuls(model: ir.Model) -> Iterator[tuple[ir.Node, ir.Value, bool]]:
-    """Yield every MatMul by a weight: the node, the weight, and whether it is stored transposed.
-
-    1. `MatMul(x, W)` with W [in, out]
-    2. `MatMul(x, Transpose(W))` with W [out, in]: the output projection, tied to the embedding
-    """
-    for node in nodes(model, "MatMul"):
-        weight = node.inputs[1]
-        if weight is None:
-            continue
-        producer = weight.producer()
-        if weight.const_value is not None:
-            yield node, weight, False
-        elif producer is not None and producer.op_type == "Transpose":
-            source = producer.inputs[0]
-            if source is not None and source.const_value is not None:
-                yield node, source, True
-
-
 def linear(value: ir.Value | None) -> tuple[ir.Value, ...]:
     """Return weight and bias of the linear layer x W + b that produces `value`.
 
@@ -121,6 +102,7 @@ def rescale(value: ir.Value, factor: float) -> None:
 def _scaled(tensor: ir.TensorProtocol, factor: float) -> ir.LazyTensor:
     def read() -> npt.NDArray[np.generic]:
         array = tensor.numpy()
-        return array * array.dtype.type(factor)
+        scaled: npt.NDArray[np.generic] = np.multiply(array, factor, dtype=array.dtype)
+        return scaled
 
-    return lazy(tensor.name or "", [int(d) for d in tensor.shape], read, tensor.dtype)
+    return lazy(tensor.name or "", tensor.shape.numpy(), read, tensor.dtype)

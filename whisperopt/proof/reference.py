@@ -30,8 +30,8 @@ class Reference(msgspec.Struct, frozen=True):
         best = np.argpartition(-log_probabilities, KEPT, axis=-1)[:, :KEPT]
         kept = np.take_along_axis(log_probabilities, best, axis=-1)
         order = np.argsort(-kept, axis=-1)
-        best = np.take_along_axis(best, order, axis=-1).astype(np.int32)
-        return cls(hidden, tokens, best, np.take_along_axis(kept, order, axis=-1))
+        ranked = np.take_along_axis(best, order, axis=-1).astype(np.int32)
+        return cls(hidden, tokens, ranked, np.take_along_axis(kept, order, axis=-1))
 
     def save(self, path: Path) -> None:
         """Write one file; hidden states in half precision, which moves a cosine by about 1e-7."""
@@ -57,7 +57,7 @@ class Reference(msgspec.Struct, frozen=True):
     def cosine(self, hidden: Floats) -> float:
         """Return the cosine similarity of two encoder outputs."""
         a, b = self.hidden.ravel().astype(np.float64), hidden.ravel().astype(np.float64)
-        return float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-30))
+        return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-30))
 
     def relative_error(self, hidden: Floats) -> float:
         """Return max|a - b| / max|b| of two encoder outputs."""
@@ -89,4 +89,5 @@ def log_softmax(logits: Floats) -> Floats:
 
 def _with_rest(kept: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     rest = 1.0 - kept.sum(axis=-1, keepdims=True)
-    return np.maximum(np.concatenate([kept, rest], axis=-1), 1e-12)
+    whole: npt.NDArray[np.float64] = np.concatenate([kept, rest], axis=-1)
+    return np.maximum(whole, 1e-12)

@@ -12,11 +12,16 @@ from whisperopt.whisper import SAMPLE_RATE, WINDOW_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import soundfile
+
 Samples = npt.NDArray[np.float32]
 
 SHORTEST_SECONDS = 0.1
 """Anything shorter cannot hold a word."""
 _SILENT_PEAK = 1e-4
+_LOWEST_RATE = 1000
+_BLOCK_NUMBERS = 2**24
+_CONVERT = "Convert it to WAV, FLAC, Ogg or MP3"
 
 
 def read(path: Path) -> Samples:
@@ -27,16 +32,26 @@ def read(path: Path) -> Samples:
     if not path.is_file():
         raise BadInputError(f"There is no audio file {path}", "Check the path")
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise BadInputError(
-            f"{path} cannot be read as audio: {error.error_string}",
-            "Convert it to WAV, FLAC, Ogg or MP3",
-        ) from None
-    mono = samples.mean(axis=1, dtype=np.float32)
+        with soundfile.SoundFile(path) as file:
+            rate, mono = file.samplerate, _mono(file)
+    except (soundfile.LibsndfileError, TypeError) as error:
+        # soundfile answers with a TypeError where a name such as `x.raw` promises no header
+        reason = getattr(error, "error_string", "it has no header that says its sample rate")
+        raise BadInputError(f"{path} cannot be read as audio: {reason}", _CONVERT) from None
+    if rate < _LOWEST_RATE:
+        raise BadInputError(f"{path} claims to have {rate} samples a second", _CONVERT)
     if rate != SAMPLE_RATE:
         mono = soxr.resample(mono, rate, SAMPLE_RATE)
     return np.ascontiguousarray(mono, np.float32)
+
+
+def _mono(file: "soundfile.SoundFile") -> Samples:
+    """Average the channels, block by block: a damaged header may promise terabytes."""
+    frames = max(1, _BLOCK_NUMBERS // file.channels)
+    blocks = [np.zeros(0, np.float32)]
+    while (block := file.read(frames, dtype="float32", always_2d=True)).size:
+        blocks.append(block.mean(axis=1, dtype=np.float32))
+    return np.concatenate(blocks)
 
 
 def check(samples: Samples, name: str) -> Samples:
