@@ -16,7 +16,7 @@ from tests.numerics import recorded
 from tests.numerics.recorded import Mel, Reference
 from tests.numerics.speech import MODELS, STEPS
 from tests.numerics.torch_whisper import TorchWhisper
-from tests.passes.forms import Floats
+from whisperopt.arrays import Floats
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.proof import clips
 from whisperopt.runtime import audio
@@ -39,7 +39,7 @@ def extract(samples: Floats, mels: int) -> Floats:
     """Return features float32 [mels, 3000] as transformers computes them."""
     from transformers import WhisperFeatureExtractor
 
-    extractor = WhisperFeatureExtractor(feature_size=mels)
+    extractor = WhisperFeatureExtractor(feature_size=mels)  # type: ignore[no-untyped-call]
     found = extractor(samples, sampling_rate=SAMPLE_RATE, return_tensors="np")
     return np.asarray(found.input_features[0], np.float32)
 

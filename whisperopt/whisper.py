@@ -8,8 +8,6 @@ SAMPLE_RATE = 16_000
 """Samples per second that Whisper listens at."""
 HOP_LENGTH = 160
 """Samples between two log-mel frames."""
-WINDOW_SECONDS = 30
-"""Seconds of audio in one encoder window."""
 
 
 class Dimensions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +35,11 @@ class Dimensions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def frames(self) -> int:
         """Log-mel frames in one window: the encoder's second convolution halves them."""
         return 2 * self.audio_context
+
+    @property
+    def window(self) -> int:
+        """Samples that the encoder hears at once: 30 s in every model that OpenAI published."""
+        return self.frames * HOP_LENGTH
 
     @classmethod
     def check(cls, dims: Self) -> str | None:

@@ -54,7 +54,7 @@ class OpenVinoSession:
             self.decoder = core.compile_model(decoder, _DEVICE, config)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise WhisperoptError(f"OpenVINO cannot compile {artifact.path}: {reason}") from None
+            raise WhisperoptError(f"OpenVINO cannot compile {artifact.name}: {reason}") from None
         self.placement = dict(
             Counter(core.query_model(encoder, _DEVICE).values())
             + Counter(core.query_model(decoder, _DEVICE).values())

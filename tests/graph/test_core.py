@@ -63,7 +63,7 @@ def test_decoder_has_the_names_that_others_rely_on(small_core: CoreModel) -> Non
     rest += ["key_cross_0", "key_cross_1", "value_cross_1"]
     assert list(inputs) == [f"past_{name}" for name in rest]
     outputs = signature(graph.outputs)
-    assert list(outputs)[0] == "logits"
+    assert next(iter(outputs)) == "logits"
     assert outputs.pop("logits") == "FLOAT[batch,sequence,320]"
     assert set(outputs.values()) == {"FLOAT[batch,4,32,16]"}
     assert len(outputs) == 2 * SMALL.decoder_layers

@@ -9,7 +9,7 @@ import pytest
 
 from tests.numerics import speech
 from tests.passes import forms
-from tests.passes.forms import Floats
+from whisperopt.arrays import Floats
 from whisperopt.backend import Decoder, Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.runtime import greedy

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.passes.forms import Floats
+from whisperopt.arrays import Floats
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.proof import clips as clip_sets

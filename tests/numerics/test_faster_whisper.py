@@ -66,7 +66,7 @@ def faster(core: Sample, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
         with (folder / "model.bin").open("wb") as joined:
             for part in parts:
                 joined.write(part.read_bytes())
-    model = WhisperModel(str(folder), device="cpu", compute_type="float32", cpu_threads=2)
+    model = WhisperModel(str(folder), device="cpu", compute_type="float32", cpu_threads=1)
     assert model.model.compute_type == "float32"
     yield model.model
     if len(parts) > 1:

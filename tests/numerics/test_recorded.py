@@ -11,7 +11,7 @@ from tests.numerics.recorded import Reference
 from tests.passes import forms
 
 pytestmark = pytest.mark.sample
-ROWS = [[0], [1], [0, 1]]
+ROWS = [[0], [1, 0]]
 
 
 @pytest.fixture

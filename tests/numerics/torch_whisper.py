@@ -3,10 +3,14 @@
 from typing import Any
 
 import numpy as np
-import torch
-from transformers import WhisperConfig, WhisperForConditionalGeneration
+import torch  # noqa: TID253  # imported only where it is installed
+from transformers import (  # noqa: TID253
+    WhisperConfig,
+    WhisperForConditionalGeneration,
+)
 
-from tests.passes.forms import Floats, Run, Tokens
+from tests.passes.forms import Run
+from whisperopt.arrays import Floats, Tokens
 from whisperopt.checkpoint.checkpoint import Checkpoint
 
 
@@ -15,26 +19,9 @@ class TorchWhisper:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         """Put every tensor of `checkpoint` in its place; a missing or odd name is an error."""
-        dims, self.decoding = checkpoint.dims, checkpoint.decoding
-        config = WhisperConfig(
-            vocab_size=dims.vocabulary,
-            num_mel_bins=dims.mels,
-            d_model=dims.width,
-            encoder_layers=dims.encoder_layers,
-            encoder_attention_heads=dims.encoder_heads,
-            encoder_ffn_dim=dims.encoder_ffn,
-            decoder_layers=dims.decoder_layers,
-            decoder_attention_heads=dims.decoder_heads,
-            decoder_ffn_dim=dims.decoder_ffn,
-            max_source_positions=dims.audio_context,
-            max_target_positions=dims.text_context,
-            decoder_start_token_id=self.decoding.start_of_transcript,
-            **dict.fromkeys(
-                ("bos_token_id", "eos_token_id", "pad_token_id"), self.decoding.end_of_text
-            ),
-        )
+        self.decoding = checkpoint.decoding
         with torch.device("meta"):
-            self.model = WhisperForConditionalGeneration(config)
+            self.model: Any = WhisperForConditionalGeneration(_config(checkpoint))
         tensors = {
             name if name == "proj_out.weight" else f"model.{name}": torch.from_numpy(
                 np.array(checkpoint.tensor(name), np.float32)
@@ -43,8 +30,8 @@ class TorchWhisper:
         }
         tensors.setdefault("proj_out.weight", tensors["model.decoder.embed_tokens.weight"])
         self.model.load_state_dict(tensors, assign=True, strict=True)
-        self.model.eval()
-        torch.set_num_threads(2)
+        self.model.train(mode=False)
+        torch.set_num_threads(1)  # two wait for each other on a busy machine
 
     @torch.no_grad()
     def encode(self, features: Floats) -> torch.Tensor:
@@ -63,7 +50,7 @@ class TorchWhisper:
         tokens: list[torch.Tensor] = []
         given, past = torch.from_numpy(prompt).long(), None
         for step in range(steps + 1):
-            out: Any = self.model(
+            out = self.model(
                 encoder_outputs=(hidden,),
                 decoder_input_ids=given,
                 past_key_values=past,
@@ -82,3 +69,24 @@ class TorchWhisper:
         if step == 0:
             allowed[:, self.decoding.suppress_first] = -torch.inf
         return allowed.argmax(dim=-1, keepdim=True)
+
+
+def _config(checkpoint: Checkpoint) -> WhisperConfig:
+    dims, decoding = checkpoint.dims, checkpoint.decoding
+    return WhisperConfig(
+        vocab_size=dims.vocabulary,
+        num_mel_bins=dims.mels,
+        d_model=dims.width,
+        encoder_layers=dims.encoder_layers,
+        encoder_attention_heads=dims.encoder_heads,
+        encoder_ffn_dim=dims.encoder_ffn,
+        decoder_layers=dims.decoder_layers,
+        decoder_attention_heads=dims.decoder_heads,
+        decoder_ffn_dim=dims.decoder_ffn,
+        max_source_positions=dims.audio_context,
+        max_target_positions=dims.text_context,
+        bos_token_id=decoding.end_of_text,
+        eos_token_id=decoding.end_of_text,
+        pad_token_id=decoding.end_of_text,
+        decoder_start_token_id=decoding.start_of_transcript,
+    )

@@ -9,15 +9,13 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from whisperopt import artifact
+from whisperopt.arrays import Floats, Tokens
 from whisperopt.artifact import TOKENIZER, Artifact, Manifest
 from whisperopt.backend import Decoder, Recipe, Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import CoreModel
 from whisperopt.passes.plan import write_variant
 from whisperopt.whisper import Decoding, Dimensions
-
-Floats = npt.NDArray[np.float32]
-Tokens = npt.NDArray[np.int32]
 
 CORE = Recipe(
     name="core",
@@ -75,6 +73,10 @@ class Run(NamedTuple):
     hidden: Floats
     logits: list[Floats]
 
+    def first(self, rows: int) -> "Run":
+        """Return the same of the batch's first rows."""
+        return Run(self.hidden[:rows], [step[:rows] for step in self.logits])
+
 
 def run(session: Session, features: Floats, prompt: Tokens, forced: Tokens) -> Run:
     """Encode `features`, then decode int32 `prompt` [B, P] and the columns of `forced` [B, N]."""
@@ -85,8 +87,8 @@ def decode(decoder: Decoder, prompt: Tokens, forced: Tokens) -> Run:
     """Decode int32 `prompt` [B, P] and the columns of `forced` [B, N] from scratch."""
     decoder.reset()
     logits = [decoder.step(np.ascontiguousarray(prompt, np.int32)).copy()]
-    for column in np.ascontiguousarray(forced.T, np.int32):
-        logits.append(decoder.step(column[:, None]).copy())
+    columns = np.ascontiguousarray(forced.T, np.int32)
+    logits += [decoder.step(column[:, None]).copy() for column in columns]
     return Run(decoder.hidden_states().copy(), logits)
 
 
@@ -126,7 +128,8 @@ def operators(model: ir.Model) -> dict[str, int]:
 
 def serialized(model: ir.Model) -> bytes:
     """Return the whole model, weights included, as bytes."""
-    return ir.to_proto(model).SerializeToString(deterministic=True)
+    content: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
+    return content
 
 
 class MadeCheckpoint:

@@ -37,7 +37,7 @@ def roundings() -> list[Recipe]:
     for base in (CORE, DECOMPOSED):
         half = {"encoder_precision": "fp16", "decoder_precision": "fp16"}
         made.append(form(base, name=f"{base.name}-fp16", **half))
-        for int8 in ("block", "channel", "dynamic"):
+        for int8 in ("block", "group", "dynamic"):
             eight = {"encoder_precision": "int8", "decoder_precision": "int8", "int8": int8}
             made.append(form(base, name=f"{base.name}-{int8}", **eight))
     return made

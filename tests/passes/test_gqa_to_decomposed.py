@@ -4,7 +4,6 @@ from typing import Literal
 
 import msgspec
 import numpy as np
-import onnxruntime as ort
 import pytest
 
 from tests.makers import SMALL, weights
@@ -72,7 +71,9 @@ def test_slots_beyond_the_past_are_never_seen(
 ) -> None:
     recipe = forms.form(forms.DECOMPOSED if decomposed else forms.CORE, cache="static")
     made = forms.write(small_core.checkpoint, recipe, tmp_path)
-    session = ort.InferenceSession(made.graph("decoder"), providers=["CPUExecutionProvider"])
+    from onnxruntime import InferenceSession
+
+    session = InferenceSession(made.graph("decoder"), providers=["CPUExecutionProvider"])
     random = np.random.default_rng(3)
     past = 5
     cache = (batch, SMALL.decoder_heads, SMALL.text_context, SMALL.head_size)

@@ -6,8 +6,8 @@ import pytest
 from tests.makers import SMALL
 from tests.passes import forms
 from whisperopt.graph.core import CoreModel
-from whisperopt.passes.channel_int8 import ChannelInt8
 from whisperopt.passes.gqa_to_mha import GqaToMha
+from whisperopt.passes.group_int8 import GroupInt8
 from whisperopt.passes.mha_to_decomposed import MhaToDecomposed
 from whisperopt.passes.rewrite import PassError, nodes, run
 
@@ -50,8 +50,8 @@ def test_attention_with_a_cache_is_refused_by_name(small_core: CoreModel) -> Non
 
 def test_query_whose_weights_were_rounded_before_is_refused(small_core: CoreModel) -> None:
     model = small_core.part("encoder")
-    with pytest.raises(PassError, match=r"after ChannelInt8: encoder\.layers\.0.* take the scale"):
-        run(model, [ChannelInt8(), MhaToDecomposed()])
+    with pytest.raises(PassError, match=r"after GroupInt8: encoder\.layers\.0.* take the scale"):
+        run(model, [GroupInt8(), MhaToDecomposed()])
 
 
 def test_promise_counts_what_is_left(small_core: CoreModel) -> None:

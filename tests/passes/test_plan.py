@@ -34,7 +34,7 @@ def test_attention_comes_before_precision_and_cross_before_self() -> None:
     ("int8", "expected"),
     [
         ("block", ["BlockInt8", "BlockInt8"]),
-        ("channel", ["ChannelInt8", "ChannelInt8"]),
+        ("group", ["GroupInt8", "GroupInt8"]),
         ("dynamic", ["DynamicInt8", "BlockInt8"]),
     ],
 )
@@ -65,9 +65,7 @@ def test_standard_recipes_hold_no_contributed_operator(
 ) -> None:
     forms_asked = {recipe.self_attention, recipe.cross_attention, recipe.encoder_attention}
     rounded = {recipe.encoder_precision, recipe.decoder_precision}
-    standard = forms_asked == {"decomposed"} and (
-        "int8" not in rounded or recipe.int8 == "channel"
-    )
+    standard = forms_asked == {"decomposed"} and ("int8" not in rounded or recipe.int8 == "group")
     domains = {node.domain for part in PARTS for node in make(recipe, small_core, part).graph}
     assert (domains == {""}) == standard
 

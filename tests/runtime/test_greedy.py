@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.passes.forms import Floats, Tokens
+from whisperopt.arrays import Floats, Tokens
 from whisperopt.runtime import greedy
 from whisperopt.whisper import Decoding
 

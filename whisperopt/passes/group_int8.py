@@ -43,8 +43,10 @@ def _unpacked(model: ir.Model, product: Product) -> tuple[list[ir.Node], ir.Valu
         product.rounded,
         dtype=ir.DataType.INT8,
     )
-    scales = canvas.op("Unsqueeze", product.add_scales(canvas), canvas.ints(2))
-    restored = canvas.op("Mul", canvas.op("Cast", packed, to=int(_FLOAT)), scales)
+    # OpenVINO wants constants here: it cannot pack through an Unsqueeze
+    restored = canvas.op(
+        "Mul", canvas.op("Cast", packed, to=int(_FLOAT)), product.add_scales(canvas, 1)
+    )
     flat = canvas.op("Reshape", restored, canvas.ints(product.columns, product.channels))
     if product.transposed:
         return canvas.nodes, typed(flat, _FLOAT, [product.columns, product.channels])

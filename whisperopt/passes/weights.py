@@ -55,9 +55,9 @@ class Product(msgspec.Struct, frozen=True):
         rounded: npt.NDArray[np.int8] = np.rint(blocks / scales(blocks)).astype(np.int8)
         return rounded
 
-    def add_scales(self, canvas: Canvas) -> ir.Value:
-        """Add the weight's scales to the graph, float32 [out, in / 32]."""
-        shape = [self.columns, self.blocks]
+    def add_scales(self, canvas: Canvas, *trailing: int) -> ir.Value:
+        """Add the weight's scales to the graph, float32 [out, in / 32, *trailing]."""
+        shape = [self.columns, self.blocks, *trailing]
         name = f"{self.weight.name}_scales"
         return canvas.weight(name, shape, lambda: scales(self.read()), dtype=ir.DataType.FLOAT)
 

@@ -55,7 +55,7 @@ def measure(evidence: Evidence, core: Evidence, clip_set: ClipSet) -> Metrics:
     """Turn the raw samples of `evidence` into numbers, against the core model's on the same clips."""
     samples = {s.clip: s for s in evidence.samples if not s.warm_up}
     cores = {s.clip: s for s in core.samples if not s.warm_up}
-    spoken = [clip for clip in clip_set.clips if clip.spoken]
+    spoken = [clip for clip in clip_set.clips if clip.spoken and clip.file in samples]
     told = [clip for clip in spoken if clip.text]
     errors = [words.count(c.text, samples[c.file].text, c.language) for c in told]
     core_errors = [words.count(c.text, cores[c.file].text, c.language) for c in told]

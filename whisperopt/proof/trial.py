@@ -45,6 +45,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     is_core: bool
     threads: int
     out: Path
+    stride: int = 1
+    """Use only every so many-th clip."""
     twin: Path | None = None
     """Folder of the fp32 twin whose activations tell whether half precision overflows."""
 
@@ -67,6 +69,7 @@ class _Trial:
         self.request = request
         self.artifact: Artifact = read_artifact(request.artifact)
         self.clip_set: ClipSet = clip_sets.read(request.manifest)
+        self.clips = self.clip_set.clips[:: request.stride]
         self.decoding = self.artifact.manifest.decoding
         self.dims = self.artifact.manifest.dims
         self.tokenizer = Tokenizer(self.artifact.tokenizer, self.decoding.end_of_text)
@@ -77,9 +80,9 @@ class _Trial:
         started = time.perf_counter_ns()
         opened = registry.require(backend).open(self.artifact, threads=request.threads)
         load_ns = time.perf_counter_ns() - started
-        samples = [self.sample(opened, self.clip_set.clips[0], warm_up=True)]
-        for number, clip in enumerate(self.clip_set.clips, 1):
-            sys.stdout.write(f"clip {number} of {len(self.clip_set.clips)}\n")
+        samples = [self.sample(opened, self.clips[0], warm_up=True)]
+        for number, clip in enumerate(self.clips, 1):
+            sys.stdout.write(f"clip {number} of {len(self.clips)}\n")
             sys.stdout.flush()
             samples.append(self.sample(opened, clip))
         emulated = request.tier is Tier.EMULATED
@@ -87,7 +90,8 @@ class _Trial:
             variant=self.artifact.manifest.variant,
             digest=request.digest,
             tier=request.tier,
-            how=f"the {backend} backend" + (", standing in for the device" if emulated else ""),
+            how=f"the {backend} backend"
+            + (f" in its place, on {len(self.clips)} clips" if emulated else ""),
             host=request.host,
             host_class=request.host_class,
             whisperopt=__version__,
@@ -140,7 +144,7 @@ class _Trial:
 
     def batch_agreement(self, session: Session) -> float | None:
         """Force two clips alone and together; return the share of equal top tokens."""
-        spoken = [clip for clip in self.clip_set.clips if clip.spoken][:2]
+        spoken = [clip for clip in self.clips if clip.spoken][:2]
         if session.max_batch == 1 or len(spoken) < 2:
             return None
         references = [self.reference(clip) for clip in spoken]
@@ -160,7 +164,7 @@ class _Trial:
         """Return the largest activation over the loudest clips, where a twin was written."""
         if self.request.twin is None:
             return None
-        audio = {clip: self.clip_set.samples(clip) for clip in self.clip_set.clips}
+        audio = {clip: self.clip_set.samples(clip) for clip in self.clips}
         loudest = sorted(audio, key=lambda clip: -float(np.abs(audio[clip]).max(initial=0)))
         inputs = [
             (

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from whisperopt.artifact import Manifest
-from whisperopt.whisper import HOP_LENGTH, WINDOW_SECONDS
+from whisperopt.whisper import HOP_LENGTH, SAMPLE_RATE, Dimensions
 
 # What GenAI calls the provider of a backend; the CPU is its default.
 _PROVIDERS = {"cuda": "cuda", "directml": "dml", "tensorrt": "NvTensorRtRtx"}
@@ -17,7 +17,7 @@ def write(folder: Path, manifest: Manifest) -> None:
     """Write `genai_config.json`, `audio_processor_config.json` and `tokenizer_config.json`."""
     documents = {
         "genai_config.json": _config(manifest),
-        "audio_processor_config.json": _audio(manifest.dims.mels),
+        "audio_processor_config.json": _audio(manifest.dims),
         "tokenizer_config.json": {"tokenizer_class": "WhisperTokenizer"},
     }
     for name, document in documents.items():
@@ -90,13 +90,13 @@ def _part(manifest: Manifest, part: str, heads: int, kv_heads: int) -> dict[str,
     }
 
 
-def _audio(mels: int) -> dict[str, Any]:
+def _audio(dims: Dimensions) -> dict[str, Any]:
     window = {"n_fft": _N_FFT, "frame_length": _N_FFT, "hop_length": HOP_LENGTH}
     log_mel = {
-        "chunk_size": WINDOW_SECONDS,
+        "chunk_size": dims.window // SAMPLE_RATE,
         "hop_length": HOP_LENGTH,
         "n_fft": _N_FFT,
-        "n_mel": mels,
+        "n_mel": dims.mels,
     }
     steps = (
         {"name": "audio_decoder", "type": "AudioDecoder"},

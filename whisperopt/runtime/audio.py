@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whisperopt.errors import BadInputError
-from whisperopt.whisper import SAMPLE_RATE, WINDOW_SECONDS
+from whisperopt.whisper import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,8 +72,7 @@ def check(samples: Samples, name: str) -> Samples:
     return samples
 
 
-def windows(samples: Samples) -> "Iterator[Samples]":
-    """Cut into consecutive windows of 30 s; the last one may be shorter."""
-    size = WINDOW_SECONDS * SAMPLE_RATE
+def windows(samples: Samples, size: int) -> "Iterator[Samples]":
+    """Cut into consecutive windows of `size` samples; the last one may be shorter."""
     for start in range(0, samples.size, size):
         yield samples[start : start + size]

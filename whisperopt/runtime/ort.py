@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,8 +12,6 @@ from whisperopt.host import usable_cores
 from whisperopt.runtime.provider import Provider
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import onnxruntime as ort
 
     from whisperopt.arrays import Floats, Tokens
@@ -33,8 +31,8 @@ class OrtSession:
         self.provider = provider
         self.dims = artifact.manifest.dims
         self.cache = artifact.manifest.recipe.cache
-        self.encoder = _open(artifact.graph("encoder"), provider, threads)
-        self.decoder = _open(artifact.graph("decoder"), provider, threads)
+        self.encoder = _open(artifact, "encoder", provider, threads)
+        self.decoder = _open(artifact, "decoder", provider, threads)
         self.dtype = _NUMPY[self.encoder.get_inputs()[0].type]
         self.placement = _placement((self.encoder, self.decoder))
 
@@ -145,7 +143,12 @@ class OrtDecoder:
         }
 
 
-def _open(path: "Path", provider: Provider, threads: int | None) -> "ort.InferenceSession":
+def _open(
+    artifact: Artifact,
+    part: Literal["encoder", "decoder"],
+    provider: Provider,
+    threads: int | None,
+) -> "ort.InferenceSession":
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -157,11 +160,14 @@ def _open(path: "Path", provider: Provider, threads: int | None) -> "ort.Inferen
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     try:
         session = ort.InferenceSession(
-            path, options, providers=[(provider.name, dict(provider.options))], enable_fallback=0
+            artifact.graph(part),
+            options,
+            providers=[(provider.name, dict(provider.options))],
+            enable_fallback=0,
         )
     except Exception as error:  # noqa: BLE001  # the runtime's own exceptions have no common class
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WhisperoptError(f"ONNX Runtime cannot open {path}: {reason}") from None
+        raise WhisperoptError(f"ONNX Runtime cannot open {artifact.name}: {reason}") from None
     if session.get_providers()[0] != provider.name:
         raise WhisperoptError(
             f"{provider.name} did not load and ONNX Runtime fell back to the CPU",

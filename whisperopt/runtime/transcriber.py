@@ -12,7 +12,7 @@ from whisperopt.errors import BadInputError
 from whisperopt.matrix import nearest
 from whisperopt.runtime import audio, greedy, mel
 from whisperopt.runtime.tokenizer import Tokenizer
-from whisperopt.whisper import SAMPLE_RATE, WINDOW_SECONDS
+from whisperopt.whisper import SAMPLE_RATE
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,16 +63,16 @@ class Transcriber:
             name, samples = "the audio", np.asarray(source, np.float32)
         audio.check(samples, name)
         segments = []
-        for index, window in enumerate(audio.windows(samples)):
+        for index, window in enumerate(audio.windows(samples, self._dims.window)):
             text, language = self._window(window, language)
-            start = float(index * WINDOW_SECONDS)
+            start = index * self._dims.window / SAMPLE_RATE
             segments.append(Segment(start=start, end=start + window.size / SAMPLE_RATE, text=text))
         return Transcript(
             text=" ".join(segment.text for segment in segments if segment.text),
             language=language or "en",
             segments=tuple(segments),
             seconds=samples.size / SAMPLE_RATE,
-            notes=_notes(name, len(segments)),
+            notes=_notes(name, len(segments), self._dims.window / SAMPLE_RATE),
         )
 
     def _window(self, samples: Floats, language: str | None) -> tuple[str, str | None]:
@@ -93,11 +93,11 @@ class Transcriber:
             )
 
 
-def _notes(name: str, windows: int) -> tuple[str, ...]:
+def _notes(name: str, windows: int, seconds: float) -> tuple[str, ...]:
     if windows == 1:
         return ()
     note = (
-        f"{name} is longer than {WINDOW_SECONDS} s: proper long-form decoding comes later; it was"
-        f" cut into {windows} windows of {WINDOW_SECONDS} s, which can split words"
+        f"{name} is longer than {seconds:g} s: proper long-form decoding comes later; it was cut"
+        f" into {windows} windows of {seconds:g} s, which can split words"
     )
     return (note,)

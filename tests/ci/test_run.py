@@ -1,0 +1,83 @@
+"""`ci/run` builds one cell and leaves its report, its log and its exit status as files."""
+
+import json
+import os
+import shutil
+import subprocess
+import sysconfig
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from tests.makers import write_huggingface
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(
+    shutil.which("bash") is None, reason="ci/run is a bash script and there is no bash"
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "small"
+    write_huggingface(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of the two first packaged clips."""
+    folder = tmp_path_factory.mktemp("clips")
+    packaged = Path(str(resources.files("whisperopt.clips")))
+    lines = (packaged / "manifest.jsonl").read_text("utf-8").splitlines()[:2]
+    for line in lines:
+        shutil.copy(packaged / json.loads(line)["file"], folder)
+    (folder / "manifest.jsonl").write_text("\n".join(lines), "utf-8")
+    return folder / "manifest.jsonl"
+
+
+def run(*arguments: str | Path, **variables: str | Path) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, **{k: str(v) for k, v in variables.items()}}
+    command = ["bash", str(ROOT / "ci/run"), *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, timeout=120
+    )
+
+
+def test_cell_is_built_and_proven(model: Path, clips: Path, tmp_path: Path) -> None:
+    answer = run("cpu", tmp_path, WHISPEROPT_MODEL=model, WHISPEROPT_CLIPS=clips)
+    cell = tmp_path / "cpu"
+    log = (cell / "build.log").read_text("utf-8")
+    assert answer.returncode == 0, log
+    assert (cell / "exit").read_text("utf-8") == "0\n"
+    assert answer.stdout == ""
+    assert "cpu-gqa-fp32: proving" in log
+    assert log in answer.stderr
+    report = json.loads((cell / "report.json").read_bytes())
+    (target,) = report["targets"]
+    assert (target["name"], target["tier"]) == ("cpu", "measured")
+    assert (cell / "release" / "catalog.json").is_file()
+    assert (cell / "release" / f"small--{target['selected']}" / "decoder.onnx").is_file()
+
+
+def test_failed_build_is_the_scripts_own_failure(tmp_path: Path) -> None:
+    answer = run("cpu", tmp_path, WHISPEROPT_MODEL=tmp_path / "absent")
+    assert answer.returncode == 2
+    assert (tmp_path / "cpu" / "exit").read_text("utf-8") == "2\n"
+    assert "There is no folder" in (tmp_path / "cpu" / "build.log").read_text("utf-8")
+
+
+def test_unknown_target_names_the_nearest(model: Path, tmp_path: Path) -> None:
+    answer = run("cudaa", tmp_path, WHISPEROPT_MODEL=model)
+    assert answer.returncode == 2
+    assert "Did you mean 'cuda'?" in answer.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["cpu"], ["../cpu", "out"], ["--help", "out"]])
+def test_wrong_usage_writes_nothing(arguments: list[str], tmp_path: Path) -> None:
+    answer = run(*[str(tmp_path / one) if one == "out" else one for one in arguments])
+    assert answer.returncode == 2
+    assert "usage: ci/run TARGET OUT" in answer.stderr
+    assert list(tmp_path.iterdir()) == []
