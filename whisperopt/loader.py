@@ -86,8 +86,8 @@ def _of_release(
     for decision in decisions:
         if decision.accepted:
             yield artifacts.read(folder / decision.variant.path), decision.reason
-        else:
-            passed_over.append(f"{decision.variant.name}: {decision.reason}")
+        elif decision.installable:
+            passed_over.append(f"{decision.variant.name}: {decision.reason}. {decision.hint}")
 
 
 def _of_cache(name: str, target: str) -> Iterator[tuple[Artifact, str]]:

@@ -50,7 +50,7 @@ def select(candidates: Sequence[Candidate]) -> tuple[Ranked, ...]:
     ]
     refused = [
         Ranked(name=candidate.name, accepted=False, reason=refusal)
-        for candidate in candidates
+        for candidate in sorted(candidates, key=lambda c: (c.ladder_rank, c.name))
         if (refusal := _refusal(candidate))
     ]
     return (*ranked, *refused)
@@ -82,7 +82,7 @@ def _waits(candidate: Candidate) -> bool:
 def _order(accepted: Sequence[Candidate]) -> list[Candidate]:
     measured = [c for c in accepted if c.tier is Tier.MEASURED and c.metrics is not None]
     others = [c for c in accepted if c not in measured]
-    others.sort(key=lambda c: (-(c.tier.rank if c.tier else -1), c.ladder_rank))
+    others.sort(key=lambda c: (-(c.tier.rank if c.tier else -1), c.ladder_rank, c.name))
     return [*_by_latency(measured), *others]
 
 
@@ -120,6 +120,6 @@ def _why_best(best: Candidate, order: Sequence[Candidate]) -> str:
         return "the only one that passed"
     if best.tier is not Tier.MEASURED:
         return f"first on the ladder of those that are {best.tier}"
-    if _latency(best) > min(_latency(c) for c in order):
+    if _latency(best) > min(_latency(c) for c in order if c.tier is Tier.MEASURED):
         return "too close to call with the fastest, and smaller"
     return "fastest measured"

@@ -1,6 +1,7 @@
 """Writes catalog, evidence and report beside the artifacts in the staging folder."""
 
 import hashlib
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,7 +88,8 @@ def _variant(staging: Path, matrix: Matrix, lot: Lot, outcome: Outcome) -> Varia
 
 
 def _evidence(staging: Path, outcome: Outcome, evidence: Evidence) -> EvidenceEntry:
-    name = f"{outcome.manifest.model}--{evidence.variant}--{evidence.host_class}.json"
+    host_class = re.sub(r"[^A-Za-z0-9._-]+", "-", evidence.host_class)
+    name = f"{outcome.manifest.model}--{evidence.variant}--{host_class}.json"
     evidences.write(staging / EVIDENCE / name, evidence)
     metrics = outcome.metrics
     return EvidenceEntry(
@@ -107,7 +109,10 @@ def _merged(release: Path, report: Report, built: set[str]) -> Report:
     path = release / REPORT
     if not path.is_file():
         return report
-    earlier = msgspec.json.decode(path.read_bytes(), type=Report)
+    try:
+        earlier = msgspec.json.decode(path.read_bytes(), type=Report)
+    except msgspec.DecodeError:  # damaged, or of another version: the catalog counts, not this
+        return report
     if earlier.model != report.model:
         return report
     others = tuple(one for one in earlier.targets if one.name not in built)

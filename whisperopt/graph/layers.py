@@ -33,7 +33,7 @@ class Layers:
         return self.canvas.weight(name, shape, lambda: self.checkpoint.tensor(name), dtype=FLOAT)
 
     def linear(self, name: str, value: ir.Value, sizes: tuple[int, int]) -> ir.Value:
-        """X -> x W + b, with W stored [in, out] for MatMul; a missing bias is left out."""
+        """Return x W + b, with W stored [in, out] for MatMul; a missing bias is left out."""
         weight = self.canvas.weight(
             f"{name}.weight",
             sizes,
@@ -56,7 +56,7 @@ class Layers:
         return self.canvas.node("LayerNormalization", inputs, attributes, name=name)[0]
 
     def feed_forward(self, name: str, value: ir.Value, hidden: int) -> ir.Value:
-        """X -> x + fc2(gelu(fc1(norm(x))))."""
+        """Return x + fc2(gelu(fc1(norm(x))))."""
         width = self.dims.width
         inner = self.linear(
             f"{name}.fc1", self.norm(f"{name}.final_layer_norm", value), (width, hidden)

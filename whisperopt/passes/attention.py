@@ -48,7 +48,7 @@ class Attention:
         value: ir.Value | None,
         mask: ir.Value | None = None,
     ) -> ir.Value:
-        """Q [B, H, S, Dh], k and v [B, H, L, Dh], additive mask [S, L] -> [B, S, H Dh]."""
+        """Return softmax(q k^T + mask) v: q [B, H, S, Dh], k and v [B, H, L, Dh] -> [B, S, H Dh]."""
         op = self.canvas.op
         scores = op("MatMul", query, op("Transpose", key, perm=[0, 1, 3, 2]))
         if mask is not None:

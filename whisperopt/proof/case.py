@@ -110,7 +110,7 @@ class Case:
         if isinstance(evidence, NoEvidence):
             raise WhisperoptError(
                 f"The core model could not be run for comparison: {evidence.reason}",
-                "Install ONNX Runtime with pip install 'whisperopt[cpu]', or build with --no-proof",
+                "`whisperopt doctor` says whether ONNX Runtime is ready; --no-proof does without",
             )
         return evidence
 

@@ -10,6 +10,7 @@ import msgspec
 from whisperopt.errors import BadInputError
 from whisperopt.runtime import audio
 from whisperopt.runtime.audio import Samples
+from whisperopt.whisper import SAMPLE_RATE, WINDOW_SECONDS
 
 
 class Clip(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +44,13 @@ class ClipSet(msgspec.Struct, frozen=True, kw_only=True):
         """Read one clip: float32 mono at 16 kHz."""
         return audio.read(self.folder / clip.file)
 
+    def thinned(self, stride: int) -> tuple[Clip, ...]:
+        """Return every `stride`-th clip, in order, speech and other sounds counted apart."""
+        spoken = [clip for clip in self.clips if clip.spoken]
+        others = [clip for clip in self.clips if not clip.spoken]
+        kept = {clip.file for clip in (*spoken[::stride], *others[::stride])}
+        return tuple(clip for clip in self.clips if clip.file in kept)
+
 
 def packaged() -> Path:
     """Return the manifest of the clips that ship with whisperopt."""
@@ -71,11 +79,25 @@ def read(manifest: Path) -> ClipSet:
         if not (manifest.parent / file).is_file():
             raise BadInputError(f"{manifest} names {file}, which is not there", "Check the path")
     return ClipSet(
-        name=manifest.parent.name,
+        name=manifest.absolute().parent.name,
         manifest=manifest,
         clips=clips,
         digest="sha256:" + hashlib.sha256(data).hexdigest(),
     )
+
+
+def check(clip_set: ClipSet) -> None:
+    """Read every clip and refuse what cannot be heard, or not at once: above 30 s."""
+    for clip in clip_set.clips:
+        samples = clip_set.samples(clip)
+        name = str(clip_set.folder / clip.file)
+        if clip.kind != "silence" or not samples.size:
+            audio.check(samples, name)
+        seconds = samples.size / SAMPLE_RATE
+        if seconds > WINDOW_SECONDS:
+            raise BadInputError(
+                f"{name} is {seconds:.1f} s long", f"Cut it into clips of {WINDOW_SECONDS} s"
+            )
 
 
 def _parse(line: bytes, manifest: Path, number: int) -> Clip:

@@ -18,6 +18,7 @@ STALL_SECONDS = 300
 """A trial that reports no progress for this long has hung."""
 
 Progress = Callable[[str], None]
+_COMMAND = (sys.executable, "-m", "whisperopt.proof.trial")
 
 
 class NoEvidence(msgspec.Struct, frozen=True):
@@ -35,20 +36,24 @@ def prove(
     errors = request.out.with_suffix(".stderr")
     with errors.open("wb") as stderr:
         process = subprocess.Popen(  # noqa: S603  # our own module
-            [sys.executable, "-m", "whisperopt.proof.trial", str(path)],
+            [*_COMMAND, str(path)],
             stdout=subprocess.PIPE,
             stderr=stderr,
-            text=True,
+            encoding="utf-8",
+            errors="replace",  # a runtime may print anything
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
         last_line, hung = _follow(process, progress, stall_seconds)
     if hung:
         return NoEvidence(f"hung: no progress for {stall_seconds:g} s")
     if process.returncode == FAILED:
-        return NoEvidence(last_line.rstrip("."))
+        return NoEvidence(last_line.rstrip(".") or "failed and gave no reason")
     if process.returncode != 0 or not request.out.is_file():
         return NoEvidence(_crash(process.returncode, errors))
-    return evidences.read(request.out)
+    try:
+        return evidences.read(request.out)
+    except msgspec.DecodeError as error:
+        return NoEvidence(f"its evidence cannot be understood: {error}")
 
 
 def _follow(
@@ -87,5 +92,7 @@ def _crash(status: int, errors: Path) -> str:
     lines = errors.read_text("utf-8", "replace").strip().splitlines()
     last = f": {lines[-1]}" if lines else ""
     if status < 0:
-        return f"the runtime aborted the process ({signal.Signals(-status).name}){last}"
+        names = {one.value: one.name for one in signal.Signals}
+        name = names.get(-status, f"signal {-status}")
+        return f"the runtime aborted the process ({name}){last}"
     return f"the trial ended with exit status {status}{last}"

@@ -1,5 +1,6 @@
 """The largest activations of a graph in fp32: half precision overflows above 65504."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import onnx_ir as ir
 
 from whisperopt.arrays import Floats
 from whisperopt.backend import Recipe
+from whisperopt.errors import WhisperoptError
 from whisperopt.graph.canvas import typed
 from whisperopt.graph.core import PARTS, CoreModel
 from whisperopt.graph.files import write
@@ -38,6 +40,8 @@ def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> 
     peaks: dict[str, float] = {}
     for features, tokens in inputs:
         for node, peak in _run(folder, features, tokens).items():
+            if not math.isfinite(peak):
+                raise WhisperoptError(f"{node} gives values that are no numbers, even in fp32")
             peaks[node] = max(peak, peaks.get(node, 0.0))
     node = max(peaks, key=lambda name: peaks[name])
     return Range(value=peaks[node], node=node)

@@ -61,7 +61,8 @@ class Reference(msgspec.Struct, frozen=True):
 
     def relative_error(self, hidden: Floats) -> float:
         """Return max|a - b| / max|b| of two encoder outputs."""
-        return float(np.abs(hidden - self.hidden).max() / np.abs(self.hidden).max())
+        largest = max(float(np.abs(self.hidden).max()), 1e-30)
+        return float(np.abs(hidden - self.hidden).max()) / largest
 
     def agreements(self, logits: Floats) -> int:
         """Count the positions of `logits` [S, V] with the core model's most likely token."""

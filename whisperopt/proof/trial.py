@@ -1,5 +1,6 @@
 """Run as `python -m`: proves one artifact in a process of its own, since any runtime may abort it."""
 
+import math
 import sys
 import time
 from datetime import UTC, datetime
@@ -27,8 +28,8 @@ from whisperopt.runtime.tokenizer import Tokenizer
 EMULATOR = "cpu"
 """The backend on which other backends' graphs are emulated."""
 _RANGE_CLIPS = 3
-FAILED = 3
-"""Exit status of a trial that ended with a reason on its last line."""
+FAILED = 70
+"""Exit status of a trial that ended with a reason on its last line; 3 is an abort on Windows."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +47,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     out: Path
     stride: int = 1
-    """Use only every so many-th clip."""
+    """Use only every so many-th clip of a kind."""
     twin: Path | None = None
     """Folder of the fp32 twin whose activations tell whether half precision overflows."""
 
@@ -69,7 +70,7 @@ class _Trial:
         self.request = request
         self.artifact: Artifact = read_artifact(request.artifact)
         self.clip_set: ClipSet = clip_sets.read(request.manifest)
-        self.clips = self.clip_set.clips[:: request.stride]
+        self.clips = self.clip_set.thinned(request.stride)
         self.decoding = self.artifact.manifest.decoding
         self.dims = self.artifact.manifest.dims
         self.tokenizer = Tokenizer(self.artifact.tokenizer, self.decoding.end_of_text)
@@ -82,8 +83,7 @@ class _Trial:
         load_ns = time.perf_counter_ns() - started
         samples = [self.sample(opened, self.clips[0], warm_up=True)]
         for number, clip in enumerate(self.clips, 1):
-            sys.stdout.write(f"clip {number} of {len(self.clips)}\n")
-            sys.stdout.flush()
+            _say(f"clip {number} of {len(self.clips)}")
             samples.append(self.sample(opened, clip))
         emulated = request.tier is Tier.EMULATED
         return Evidence(
@@ -117,6 +117,9 @@ class _Trial:
         ended = time.perf_counter_ns()
         reference, logits = self.compare(decoder, clip, prompt, tokens)
         hidden = decoder.hidden_states()[0]
+        cosine, kl_sum = reference.cosine(hidden), reference.kl_sum(logits)
+        if not math.isfinite(cosine + kl_sum):
+            raise WhisperoptError(f"gave values that are no numbers for {clip.file}")
         return Sample(
             clip=clip.file,
             seconds=audio.size / 16_000,
@@ -125,11 +128,11 @@ class _Trial:
             total_ns=ended - started,
             encode_ns=encoded - started,
             warm_up=warm_up,
-            cosine=reference.cosine(hidden),
+            cosine=cosine,
             relative_error=reference.relative_error(hidden),
             positions=len(logits),
             agreements=reference.agreements(logits),
-            kl_sum=reference.kl_sum(logits),
+            kl_sum=kl_sum,
         )
 
     def compare(
@@ -147,6 +150,7 @@ class _Trial:
         spoken = [clip for clip in self.clips if clip.spoken][:2]
         if session.max_batch == 1 or len(spoken) < 2:
             return None
+        _say("a batch of two")
         references = [self.reference(clip) for clip in spoken]
         length = min(len(reference.tokens) for reference in references)
         rows = [
@@ -164,6 +168,7 @@ class _Trial:
         """Return the largest activation over the loudest clips, where a twin was written."""
         if self.request.twin is None:
             return None
+        _say("activations")
         audio = {clip: self.clip_set.samples(clip) for clip in self.clips}
         loudest = sorted(audio, key=lambda clip: -float(np.abs(audio[clip]).max(initial=0)))
         inputs = [
@@ -181,7 +186,7 @@ class _Trial:
 
     def path(self, clip: Clip) -> Path:
         """Return where the core model's answer to `clip` lies."""
-        return self.request.references / f"{clip.file.replace('/', '--')}.npz"
+        return self.request.references / f"{self.clip_set.clips.index(clip)}.npz"
 
     def features(self, audio: Floats) -> Floats:
         return mel.log_mel(audio, self.dims.mels, self.dims.frames)
@@ -189,6 +194,12 @@ class _Trial:
     def prompt(self, clip: Clip) -> list[int]:
         language = clip.language if clip.language in self.decoding.languages else None
         return self.decoding.prompt(language)
+
+
+def _say(doing: str) -> None:
+    """Report progress: whoever waits kills a trial that is silent for too long."""
+    sys.stdout.write(f"{doing}\n")
+    sys.stdout.flush()
 
 
 def _forced(decoder: Decoder, rows: list[list[int]]) -> Floats:

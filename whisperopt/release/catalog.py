@@ -22,7 +22,8 @@ _SLUG = re.compile(r"[a-z0-9]+((--?|\.)[a-z0-9]+)*")
 _MAX_NAME = 80
 _FILE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_-])?")
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
-_REPORT = re.compile(rf"({_FILE.pattern}/)*{_FILE.pattern}")
+_EVIDENCE = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,248}[A-Za-z0-9_-])?"  # names model, variant and host
+_REPORT = re.compile(rf"({_EVIDENCE}/)*{_EVIDENCE}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 2**20
 
@@ -181,8 +182,13 @@ def _is_plain(name: str, pattern: re.Pattern[str], longest: int) -> bool:
     return fits and not _WINDOWS_DEVICE.fullmatch(name)
 
 
+def is_model_name(name: str) -> bool:
+    """Say whether `name` can name a model in a release."""
+    return _is_plain(name, _SLUG, _MAX_NAME)
+
+
 def _problem(name: str, entry: ModelEntry) -> str | None:
-    if not _is_plain(name, _SLUG, _MAX_NAME):
+    if not is_model_name(name):
         return f"model name {name[:_MAX_NAME]!r} is not a plain name"
     if len(entry.variants) > MAX_VARIANTS:
         return f"models.{name} has more than {MAX_VARIANTS} variants"

@@ -8,11 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from whisperopt.errors import BadInputError, DiskError
+from whisperopt.errors import BadInputError, DiskError, IntegrityError
 from whisperopt.release import catalog
 
 _STAGING = ".staging-"
 _COMMIT = ".commit"
+_ELSEWHERE = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
+    *(errno.ENAMETOOLONG, errno.ELOOP),
+}
+"""Failures that only another folder helps against."""
 
 
 @contextmanager
@@ -21,8 +26,7 @@ def staging(release: Path) -> Iterator[Path]:
 
     `release` must be absent, empty or a release. Leaves no trace if nothing is committed.
     """
-    created = _prepare(release)
-    folder = Path(tempfile.mkdtemp(prefix=f"{_STAGING}{os.getpid()}-", dir=release))
+    folder, created = _prepare(release)
     try:
         yield folder
     except OSError as error:
@@ -74,32 +78,56 @@ def recover(release: Path) -> None:
 def disk_error(error: OSError, where: Path) -> Exception:
     """Turn a failure of the disk into a sentence; anything else is returned as it is."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        free = shutil.disk_usage(where if where.exists() else where.parent).free
+        free = free_bytes(where)
         return DiskError(f"The disk of {where} is full ({free // 2**20} MB free)", "Make room")
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+    if error.errno in {errno.EFBIG, errno.EIO}:
+        return DiskError(
+            f"{where} cannot be written: {error.strerror}",
+            "Use another disk, or lift the limit on file sizes",
+        )
+    if error.errno in _ELSEWHERE:
         return BadInputError(
             f"{where} cannot be written: {error.strerror}", "Choose another folder"
         )
     return error
 
 
-def _prepare(release: Path) -> bool:
+def free_bytes(where: Path) -> int:
+    """Return how much fits on the disk of `where`, which need not exist yet."""
+    present = next(folder for folder in (where, *where.absolute().parents) if folder.is_dir())
+    return shutil.disk_usage(present).free
+
+
+def _prepare(release: Path) -> tuple[Path, bool]:
+    """Return a new staging folder, and whether `release` had to be made for it."""
     try:
         if release.exists() and not release.is_dir():
             raise BadInputError(f"{release} is a file", "Name a folder for the release")
         created = not release.exists()
         release.mkdir(parents=True, exist_ok=True)
+        _refuse_foreign(release)
         recover(release)
         _sweep(release)
-        left = [entry.name for entry in release.iterdir() if not entry.name.startswith(_STAGING)]
-        if left and catalog.NAME not in left:
-            raise BadInputError(
-                f"{release} holds something other than a release (for example {min(left)})",
-                "Choose an empty or a new folder",
-            )
+        if (release / catalog.NAME).exists():
+            catalog.read(release)
+        prefix = f"{_STAGING}{os.getpid()}-"
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=release)), created
+    except IntegrityError as error:
+        raise BadInputError(
+            f"{release} holds something other than a release: {error.problem}",
+            error.remedy or "Choose an empty or a new folder",
+        ) from None
     except OSError as error:
         raise disk_error(error, release) from None
-    return created
+
+
+def _refuse_foreign(release: Path) -> None:
+    names = {entry.name for entry in release.iterdir() if not entry.name.startswith(_STAGING)}
+    if names and not names & {catalog.NAME, _COMMIT}:
+        raise BadInputError(
+            f"{release} holds something other than a release (for example {min(names)})",
+            "Choose an empty or a new folder",
+        )
 
 
 def _replace(part: Path, destination: Path, trash: Path) -> None:
