@@ -10,6 +10,7 @@ from whisperopt import registry
 from whisperopt.artifact import Artifact
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.fetcher import best, cached, resolve
+from whisperopt.matrix import nearest
 from whisperopt.release import catalog, store
 
 if TYPE_CHECKING:
@@ -78,16 +79,27 @@ def _of_release(
     content = catalog.read(folder)
     if model is None and len(content.models) > 1:
         names = ", ".join(sorted(content.models))
-        raise BadInputError(f"{folder} holds several models: {names}", "Say which one")
+        raise BadInputError(
+            f"{folder} holds several models: {names}",
+            "Name one, or give the folder of one of its variants",
+        )
     name = model or next(iter(content.models), DEFAULT)
     wanted = None if target == "auto" else target
+    known = sorted({variant.target for variant in content.model(name).variants})
+    if wanted is not None and wanted not in known:
+        raise BadInputError(
+            f"{folder} has no variant of {name} for the target {target!r}", nearest(target, known)
+        )
     decisions = resolve(content, name, hosts.detect(), target=wanted)
     best(decisions)
     for decision in decisions:
-        if decision.accepted:
-            yield artifacts.read(folder / decision.variant.path), decision.reason
-        elif decision.installable:
-            passed_over.append(f"{decision.variant.name}: {decision.reason}. {decision.hint}")
+        try:
+            if decision.accepted:
+                yield artifacts.read(folder / decision.variant.path), decision.reason
+            elif decision.installable:
+                passed_over.append(f"{decision.variant.name}: {decision.reason}. {decision.hint}")
+        except BadInputError as error:  # a damaged folder is no reason to give the others up
+            passed_over.append(f"{decision.variant.name}: {error}")
 
 
 def _of_cache(name: str, target: str) -> Iterator[tuple[Artifact, str]]:
@@ -102,8 +114,8 @@ def _of_cache(name: str, target: str) -> Iterator[tuple[Artifact, str]]:
     fitting = [a for a in found if target in ("auto", a.manifest.target)]
     if not fitting:
         raise BadInputError(
-            f"The fetched variants of {name} are for {', '.join(a.manifest.target for a in found)},"
-            f" not for {target}"
+            f"No fetched variant of {name} is for the target {target!r}",
+            nearest(target, sorted({one.manifest.target for one in found})),
         )
     yield from ((one, "fetched last") for one in fitting)
 

@@ -91,7 +91,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def load(path: Path | None = None) -> Matrix:
     """Read `path`, or the matrix that ships with whisperopt."""
     if path is not None:
-        return parse(path.read_text("utf-8"), str(path))
+        try:
+            return parse(path.read_text("utf-8"), str(path))
+        except OSError as error:
+            raise BadInputError(
+                f"Cannot read {path}: {error.strerror}", "Check the path"
+            ) from None
+        except UnicodeDecodeError:
+            raise BadInputError(f"{path} is not UTF-8 text", "Save it as UTF-8") from None
     packaged = resources.files("whisperopt") / "targets.toml"
     source = Path(str(packaged))
     if not source.is_file():  # an editable install: the one copy lies at the repository's root

@@ -1,12 +1,12 @@
 """Every form that a pass or a recipe makes computes what the core model computes."""
 
-import importlib
 from functools import cache
 
 import pytest
 
 from tests.passes import forms
 from tests.passes.forms import CORE, DECOMPOSED, Run, form
+from whisperopt import registry
 from whisperopt.backend import Recipe, Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import PARTS, CoreModel, Part
@@ -47,7 +47,7 @@ def ladders() -> list[Recipe]:
     """Return every recipe of every backend."""
     found = []
     for backend in BACKENDS:
-        recipes = importlib.import_module(f"backends.{backend}.recipes").RECIPES
+        recipes = registry.require(backend).recipes()
         found += [form(recipe, name=f"{backend}-{recipe.name}") for recipe in recipes]
     return found
 

@@ -2,20 +2,25 @@
 
 import time
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from whisperopt import host as hosts
 from whisperopt import matrix as matrices
 from whisperopt import registry
-from whisperopt.builder.line import Line, Progress
+from whisperopt.builder import space
+from whisperopt.builder.line import Line, Progress, ladder
 from whisperopt.builder.publish import publish
 from whisperopt.builder.summary import summarize
 from whisperopt.checkpoint.resolve import resolve
+from whisperopt.errors import BadInputError
 from whisperopt.graph.core import CoreModel
 from whisperopt.matrix import Matrix
 from whisperopt.proof import clips as clip_sets
-from whisperopt.release import store
+from whisperopt.proof.clips import ClipSet
+from whisperopt.release import catalog, store
 from whisperopt.release.report import Report
+from whisperopt.whisper import Dimensions
 
 __all__ = ["build"]
 
@@ -41,8 +46,11 @@ def build(
     matrix = matrix or matrices.load()
     targets = matrix.choose(target.split(",") if isinstance(target, str) else target)
     backends = [registry.require_for(one) for one in targets]
-    clip_set = clip_sets.read(Path(clips) if clips else clip_sets.packaged()) if proof else None
+    ladders = [ladder(*pair) for pair in zip(targets, backends, strict=True)]
     core = CoreModel(resolve(model))
+    _check_name(core.checkpoint.name)
+    clip_set = _clip_set(clips, core.checkpoint.dims) if proof else None
+    space.check(space.needed(core.checkpoint, [*chain(*ladders)], proof=proof), Path(out))
     host = hosts.detect()
     with store.staging(Path(out)) as staging:
         line = Line(core, host, clip_set, staging, progress)
@@ -55,3 +63,19 @@ def build(
         store.commit(staging, Path(out))
     store.prune(Path(out))
     return report
+
+
+def _check_name(name: str) -> None:
+    if not catalog.is_model_name(name):
+        raise BadInputError(
+            f"A release cannot hold a model called {name!r}",
+            "Give the checkpoint's folder a short plain name such as my-model",
+        )
+
+
+def _clip_set(manifest: str | Path | None, dims: Dimensions) -> ClipSet:
+    if manifest is None:
+        return clip_sets.read(clip_sets.packaged())
+    clip_set = clip_sets.read(Path(manifest))
+    clip_sets.check(clip_set, dims.window)
+    return clip_set

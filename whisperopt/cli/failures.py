@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from whisperopt.errors import WhisperoptError
+from whisperopt.errors import BadInputError, WhisperoptError
 
 
 def guarded(action: Callable[[], Any]) -> Any:
@@ -18,7 +18,7 @@ def guarded(action: Callable[[], Any]) -> Any:
         raise click.exceptions.Exit(error.exit_code) from None
     except BrokenPipeError:
         raise
-    except OSError as error:
+    except (OSError, ModuleNotFoundError) as error:
         known = _known(error)
         if known is None:
             raise
@@ -31,8 +31,25 @@ def report(error: WhisperoptError) -> None:
     click.echo(f"whisperopt: {error}", err=True)
 
 
-def _known(error: OSError) -> WhisperoptError | None:
+def _known(error: OSError | ModuleNotFoundError) -> WhisperoptError | None:
     from whisperopt.release.store import disk_error
 
+    if isinstance(error, ModuleNotFoundError):
+        return _missing(error)
     known = disk_error(error, Path(error.filename or "."))
-    return known if isinstance(known, WhisperoptError) else None
+    if isinstance(known, WhisperoptError):
+        return known
+    if error.filename is None or error.strerror is None:
+        return None
+    return BadInputError(f"{error.filename} cannot be used: {error.strerror}", "Check the path")
+
+
+def _missing(error: ModuleNotFoundError) -> WhisperoptError | None:
+    """Say which extra brings a package that only some commands need."""
+    package = (error.name or "whisperopt").partition(".")[0]
+    if package in {"whisperopt", "backends"}:
+        return None
+    return BadInputError(
+        f"The Python package {package} is not installed",
+        "`build` needs pip install 'whisperopt[build]'",
+    )

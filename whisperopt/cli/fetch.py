@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from whisperopt.cli import json_option, print_json
-from whisperopt.errors import NothingFitsError
+from whisperopt.errors import BadInputError, NothingFitsError
+from whisperopt.matrix import nearest
 
 _HOST = click.option(
     "host_file",
@@ -32,6 +33,9 @@ def explain(
 
     host = hosts.read(host_file) if host_file else hosts.detect()
     answers = fetcher.explain(repo, model, host, target)
+    known = sorted({one.variant.target for decisions in answers.values() for one in decisions})
+    if target is not None and target not in known:
+        raise BadInputError(f"{repo} has no target {target!r}", nearest(target, known))
     for name, decisions in answers.items():
         show_decisions(name, decisions)
     if as_json:

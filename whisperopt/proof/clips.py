@@ -10,7 +10,7 @@ import msgspec
 from whisperopt.errors import BadInputError
 from whisperopt.runtime import audio
 from whisperopt.runtime.audio import Samples
-from whisperopt.whisper import SAMPLE_RATE, WINDOW_SECONDS
+from whisperopt.whisper import SAMPLE_RATE
 
 
 class Clip(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,17 +86,17 @@ def read(manifest: Path) -> ClipSet:
     )
 
 
-def check(clip_set: ClipSet) -> None:
-    """Read every clip and refuse what cannot be heard, or not at once: above 30 s."""
+def check(clip_set: ClipSet, window: int) -> None:
+    """Read every clip and refuse what cannot be heard, or not at once: above `window` samples."""
     for clip in clip_set.clips:
         samples = clip_set.samples(clip)
         name = str(clip_set.folder / clip.file)
         if clip.kind != "silence" or not samples.size:
             audio.check(samples, name)
-        seconds = samples.size / SAMPLE_RATE
-        if seconds > WINDOW_SECONDS:
+        if samples.size > window:
             raise BadInputError(
-                f"{name} is {seconds:.1f} s long", f"Cut it into clips of {WINDOW_SECONDS} s"
+                f"{name} is {samples.size / SAMPLE_RATE:.1f} s long",
+                f"Cut it into clips of at most {window / SAMPLE_RATE:g} s",
             )
 
 

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Iterator
 
 import msgspec
+import numpy as np
 
 from whisperopt.matrix import Gates
 from whisperopt.proof import words
@@ -69,8 +70,9 @@ def measure(evidence: Evidence, core: Evidence, clip_set: ClipSet) -> Metrics:
         wer_delta_interval=words.increase_interval(errors, core_errors),
         wer_vs_core=words.rate(versus),
         token_match=statistics.fmean(s.tokens == cores[s.clip].tokens for s in heard),
-        encoder_cosine=min(s.cosine for s in samples.values()),
-        encoder_relative_error=max(s.relative_error for s in samples.values()),
+        # NumPy, because Python's own min and max lose a NaN
+        encoder_cosine=float(np.min([s.cosine for s in samples.values()])),
+        encoder_relative_error=float(np.max([s.relative_error for s in samples.values()])),
         top1_agreement=sum(s.agreements for s in samples.values()) / positions,
         kl_divergence=sum(s.kl_sum for s in samples.values()) / positions,
         batch_agreement=evidence.batch_agreement,

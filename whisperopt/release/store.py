@@ -77,7 +77,7 @@ def recover(release: Path) -> None:
 
 def disk_error(error: OSError, where: Path) -> Exception:
     """Turn a failure of the disk into a sentence; anything else is returned as it is."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT} or _is_short_write(error):
         free = free_bytes(where)
         return DiskError(f"The disk of {where} is full ({free // 2**20} MB free)", "Make room")
     if error.errno in {errno.EFBIG, errno.EIO}:
@@ -90,6 +90,11 @@ def disk_error(error: OSError, where: Path) -> Exception:
             f"{where} cannot be written: {error.strerror}", "Choose another folder"
         )
     return error
+
+
+def _is_short_write(error: OSError) -> bool:
+    """NumPy writes arrays itself, and gives no error number when a disk takes only a part."""
+    return error.errno is None and " requested and " in str(error)
 
 
 def free_bytes(where: Path) -> int:

@@ -1,0 +1,67 @@
+"""The estimate of what a build writes, against what it writes."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.makers import SMALL, weights
+from tests.passes.forms import CORE, MadeCheckpoint, form
+from whisperopt.builder import space
+from whisperopt.errors import DiskError
+from whisperopt.graph.core import CoreModel
+from whisperopt.passes.plan import write_variant
+
+CHECKPOINT = MadeCheckpoint(SMALL, weights(SMALL))
+HALF = form(encoder_precision="fp16", decoder_precision="fp16")
+
+
+def written(folder: Path, **changes: str) -> int:
+    folder.mkdir()
+    write_variant(form(**changes), CoreModel(CHECKPOINT), folder)
+    return sum(path.stat().st_size for path in folder.glob("*.data"))
+
+
+def test_weights_are_counted_as_they_are_written(tmp_path: Path) -> None:
+    estimated = space.needed(CHECKPOINT, [CORE], proof=False)
+    assert estimated == 4 * sum(space.parameters(CHECKPOINT).values())
+    assert written(tmp_path / "fp32") == pytest.approx(estimated, rel=0.1)
+
+
+def test_every_weight_is_counted_once() -> None:
+    total = sum(tensor.size for tensor in CHECKPOINT.weights.values())
+    assert sum(space.parameters(CHECKPOINT).values()) == total
+    untied = MadeCheckpoint(SMALL, weights(SMALL, tied=False))
+    extra = SMALL.vocabulary * SMALL.width
+    assert sum(space.parameters(untied).values()) == total + extra
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp16", 0.1), ("int8", 0.25)])
+def test_smaller_numbers_take_less(tmp_path: Path, precision: str, tolerance: float) -> None:
+    changes = {"encoder_precision": precision, "decoder_precision": precision}
+    estimated = space.needed(CHECKPOINT, [form(**changes)], proof=False)
+    assert written(tmp_path / "small", **changes) == pytest.approx(estimated, rel=tolerance)
+
+
+def test_proof_adds_the_core_model_and_a_twin_for_each_form_in_half_precision() -> None:
+    once = space.needed(CHECKPOINT, [CORE], proof=False)
+    assert space.needed(CHECKPOINT, [CORE], proof=True) == 2 * once
+    half = space.needed(CHECKPOINT, [HALF], proof=False)
+    assert space.needed(CHECKPOINT, [HALF, HALF], proof=True) == 2 * half + 2 * once
+    other = form(HALF, self_attention="decomposed", cache="static")
+    assert space.needed(CHECKPOINT, [HALF, other], proof=True) == 2 * half + 3 * once
+
+
+def test_no_recipes_need_nothing() -> None:
+    assert space.needed(CHECKPOINT, [], proof=True) == 0
+
+
+def test_too_little_space_is_refused_with_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(9, 2, 7 * 10**6)
+    )
+    space.check(7 * 10**6, tmp_path / "out")
+    with pytest.raises(DiskError, match=r"about 8 MB, the disk of .*out has 7 MB free"):
+        space.check(8 * 10**6, tmp_path / "out")

@@ -1,0 +1,60 @@
+"""Estimates what a build writes, so that a full disk is noticed before and not after an hour."""
+
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+
+from whisperopt.backend import Precision, Recipe
+from whisperopt.checkpoint.checkpoint import Checkpoint
+from whisperopt.checkpoint.shapes import required
+from whisperopt.errors import DiskError
+from whisperopt.graph.core import Part
+from whisperopt.release import store
+
+_BYTES: dict[Precision, float] = {"fp32": 4.0, "fp16": 2.0, "int8": 1.2}
+"""Bytes of one weight; 8-bit ones carry scales, and not every weight is packed."""
+_MB = 1e6
+
+
+def needed(checkpoint: Checkpoint, recipes: Sequence[Recipe], *, proof: bool) -> int:
+    """Return the bytes of all variants at once, and of what they are proven against."""
+    weights = parameters(checkpoint)
+    total = sum(
+        weights["encoder"] * _BYTES[recipe.encoder_precision]
+        + weights["decoder"] * _BYTES[recipe.decoder_precision]
+        for recipe in recipes
+    )
+    if proof and recipes:
+        total += sum(weights.values()) * _BYTES["fp32"] * (1 + len(_twins(recipes)))
+    return round(total)
+
+
+def parameters(checkpoint: Checkpoint) -> dict[Part, int]:
+    """Count the weights of each graph; the encoder computes the keys and values of its output."""
+    weights: dict[Part, int] = {"encoder": 0, "decoder": 0}
+    for name, shape in required(checkpoint.dims).items():
+        cross = ".encoder_attn.k_proj." in name or ".encoder_attn.v_proj." in name
+        weights["encoder" if cross or name.startswith("encoder.") else "decoder"] += prod(shape)
+    if "proj_out.weight" in checkpoint.names():
+        weights["decoder"] += checkpoint.dims.vocabulary * checkpoint.dims.width
+    return weights
+
+
+def check(size: int, release: Path) -> None:
+    """Raise a DiskError if `size` bytes do not fit beside what `release` already holds."""
+    free = store.free_bytes(release)
+    if size > free:
+        raise DiskError(
+            f"The build needs about {size / _MB:.0f} MB, the disk of {release} has"
+            f" {free / _MB:.0f} MB free",
+            "Make room, or build fewer targets at once with --target",
+        )
+
+
+def _twins(recipes: Sequence[Recipe]) -> set[tuple[str, ...]]:
+    """Return the forms of which an fp32 twin is written: those with half precision."""
+    return {
+        (r.self_attention, r.cross_attention, r.encoder_attention, r.cache)
+        for r in recipes
+        if "fp16" in (r.encoder_precision, r.decoder_precision)
+    }
