@@ -38,14 +38,13 @@ def load(
 
     passed_over: list[str] = []
     for candidate, reason in _candidates(source, target, model, passed_over):
+        chosen = f"{candidate.manifest.variant}: {reason}"
         try:
             backend = registry.require(candidate.manifest.backend)
             session = backend.open(candidate, threads=threads)
+            return Transcriber(candidate, session, (chosen, *passed_over))
         except WhisperoptError as error:
             passed_over.append(f"{candidate.manifest.variant}: {error}")
-            continue
-        chosen = f"{candidate.manifest.variant}: {reason}"
-        return Transcriber(candidate, session, (chosen, *passed_over))
     raise NothingFitsError(
         f"No variant of {source} opens on this host ({'; '.join(passed_over) or 'none was found'})",
         "`whisperopt explain` says more",

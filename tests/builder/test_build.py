@@ -174,9 +174,8 @@ class TestProven:
 
 def build(model: Path, out: Path, **options: Any) -> Built:
     """Build without proof."""
-    said: list[tuple[str, str]] = []
     report = whisperopt.build(str(model), out=out, proof=False, **options)
-    return Built(out, report, said)
+    return Built(out, report, [])
 
 
 def test_without_proof_structure_and_the_ladder_decide(model: Path, tmp_path: Path) -> None:

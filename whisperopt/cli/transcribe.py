@@ -74,12 +74,19 @@ def transcribe(
 def _render(transcript: "Transcript", form: Format, name: str) -> str:
     if form == "txt":
         return f"{name}: {transcript.text}" if name else transcript.text
+    spoken = [segment for segment in transcript.segments if segment.text]
     cues: Sequence[str] = [
-        f"{number}\n{_clock(s.start, form)} --> {_clock(s.end, form)}\n{s.text}\n"
-        for number, s in enumerate(transcript.segments, 1)
+        f"{number}\n{_clock(s.start, form)} --> {_clock(s.end, form)}\n{_cue(s.text, form)}\n"
+        for number, s in enumerate(spoken, 1)
     ]
     head = ["WEBVTT\n"] if form == "vtt" else []
     return "\n".join([*head, *cues])
+
+
+def _cue(text: str, form: Format) -> str:
+    """An empty line would end a cue, and WebVTT reads `&` and `<` as markup."""
+    line = " ".join(text.split())
+    return line.replace("&", "&amp;").replace("<", "&lt;") if form == "vtt" else line
 
 
 def _clock(seconds: float, form: Format) -> str:

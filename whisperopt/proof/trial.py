@@ -81,6 +81,7 @@ class _Trial:
         started = time.perf_counter_ns()
         opened = registry.require(backend).open(self.artifact, threads=request.threads)
         load_ns = time.perf_counter_ns() - started
+        _say("warming up")
         samples = [self.sample(opened, self.clips[0], warm_up=True)]
         for number, clip in enumerate(self.clips, 1):
             _say(f"clip {number} of {len(self.clips)}")

@@ -1,0 +1,185 @@
+"""Opening a model: the best variant that opens, and why the others did not."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.fetcher import releases
+from tests.fetcher.releases import MODEL
+from tests.makers import tokenizer_json
+from whisperopt import artifact, host, loader, registry
+from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
+from whisperopt.release import catalog as catalogs
+from whisperopt.runtime.transcriber import Transcriber
+
+HOST = releases.host("plain-vm-linux")
+
+
+class Backend:
+    """Opens everything but what is in `refuses`."""
+
+    def __init__(self) -> None:
+        self.refuses: set[str] = set()
+        self.opened: list[tuple[str, int | None]] = []
+
+    def open(self, one: artifact.Artifact, *, threads: int | None = None) -> object:
+        self.opened.append((one.manifest.variant, threads))
+        if one.manifest.variant in self.refuses:
+            raise WhisperoptError("The driver is too old", "Update it")
+        return object()
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Backend:
+    made = Backend()
+    monkeypatch.setattr(registry, "require", lambda _name: made)
+    monkeypatch.setattr(host, "detect", lambda: HOST)
+    monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path / "cache"))
+    return made
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    folder = tmp_path / "release"
+    folder.mkdir()
+    return write(folder, "cpu-gqa-fp32", "cpu-gqa-int8", "openvino-mha-fp32", "cuda-gqa-fp16")
+
+
+def write(folder: Path, *names: str) -> Path:
+    """Write a release of small artifacts with a tokenizer that can be opened."""
+    made = releases.write_release(folder, *names).model(MODEL).variants
+    variants = []
+    for rank, one in enumerate(made):
+        (folder / one.path / artifact.TOKENIZER).write_bytes(tokenizer_json())
+        contents = catalogs.describe_files(folder / one.path)
+        variants.append(releases.variant(one.name, contents=contents, ladder_rank=rank))
+    (folder / catalogs.NAME).write_bytes(catalogs.encode(releases.catalog(*variants)))
+    return folder
+
+
+def opened(transcriber: Transcriber) -> str:
+    return transcriber.artifact.manifest.variant
+
+
+def test_the_best_variant_is_opened_and_the_reason_kept(backend: Backend, release: Path) -> None:
+    transcriber = loader.load(release, threads=3)
+    assert opened(transcriber) == "cpu-gqa-fp32"
+    assert backend.opened == [("cpu-gqa-fp32", 3)]
+    assert transcriber.decisions[0].startswith("cpu-gqa-fp32: ")
+
+
+def test_a_variant_that_does_not_open_gives_way_to_the_next(
+    backend: Backend, release: Path
+) -> None:
+    backend.refuses = {"cpu-gqa-fp32"}
+    transcriber = loader.load(release)
+    assert opened(transcriber) == "cpu-gqa-int8"
+    assert "cpu-gqa-fp32: The driver is too old. Update it." in transcriber.decisions
+
+
+def test_a_runtime_that_is_not_installed_is_named_with_the_remedy(
+    backend: Backend, release: Path
+) -> None:
+    backend.refuses = {"cpu-gqa-fp32", "cpu-gqa-int8"}
+    with pytest.raises(NothingFitsError) as caught:
+        loader.load(release)
+    assert caught.value.exit_code == 3
+    assert "cpu-gqa-fp32: The driver is too old" in str(caught.value)
+    assert "cpu-gqa-int8: The driver is too old" in str(caught.value)
+
+
+def test_a_damaged_variant_gives_way_to_the_next(backend: Backend, release: Path) -> None:
+    (release / f"{MODEL}--cpu-gqa-fp32" / artifact.MANIFEST).write_text("{")
+    transcriber = loader.load(release)
+    assert opened(transcriber) == "cpu-gqa-int8"
+    assert any("artifact.json cannot be understood" in d for d in transcriber.decisions)
+
+
+def test_a_missing_variant_gives_way_to_the_next(backend: Backend, release: Path) -> None:
+    (release / f"{MODEL}--cpu-gqa-fp32" / artifact.MANIFEST).unlink()
+    assert opened(loader.load(release)) == "cpu-gqa-int8"
+
+
+def test_a_target_restricts_the_choice(backend: Backend, release: Path) -> None:
+    assert opened(loader.load(release, target="cpu")) == "cpu-gqa-fp32"
+    with pytest.raises(NothingFitsError):
+        loader.load(release, target="cuda")
+    assert [name for name, _ in backend.opened] == ["cpu-gqa-fp32"]
+
+
+@pytest.mark.parametrize("target", ["cpuu", "CPU", "open-vino"])
+def test_an_unknown_target_is_bad_input_with_the_nearest(
+    backend: Backend, release: Path, target: str
+) -> None:
+    with pytest.raises(BadInputError) as caught:
+        loader.load(release, target=target)
+    assert repr(target) in str(caught.value)
+    nearest = "openvino" if target.startswith("open") else "cpu"
+    assert nearest in caught.value.remedy
+
+
+def test_an_artifacts_folder_is_opened_as_it_is(backend: Backend, release: Path) -> None:
+    folder = release / f"{MODEL}--cuda-gqa-fp16"
+    assert opened(loader.load(folder)) == "cuda-gqa-fp16"
+    assert opened(loader.load(artifact.read(folder))) == "cuda-gqa-fp16"
+    with pytest.raises(BadInputError, match="built for the target cuda, not for cpu"):
+        loader.load(folder, target="cpu")
+
+
+def test_a_fetched_model_goes_by_its_name(backend: Backend, release: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache/artifacts"
+    cache.mkdir(parents=True)
+    (release / f"{MODEL}--cpu-gqa-int8").rename(cache / f"{MODEL}--cpu-gqa-int8--0123")
+    assert opened(loader.load(MODEL)) == "cpu-gqa-int8"
+    assert opened(loader.load()) == "cpu-gqa-int8"
+    with pytest.raises(BadInputError, match=r"for the target 'cpuu'\. Did you mean 'cpu'\?"):
+        loader.load(MODEL, target="cpuu")
+
+
+@pytest.mark.parametrize("name", ["tiny.enn", "nowhere/at/all", MODEL])
+def test_what_was_never_built_or_fetched_is_named(backend: Backend, name: str) -> None:
+    with pytest.raises(BadInputError) as caught:
+        loader.load(name)
+    assert repr(name) in str(caught.value)
+    assert "whisperopt build" in caught.value.remedy
+
+
+def test_another_folder_is_named(backend: Backend, tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="neither a release nor an artifact"):
+        loader.load(tmp_path)
+
+
+def test_one_of_several_models_must_be_named(backend: Backend, release: Path) -> None:
+    content = catalogs.read(release)
+    both = msgspec.structs.replace(
+        content, models={**content.models, "other": content.model(MODEL)}
+    )
+    (release / catalogs.NAME).write_bytes(catalogs.encode(both))
+    with pytest.raises(BadInputError, match=r"several models: other, tiny\.en"):
+        loader.load(release)
+    assert opened(loader.load(release, model=MODEL)) == "cpu-gqa-fp32"
+    with pytest.raises(BadInputError, match="no model 'base'"):
+        loader.load(release, model="base")
+
+
+def test_an_interrupted_commit_is_finished_first(backend: Backend, release: Path) -> None:
+    (release / ".commit").mkdir()
+    write(release / ".commit", "cpu-gqa-int8")
+    assert opened(loader.load(release)) == "cpu-gqa-int8"
+    assert not (release / ".commit").exists()
+
+
+def test_only_the_chosen_runtime_is_asked_for(
+    backend: Backend, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def require(name: str) -> Backend:
+        asked.append(name)
+        return backend
+
+    monkeypatch.setattr(registry, "require", require)
+    loader.load(release)
+    assert asked == ["cpu"]

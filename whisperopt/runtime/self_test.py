@@ -1,0 +1,110 @@
+"""The self-test on open: a prefill and a step against the core model's own values.
+
+Several runtimes and drivers fail silently, with numbers of the right shape. The first time that an
+artifact is opened on a host, its session must come close to what the core model computed when the
+artifact was built.
+"""
+
+from pathlib import Path
+from typing import Self
+
+import msgspec
+import numpy as np
+
+from whisperopt.arrays import Floats
+from whisperopt.artifact import Artifact
+from whisperopt.backend import Precision, Session
+from whisperopt.errors import WhisperoptError
+from whisperopt.runtime import mel
+from whisperopt.whisper import SAMPLE_RATE, Dimensions
+
+FILE = "self_test.json"
+_KEPT = 32
+_TOLERANCE: dict[Precision, float] = {"fp32": 0.01, "fp16": 0.05, "int8": 0.2}
+"""Largest relative error of the kept logits; what fails silently is off by far more."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The last position after one call: its likeliest tokens and their logits."""
+
+    ids: list[int]
+    """What was fed."""
+    tokens: list[int]
+    logits: list[float]
+
+    @classmethod
+    def of(cls, ids: list[int], logits: Floats) -> Self:
+        """Keep the likeliest tokens of `logits` [V]."""
+        tokens = np.argsort(-logits)[:_KEPT]
+        return cls(ids=ids, tokens=tokens.tolist(), logits=logits[tokens].tolist())
+
+    def error(self, logits: Floats) -> float:
+        """Return max|a - b| / max|b| over the kept tokens; what is no number is infinitely off."""
+        expected = np.array(self.logits, np.float64)
+        found = logits[self.tokens].astype(np.float64)
+        if not np.isfinite(found).all():
+            return float("inf")
+        return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+class SelfTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the core model says to a sound that everybody can make again."""
+
+    prefill: Step
+    decode: Step
+
+
+def record(session: Session, dims: Dimensions, prompt: list[int]) -> SelfTest:
+    """Run prompt and one more token, the likeliest, through the core model."""
+    decoder = session.encode(sound(dims))
+    first = decoder.step(np.array([prompt], np.int32))[0, -1].copy()
+    following = [int(first.argmax())]
+    second = decoder.step(np.array([following], np.int32))[0, -1]
+    return SelfTest(prefill=Step.of(prompt, first), decode=Step.of(following, second))
+
+
+def check(session: Session, artifact: Artifact) -> None:
+    """Raise `WhisperoptError` if `session` does not compute what its artifact promises.
+
+    An artifact that was built without proof holds no expected values, and passes.
+    """
+    expected = read(artifact)
+    if expected is None:
+        return
+    recipe = artifact.manifest.recipe
+    tolerance = max(_TOLERANCE[recipe.encoder_precision], _TOLERANCE[recipe.decoder_precision])
+    decoder = session.encode(sound(artifact.manifest.dims))
+    for name, step in (("prefill", expected.prefill), ("decode", expected.decode)):
+        logits = decoder.step(np.array([step.ids], np.int32))
+        shape = (1, len(step.ids), artifact.manifest.dims.vocabulary)
+        if logits.shape != shape:
+            raise WhisperoptError(f"the self-test's {name} gave shape {logits.shape}, not {shape}")
+        error = step.error(logits[0, -1])
+        if not error <= tolerance:
+            raise WhisperoptError(
+                f"the self-test's {name} is off by {error:.2g}, allowed is {tolerance:g}:"
+                " this runtime or driver computes wrong values here"
+            )
+
+
+def read(artifact: Artifact) -> SelfTest | None:
+    """Read the expected values that travel with `artifact`."""
+    path = artifact.path / FILE
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=SelfTest)
+    except msgspec.DecodeError as error:
+        raise WhisperoptError(f"{path} cannot be understood: {error}", "Fetch it again") from None
+
+
+def write(path: Path, expected: SelfTest) -> None:
+    """Write the expected values to `path`."""
+    path.write_bytes(msgspec.json.encode(expected) + b"\n")
+
+
+def sound(dims: Dimensions) -> Floats:
+    """Make features [1, mels, frames] of two seconds of a rising, pulsing tone."""
+    time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
+    tone = np.sin(2 * np.pi * (200 + 300 * time) * time) * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * time))
+    return mel.log_mel((0.3 * tone).astype(np.float32), dims.mels, dims.frames)[None]
