@@ -1,12 +1,16 @@
 """From a release, an artifact or a name to a model that listens on this host."""
 
+import contextlib
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from whisperopt import artifact as artifacts
+from whisperopt import cache, registry
 from whisperopt import host as hosts
-from whisperopt import registry
 from whisperopt.artifact import Artifact
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.fetcher import best, cached, resolve
@@ -14,6 +18,7 @@ from whisperopt.matrix import nearest
 from whisperopt.release import catalog, store
 
 if TYPE_CHECKING:
+    from whisperopt.backend import Session
     from whisperopt.runtime.transcriber import Transcriber
 
 DEFAULT = "tiny.en"
@@ -42,6 +47,7 @@ def load(
         try:
             backend = registry.require(candidate.manifest.backend)
             session = backend.open(candidate, threads=threads)
+            _self_test(session, candidate)
             return Transcriber(candidate, session, (chosen, *passed_over))
         except WhisperoptError as error:
             passed_over.append(f"{candidate.manifest.variant}: {error}")
@@ -49,6 +55,29 @@ def load(
         f"No variant of {source} opens on this host ({'; '.join(passed_over) or 'none was found'})",
         "`whisperopt explain` says more",
     )
+
+
+def _self_test(session: "Session", artifact: Artifact) -> None:
+    """Test a session the first time that its artifact is opened on this host with this runtime."""
+    from whisperopt.runtime import self_test
+
+    passed = cache.folder("self-tests") / _fingerprint(artifact)
+    if passed.is_file():
+        return
+    self_test.check(session, artifact)
+    with contextlib.suppress(OSError):  # without a cache it is tested again next time
+        passed.parent.mkdir(parents=True, exist_ok=True)
+        passed.touch()
+
+
+def _fingerprint(artifact: Artifact) -> str:
+    """Name this artifact on this host: its files as they are, hardware, drivers and runtimes."""
+    files = sorted(
+        (path.name, (facts := path.stat()).st_size, facts.st_mtime_ns)
+        for path in artifact.path.iterdir()
+    )
+    key = msgspec.json.encode([str(artifact.path.resolve()), files, hosts.detect()])
+    return hashlib.sha256(key).hexdigest()
 
 
 def _candidates(

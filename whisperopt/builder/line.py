@@ -22,6 +22,7 @@ from whisperopt.proof.gates import Metrics
 from whisperopt.proof.prover import NoEvidence
 from whisperopt.release import catalog, genai
 from whisperopt.release.catalog import File
+from whisperopt.runtime import self_test
 from whisperopt.select import Candidate, Ranked
 
 Progress = Callable[[str, str], None]
@@ -132,14 +133,16 @@ class Line:
             checkpoint=self._digest,
         )
         outcome = Outcome(manifest=manifest, ladder_rank=rank)
+        if self.clip_set is not None and self._case is None:
+            self._case = self._open_case(manifest, self.clip_set)
         try:
             self._write(manifest, backend)
         except WhisperoptError as error:
             return msgspec.structs.replace(outcome, failure=str(error))
         outcome = self._with_structure(outcome, backend)
-        if outcome.failure or self.clip_set is None:
+        if outcome.failure or self._case is None:
             return outcome
-        return self._with_proof(outcome, target, backend, self.clip_set, here=here)
+        return self._with_proof(outcome, target, backend, self._case, here=here)
 
     def _folder(self, manifest: Manifest) -> Path:
         return self._staging / f"{manifest.model}--{manifest.variant}"
@@ -153,6 +156,8 @@ class Line:
         artifact.write_manifest(folder, manifest)
         if isinstance(backend, OrtBackend):
             genai.write(folder, manifest)
+        if self._case is not None:
+            shutil.copyfile(self._case.self_test, folder / self_test.FILE)
 
     def _with_structure(self, outcome: Outcome, backend: Backend) -> Outcome:
         import onnx_ir as ir
@@ -174,17 +179,15 @@ class Line:
         )
 
     def _with_proof(
-        self, outcome: Outcome, target: Target, backend: Backend, clip_set: ClipSet, *, here: bool
+        self, outcome: Outcome, target: Target, backend: Backend, case: Case, *, here: bool
     ) -> Outcome:
         manifest = outcome.manifest
-        if self._case is None:
-            self._case = self._open_case(manifest, clip_set)
         self._progress(manifest.variant, "proving")
         built = Artifact(self._folder(manifest), manifest)
-        evidence = self._case.prove(built, outcome.files, target, backend, here=here)
+        evidence = case.prove(built, outcome.files, target, backend, here=here)
         if isinstance(evidence, NoEvidence):
             return msgspec.structs.replace(outcome, failure=evidence.reason)
-        verdict = gates.judge(evidence, self._case.core, clip_set, target.gates)
+        verdict = gates.judge(evidence, case.core, case.clip_set, target.gates)
         return msgspec.structs.replace(
             outcome,
             tier=evidence.tier,

@@ -2,20 +2,20 @@
 
 import contextlib
 import errno
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from whisperopt import artifact
+from whisperopt import artifact, cache
 from whisperopt.artifact import Artifact
 from whisperopt.errors import BadInputError, DiskError, IntegrityError, WhisperoptError
 from whisperopt.fetcher.resolve import Decision, best, resolve
-from whisperopt.fetcher.transport import Source, open_source
+from whisperopt.fetcher.transport import DirectorySource, Source, open_source
 from whisperopt.host import Host, detect
 from whisperopt.matrix import nearest
 from whisperopt.release import catalog as catalogs
+from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, File, Variant
 
 Progress = Callable[[str, int, int], None]
@@ -43,7 +43,7 @@ def fetch(
     is then used as it is; the default is a folder in the cache. Raises `NothingFitsError`,
     `IntegrityError`, `DiskError` or `NetworkError`, and then leaves nothing behind.
     """
-    source = open_source(repo, insecure=insecure)
+    source = _source(repo, insecure=insecure)
     catalog = _read(source)
     _check_target(catalog, model, target)
     variant = best(resolve(catalog, model, host or detect(), target=target))
@@ -65,7 +65,7 @@ def explain(
     insecure: bool = False,
 ) -> dict[str, tuple[Decision, ...]]:
     """Judge every variant of `model` (default: of every model) in a release for `host`."""
-    catalog = _read(open_source(repo, insecure=insecure))
+    catalog = _read(_source(repo, insecure=insecure))
     host = host or detect()
     models = sorted(catalog.models) if model is None else [model]
     return {name: resolve(catalog, name, host, target=target) for name in models}
@@ -73,13 +73,22 @@ def explain(
 
 def cached(model: str) -> list[Path]:
     """Return the artifact folders in the cache that hold `model`, newest first."""
-    cache = _cache()
+    folder = cache.folder("artifacts")
     found = []
-    for path in cache.iterdir() if cache.is_dir() else ():
+    for path in folder.iterdir() if folder.is_dir() else ():
         with contextlib.suppress(WhisperoptError, OSError):  # what cannot be read is not there
             if path.name.startswith(f"{model}--") and artifact.read(path).manifest.model == model:
                 found.append(((path / artifact.MANIFEST).stat().st_mtime_ns, path))
     return [path for _, path in sorted(found, reverse=True)]
+
+
+def _source(repo: str | Path, *, insecure: bool) -> Source:
+    """Open a release; a commit into a folder that somebody's death interrupted is finished first."""
+    source = open_source(repo, insecure=insecure)
+    if isinstance(source, DirectorySource):
+        with contextlib.suppress(OSError):  # a folder that only its owner may write stays as it is
+            store.recover(source.root)
+    return source
 
 
 def _read(source: Source) -> Catalog:
@@ -97,17 +106,9 @@ def _check_target(catalog: Catalog, model: str, target: str | None) -> None:
         )
 
 
-def _cache() -> Path:
-    if given := os.environ.get("WHISPEROPT_CACHE"):
-        return Path(given).resolve() / "artifacts"
-    import platformdirs
-
-    return platformdirs.user_cache_path("whisperopt") / "artifacts"
-
-
 def _cache_folder(model: str, variant: Variant) -> Path:
     digest = variant.digest.removeprefix("sha256:")
-    return _cache() / f"{model}--{variant.name}--{digest[:12]}"
+    return cache.folder("artifacts") / f"{model}--{variant.name}--{digest[:12]}"
 
 
 def _is_there(destination: Path, variant: Variant) -> bool:

@@ -77,16 +77,16 @@ class DirectorySource:
     """A release on a disk that this machine can read."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
 
     def where(self, path: str) -> str:
         """Return the full path."""
-        return str(self._root / path)
+        return str(self.root / path)
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """Return a small file; a folder that lacks it is no release."""
         missing = BadInputError(
-            f"{self._root} is not a release: it has no {path}",
+            f"{self.root} is not a release: it has no {path}",
             "Give a folder that `whisperopt build` wrote, or its URL",
         )
         return _collect(self._chunks(path, missing), max_bytes, self.where(path))
@@ -96,13 +96,13 @@ class DirectorySource:
     ) -> str:
         """Copy and hash a file; one that is not there is an `IntegrityError`."""
         missing = IntegrityError(
-            f"The release {self._root} has no file {path}", "Fetch from another copy of it"
+            f"The release {self.root} has no file {path}", "Fetch from another copy of it"
         )
         chunks = self._chunks(path, missing)
         return _pour(chunks, destination, size, self.where(path), report)
 
     def _chunks(self, path: str, missing: WhisperoptError) -> Generator[bytes, None, None]:
-        file = self._root / path
+        file = self.root / path
         try:
             with _open(file, missing) as stream:
                 while chunk := stream.read(_CHUNK):
@@ -121,7 +121,7 @@ class HttpSource:
                 "The address of a release has no user, query or fragment",
                 "Give the URL of the folder that holds catalog.json",
             )
-        self._root = url.rstrip("/")
+        self.root = url.rstrip("/")
         self._insecure = insecure
         if problem := self._distrust(url):
             raise BadInputError(f"{url} {problem}", "Use https, or allow it with --insecure")
@@ -132,7 +132,7 @@ class HttpSource:
 
     def where(self, path: str) -> str:
         """Return the full URL."""
-        return f"{self._root}/{path}"
+        return f"{self.root}/{path}"
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """Download a small file."""

@@ -20,6 +20,7 @@ from whisperopt.proof.ranges import write_twin
 from whisperopt.proof.trial import EMULATOR, Request
 from whisperopt.release import catalog
 from whisperopt.release.catalog import File
+from whisperopt.runtime import self_test
 
 CORE = Recipe(
     name="fp32",
@@ -49,11 +50,16 @@ class Case:
         progress: Callable[[str], None],
     ) -> None:
         """Run the core model over all clips; `manifest` is that of any of its variants."""
-        self._core, self._clip_set, self._host, self._scratch = core, clip_set, host, scratch
+        self._core, self.clip_set, self._host, self._scratch = core, clip_set, host, scratch
         self._progress = progress
         self._emulated: dict[str, Evidence | NoEvidence] = {}
         (scratch / "references").mkdir()
         self.core = self._run_core(manifest)
+
+    @property
+    def self_test(self) -> Path:
+        """The values that every variant must come close to when it is opened."""
+        return self._scratch / "references" / self_test.FILE
 
     def prove(
         self,
@@ -131,7 +137,7 @@ class Case:
             tier=tier,
             host=self._host,
             host_class=host_class,
-            manifest=self._clip_set.manifest,
+            manifest=self.clip_set.manifest,
             references=self._scratch / "references",
             is_core=is_core,
             threads=self._host.cores,

@@ -22,7 +22,7 @@ from whisperopt.proof.clips import Clip, ClipSet
 from whisperopt.proof.evidence import Evidence, Range, Sample
 from whisperopt.proof.ranges import largest_activation
 from whisperopt.proof.reference import Reference
-from whisperopt.runtime import greedy, mel
+from whisperopt.runtime import greedy, mel, self_test
 from whisperopt.runtime.tokenizer import Tokenizer
 
 EMULATOR = "cpu"
@@ -81,7 +81,8 @@ class _Trial:
         started = time.perf_counter_ns()
         opened = registry.require(backend).open(self.artifact, threads=request.threads)
         load_ns = time.perf_counter_ns() - started
-        _say("warming up")
+        _say("testing itself")
+        self.test(opened)
         samples = [self.sample(opened, self.clips[0], warm_up=True)]
         for number, clip in enumerate(self.clips, 1):
             _say(f"clip {number} of {len(self.clips)}")
@@ -107,6 +108,14 @@ class _Trial:
             activations=self.activations(),
             samples=samples,
         )
+
+    def test(self, session: Session) -> None:
+        """Record what the core model says to the self-test's sound, or hold a variant to it."""
+        if self.request.is_core:
+            expected = self_test.record(session, self.dims, self.decoding.prompt(None))
+            self_test.write(self.request.references / self_test.FILE, expected)
+        else:
+            self_test.check(session, self.artifact)
 
     def sample(self, session: Session, clip: Clip, *, warm_up: bool = False) -> Sample:
         audio = self.clip_set.samples(clip)

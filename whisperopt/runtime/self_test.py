@@ -106,5 +106,7 @@ def write(path: Path, expected: SelfTest) -> None:
 def sound(dims: Dimensions) -> Floats:
     """Make features [1, mels, frames] of two seconds of a rising, pulsing tone."""
     time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
-    tone = np.sin(2 * np.pi * (200 + 300 * time) * time) * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * time))
+    tone = np.sin(2 * np.pi * (200 + 300 * time) * time) * (
+        0.5 + 0.5 * np.sin(2 * np.pi * 4 * time)
+    )
     return mel.log_mel((0.3 * tone).astype(np.float32), dims.mels, dims.frames)[None]

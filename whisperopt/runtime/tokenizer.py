@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from whisperopt.errors import BadInputError
+
 
 class Tokenizer:
     """The tokenizer of one model, read from its `tokenizer.json`."""
@@ -11,7 +13,10 @@ class Tokenizer:
         """Read `path`; ids from `end_of_text` on are marks, not text."""
         from tokenizers import Tokenizer as Library
 
-        self._library = Library.from_file(str(path))
+        try:
+            self._library = Library.from_file(str(path))
+        except Exception as error:  # noqa: BLE001  # the library raises plain Exception
+            raise BadInputError(f"{path} cannot be read: {error}", "Fetch it again") from None
         self._end_of_text = end_of_text
 
     def decode(self, tokens: Sequence[int]) -> str:
