@@ -173,10 +173,29 @@ def test_gpu_wheels_contain_the_cpu_provider() -> None:
     assert host(onnxruntime="1.32.0").runtime_version("onnxruntime-gpu") is None
 
 
-def test_wheels_that_overwrite_each_other_are_rivals() -> None:
+@pytest.mark.parametrize("runtime", ["onnxruntime-gpu", "onnxruntime-directml", "tensorrt"])
+def test_wheels_that_overwrite_each_other_spoil_what_only_one_of_them_has(runtime: str) -> None:
     both = host(onnxruntime="1.32.0", onnxruntime_gpu="1.32.0", openvino="2026.4")
-    assert both.rivals("onnxruntime") == ("onnxruntime-gpu",)
-    assert both.rivals("openvino") == ()
+    assert both.clash(runtime) == ("onnxruntime", "onnxruntime-gpu")
+    assert both.clash("onnxruntime") == ()
+    assert both.clash("openvino") == ()
+
+
+def test_a_wheel_alone_clashes_with_what_needs_another_one() -> None:
+    gpu = host(onnxruntime_gpu="1.32.0")
+    assert gpu.clash("onnxruntime-gpu") == gpu.clash("tensorrt") == ()
+    assert gpu.clash("onnxruntime-directml") == ("onnxruntime-gpu",)
+    assert host().clash("onnxruntime-gpu") == ()
+
+
+def test_tensorrt_also_needs_the_gpu_wheel_of_onnxruntime() -> None:
+    assert host().missing("tensorrt") == ("tensorrt", "onnxruntime-gpu")
+    assert host(tensorrt="10.15.1", onnxruntime="1.32.0").missing("tensorrt") == (
+        "onnxruntime-gpu",
+    )
+    assert host(onnxruntime_gpu="1.32.0").missing("tensorrt") == ("tensorrt",)
+    assert host(tensorrt="10.15.1", onnxruntime_gpu="1.32.0").missing("tensorrt") == ()
+    assert host(onnxruntime_directml="1.24.4").missing("onnxruntime") == ()
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)

@@ -62,7 +62,10 @@ def read(path: Path) -> Artifact:
     """Read the artifact in the folder `path`."""
     manifest = path / MANIFEST
     try:
-        return Artifact(path, msgspec.json.decode(manifest.read_bytes(), type=Manifest))
+        found = msgspec.json.decode(manifest.read_bytes(), type=Manifest)
+        if problem := Dimensions.check(found.dims) or found.decoding.check(found.dims):
+            raise msgspec.DecodeError(problem)  # noqa: TRY301  # told like any other damage
+        return Artifact(path, found)
     except OSError:
         raise BadInputError(
             f"{path} is not an artifact: it has no {MANIFEST}",

@@ -103,8 +103,11 @@ class Session(Protocol):
 
     max_batch: int | None
     """The largest batch that the runtime computes correctly; None means any."""
-    placement: dict[str, int]
-    """Number of nodes by where they run, as the runtime itself reports it; empty if it does not."""
+
+    @property
+    def placement(self) -> dict[str, int]:
+        """Number of nodes by where they run, as the runtime itself reports; empty if it does not."""
+        ...
 
     def encode(self, features: "Floats") -> Decoder:
         """Encode log-mel `features` float32 [B, mels, frames]; nothing is decoded yet."""

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from whisperopt.errors import BadInputError
-from whisperopt.matrix import Device
 
 RUNTIMES = {
     "onnxruntime": ("onnxruntime",),
@@ -24,6 +23,11 @@ RUNTIMES = {
 
 _CONTAINED_IN = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime-directml")}
 """Wheels that hold all of another one, here the CPU provider."""
+
+_NEEDS = {"tensorrt": ("onnxruntime-gpu",)}
+"""What a runtime needs besides itself: TensorRT is used as a provider of ONNX Runtime."""
+
+_OVERWRITING = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")
 
 _ISA_LEVELS = (
     ("amx", {"amx_int8"}),
@@ -61,7 +65,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     gpus: tuple[Gpu, ...] = ()
     runtimes: dict[str, str] = {}
 
-    def gpu_for(self, device: Device) -> Gpu | None:
+    def gpu_for(self, device: str) -> Gpu | None:
         """Return the first adapter that serves `device`: `nvidia`, or any GPU for `d3d12`."""
         if device == "nvidia":
             return next((gpu for gpu in self.gpus if gpu.vendor == "nvidia"), None)
@@ -74,12 +78,21 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         names = (runtime, *_CONTAINED_IN.get(runtime, ()))
         return next((self.runtimes[name] for name in names if name in self.runtimes), None)
 
-    def rivals(self, runtime: str) -> tuple[str, ...]:
-        """Return the installed wheels that would overwrite, or be overwritten by, `runtime`."""
-        rivals = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")
-        if runtime not in rivals:
-            return ()
-        return tuple(name for name in rivals if name in self.runtimes and name != runtime)
+    def missing(self, runtime: str) -> tuple[str, ...]:
+        """Return what must still be installed to use `runtime`: itself, and what it needs."""
+        needed = (runtime, *_NEEDS.get(runtime, ()))
+        return tuple(name for name in needed if self.runtime_version(name) is None)
+
+    def clash(self, runtime: str) -> tuple[str, ...]:
+        """Return the installed wheels that overwrite each other's files and so spoil `runtime`.
+
+        All of them have to go before `runtime` and what it needs are installed (again). A runtime
+        that every one of the wheels contains is spoilt by none.
+        """
+        needed = {runtime, *_NEEDS.get(runtime, ())}
+        wheels = needed.intersection(_OVERWRITING).difference(_CONTAINED_IN)
+        installed = tuple(name for name in _OVERWRITING if name in self.runtimes)
+        return installed if wheels and set(installed) - wheels else ()
 
     @property
     def isa(self) -> str:
@@ -87,7 +100,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         features = set(self.cpu_features)
         return next((level for level, needs in _ISA_LEVELS if needs <= features), "baseline")
 
-    def host_class(self, device: Device, runtime: str) -> str:
+    def host_class(self, device: str, runtime: str) -> str:
         """Name the part of this host that decides speed and numerics on `device` with `runtime`."""
         gpu = self.gpu_for(device)
         if gpu is None:
@@ -103,8 +116,11 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 def detect() -> Host:
     """Return the facts of this machine, or the recorded ones that `WHISPEROPT_HOST` names."""
     recorded = os.environ.get("WHISPEROPT_HOST")
-    if recorded:
-        return read(Path(recorded))
+    return read(Path(recorded)) if recorded else probe()
+
+
+def probe() -> Host:
+    """Return the facts of this machine itself: what is measured here counts for nothing else."""
     vendor, features = _cpu()
     return Host(
         os=_OS.get(platform.system(), platform.system().lower()),

@@ -1,6 +1,8 @@
 """The matrix of targets, read from `targets.toml`."""
 
 import difflib
+import math
+import re
 import tomllib
 from collections.abc import Iterable
 from importlib import resources
@@ -8,12 +10,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from whisperopt.errors import BadInputError
 
 Device = Literal["nvidia", "d3d12", "cpu"]
 Os = Literal["linux", "windows", "macos"]
 Arch = Literal["x86_64", "arm64"]
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class Gates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,6 +126,20 @@ def parse(text: str, source: str) -> Matrix:
         raise BadInputError(f"{source}: {error}", "Compare it with the packaged matrix") from None
 
 
+def _checked(target: Target) -> Target:
+    for name in Gates.__struct_fields__:
+        if not math.isfinite(getattr(target.gates, name)):
+            msg = f"gates.{name} is no number"
+            raise msgspec.ValidationError(msg)
+    wanted = target.requires.compute_capability
+    try:
+        SpecifierSet(wanted or "")
+    except InvalidSpecifier:
+        msg = f"requires.compute_capability {wanted!r} is not like '>=7.5'"
+        raise msgspec.ValidationError(msg) from None
+    return target
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: Literal["1.0"]
     device_order: tuple[Device, ...]
@@ -132,9 +151,13 @@ def _convert(raw: dict[str, Any]) -> Matrix:
     file = msgspec.convert(raw, _File)
     targets = []
     for name, table in file.targets.items():
-        gates = {**file.gates, **table.get("gates", {})}
         try:
-            targets.append(msgspec.convert({**table, "name": name, "gates": gates}, Target))
+            if not _NAME.fullmatch(name) or name in ("all", "auto", "core"):
+                msg = "is no plain name of small letters, digits and dashes, or a reserved one"
+                raise msgspec.ValidationError(msg)  # noqa: TRY301  # one place names the table
+            own = msgspec.convert(table.get("gates", {}), dict[str, float])
+            whole = {**table, "name": name, "gates": {**file.gates, **own}}
+            targets.append(_checked(msgspec.convert(whole, Target)))
         except msgspec.ValidationError as error:
             msg = f"[targets.{name}] {error}"
             raise msgspec.ValidationError(msg) from None

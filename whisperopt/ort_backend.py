@@ -7,6 +7,7 @@ import msgspec
 
 from whisperopt.artifact import Artifact
 from whisperopt.backend import API, Probe, Recipe, Session
+from whisperopt.errors import WhisperoptError
 from whisperopt.runtime import provider as providers
 from whisperopt.runtime.provider import Provider
 
@@ -49,4 +50,11 @@ class OrtBackend(msgspec.Struct, frozen=True, kw_only=True):
         """Open both graphs; a provider that does not load is an error, never the CPU."""
         from whisperopt.runtime.ort import OrtSession
 
+        try:
+            import onnxruntime  # noqa: F401  # a missing wheel is a reason, not a crash later on
+        except ImportError as error:
+            raise WhisperoptError(
+                f"ONNX Runtime cannot be imported: {error}",
+                f"pip install 'whisperopt[{self.extra}]'",
+            ) from None
         return OrtSession(artifact, self.provider, threads=threads)

@@ -1,11 +1,16 @@
 """Ranks the variants of one target: a pure function that says why each stands where it stands."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from whisperopt.backend import Tier
-from whisperopt.proof.gates import Metrics
+
+if TYPE_CHECKING:
+    from whisperopt.proof.gates import Metrics
+
+T = TypeVar("T")
 
 TOO_CLOSE = 0.05
 """Medians that differ by less than this share are too close to call on a machine with noise."""
@@ -24,7 +29,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     failure: str = ""
     """Every reason against it; empty if it passed."""
     size_bytes: int = 0
-    metrics: Metrics | None = None
+    metrics: "Metrics | None" = None
 
 
 class Ranked(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +61,22 @@ def select(candidates: Sequence[Candidate]) -> tuple[Ranked, ...]:
     return (*ranked, *refused)
 
 
+def by_latency(
+    items: Iterable[T], *, latency: Callable[[T], float], size: Callable[[T], int]
+) -> list[T]:
+    """Order by median latency; of those too close to call the smallest goes first.
+
+    Where the sizes are equal too the faster goes first, and of twins the one that came first.
+    """
+    left = sorted(items, key=latency)
+    order = []
+    while left:
+        close = [item for item in left if latency(item) <= latency(left[0]) * (1 + TOO_CLOSE)]
+        best = min(range(len(close)), key=lambda place: size(close[place]))
+        order.append(left.pop(best))  # the close ones lead
+    return order
+
+
 def held(candidate: Candidate) -> bool:
     """Say whether a variant passed everything but waits for proof on a device."""
     return not candidate.failure and candidate.tier is not None and _waits(candidate)
@@ -83,18 +104,8 @@ def _order(accepted: Sequence[Candidate]) -> list[Candidate]:
     measured = [c for c in accepted if c.tier is Tier.MEASURED and c.metrics is not None]
     others = [c for c in accepted if c not in measured]
     others.sort(key=lambda c: (-(c.tier.rank if c.tier else -1), c.ladder_rank, c.name))
-    return [*_by_latency(measured), *others]
-
-
-def _by_latency(measured: Sequence[Candidate]) -> list[Candidate]:
-    left = sorted(measured, key=lambda c: (_latency(c), c.name))
-    order = []
-    while left:
-        close = [c for c in left if _latency(c) <= _latency(left[0]) * (1 + TOO_CLOSE)]
-        best = min(close, key=lambda c: (c.size_bytes, c.name))
-        order.append(best)
-        left.remove(best)
-    return order
+    measured.sort(key=lambda c: c.name)
+    return [*by_latency(measured, latency=_latency, size=lambda c: c.size_bytes), *others]
 
 
 def _latency(candidate: Candidate) -> float:

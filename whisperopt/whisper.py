@@ -71,6 +71,16 @@ class Decoding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Whether the prompt names a language and a task."""
         return bool(self.languages) and self.transcribe is not None
 
+    def check(self, dims: Dimensions) -> str | None:
+        """Return which token id the vocabulary does not have, or None."""
+        ids = [
+            *(self.start_of_transcript, self.end_of_text, self.no_timestamps),
+            *([] if self.transcribe is None else [self.transcribe]),
+            *(*self.languages.values(), *self.suppress, *self.suppress_first),
+        ]
+        wrong = next((token for token in ids if not 0 <= token < dims.vocabulary), None)
+        return None if wrong is None else f"the vocabulary has no token {wrong}"
+
     def prompt(self, language: str | None) -> list[int]:
         """Return the ids that open a transcript without timestamps.
 

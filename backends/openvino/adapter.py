@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from whisperopt.artifact import Artifact
 from whisperopt.backend import API, Probe, Recipe, Session
+from whisperopt.errors import WhisperoptError
 
 from .recipes import RECIPES
 
@@ -30,9 +31,12 @@ class OpenVinoBackend:
                 reason="OpenVINO is not installed",
                 remedy=f"pip install 'whisperopt[{self.extra}]'",
             )
-        from .session import probe
+        try:
+            from .session import probe
 
-        return probe()
+            return probe()
+        except (ImportError, RuntimeError) as error:
+            return Probe(runtime=self.runtime, reason=f"OpenVINO does not load: {error}")
 
     def recipes(self) -> tuple[Recipe, ...]:
         """Return the ladder."""
@@ -52,8 +56,12 @@ class OpenVinoBackend:
 
     def open(self, artifact: Artifact, *, threads: int | None = None) -> Session:
         """Compile both graphs."""
-        from .session import OpenVinoSession
-
+        try:
+            from .session import OpenVinoSession
+        except ImportError as error:
+            raise WhisperoptError(
+                f"OpenVINO cannot be imported: {error}", f"pip install 'whisperopt[{self.extra}]'"
+            ) from None
         return OpenVinoSession(artifact, threads=threads)
 
 

@@ -39,26 +39,30 @@ class OpenVinoSession:
     def __init__(self, artifact: Artifact, *, threads: int | None) -> None:
         """Compile both graphs for latency on `threads` cores."""
         core = ov.Core()
-        options = dict(artifact.manifest.recipe.options)
-        _check_precision(core, options.get(_PRECISION, "f32"))
+        # An artifact may come from anywhere: nothing else of its options reaches the runtime.
+        precision = artifact.manifest.recipe.options.get(_PRECISION, "f32")
+        _check_precision(core, precision)
         config = {
-            **options,
+            _PRECISION: precision,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads or usable_cores(),
         }
         self.dims = artifact.manifest.dims
         try:
-            encoder = core.read_model(artifact.graph("encoder"))
             decoder = _stateful(core.read_model(artifact.graph("decoder")))
-            self.encoder = core.compile_model(encoder, _DEVICE, config)
+            self.encoder = core.compile_model(artifact.graph("encoder"), _DEVICE, config)
             self.decoder = core.compile_model(decoder, _DEVICE, config)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise WhisperoptError(f"OpenVINO cannot compile {artifact.name}: {reason}") from None
-        self.placement = dict(
-            Counter(core.query_model(encoder, _DEVICE).values())
-            + Counter(core.query_model(decoder, _DEVICE).values())
-        )
+        self._graphs = [artifact.graph(part) for part in ("encoder", "decoder")]
+
+    @property
+    def placement(self) -> dict[str, int]:
+        """Nodes by device, as OpenVINO plans them; asked for by proofs only, since it takes time."""
+        core = ov.Core()
+        plans = (core.query_model(core.read_model(graph), _DEVICE) for graph in self._graphs)
+        return dict(Counter(device for plan in plans for device in plan.values()))
 
     def encode(self, features: "Floats") -> "OpenVinoDecoder":
         """Encode float32 [B, mels, frames]; the decoder reads the cross caches in place."""

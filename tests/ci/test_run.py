@@ -5,11 +5,11 @@ import os
 import shutil
 import subprocess
 import sysconfig
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
+from tests.builder.recordings import write_clips
 from tests.makers import write_huggingface
 
 ROOT = Path(__file__).parents[2]
@@ -27,14 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A manifest of the two first packaged clips."""
-    folder = tmp_path_factory.mktemp("clips")
-    packaged = Path(str(resources.files("whisperopt.clips")))
-    lines = (packaged / "manifest.jsonl").read_text("utf-8").splitlines()[:2]
-    for line in lines:
-        shutil.copy(packaged / json.loads(line)["file"], folder)
-    (folder / "manifest.jsonl").write_text("\n".join(lines), "utf-8")
-    return folder / "manifest.jsonl"
+    return write_clips(tmp_path_factory.mktemp("clips") / "short")
 
 
 def run(*arguments: str | Path, **variables: str | Path) -> subprocess.CompletedProcess[str]:

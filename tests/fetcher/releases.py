@@ -118,7 +118,7 @@ def write_artifact(
     (folder / "encoder.onnx").write_bytes(b"encoder" * 1000 * weights)
     (folder / "decoder.onnx").write_bytes(b"decoder" * 2000 * weights)
     (folder / "tokenizer.json").write_bytes(b"{}")
-    sizes = dict.fromkeys(Dimensions.__struct_fields__, 8)
+    sizes = {**dict.fromkeys(Dimensions.__struct_fields__, 8), "width": 64}
     artifact.write_manifest(
         folder,
         artifact.Manifest(

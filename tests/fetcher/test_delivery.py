@@ -15,12 +15,14 @@ from typing import Any, NoReturn
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 import whisperopt
 from tests.fetcher import releases
 from tests.fetcher.releases import MODEL, host
 from tests.fetcher.server import Site, headers, plain, serve, status
-from whisperopt import artifact
+from whisperopt import artifact, fetcher
+from whisperopt.cli import main
 from whisperopt.errors import (
     BadInputError,
     DiskError,
@@ -29,8 +31,9 @@ from whisperopt.errors import (
     NothingFitsError,
     WhisperoptError,
 )
-from whisperopt.fetcher import cached, explain, fetch, transport
+from whisperopt.fetcher import cached, delivery, explain, fetch, transport
 from whisperopt.release import catalog as catalogs
+from whisperopt.release import store
 
 VM = host("plain-vm-linux")
 FOLDER = f"{MODEL}--cpu-gqa-fp32"
@@ -208,8 +211,8 @@ def test_a_full_disk_is_noticed_before_the_first_byte(
 @pytest.mark.parametrize(
     ("number", "error", "text"),
     [
-        (errno.ENOSPC, DiskError, "is full.* [0-9]+ bytes are needed"),
-        (errno.EDQUOT, DiskError, "is full.* [0-9]+ bytes are needed"),
+        (errno.ENOSPC, DiskError, r"is full \([0-9]+ MB free\)"),
+        (errno.EDQUOT, DiskError, r"is full \([0-9]+ MB free\)"),
         (errno.EIO, DiskError, "cannot be written"),
         (errno.EACCES, BadInputError, "cannot be written.*Choose another folder"),
     ],
@@ -351,6 +354,99 @@ def test_explain_judges_every_model_without_fetching(site: Site) -> None:
     assert set(site.asked) == {"/catalog.json"}
     with pytest.raises(BadInputError, match="no model 'huge'"):
         explain(site.url, "huge", VM)
+
+
+@pytest.mark.parametrize("flags", [[], ["--insecure"]])
+def test_explain_on_the_command_line_takes_the_advice_to_be_insecure(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = []
+
+    def answer(repo: str, *_: object, insecure: bool) -> dict[str, object]:
+        heard.append(insecure)
+        transport.open_source(repo, insecure=insecure)
+        return {}
+
+    monkeypatch.setattr(fetcher, "explain", answer)
+    command = ["explain", "http://models.example/release", *flags]
+    done = CliRunner().invoke(main, command)
+    assert heard == [bool(flags)]
+    assert done.exit_code == (0 if flags else 2)
+    assert ("allow it with --insecure" in done.output) != bool(flags)
+
+
+def test_a_release_without_a_model_says_so(repo: str, release: Path) -> None:
+    empty = msgspec.structs.replace(releases.catalog(), models={})
+    (release / catalogs.NAME).write_bytes(catalogs.encode(empty))
+    for ask in (lambda: explain(repo, host=VM), lambda: fetch(MODEL, repo=repo, host=VM)):
+        with pytest.raises(BadInputError, match="The release holds no model"):
+            ask()
+
+
+STAGING = ".staging-{}-{}-" + "0" * 32
+
+
+def ended_process() -> int:
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return done.pid
+
+
+def test_what_a_killed_fetch_left_is_removed_by_the_next(release: Path, tmp_path: Path) -> None:
+    to = tmp_path / "to"
+    code = (
+        "import os, sys; from whisperopt.fetcher import fetch\n"
+        "_, model, repo, to = sys.argv\n"
+        "fetch(model, repo=repo, to=to, progress=lambda *_: os._exit(9))"
+    )
+    recorded = Path(releases.__file__).parent.parent / "hosts" / "plain-vm-linux.json"
+    killed = subprocess.run(
+        [sys.executable, "-c", code, MODEL, release, to / "here"],
+        env=os.environ | {"WHISPEROPT_HOST": str(recorded)},
+        check=False,
+    )
+    assert killed.returncode == 9
+    assert len(list(to.iterdir())) == 1
+    fetch(MODEL, repo=release, to=to / "here", host=VM)
+    assert [path.name for path in to.iterdir()] == ["here"]
+
+
+def test_only_what_no_fetch_can_still_need_is_swept(release: Path, tmp_path: Path) -> None:
+    here, gone = delivery._machine(), ended_process()
+    kept = [
+        STAGING.format(here, os.getpid()),
+        STAGING.format("0" * 8, gone),
+        ".staging-of-somebody-else",
+        f".staging-{gone}-abc",
+    ]
+    swept = [STAGING.format(here, gone), STAGING.format("1" * 8, gone)]
+    for name in kept + swept:
+        (tmp_path / name / "inside").mkdir(parents=True)
+    os.utime(tmp_path / swept[1], (1, 1))
+    os.utime(tmp_path / kept[2], (1, 1))
+    fetch(MODEL, repo=release, to=tmp_path / "here", host=VM)
+    assert {path.name for path in tmp_path.glob(".staging-*")} == set(kept)
+
+
+def test_an_interrupted_build_is_finished_before_it_is_read(release: Path) -> None:
+    (release / ".commit").mkdir()
+    (release / catalogs.NAME).rename(release / ".commit" / catalogs.NAME)
+    assert explain(release, host=VM)[MODEL][0].accepted
+    assert not (release / ".commit").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [BadInputError("it cannot be written"), PermissionError(errno.EACCES, "denied")]
+)
+def test_an_interrupted_build_that_cannot_be_finished_is_not_read(
+    release: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(_: Path) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(store, "recover", fail)
+    with pytest.raises(BadInputError, match=r"cannot be (written|read: denied)"):
+        explain(release, host=VM)
 
 
 def test_cached_lists_the_newest_first_and_nothing_else(tmp_path: Path, cache: Path) -> None:

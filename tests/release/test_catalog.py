@@ -94,7 +94,7 @@ def test_a_file_name_that_is_not_plain_condemns_the_catalog(name: str) -> None:
     made = tree()
     variants(made)[0]["files"][0]["path"] = name
     refresh(variants(made)[0])
-    with pytest.raises(IntegrityError, match="plain file name"):
+    with pytest.raises(IntegrityError, match=r"plain file name|control character"):
         parse(text(made), "catalog.json")
 
 
@@ -182,6 +182,58 @@ def test_a_newer_minor_schema_is_read_and_its_keys_are_ignored() -> None:
     entry = parse(text(made), "catalog.json").model(MODEL)
     assert len(entry.variants) == len(every_target())
     assert entry.variants[0].requires["vram_mb"] == 600
+
+
+PLACES = [
+    (("created",), "created"),
+    (("schema",), "schema"),
+    (("device_order", 1), "device_order[1]"),
+    (("models", MODEL, "version"), f"models.{MODEL}.version"),
+    (("later",), "later"),
+    *(
+        (("models", MODEL, "variants", 0, *keys), f"models.{MODEL}.variants[0].{path}")
+        for keys, path in [
+            (("caution",), "caution"),
+            (("runtime",), "runtime"),
+            (("tier",), "tier"),
+            (("os", 0), "os[0]"),
+            (("requires", "compute_capability"), "requires.compute_capability"),
+            (("evidence", 0, "reason"), "evidence[0].reason"),
+            (("evidence", 0, "host_class"), "evidence[0].host_class"),
+        ]
+    ),
+]
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x1b", "\n", "\x7f", "\x9b"])
+@pytest.mark.parametrize(("keys", "path"), PLACES)
+def test_nothing_in_a_catalog_can_steer_a_terminal(
+    keys: tuple[Any, ...], path: str, character: str
+) -> None:
+    made = tree()
+    entry = {"host_class": "h", "tier": "measured", "accepted": True}
+    variants(made)[0]["evidence"] = [entry]
+    node: Any = made
+    for key in keys[:-1]:
+        node = node[key]
+    node[keys[-1]] = f"a{character}[31m"
+    with pytest.raises(IntegrityError) as caught:
+        parse(text(made), "catalog.json")
+    assert caught.value.problem == f"catalog.json: {path} holds a control character"
+
+
+def test_a_key_cannot_steer_a_terminal_either() -> None:
+    made = tree()
+    variants(made)[0]["requires"]["x\x1b[2J"] = 1
+    with pytest.raises(IntegrityError, match=r"a key of .*requires holds a control character"):
+        parse(text(made), "catalog.json")
+
+
+def test_devices_systems_and_tiers_of_a_newer_minor_schema_are_read() -> None:
+    made = tree() | {"schema": "1.1", "device_order": ["npu", "cpu"]}
+    future = {"device": "npu", "os": ["haiku"], "arch": ["riscv64"], "tier": "certified"}
+    variants(made)[0].update(future)
+    assert len(parse(text(made), "catalog.json").model(MODEL).variants) == len(every_target())
 
 
 def test_duplicate_variants_and_files_are_refused() -> None:

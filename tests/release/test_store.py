@@ -112,7 +112,7 @@ def test_the_catalog_goes_last(release: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_has_no_catalog_is_not_committed(release: Path) -> None:
     before = state(release)
-    with pytest.raises(ValueError, match="catalog"), store.staging(release) as staging:
+    with pytest.raises(BadInputError, match="catalog"), store.staging(release) as staging:
         store.commit(staging, release)
     assert state(release) == before
 
@@ -233,11 +233,12 @@ def test_leftovers_of_dead_builds_are_swept_and_those_of_living_ones_kept(releas
 
 def test_only_artifacts_that_nobody_names_are_pruned(release: Path) -> None:
     (release / f"{MODEL}--cpu-old").mkdir()
-    (release / "notes").mkdir()
+    (release / f"{MODEL}--cpu-old" / "artifact.json").write_text("{}")
+    (release / "notes--mine").mkdir()
     store.prune(release)
     assert verify(release) == set(OLD)
     assert not (release / f"{MODEL}--cpu-old").exists()
-    assert (release / "notes").is_dir()
+    assert (release / "notes--mine").is_dir()
 
 
 def _foreign_file(folder: Path) -> None:
@@ -295,6 +296,8 @@ def test_a_folder_that_may_not_be_touched_is_refused(
     def refuse(self: Path, *_args: Any, **_options: Any) -> Any:
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
+    if function == "iterdir":
+        (tmp_path / "out").mkdir()
     monkeypatch.setattr(Path, function, refuse)
     with (
         pytest.raises(BadInputError, match="cannot be written: Permission denied"),

@@ -17,10 +17,8 @@ from whisperopt.errors import BadInputError
 from whisperopt.graph.core import CoreModel
 from whisperopt.matrix import Matrix
 from whisperopt.proof import clips as clip_sets
-from whisperopt.proof.clips import ClipSet
 from whisperopt.release import catalog, store
 from whisperopt.release.report import Report
-from whisperopt.whisper import Dimensions
 
 __all__ = ["build"]
 
@@ -47,21 +45,27 @@ def build(
     targets = matrix.choose(target.split(",") if isinstance(target, str) else target)
     backends = [registry.require_for(one) for one in targets]
     ladders = [ladder(*pair) for pair in zip(targets, backends, strict=True)]
+    store.check(Path(out))
+    clip_set = clip_sets.read(Path(clips) if clips else clip_sets.packaged()) if proof else None
     core = CoreModel(resolve(model))
     _check_name(core.checkpoint.name)
-    clip_set = _clip_set(clips, core.checkpoint.dims) if proof else None
+    if clip_set is not None:
+        clip_set = clip_set.within(core.checkpoint.dims.window)
+        for left_out in clip_set.left_out:
+            progress("clips", f"{left_out} is left out: longer than the model's window")
     space.check(space.needed(core.checkpoint, [*chain(*ladders)], proof=proof), Path(out))
-    host = hosts.detect()
+    host = hosts.probe()
     with store.staging(Path(out)) as staging:
         line = Line(core, host, clip_set, staging, progress)
         pairs = zip(targets, backends, strict=True)
         lots = tuple(line.run(target, backend) for target, backend in pairs)
         report = summarize(line, lots, time.monotonic() - started)
-        report = publish(
-            staging, Path(out), matrix=matrix, lots=lots, report=report, version=version
-        )
-        store.commit(staging, Path(out))
-    store.prune(Path(out))
+        with store.locked(Path(out)):
+            report = publish(
+                staging, Path(out), matrix=matrix, lots=lots, report=report, version=version
+            )
+            store.commit(staging, Path(out))
+            store.prune(Path(out))
     return report
 
 
@@ -71,11 +75,3 @@ def _check_name(name: str) -> None:
             f"A release cannot hold a model called {name!r}",
             "Give the checkpoint's folder a short plain name such as my-model",
         )
-
-
-def _clip_set(manifest: str | Path | None, dims: Dimensions) -> ClipSet:
-    if manifest is None:
-        return clip_sets.read(clip_sets.packaged())
-    clip_set = clip_sets.read(Path(manifest))
-    clip_sets.check(clip_set, dims.window)
-    return clip_set

@@ -187,7 +187,9 @@ class Line:
         evidence = case.prove(built, outcome.files, target, backend, here=here)
         if isinstance(evidence, NoEvidence):
             return msgspec.structs.replace(outcome, failure=evidence.reason)
-        verdict = gates.judge(evidence, case.core, case.clip_set, target.gates)
+        verdict = gates.judge(
+            evidence, case.core, case.clip_set, target.gates, gpu=target.device != "cpu"
+        )
         return msgspec.structs.replace(
             outcome,
             tier=evidence.tier,

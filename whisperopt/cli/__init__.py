@@ -15,6 +15,7 @@ _COMMANDS = {
     "explain": ("whisperopt.cli.fetch", "Say which variant a host gets, and why not the others."),
     "fetch": ("whisperopt.cli.fetch", "Fetch the variant that fits a host."),
     "targets": ("whisperopt.cli.doctor", "Show the matrix as this host sees it."),
+    "inspect": ("whisperopt.cli.inspect", "Show attention, caches, operators and rungs."),
     "doctor": ("whisperopt.cli.doctor", "Show hardware, runtimes, conflicts and the fix."),
 }
 

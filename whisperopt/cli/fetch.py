@@ -14,6 +14,7 @@ _HOST = click.option(
     type=click.Path(path_type=Path),
     help="Decide for a recorded host instead of this one.",
 )
+_INSECURE = click.option("--insecure", is_flag=True, help="Allow plain http beyond this machine.")
 _TARGET = click.option("--target", help="Restrict the choice to one target.")
 
 
@@ -22,9 +23,16 @@ _TARGET = click.option("--target", help="Restrict the choice to one target.")
 @click.option("--model", help="Only this model of the release.")
 @_HOST
 @_TARGET
+@_INSECURE
 @json_option
 def explain(
-    *, repo: str, model: str | None, host_file: Path | None, target: str | None, as_json: bool
+    *,
+    repo: str,
+    model: str | None,
+    host_file: Path | None,
+    target: str | None,
+    insecure: bool,
+    as_json: bool,
 ) -> None:
     """Say which variant of the release REPO (a folder or URL) a host gets, and why."""
     from whisperopt import fetcher
@@ -32,7 +40,7 @@ def explain(
     from whisperopt.cli.render import show_decisions
 
     host = hosts.read(host_file) if host_file else hosts.detect()
-    answers = fetcher.explain(repo, model, host, target)
+    answers = fetcher.explain(repo, model, host, target, insecure=insecure)
     known = sorted({one.variant.target for decisions in answers.values() for one in decisions})
     if target is not None and target not in known:
         raise BadInputError(f"{repo} has no target {target!r}", nearest(target, known))
@@ -53,7 +61,7 @@ def explain(
 )
 @_HOST
 @_TARGET
-@click.option("--insecure", is_flag=True, help="Allow plain http beyond this machine.")
+@_INSECURE
 @json_option
 def fetch(
     *,

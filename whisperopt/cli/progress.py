@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 
 
@@ -39,7 +40,7 @@ class Display:
         """Show that `name` is at `doing`; without a name it is the last one named."""
         self._name = name or self._name
         seconds = time.monotonic() - self._started
-        line = f"[dim]{seconds:6.1f} s[/dim] {self._name}: {doing}"
+        line = f"[dim]{seconds:6.1f} s[/dim] {escape(self._name)}: {escape(doing)}"
         if self._status is not None:
             self._status.update(line)
         if name:

@@ -70,7 +70,8 @@ def _footer(report: Report) -> str:
     if report.core_wer is not None:
         lines.append(
             f"The fp32 core model's own WER on the clip set '{report.clip_set}' is"
-            f" {report.core_wer:.2f} %; increases are in percent points against it."
+            f" {report.core_wer:.2f} %. Increases are in percent points against its WER on the same"
+            " clips; an emulated variant hears every third one."
         )
         lines.append(
             "measured: ran here on its device; emulated: its very graphs ran here on the CPU,"

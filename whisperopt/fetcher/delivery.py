@@ -1,16 +1,20 @@
 """Brings the variant that fits a host into a folder of its own, whole or not at all."""
 
 import contextlib
-import errno
+import os
+import platform
+import re
 import shutil
+import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from whisperopt import artifact, cache
+from whisperopt import artifact, cache, processes
 from whisperopt.artifact import Artifact
 from whisperopt.errors import BadInputError, DiskError, IntegrityError, WhisperoptError
-from whisperopt.fetcher.resolve import Decision, best, resolve
+from whisperopt.fetcher.decisions import Decision, best, resolve
 from whisperopt.fetcher.transport import DirectorySource, Source, open_source
 from whisperopt.host import Host, detect
 from whisperopt.matrix import nearest
@@ -22,9 +26,9 @@ Progress = Callable[[str, int, int], None]
 """Is called with a file's name, the bytes of it that have arrived, and its size."""
 
 _SPARE_PERCENT = 5
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_ELSEWHERE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}
-"""Failures that only another folder helps against."""
+_STAGING = re.compile(r"\.staging-([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{32}")
+"""Machine, process and a random number: machines may share a folder, but no processes."""
+_LONGEST_SECONDS = 86_400
 
 
 def fetch(
@@ -52,7 +56,7 @@ def fetch(
         if not _is_there(destination, variant):
             _download(source, model, variant, destination, progress)
     except OSError as error:
-        raise _disk_error(error, destination, variant) from error
+        raise store.disk_error(error, destination) from error
     return artifact.read(destination)
 
 
@@ -86,14 +90,22 @@ def _source(repo: str | Path, *, insecure: bool) -> Source:
     """Open a release; a commit into a folder that somebody's death interrupted is finished first."""
     source = open_source(repo, insecure=insecure)
     if isinstance(source, DirectorySource):
-        with contextlib.suppress(OSError):  # a folder that only its owner may write stays as it is
+        try:
             store.recover(source.root)
+        except OSError as error:
+            raise BadInputError(f"{source.root} cannot be read: {error.strerror}") from error
     return source
 
 
 def _read(source: Source) -> Catalog:
     data = source.read(catalogs.NAME, catalogs.MAX_BYTES)
-    return catalogs.parse(data, source.where(catalogs.NAME))
+    catalog = catalogs.parse(data, source.where(catalogs.NAME))
+    if not catalog.models:
+        raise BadInputError(
+            f"The release holds no model: {source.where(catalogs.NAME)} is empty",
+            "Build one into it with `whisperopt build`",
+        )
+    return catalog
 
 
 def _check_target(catalog: Catalog, model: str, target: str | None) -> None:
@@ -137,9 +149,8 @@ def _download(
 
 
 def _check_space(destination: Path, size: int) -> None:
-    present = next(folder for folder in destination.parents if folder.is_dir())
     needed = size + size * _SPARE_PERCENT // 100
-    free = shutil.disk_usage(present).free
+    free = store.free_bytes(destination)
     if free < needed:
         raise DiskError(
             f"{destination} needs {needed} bytes, its disk has {free}",
@@ -151,12 +162,27 @@ def _check_space(destination: Path, size: int) -> None:
 def _staging(parent: Path) -> Iterator[Path]:
     """Yield a new folder on the file system of the destination, gone when the block ends."""
     parent.mkdir(parents=True, exist_ok=True)
-    staging = parent / f".staging-{uuid.uuid4().hex}"
+    _sweep(parent)
+    staging = parent / f".staging-{_machine()}-{os.getpid()}-{uuid.uuid4().hex}"
     staging.mkdir()
     try:
         yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _machine() -> str:
+    return f"{zlib.crc32(platform.node().encode(errors='replace')):08x}"
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what fetches that were killed have left in `parent`."""
+    for folder in parent.glob(".staging-*"):
+        if named := _STAGING.fullmatch(folder.name):
+            with contextlib.suppress(OSError):  # somebody else was faster
+                old = time.time() - folder.stat().st_mtime > _LONGEST_SECONDS
+                if old or (named[1] == _machine() and not processes.alive(int(named[2]))):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy(
@@ -225,14 +251,3 @@ def _strange_file(folder: Path, variant: Variant) -> str | None:
         return f"it also holds {min(extra)}"
     odd = (name for name, path in found.items() if path.is_symlink() or not path.is_file())
     return next((f"{name} is not a regular file" for name in odd), None)
-
-
-def _disk_error(error: OSError, destination: Path, variant: Variant) -> WhisperoptError:
-    if error.errno in _FULL:
-        return DiskError(
-            f"The disk of {destination} is full", f"Make room: {variant.size} bytes are needed"
-        )
-    problem = f"{destination} cannot be written: {error.strerror}"
-    if error.errno in _ELSEWHERE:
-        return BadInputError(problem, "Choose another folder")
-    return DiskError(problem)

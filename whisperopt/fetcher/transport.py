@@ -199,9 +199,9 @@ class HttpSource:
             try:
                 there = urljoin(here, location)
             except ValueError:
-                raise NetworkError(f"{url} redirects to no address: {location}") from None
+                raise NetworkError(f"{url} redirects to no address: {location!r}") from None
             if problem := self._distrust(there, came_from=here):
-                raise NetworkError(f"{url} redirects to {there}, which {problem}")
+                raise NetworkError(f"{url} redirects to {there!r}, which {problem}")
             here = there
         raise NetworkError(f"{url} redirects more than {_MAX_REDIRECTS} times")
 

@@ -1,9 +1,10 @@
 """Clip sets: what variants are proven on."""
 
 import hashlib
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 
@@ -34,6 +35,8 @@ class ClipSet(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Path
     clips: tuple[Clip, ...]
     digest: str
+    left_out: tuple[str, ...] = ()
+    """Files that are longer than the model can hear at once."""
 
     @property
     def folder(self) -> Path:
@@ -43,6 +46,23 @@ class ClipSet(msgspec.Struct, frozen=True, kw_only=True):
     def samples(self, clip: Clip) -> Samples:
         """Read one clip: float32 mono at 16 kHz."""
         return audio.read(self.folder / clip.file)
+
+    def within(self, window: int) -> Self:
+        """Leave out clips of more than `window` samples at 16 kHz; some speech must be left."""
+        import soundfile
+
+        long = {
+            clip.file
+            for clip in self.clips
+            if soundfile.info(self.folder / clip.file).duration * SAMPLE_RATE > window
+        }
+        kept = tuple(clip for clip in self.clips if clip.file not in long)
+        if not any(clip.spoken for clip in kept):
+            raise BadInputError(
+                f"{self.manifest} has no clip with speech of at most {window / SAMPLE_RATE:g} s",
+                "Cut the clips",
+            )
+        return msgspec.structs.replace(self, clips=kept, left_out=tuple(sorted(long)))
 
     def thinned(self, stride: int) -> tuple[Clip, ...]:
         """Return every `stride`-th clip, in order, speech and other sounds counted apart."""
@@ -78,6 +98,8 @@ def read(manifest: Path) -> ClipSet:
             raise BadInputError(f"{manifest} lists {file} twice", "Remove one of the lines")
         if not (manifest.parent / file).is_file():
             raise BadInputError(f"{manifest} names {file}, which is not there", "Check the path")
+    if manifest != packaged():
+        _check(manifest, clips)
     return ClipSet(
         name=manifest.absolute().parent.name,
         manifest=manifest,
@@ -86,18 +108,13 @@ def read(manifest: Path) -> ClipSet:
     )
 
 
-def check(clip_set: ClipSet, window: int) -> None:
-    """Read every clip and refuse what cannot be heard, or not at once: above `window` samples."""
-    for clip in clip_set.clips:
-        samples = clip_set.samples(clip)
-        name = str(clip_set.folder / clip.file)
+def _check(manifest: Path, clips: Iterable[Clip]) -> None:
+    """Read every clip and refuse what cannot be heard."""
+    for clip in clips:
+        path = manifest.parent / clip.file
+        samples = audio.read(path)
         if clip.kind != "silence" or not samples.size:
-            audio.check(samples, name)
-        if samples.size > window:
-            raise BadInputError(
-                f"{name} is {samples.size / SAMPLE_RATE:.1f} s long",
-                f"Cut it into clips of at most {window / SAMPLE_RATE:g} s",
-            )
+            audio.check(samples, str(path))
 
 
 def _parse(line: bytes, manifest: Path, number: int) -> Clip:

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
+from whisperopt.backend import Tier
 from whisperopt.matrix import Gates
 from whisperopt.proof import words
 from whisperopt.proof.clips import ClipSet
 from whisperopt.proof.evidence import Evidence, Sample
 
+CPU_SHARE = 0.1
+"""Most nodes of a GPU's graph that may run on the CPU: arithmetic with shapes belongs there."""
 _NS_PER_MS = 1e6
 
 
@@ -45,10 +48,17 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
 
 
-def judge(evidence: Evidence, core: Evidence, clip_set: ClipSet, gates: Gates) -> Verdict:
-    """Recompute all numbers from `evidence` and compare them with `gates`."""
+def judge(
+    evidence: Evidence, core: Evidence, clip_set: ClipSet, gates: Gates, *, gpu: bool = False
+) -> Verdict:
+    """Recompute all numbers from `evidence` and compare them with `gates`.
+
+    A `gpu` that was measured must also have run the graph itself: see `CPU_SHARE`.
+    """
     metrics = measure(evidence, core, clip_set)
     reasons = list(_failures(metrics, gates))
+    if gpu and evidence.tier is Tier.MEASURED:
+        reasons += _fallen_back(evidence.placement)
     return Verdict(accepted=not reasons, reason="; ".join(reasons), metrics=metrics)
 
 
@@ -94,6 +104,12 @@ def loops(sample: Sample) -> bool:
         len(tokens) >= 8 * period and tokens[-7 * period :] == tokens[-8 * period : -period]
         for period in range(1, 9)
     )
+
+
+def _fallen_back(placement: dict[str, int]) -> Iterator[str]:
+    on_cpu, nodes = placement.get("CPUExecutionProvider", 0), sum(placement.values())
+    if on_cpu > CPU_SHARE * nodes:
+        yield f"{on_cpu} of {nodes} nodes ran on the CPU"
 
 
 def _failures(metrics: Metrics, gates: Gates) -> Iterator[str]:

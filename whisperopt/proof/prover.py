@@ -18,7 +18,7 @@ STALL_SECONDS = 300
 """A trial that reports no progress for this long has hung."""
 
 Progress = Callable[[str], None]
-_COMMAND = (sys.executable, "-m", "whisperopt.proof.trial")
+_COMMAND = (sys.executable, "-P", "-m", "whisperopt.proof.trial")
 
 
 class NoEvidence(msgspec.Struct, frozen=True):

@@ -69,7 +69,9 @@ class _Trial:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.artifact: Artifact = read_artifact(request.artifact)
-        self.clip_set: ClipSet = clip_sets.read(request.manifest)
+        self.clip_set: ClipSet = clip_sets.read(request.manifest).within(
+            self.artifact.manifest.dims.window
+        )
         self.clips = self.clip_set.thinned(request.stride)
         self.decoding = self.artifact.manifest.decoding
         self.dims = self.artifact.manifest.dims

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +10,6 @@ import msgspec
 
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError, IntegrityError
-from whisperopt.matrix import Arch, Device, Os
 
 NAME = "catalog.json"
 SCHEMA_MAJOR = "1"
@@ -25,6 +24,7 @@ _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.I
 _EVIDENCE = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,248}[A-Za-z0-9_-])?"  # names model, variant and host
 _REPORT = re.compile(rf"({_EVIDENCE}/)*{_EVIDENCE}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # would steer a terminal
 _CHUNK = 2**20
 
 # Bounds are checked when a catalog is read; NaN and infinity are no JSON.
@@ -45,7 +45,7 @@ class EvidenceEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What one host class has to say about a variant, recomputed from the raw samples."""
 
     host_class: str
-    tier: Tier
+    tier: str
     accepted: bool
     reason: str = ""
     latency_ms_p50: Positive | None = None
@@ -56,7 +56,11 @@ class EvidenceEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """One artifact, what it needs, and how far it is proven."""
+    """One artifact, what it needs, and how far it is proven.
+
+    Devices, systems and tiers are plain text: a newer whisperopt may name some that this one does
+    not know, and then only the variants that need them are of no use here.
+    """
 
     name: str
     """`<target>-<recipe>`."""
@@ -66,18 +70,18 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """Distribution that runs it, e.g. `onnxruntime-gpu`."""
     extra: str
     """Extra of whisperopt that installs the runtime."""
-    device: Device
-    os: tuple[Os, ...]
-    arch: tuple[Arch, ...]
+    device: str
+    os: tuple[str, ...]
+    arch: tuple[str, ...]
     requires: dict[str, Any] = {}
     """As in `targets.toml`; a key or value that a reader does not know rejects the variant."""
     target_rank: Rank
     """Position of the target in `targets.toml`: the order while nothing is measured."""
     ladder_rank: Rank
     """Position of the recipe in its ladder."""
-    selectable_from: Tier = Tier.EMULATED
+    selectable_from: str = Tier.EMULATED
     caution: str = ""
-    tier: Tier
+    tier: str
     """The best proof on any host class."""
     path: str
     """Folder inside the release."""
@@ -100,7 +104,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
     schema: str = "1.0"
     created: str
-    device_order: tuple[Device, ...]
+    device_order: tuple[str, ...]
     models: dict[str, ModelEntry]
 
     def model(self, name: str) -> ModelEntry:
@@ -117,6 +121,8 @@ def parse(data: bytes, source: str) -> Catalog:
     if len(data) > MAX_BYTES:
         raise IntegrityError(f"{source} is larger than {MAX_BYTES} bytes")
     try:
+        if place := next(_places_of_control(msgspec.json.decode(data)), None):
+            raise IntegrityError(f"{source}: {place} holds a control character")
         schema = msgspec.json.decode(data, type=_Schema).schema
         if schema.split(".")[0] != SCHEMA_MAJOR:
             raise IntegrityError(
@@ -174,6 +180,22 @@ def sha256(path: Path) -> str:
 
 class _Schema(msgspec.Struct):
     schema: str
+
+
+def _places_of_control(value: object, place: str = "") -> Iterator[str]:
+    """Yield the path of each string, or of each value whose key is one, with such a character."""
+    if isinstance(value, str) and _CONTROL.search(value):
+        yield place or "the text"
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            inside = f"{place}.{key}" if place else key
+            if _CONTROL.search(key):
+                yield f"a key of {place or 'the catalog'}"
+            else:
+                yield from _places_of_control(inner, inside)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _places_of_control(inner, f"{place}[{index}]")
 
 
 def _is_plain(name: str, pattern: re.Pattern[str], longest: int) -> bool:

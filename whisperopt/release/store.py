@@ -1,21 +1,24 @@
 """Writes a release so that it is whole at every moment, whoever dies when."""
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from whisperopt import artifact, cache
 from whisperopt.errors import BadInputError, DiskError, IntegrityError
+from whisperopt.processes import alive
 from whisperopt.release import catalog
 
 _STAGING = ".staging-"
 _COMMIT = ".commit"
 _ELSEWHERE = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
-    *(errno.ENAMETOOLONG, errno.ELOOP),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTEMPTY),
 }
 """Failures that only another folder helps against."""
 
@@ -33,36 +36,60 @@ def staging(release: Path) -> Iterator[Path]:
         raise disk_error(error, release) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if created and not any(release.iterdir()):
-            release.rmdir()
+        if created:
+            with suppress(OSError):  # it holds a release now
+                release.rmdir()
+
+
+@contextmanager
+def locked(release: Path) -> Iterator[None]:
+    """Let no other process of this user change the folder `release` meanwhile.
+
+    The lock lies outside: a release holds nothing but what is published.
+    """
+    import filelock
+
+    name = hashlib.sha256(str(release.resolve()).encode()).hexdigest()
+    locks = cache.folder("locks")
+    locks.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(locks / f"{name}.lock"):
+        yield
 
 
 def commit(folder: Path, release: Path) -> None:
-    """Put what `folder` holds in place; its `catalog.json` goes last.
+    """Put what `folder` holds in place, under the lock; its `catalog.json` goes last.
 
     1. renaming the whole folder to `.commit` decides: from here on the new release counts
     2. its parts are moved over the old ones; if that is interrupted, `recover` goes on with it
     """
-    if not (folder / catalog.NAME).is_file():
-        msg = f"{folder} holds no {catalog.NAME}"
-        raise ValueError(msg)
+    catalog.read(folder)
     folder.rename(release / _COMMIT)
-    recover(release)
+    _finish(release)
 
 
 def prune(release: Path) -> None:
-    """Remove artifacts that the catalog no longer names."""
+    """Remove artifacts that the catalog no longer names; other folders are nobody's business."""
     models = catalog.read(release).models.values()
     named = {variant.path for model in models for variant in model.variants}
     for folder in release.glob("*--*"):
-        if folder.is_dir() and folder.name not in named:
+        if folder.name not in named and (folder / artifact.MANIFEST).is_file():
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def recover(release: Path) -> None:
     """Finish a commit that was interrupted; does nothing if there is none."""
+    if not (release / _COMMIT).is_dir():
+        return
+    try:
+        with locked(release):
+            _finish(release)
+    except OSError as error:
+        raise disk_error(error, release) from error
+
+
+def _finish(release: Path) -> None:
     source = release / _COMMIT
-    if not source.is_dir():
+    if not source.is_dir():  # somebody else was faster
         return
     trash = source / ".trash"
     trash.mkdir(exist_ok=True)
@@ -103,14 +130,23 @@ def free_bytes(where: Path) -> int:
     return shutil.disk_usage(present).free
 
 
-def _prepare(release: Path) -> tuple[Path, bool]:
-    """Return a new staging folder, and whether `release` had to be made for it."""
+def check(release: Path) -> None:
+    """Refuse a folder that exists and is neither empty nor a release."""
     try:
         if release.exists() and not release.is_dir():
             raise BadInputError(f"{release} is a file", "Name a folder for the release")
+        if release.is_dir():
+            _refuse_foreign(release)
+    except OSError as error:
+        raise disk_error(error, release) from None
+
+
+def _prepare(release: Path) -> tuple[Path, bool]:
+    """Return a new staging folder, and whether `release` had to be made for it."""
+    try:
+        check(release)
         created = not release.exists()
         release.mkdir(parents=True, exist_ok=True)
-        _refuse_foreign(release)
         recover(release)
         _sweep(release)
         if (release / catalog.NAME).exists():
@@ -145,11 +181,5 @@ def _sweep(release: Path) -> None:
     """Remove what builds that were killed have left."""
     for folder in release.glob(f"{_STAGING}*"):
         owner = folder.name.removeprefix(_STAGING).split("-")[0]
-        if not (owner.isdigit() and _alive(int(owner))):
+        if not (owner.isdigit() and alive(int(owner))):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    import psutil
-
-    return bool(psutil.pid_exists(process))

@@ -67,9 +67,15 @@ def check(samples: Samples, name: str) -> Samples:
         )
     if not np.isfinite(samples).all():
         raise BadInputError(f"{name} holds samples that are no numbers", "Export it again")
-    if float(np.abs(samples).max()) < _SILENT_PEAK:
+    if not audible(samples):
         raise BadInputError(f"{name} is silent", "Check the microphone or the channel")
     return samples
+
+
+def audible(samples: Samples) -> bool:
+    """Say whether `samples` are long and loud enough to hold a word."""
+    loud = samples.size > 0 and float(np.abs(samples).max()) >= _SILENT_PEAK
+    return loud and samples.size >= SHORTEST_SECONDS * SAMPLE_RATE
 
 
 def windows(samples: Samples, size: int) -> "Iterator[Samples]":

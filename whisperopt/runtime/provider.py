@@ -47,7 +47,7 @@ def probe(provider: Provider, runtime: str, extra: str) -> Probe:
     remedy = f"pip install 'whisperopt[{extra}]'"
     if not installed:
         return Probe(runtime=runtime, reason="ONNX Runtime is not installed", remedy=remedy)
-    command = [sys.executable, "-m", "whisperopt.runtime.probe_provider", provider.name]
+    command = [sys.executable, "-P", "-m", "whisperopt.runtime.probe_provider", provider.name]
     try:
         answer = subprocess.run(  # noqa: S603  # our own module
             command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False

@@ -38,6 +38,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         tokens = np.argsort(-logits)[:_KEPT]
         return cls(ids=ids, tokens=tokens.tolist(), logits=logits[tokens].tolist())
 
+    def problem(self, vocabulary: int) -> str | None:
+        """Return why this cannot be a step of a model with so many tokens, or None."""
+        if not self.ids or not self.tokens or len(self.tokens) != len(self.logits):
+            return "a step without tokens, or without a logit for each"
+        if not all(0 <= token < vocabulary for token in (*self.ids, *self.tokens)):
+            return "a token that the vocabulary does not have"
+        return None
+
     def error(self, logits: Floats) -> float:
         """Return max|a - b| / max|b| over the kept tokens; what is no number is infinitely off."""
         expected = np.array(self.logits, np.float64)
@@ -73,6 +81,15 @@ def check(session: Session, artifact: Artifact) -> None:
         return
     recipe = artifact.manifest.recipe
     tolerance = max(_TOLERANCE[recipe.encoder_precision], _TOLERANCE[recipe.decoder_precision])
+    try:
+        _compare(session, artifact, expected, tolerance)
+    except WhisperoptError:
+        raise
+    except Exception as error:  # noqa: BLE001  # runtimes fail in their own ways, e.g. out of memory
+        raise WhisperoptError(f"the self-test failed: {type(error).__name__}: {error}") from None
+
+
+def _compare(session: Session, artifact: Artifact, expected: SelfTest, tolerance: float) -> None:
     decoder = session.encode(sound(artifact.manifest.dims))
     for name, step in (("prefill", expected.prefill), ("decode", expected.decode)):
         logits = decoder.step(np.array([step.ids], np.int32))
@@ -93,7 +110,11 @@ def read(artifact: Artifact) -> SelfTest | None:
     if not path.is_file():
         return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=SelfTest)
+        expected = msgspec.json.decode(path.read_bytes(), type=SelfTest)
+        for step in (expected.prefill, expected.decode):
+            if problem := step.problem(artifact.manifest.dims.vocabulary):
+                raise msgspec.DecodeError(problem)  # noqa: TRY301  # told like any other damage
+        return expected  # noqa: TRY300
     except msgspec.DecodeError as error:
         raise WhisperoptError(f"{path} cannot be understood: {error}", "Fetch it again") from None
 

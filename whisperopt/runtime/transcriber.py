@@ -60,11 +60,13 @@ class Transcriber:
         if isinstance(source, str | Path):
             name, samples = str(source), audio.read(Path(source))
         else:
-            name, samples = "the audio", np.asarray(source, np.float32)
+            name, samples = "the audio", _floats(source)
         audio.check(samples, name)
         segments = []
         for index, window in enumerate(audio.windows(samples, self._dims.window)):
-            text, language = self._window(window, language)
+            text = ""
+            if audio.audible(window):
+                text, language = self._window(window, language)
             start = index * self._dims.window / SAMPLE_RATE
             segments.append(Segment(start=start, end=start + window.size / SAMPLE_RATE, text=text))
         return Transcript(
@@ -91,6 +93,14 @@ class Transcriber:
                 f"{self.artifact.manifest.model} does not know the language {language!r}",
                 nearest(language, known) if len(known) > 1 else "It only knows English: en",
             )
+
+
+def _floats(samples: Floats) -> Floats:
+    if not np.issubdtype(np.asarray(samples).dtype, np.floating):
+        raise BadInputError(
+            f"The audio is an array of {np.asarray(samples).dtype}", "Scale it to floats in -1..1"
+        )
+    return np.asarray(samples, np.float32)
 
 
 def _notes(name: str, windows: int, seconds: float) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Who gets what, and why."""
 
 import itertools
+import pkgutil
 import random
 from typing import Any
 
@@ -9,13 +10,12 @@ import pytest
 
 from tests.fetcher import releases
 from tests.fetcher.releases import catalog, evidence, host, variant
-from whisperopt import select
+from whisperopt import fetcher
 from whisperopt.backend import Tier
 from whisperopt.errors import NothingFitsError
-from whisperopt.fetcher import resolve as resolve_exported
-from whisperopt.fetcher.resolve import TOO_CLOSE, Decision, best, resolve
+from whisperopt.fetcher.decisions import Decision, best, resolve
 from whisperopt.host import Gpu, Host
-from whisperopt.release.catalog import Variant
+from whisperopt.release.catalog import Variant, encode, parse
 
 ON_NVIDIA = "tensorrt-decomposed-fp16 cuda-gqa-fp16 cuda-decomposed-fp16"
 ON_CPU = "cpu-gqa-fp32 cpu-gqa-int8"
@@ -143,7 +143,12 @@ def test_what_is_too_close_to_call_goes_to_the_smaller() -> None:
     decisions = decide(host("plain-vm-linux"), *variants)
     assert accepted(decisions) == ["cpu-b", "cpu-a", "cpu-c"]
     assert "too close to call with 100 ms median, and smaller" in decisions[0].reason
-    assert TOO_CLOSE == select.TOO_CLOSE
+
+
+def test_of_the_too_close_and_equally_small_the_faster_goes_first() -> None:
+    variants = (timed("cpu-a", 102, 300), timed("cpu-b", 100, 300), timed("cpu-c", 100, 300))
+    decisions = decide(host("plain-vm-linux"), *variants)
+    assert accepted(decisions) == ["cpu-b", "cpu-c", "cpu-a"]
 
 
 def test_a_pass_without_timing_comes_after_the_timed() -> None:
@@ -255,6 +260,80 @@ def test_the_hint_removes_a_wheel_that_would_be_overwritten() -> None:
     assert hint == "pip uninstall -y onnxruntime && " + PIP.format("cuda")
 
 
+def with_runtimes(name: str, **runtimes: str) -> Host:
+    installed = {runtime.replace("_", "-"): version for runtime, version in runtimes.items()}
+    return msgspec.structs.replace(host(name), runtimes=installed)
+
+
+def test_tensorrt_without_the_gpu_wheel_is_only_installable() -> None:
+    rtx = with_runtimes("rtx4070-windows", tensorrt="10.15.1", onnxruntime="1.27.0")
+    decisions = decide(rtx, *releases.every_target())
+    assert accepted(decisions) == ON_CPU.split()
+    refused = rejected(decisions)["tensorrt-decomposed-fp16"]
+    assert refused.installable
+    assert refused.reason == "installable: onnxruntime-gpu is not installed"
+    assert refused.hint == "pip uninstall -y onnxruntime && " + PIP.format("tensorrt")
+    bare = rejected(decide(host("rtx4070-windows-bare"), *releases.every_target()))
+    assert "tensorrt and onnxruntime-gpu are not" in bare["tensorrt-decomposed-fp16"].reason
+
+
+def test_wheels_that_overwrite_each_other_serve_the_cpu_only() -> None:
+    both = {"onnxruntime": "1.27.0", "onnxruntime_gpu": "1.27.0"}
+    rtx = with_runtimes("rtx4070-windows", tensorrt="10.15.1", **both)
+    decisions = decide(rtx, *releases.every_target())
+    assert accepted(decisions) == ON_CPU.split()
+    for target in ("tensorrt", "cuda"):
+        (refused, *_) = (d for d in decisions if d.variant.target == target)
+        assert refused.reason == "onnxruntime and onnxruntime-gpu overwrite each other's files"
+        uninstall = "pip uninstall -y onnxruntime onnxruntime-gpu && "
+        assert refused.hint == uninstall + PIP.format(target)
+    radeon = with_runtimes(
+        "radeon-windows-directml", onnxruntime="1.27.0", onnxruntime_directml="1.24.4"
+    )
+    decisions = decide(radeon, *releases.every_target())
+    assert accepted(decisions) == ON_CPU.split()
+    reason = rejected(decisions)["directml-decomposed-fp16"].reason
+    assert reason == "onnxruntime and onnxruntime-directml overwrite each other's files"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"device": "npu"}, "is for a device 'npu' that this whisperopt does not know"),
+        ({"tier": "certified"}, "names a tier 'certified' that this whisperopt does not know"),
+        ({"selectable_from": "certified"}, "names a tier 'certified'"),
+        ({"os": ("haiku",)}, "is for haiku, this host runs linux"),
+        ({"arch": ("riscv64", "ppc64le")}, "is for riscv64 and ppc64le, this host is x86_64"),
+    ],
+)
+def test_a_variant_of_a_newer_minor_schema_is_refused_alone(
+    changes: dict[str, Any], reason: str
+) -> None:
+    vm = host("plain-vm-linux")
+    made = catalog(variant("cpu-new", size=1, **changes), variant("cpu-gqa-fp32"))
+    made = msgspec.structs.replace(made, schema="1.9", device_order=("npu", "nvidia", "cpu"))
+    decisions = resolve(parse(encode(made), "catalog.json"), releases.MODEL, vm)
+    assert accepted(decisions) == ["cpu-gqa-fp32"]
+    refused = rejected(decisions)["cpu-new"]
+    assert reason in refused.reason
+    assert refused.hint == ("" if "host" in reason else "Upgrade whisperopt")
+
+
+def test_an_unknown_system_beside_this_one_does_not_matter() -> None:
+    both = variant("cpu-new", os=("haiku", "linux"))
+    assert accepted(decide(host("plain-vm-linux"), both)) == ["cpu-new"]
+
+
+def test_evidence_of_an_unknown_tier_is_no_measurement_but_its_failure_counts() -> None:
+    vm = host("plain-vm-linux")
+    entry = msgspec.structs.replace(evidence(vm, "cpu", 5.0), tier="certified")
+    (decision,) = decide(vm, variant("cpu-gqa-fp32", evidence=(entry,)))
+    assert "not measured here" in decision.reason
+    failed = msgspec.structs.replace(entry, accepted=False, reason="hung")
+    (decision,) = decide(vm, variant("cpu-gqa-fp32", evidence=(failed,)))
+    assert "hung" in decision.reason
+
+
 def test_best_is_the_first_accepted() -> None:
     decisions = decide(host("plain-vm-linux"), *releases.every_target())
     assert best(decisions).name == "cpu-gqa-fp32"
@@ -286,5 +365,7 @@ def test_every_recorded_host_is_decided_deterministically(name: str) -> None:
     msgspec.json.encode(decide(machine, *variants))
 
 
-def test_the_package_exports_the_function_not_the_module() -> None:
-    assert resolve_exported is resolve
+def test_no_public_name_of_the_package_hides_a_module_of_it() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(fetcher.__path__)}
+    assert {"decisions", "delivery", "transport"} <= modules
+    assert not modules & set(fetcher.__all__)

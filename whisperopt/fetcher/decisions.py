@@ -8,14 +8,12 @@ import msgspec
 from whisperopt.backend import Tier
 from whisperopt.errors import NothingFitsError
 from whisperopt.host import Host
-from whisperopt.matrix import Device
 from whisperopt.release.catalog import Catalog, EvidenceEntry, Variant
-
-TOO_CLOSE = 0.05
-"""Medians that differ by less than this share are too close to call: the smaller goes first."""
+from whisperopt.select import by_latency
 
 _SHOWN = 4
-_DEVICES: dict[Device, str] = {
+_UPGRADE = "Upgrade whisperopt"
+_DEVICES = {
     "nvidia": "NVIDIA GPU",
     "d3d12": "GPU that Direct3D 12 can use",
     "cpu": "CPU",
@@ -31,7 +29,7 @@ class Decision(msgspec.Struct, frozen=True):
     hint: str = ""
     """What the user can do about a rejection; may be empty."""
     installable: bool = False
-    """The hardware serves the variant: only its runtime is missing."""
+    """The hardware serves the variant: all it takes is to install its runtime (again)."""
 
 
 class _Refusal(msgspec.Struct, frozen=True):
@@ -56,12 +54,12 @@ class _Case(msgspec.Struct, frozen=True):
     @property
     def measured(self) -> bool:
         """Whether it ran on this host class's device and passed."""
-        return any(entry.tier is Tier.MEASURED and entry.accepted for entry in self.evidence)
+        return any(entry.tier == Tier.MEASURED and entry.accepted for entry in self.evidence)
 
     @property
     def latency_ms(self) -> float:
         """The median measured on this host class, infinite if there is none."""
-        found = [entry.latency_ms_p50 for entry in self.evidence if entry.tier is Tier.MEASURED]
+        found = [entry.latency_ms_p50 for entry in self.evidence if entry.tier == Tier.MEASURED]
         return min((latency for latency in found if latency is not None), default=float("inf"))
 
     @property
@@ -69,7 +67,7 @@ class _Case(msgspec.Struct, frozen=True):
         """How far it is proven for this host: a measurement elsewhere is no measurement here."""
         if self.measured:
             return Tier.MEASURED
-        return Tier.STRUCTURAL if self.variant.tier is Tier.STRUCTURAL else Tier.EMULATED
+        return Tier.STRUCTURAL if self.variant.tier == Tier.STRUCTURAL else Tier.EMULATED
 
 
 def resolve(
@@ -124,25 +122,24 @@ def _ranked(fitting: Iterable[_Case]) -> list[Decision]:
     decisions = []
     for _, group in itertools.groupby(proven, key=lambda case: case.variant.device):
         on_device = list(group)
-        decisions += _by_latency([case for case in on_device if case.measured])
+        decisions += _measured(case for case in on_device if case.measured)
         decisions += [_unmeasured(case) for case in on_device if not case.measured]
     unproven = [case.variant for case in cases if case.tier is Tier.STRUCTURAL]
     reason = "only structurally proven: comes after everything that ran"
     return decisions + [Decision(variant, accepted=True, reason=reason) for variant in unproven]
 
 
-def _by_latency(measured: list[_Case]) -> list[Decision]:
-    left = sorted(measured, key=lambda case: case.latency_ms)
+def _measured(cases: Iterable[_Case]) -> list[Decision]:
+    order = by_latency(
+        cases, latency=lambda case: case.latency_ms, size=lambda case: case.variant.size
+    )
     decisions = []
-    while left:
-        fastest = left[0].latency_ms
-        close = [case for case in left if case.latency_ms <= fastest * (1 + TOO_CLOSE)]
-        chosen = min(close, key=lambda case: case.variant.size)
-        reason = f"measured here: {_milliseconds(chosen.latency_ms)}"
-        if chosen.latency_ms > fastest:
+    for place, case in enumerate(order):
+        reason = f"measured here: {_milliseconds(case.latency_ms)}"
+        fastest = min(other.latency_ms for other in order[place:])
+        if case.latency_ms > fastest:
             reason += f", too close to call with {_milliseconds(fastest)}, and smaller"
-        decisions.append(Decision(chosen.variant, accepted=True, reason=reason))
-        left.remove(chosen)
+        decisions.append(Decision(case.variant, accepted=True, reason=reason))
     return decisions
 
 
@@ -153,7 +150,7 @@ def _milliseconds(latency: float) -> str:
 
 
 def _unmeasured(case: _Case) -> Decision:
-    elsewhere = case.variant.tier is Tier.MEASURED
+    elsewhere = case.variant.tier == Tier.MEASURED
     proof = "measured on other hosts, not here" if elsewhere else "emulated, not measured here"
     reason = f"{proof}: stands by the order of targets and recipes"
     return Decision(case.variant, accepted=True, reason=reason)
@@ -177,6 +174,18 @@ def _other_target(case: _Case) -> _Refusal | None:
     if case.target in {None, case.variant.target}:
         return None
     return _Refusal(f"belongs to the target {case.variant.target}, {case.target} was asked for")
+
+
+def _of_the_future(case: _Case) -> _Refusal | None:
+    """A newer catalog of the same major schema may name things that came after this version."""
+    variant = case.variant
+    if variant.device not in _DEVICES:
+        unknown = f"is for a device {variant.device!r}"
+    elif strange := {variant.tier, variant.selectable_from}.difference(Tier):
+        unknown = f"names a tier {min(strange)!r}"
+    else:
+        return None
+    return _Refusal(f"{unknown} that this whisperopt does not know", _UPGRADE)
 
 
 def _other_os(case: _Case) -> _Refusal | None:
@@ -242,19 +251,22 @@ def _unknown_requirement(case: _Case) -> _Refusal | None:
 
 
 def _not_understood(key: str) -> _Refusal:
-    return _Refusal(
-        f"has a requirement that this whisperopt does not understand: {key}", "Upgrade whisperopt"
-    )
+    return _Refusal(f"has a requirement that this whisperopt does not understand: {key}", _UPGRADE)
 
 
 def _no_runtime(case: _Case) -> _Refusal | None:
-    runtime = case.variant.runtime
-    if case.host.runtime_version(runtime):
+    missing = case.host.missing(case.variant.runtime)
+    clash = case.host.clash(case.variant.runtime)
+    if not missing and not clash:
         return None
     install = f"pip install 'whisperopt[{case.variant.extra}]'"
-    if rivals := case.host.rivals(runtime):
-        install = f"pip uninstall -y {' '.join(rivals)} && {install}"
-    return _Refusal(f"installable: {runtime} is not installed", install, installable=True)
+    if clash:
+        install = f"pip uninstall -y {' '.join(clash)} && {install}"
+    reason = f"{' and '.join(clash)} overwrite each other's files"
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        reason = f"installable: {' and '.join(missing)} {verb} not installed"
+    return _Refusal(reason, install, installable=True)
 
 
 def _too_little_proof(case: _Case) -> _Refusal | None:
@@ -270,7 +282,7 @@ def _too_little_proof(case: _Case) -> _Refusal | None:
 
 def _least_proof(variant: Variant) -> Tier:
     """On a CPU a build without proof is usable, unless there is a reason to ask for more."""
-    if variant.selectable_from is Tier.MEASURED:
+    if variant.selectable_from == Tier.MEASURED:
         return Tier.MEASURED
     if variant.device == "cpu" and not variant.caution:
         return Tier.STRUCTURAL
@@ -286,6 +298,7 @@ def _failed_here(case: _Case) -> _Refusal | None:
 
 _CHECKS: tuple[Callable[[_Case], _Refusal | None], ...] = (
     _other_target,
+    _of_the_future,
     _other_os,
     _other_arch,
     _no_device,

@@ -1,0 +1,29 @@
+"""What a checkpoint, a release, an artifact or an ONNX file holds, and what targets make of it."""
+
+from pathlib import Path
+
+from whisperopt import artifact as artifacts
+from whisperopt.checkpoint.resolve import resolve
+from whisperopt.inspection.checkpoint import inspect_checkpoint
+from whisperopt.inspection.disk import inspect_artifact, inspect_onnx, inspect_release
+from whisperopt.inspection.facts import Facts
+from whisperopt.release import catalog, store
+
+__all__ = ["inspect", "inspect_artifact", "inspect_checkpoint", "inspect_onnx", "inspect_release"]
+
+
+def inspect(source: str | Path) -> Facts:
+    """Look into an ONNX file, a release, an artifact, or anything that `build` takes as a model.
+
+    Raises BadInputError for what does not exist or cannot be read, IntegrityError for a damaged
+    catalog, NetworkError when the hub was needed and could not be reached.
+    """
+    path = Path(source).expanduser()
+    if path.suffix.lower() == ".onnx" and not path.is_dir():
+        return inspect_onnx(path)
+    if (path / catalog.NAME).is_file() or (path / ".commit").is_dir():
+        store.recover(path)
+        return inspect_release(path)
+    if artifacts.is_artifact(path):
+        return inspect_artifact(artifacts.read(path))
+    return inspect_checkpoint(resolve(str(source)))

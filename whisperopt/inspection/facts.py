@@ -1,0 +1,175 @@
+"""What an inspection finds, as values."""
+
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from whisperopt.backend import Tier
+from whisperopt.whisper import Dimensions
+
+AttentionKind = Literal["encoder", "self", "cross"]
+
+
+class AttentionLayers(msgspec.Struct, frozen=True, kw_only=True):
+    """One of a model's three attentions, the same in every layer."""
+
+    attention: AttentionKind
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+
+
+class CacheBytes(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes that the caches of one recording take, keys and values of all layers together."""
+
+    precision: Literal["fp32", "fp16"]
+    self_per_token: int
+    self_full: int
+    """The buffer of all `text_context` tokens."""
+    cross_per_second: int
+    """Per second of audio."""
+    cross_full: int
+    """A whole window."""
+
+
+class Parameters(msgspec.Struct, frozen=True, kw_only=True):
+    """Number of weights; an output projection tied to the embedding does not count again."""
+
+    encoder: int
+    decoder: int
+    total: int
+
+
+class Rung(msgspec.Struct, frozen=True, kw_only=True):
+    """One recipe of a target's ladder, its graphs held against the runtime's capability table."""
+
+    recipe: str
+    forms: dict[AttentionKind, str]
+    """What the recipe makes of each attention: `gqa`, `mha` or `decomposed`."""
+    taken: bool
+    """Whether all three attentions of the target take this rung: a variant is one recipe."""
+    accepted: bool
+    waits: bool
+    """Whether every node is executed, but only proof on a device makes it selectable."""
+    reason: str
+    conditions: tuple[str, ...]
+    """What whoever runs the graphs must keep to."""
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """What one attention becomes on a target."""
+
+    attention: AttentionKind
+    rung: str | None
+    """None: no rung of the ladder can be taken."""
+    form: str | None
+    reason: str
+
+
+class Ladder(msgspec.Struct, frozen=True, kw_only=True):
+    """What a target makes of a model by structure alone, before anything is run."""
+
+    target: str
+    backend: str
+    runtime: str
+    """The runtime and the version that the capability table describes."""
+    attention: tuple[Choice, ...]
+    rungs: tuple[Rung, ...]
+
+
+class CheckpointFacts(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="checkpoint"
+):
+    """What a checkpoint holds, what its core model is made of, and what each target takes."""
+
+    model: str
+    source: str
+    dims: Dimensions
+    parameters: Parameters
+    attention: tuple[AttentionLayers, ...]
+    caches: tuple[CacheBytes, ...]
+    operators: dict[str, dict[str, int]]
+    """Number of nodes by operator, the most frequent first, for each core graph."""
+    targets: tuple[Ladder, ...]
+
+
+class Tensor(msgspec.Struct, frozen=True, kw_only=True):
+    """An input or output of a graph; a dimension is a number, a symbol, or unknown (None)."""
+
+    name: str
+    dtype: str | None
+    shape: tuple[int | str | None, ...] | None
+
+
+class AttentionNode(msgspec.Struct, frozen=True, kw_only=True):
+    """One attention of a graph; spelled out in standard operators it goes by its Softmax."""
+
+    node: str
+    op: str
+    heads: int | None
+    kv_heads: int | None
+    scale: float | None
+    """None: the operator's default, or elsewhere in the graph."""
+
+
+class GraphFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What one ONNX graph is made of."""
+
+    part: str
+    """`decoder` for a graph that reads token ids, else `encoder`."""
+    ir_version: int
+    opsets: dict[str, int]
+    """Version of each domain of operators; `ai.onnx` is ONNX's own."""
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    operators: dict[str, int]
+    """Number of nodes by operator, the most frequent first."""
+    attention: tuple[AttentionNode, ...]
+    parameters: int
+    """Numbers in all initializers; packed ones count as they are stored."""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether one backend's runtime executes a graph."""
+
+    backend: str
+    accepted: bool
+    reason: str
+    conditions: tuple[str, ...] = ()
+
+
+class OnnxFacts(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="onnx"):
+    """What an ONNX file holds, and which runtimes execute it."""
+
+    path: Path
+    graph: GraphFacts
+    backends: tuple[Verdict, ...]
+
+
+class ArtifactFacts(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="artifact"):
+    """What one variant on disk holds."""
+
+    path: Path
+    model: str
+    variant: str
+    backend: str
+    tier: Tier | None
+    """None outside a release: only a catalog knows."""
+    size: int
+    """Bytes of all files."""
+    attention: tuple[AttentionLayers, ...]
+    caches: CacheBytes
+    graphs: dict[str, GraphFacts]
+
+
+class ReleaseFacts(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="release"):
+    """What a release holds."""
+
+    path: Path
+    created: str
+    variants: tuple[ArtifactFacts, ...]
+
+
+Facts: TypeAlias = CheckpointFacts | ReleaseFacts | ArtifactFacts | OnnxFacts

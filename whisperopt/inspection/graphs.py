@@ -1,0 +1,185 @@
+"""Inspects ONNX graphs: reads them from disk without their weights, and finds the attention."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from whisperopt.errors import BadInputError
+from whisperopt.inspection.facts import AttentionNode, GraphFacts, Tensor
+from whisperopt.proof.inference import inferred
+from whisperopt.proof.operands import DTYPES, qualified
+
+_REMEDY = "It is damaged, was cut short, or is no ONNX model: fetch or export it again"
+_HARMLESS = {"Cast", "Dropout", "Identity", "Where"}
+"""What exporters put between the Softmax of an attention and the product with its values."""
+
+
+def open_graph(path: Path) -> ir.Model:
+    """Read the graph in the ONNX file `path`; its external weights stay on disk.
+
+    Raises BadInputError for anything that is not whole: the file, the graph, or the weights.
+    """
+    from google.protobuf.message import DecodeError
+
+    if not path.is_file():
+        raise BadInputError(f"There is no file {path}", "Name an existing ONNX file")
+    try:
+        with quiet():
+            model = ir.load(path, format="protobuf")
+    except (DecodeError, ir.serde.SerdeError, ValueError, TypeError) as error:
+        first = str(error).partition("\n")[0][:200]
+        raise BadInputError(f"{path} cannot be read as an ONNX model: {first}", _REMEDY) from None
+    if problem := _problem(model):
+        raise BadInputError(f"{path} {problem}", _REMEDY)
+    return model
+
+
+def graph_facts(model: ir.Model) -> GraphFacts:
+    """Describe the graph `model`, which stays as it is."""
+    with quiet():
+        known = inferred(model)
+    weights = [value for graph in model.graphs() for value in graph.initializers.values()]
+    return GraphFacts(
+        part=part_of(model),
+        ir_version=model.ir_version,
+        opsets={domain or "ai.onnx": version for domain, version in model.opset_imports.items()},
+        inputs=tuple(map(_tensor, model.graph.inputs)),
+        outputs=tuple(map(_tensor, known.graph.outputs)),
+        operators=count_operators(model),
+        attention=tuple(_attention(known)),
+        parameters=sum(value.const_value.size for value in weights if value.const_value),
+    )
+
+
+def part_of(model: ir.Model) -> str:
+    """Return `decoder` for a graph that reads integers, which are token ids, else `encoder`."""
+    integers = (ir.DataType.INT32, ir.DataType.INT64)
+    reads_ids = any(value.dtype in integers for value in model.graph.inputs)
+    return "decoder" if reads_ids else "encoder"
+
+
+def count_operators(model: ir.Model) -> dict[str, int]:
+    """Return the number of nodes by operator, subgraphs included, the most frequent first."""
+    counts = Counter(map(qualified, ir.traversal.RecursiveGraphIterator(model.graph)))
+    return dict(counts.most_common())
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep onnx-ir from logging what a damaged graph makes it wonder about."""
+    logger = logging.getLogger("onnx_ir")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _problem(model: ir.Model) -> str | None:
+    """Return what is missing from `model`, or None: protobuf takes many a damaged file."""
+    nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
+    if not nodes:
+        return "holds no graph"
+    if not model.opset_imports:
+        return "names no version of its operators"
+    for node in nodes:
+        if problem := _node_problem(node):
+            return f"has a node {_word(node.name or node.op_type)} {problem}"
+    for value in model.graph.outputs:
+        if not _is_written(value):
+            return f"has an output {_word(value.name)} that nothing writes"
+    try:
+        model.clone()
+    except RuntimeError:
+        return "has nodes that read what a later node, or one of another graph, writes"
+    return _weights_problem(model)
+
+
+def _node_problem(node: ir.Node) -> str | None:
+    values = [value for value in (*node.inputs, *node.outputs) if value is not None]
+    words: list[Any] = [node.op_type, node.domain, node.name, *(value.name for value in values)]
+    if any(isinstance(word, bytes) for word in words):  # onnx-ir keeps what is no text as it is
+        return "whose names are no text"
+    lost = next((value for value in values if not _is_written(value)), None)
+    return None if lost is None else f"that reads {_word(lost.name)}, which nothing writes"
+
+
+def _is_written(value: ir.Value) -> bool:
+    known = value.producer() is not None or value.is_graph_input() or value.is_initializer()
+    return known or not value.name  # a node leaves an operand out by an empty name
+
+
+def _word(name: str | None) -> str:
+    return repr(name or "")[:80]
+
+
+def _weights_problem(model: ir.Model) -> str | None:
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            if not isinstance(tensor, ir.ExternalTensor):
+                continue
+            path = Path(tensor.path)
+            if not path.is_file():
+                return f"keeps weights in {path.name}, which is not there"
+            if path.stat().st_size < (tensor.offset or 0) + (tensor.length or tensor.nbytes):
+                return f"keeps weights in {path.name}, which is too short for {tensor.name}"
+    return None
+
+
+def _tensor(value: ir.Value) -> Tensor:
+    dtype = value.dtype
+    shape = value.shape
+    return Tensor(
+        name=value.name or "",
+        dtype=DTYPES.get(dtype.name, dtype.name.lower()) if dtype else None,
+        shape=None if shape is None else tuple(_size(size) for size in shape),
+    )
+
+
+def _size(size: int | ir.SymbolicDim) -> int | str | None:
+    return size if isinstance(size, int) else size.value
+
+
+def _attention(model: ir.Model) -> Iterator[AttentionNode]:
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        spelled_out = node.op_type == "Softmax" and _weighs(node.outputs[0])
+        if not spelled_out and not node.op_type.endswith("Attention"):
+            continue
+        heads = _heads(node) if spelled_out else _first(node, "num_heads", "q_num_heads")
+        scale = _first(node, "scale")
+        yield AttentionNode(
+            node=node.name or node.outputs[0].name or "",
+            op=qualified(node),
+            heads=heads,
+            kv_heads=_first(node, "kv_num_heads"),
+            scale=None if scale is None else float(scale),
+        )
+
+
+def _weighs(value: ir.Value) -> bool:
+    """Say whether the probabilities `value` are multiplied with something."""
+    return any(
+        (user.op_type in {"MatMul", "FusedMatMul"} and index == 0)
+        or (user.op_type in _HARMLESS and _weighs(user.outputs[0]))
+        for user, index in value.uses()
+    )
+
+
+def _heads(softmax: ir.Node) -> int | None:
+    """Scores are [B, H, S, L], in exports of some also [B H, S, L]."""
+    shape = softmax.outputs[0].shape
+    size = shape[1] if shape is not None and len(shape) == 4 else None
+    return size if isinstance(size, int) else None
+
+
+def _first(node: ir.Node, *names: str) -> Any:
+    """Return the first number among the attributes `names`."""
+    values = (node.attributes[name].value for name in names if name in node.attributes)
+    return next((value for value in values if isinstance(value, int | float)), None)
