@@ -11,7 +11,7 @@ from whisperopt.backend import Tier
 from whisperopt.fetcher import Decision
 from whisperopt.release.report import CandidateReport, Report, TargetReport
 
-_STYLE = {Tier.MEASURED: "green", Tier.EMULATED: "cyan", Tier.STRUCTURAL: "yellow"}
+_STYLE: dict[str, str] = {Tier.MEASURED: "green", Tier.EMULATED: "cyan", Tier.STRUCTURAL: "yellow"}
 
 
 def console() -> Console:
@@ -80,8 +80,9 @@ def _footer(report: Report) -> str:
     return " ".join(lines)
 
 
-def _tier(tier: Tier | None) -> Text:
-    return Text(tier, style=_STYLE[tier]) if tier else Text("none", style="red")
+def _tier(tier: str | None) -> Text:
+    """Show a tier; a newer whisperopt's catalog may name one that this one does not know."""
+    return Text(tier, style=_STYLE.get(tier, "red")) if tier else Text("none", style="red")
 
 
 def _number(value: float | None, form: str, unit: str = "") -> str:
