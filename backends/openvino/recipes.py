@@ -17,18 +17,6 @@ RECIPES = (
         options={_PRECISION: "f32"},
     ),
     Recipe(
-        name="mha-mixed",
-        summary="MultiHeadAttention with a stateful cache; fp32 encoder, 8-bit decoder weights",
-        self_attention="mha",
-        cross_attention="decomposed",
-        encoder_attention="decomposed",
-        cache="concat",
-        encoder_precision="fp32",
-        decoder_precision="int8",
-        int8="group",
-        options={_PRECISION: "f32"},
-    ),
-    Recipe(
         name="mha-int8",
         summary="MultiHeadAttention with a stateful cache; 8-bit weights everywhere",
         self_attention="mha",

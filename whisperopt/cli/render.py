@@ -1,4 +1,4 @@
-"""Every table that people see, on stderr."""
+"""The tables of builds and decisions, on stderr; those of `inspect` are in `render_facts.py`."""
 
 import sys
 from collections.abc import Iterable, Sequence

@@ -134,7 +134,7 @@ def _show_onnx(facts: OnnxFacts) -> None:
         [
             (
                 one.backend,
-                "executes it" if one.accepted else "✗",
+                {True: "executes it", False: "✗", None: "unknown"}[one.executed],
                 _with(one.reason, one.conditions),
             )
             for one in facts.backends
@@ -177,7 +177,7 @@ def _show_variants(variants: Sequence[ArtifactFacts]) -> None:
                 one.tier or "unknown",
                 f"{one.size / 1e6:.1f}",
                 f"{one.caches.self_per_token:,} a token, {one.caches.cross_per_second:,} a second",
-                "; ".join(f"{part}: {_attention(g.attention)}" for part, g in one.graphs.items()),
+                "\n".join(f"{part}: {_attention(g.attention)}" for part, g in one.graphs.items()),
             )
             for one in variants
         ],

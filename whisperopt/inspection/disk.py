@@ -1,5 +1,6 @@
 """Inspects what lies on disk: releases, artifacts and single ONNX files."""
 
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,11 @@ from whisperopt.inspection.facts import ArtifactFacts, OnnxFacts, ReleaseFacts, 
 from whisperopt.inspection.graphs import graph_facts, open_graph, part_of, quiet
 from whisperopt.inspection.sizes import attention_layers, cache_bytes
 from whisperopt.proof import structure
+from whisperopt.proof.capability import CapabilityTable
 from whisperopt.release import catalog
+
+_OLDEST_OPSET = 13
+"""Where the tables begin: CUDA's lists the kernels of each operator from version 13 on."""
 
 
 def inspect_release(folder: Path) -> ReleaseFacts:
@@ -53,24 +58,41 @@ def inspect_artifact(artifact: Artifact) -> ArtifactFacts:
 def inspect_onnx(path: Path) -> OnnxFacts:
     """Look into one ONNX file, and hold it against the capability table of every backend."""
     model = open_graph(path)
-    facts = graph_facts(model)
+    tables = {name: _table(name) for name in registry.names()}
+    covered = {op for one in tables.values() if not isinstance(one, str) for op in one.ops}
     return OnnxFacts(
         path=path,
-        graph=facts,
-        backends=tuple(_verdict(model, name) for name in registry.names()),
+        graph=graph_facts(model),
+        backends=tuple(_verdict(model, name, table, covered) for name, table in tables.items()),
     )
 
 
-def _verdict(model: ir.Model, name: str) -> Verdict:
+def _table(name: str) -> CapabilityTable | str:
+    """Return the table of a backend, or why there is none."""
     try:
-        table = registry.require(name).capabilities()
+        return registry.require(name).capabilities()
     except WhisperoptError as error:
-        return Verdict(backend=name, accepted=False, reason=str(error))
+        return str(error)
+
+
+def _verdict(
+    model: ir.Model, name: str, table: CapabilityTable | str, covered: AbstractSet[str]
+) -> Verdict:
+    if isinstance(table, str):
+        return Verdict(backend=name, executed=None, reason=table)
     with quiet():
         report = structure.check(model, table, part=part_of(model))
+    foreign = [f"{op} x{n}" for op, n in report.operators.items() if op not in covered]
+    opset = model.opset_imports.get("", _OLDEST_OPSET)
+    reasons = []
+    if foreign:
+        reasons.append(f"no capability table covers {', '.join(foreign)}")
+    if opset < _OLDEST_OPSET:
+        reasons.append(f"the tables begin at opset {_OLDEST_OPSET}, this is opset {opset}")
+    unsure = f"{table.runtime} {table.version}: {'; '.join(reasons)}"
     return Verdict(
         backend=name,
-        accepted=report.accepted,
-        reason=report.summary(),
-        conditions=report.conditions,
+        executed=None if reasons else report.accepted,
+        reason=unsure if reasons else report.summary(),
+        conditions=() if reasons else report.conditions,
     )

@@ -135,7 +135,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whether one backend's runtime executes a graph."""
 
     backend: str
-    accepted: bool
+    executed: bool | None
+    """None: the capability tables say nothing of some of its operators, or of its opset."""
     reason: str
     conditions: tuple[str, ...] = ()
 

@@ -154,6 +154,7 @@ class _Trial:
         if self.request.is_core:
             logits = _forced(decoder, [[*prompt, *tokens]])[0]
             Reference.of(decoder.hidden_states()[0], tokens, logits).save(self.path(clip))
+            return self.reference(clip), logits
         reference = self.reference(clip)
         return reference, _forced(decoder, [[*prompt, *reference.tokens]])[0]
 
