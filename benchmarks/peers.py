@@ -43,8 +43,8 @@ def main() -> None:
     samples: dict[str, list[dict[str, object]]] = {name: [] for name in contenders}
     for number in range(arguments.rounds):
         for clip in chosen:
-            order = list(contenders)[number % 2 :: 1] + list(contenders)[: number % 2]
-            for name in order:
+            first = number % len(contenders)
+            for name in [*list(contenders)[first:], *list(contenders)[:first]]:
                 started = time.perf_counter_ns()
                 text = contenders[name](audio[clip.file], "en")
                 spent = time.perf_counter_ns() - started
@@ -187,9 +187,10 @@ def _write(
     text = "\n".join(lines) + "\n"
     print(text)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".md").write_text(text)
+    arguments.out.with_name(f"{arguments.out.name}.md").write_text(text)
     document = {"setting": setting, "rows": rows, "loading_s": loading, "samples": samples}
-    arguments.out.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
+    raw = arguments.out.with_name(f"{arguments.out.name}.json")
+    raw.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def _arguments() -> argparse.Namespace:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -244,7 +245,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_is_written(
     usage = shutil._ntuple_diskusage(10**12, 10**12, 10**6)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
     sentence = refused(5, "build", model, "--no-proof", "--out", out)
-    assert "needs about 6 MB" in sentence
+    assert re.search(r"needs about [1-9]\d* MB", sentence)
     assert "1 MB free" in sentence
     assert not out.exists()
 
