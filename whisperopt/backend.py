@@ -63,6 +63,16 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     caution: str = ""
     """Why `selectable_from` asks for more than usual."""
 
+    @property
+    def form(self) -> tuple[str, ...]:
+        """What decides the operators of both graphs, whatever their precision."""
+        return (self.self_attention, self.cross_attention, self.encoder_attention, self.cache)
+
+    @property
+    def half(self) -> bool:
+        """Whether any part computes in half precision."""
+        return "fp16" in (self.encoder_precision, self.decoder_precision)
+
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a backend found on this host: facts, or the reason why it cannot run here."""

@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 import msgspec
 
-from whisperopt.backend import API, Backend
+from whisperopt.backend import API, Backend, Recipe
 from whisperopt.errors import BadInputError
 from whisperopt.matrix import Target, nearest
 
@@ -68,6 +68,20 @@ def require_for(target: Target) -> Backend:
             nearest(target.backend, names()),
         )
     return require(target.backend)
+
+
+def ladder(target: Target, backend: Backend) -> tuple[Recipe, ...]:
+    """Return the recipes that `target` asks `backend` for, in ladder order."""
+    recipes = backend.recipes()
+    known = [recipe.name for recipe in recipes]
+    for name in target.recipes:
+        if name not in known:
+            raise BadInputError(
+                f"The target {target.name!r} asks for a recipe {name!r} that the backend"
+                f" {backend.name!r} does not have",
+                nearest(name, known),
+            )
+    return tuple(r for r in recipes if not target.recipes or r.name in target.recipes)
 
 
 def _entry_points() -> dict[str, list[EntryPoint]]:

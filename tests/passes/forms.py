@@ -15,18 +15,10 @@ from whisperopt.backend import Decoder, Recipe, Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import CoreModel
 from whisperopt.passes.plan import write_variant
+from whisperopt.proof import case
 from whisperopt.whisper import Decoding, Dimensions
 
-CORE = Recipe(
-    name="core",
-    summary="The core model as it is authored",
-    self_attention="gqa",
-    cross_attention="mha",
-    encoder_attention="mha",
-    cache="shared",
-    encoder_precision="fp32",
-    decoder_precision="fp32",
-)
+CORE = msgspec.structs.replace(case.CORE, name="core")
 DECOMPOSED = msgspec.structs.replace(
     CORE,
     name="decomposed",

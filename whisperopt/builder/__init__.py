@@ -9,7 +9,7 @@ from whisperopt import host as hosts
 from whisperopt import matrix as matrices
 from whisperopt import registry
 from whisperopt.builder import space
-from whisperopt.builder.line import Line, Progress, ladder
+from whisperopt.builder.line import Line, Progress
 from whisperopt.builder.publish import publish
 from whisperopt.builder.summary import summarize
 from whisperopt.checkpoint.resolve import resolve
@@ -44,7 +44,7 @@ def build(
     matrix = matrix or matrices.load()
     targets = matrix.choose(target.split(",") if isinstance(target, str) else target)
     backends = [registry.require_for(one) for one in targets]
-    ladders = [ladder(*pair) for pair in zip(targets, backends, strict=True)]
+    ladders = [registry.ladder(*pair) for pair in zip(targets, backends, strict=True)]
     store.check(Path(out))
     clip_set = clip_sets.read(Path(clips) if clips else clip_sets.packaged()) if proof else None
     core = CoreModel(resolve(model))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from whisperopt import artifact, select
+from whisperopt import artifact, registry, select
 from whisperopt.artifact import Artifact, Manifest
 from whisperopt.backend import Backend, Probe, Recipe, Tier
-from whisperopt.errors import BadInputError, WhisperoptError
+from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import PARTS, CoreModel
 from whisperopt.host import Host
-from whisperopt.matrix import Target, nearest
+from whisperopt.matrix import Target
 from whisperopt.ort_backend import OrtBackend
 from whisperopt.proof import gates, structure
 from whisperopt.proof.case import Case
@@ -110,7 +110,7 @@ class Line:
         probe = backend.probe()
         outcomes = tuple(
             self._outcome(target, backend, recipe, rank, here=probe.ready)
-            for rank, recipe in enumerate(ladder(target, backend))
+            for rank, recipe in enumerate(registry.ladder(target, backend))
         )
         ranked = select.select([outcome.candidate for outcome in outcomes])
         lot = Lot(target=target, backend=backend, probe=probe, outcomes=outcomes, ranked=ranked)
@@ -211,17 +211,3 @@ class Line:
             scratch=scratch,
             progress=lambda line: self._progress("", line),
         )
-
-
-def ladder(target: Target, backend: Backend) -> tuple[Recipe, ...]:
-    """Return the recipes that `target` asks `backend` for, in ladder order."""
-    recipes = backend.recipes()
-    known = [recipe.name for recipe in recipes]
-    for name in target.recipes:
-        if name not in known:
-            raise BadInputError(
-                f"The target {target.name!r} asks for a recipe {name!r} that the backend"
-                f" {backend.name!r} does not have",
-                nearest(name, known),
-            )
-    return tuple(r for r in recipes if not target.recipes or r.name in target.recipes)

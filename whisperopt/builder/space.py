@@ -53,8 +53,4 @@ def check(size: int, release: Path) -> None:
 
 def _twins(recipes: Sequence[Recipe]) -> set[tuple[str, ...]]:
     """Return the forms of which an fp32 twin is written: those with half precision."""
-    return {
-        (r.self_attention, r.cross_attention, r.encoder_attention, r.cache)
-        for r in recipes
-        if "fp16" in (r.encoder_precision, r.decoder_precision)
-    }
+    return {recipe.form for recipe in recipes if recipe.half}

@@ -86,9 +86,7 @@ def _targets(matrix: Matrix) -> list[dict[str, Any]]:
     for target in matrix.targets:
         backend: Backend = registry.require_for(target)
         probe = probes[target.backend]
-        recipes = [
-            r.name for r in backend.recipes() if not target.recipes or r.name in target.recipes
-        ]
+        recipes = [recipe.name for recipe in registry.ladder(target, backend)]
         rows.append(
             {
                 "name": target.name,

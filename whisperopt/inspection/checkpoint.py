@@ -49,11 +49,10 @@ def climb(core: CoreModel, target: Target) -> Ladder:
     """
     try:
         backend = registry.require_for(target)
+        recipes = registry.ladder(target, backend)
         table = backend.capabilities()
     except WhisperoptError as error:
         return _ladder(target, "", (), str(error))
-    wanted = target.recipes
-    recipes = [recipe for recipe in backend.recipes() if not wanted or recipe.name in wanted]
     tries = [_try(core, target, recipe, table, rank) for rank, recipe in enumerate(recipes)]
     ranked = {one.name: one for one in select.select([one.candidate for one in tries])}
     rungs = tuple(one.rung(ranked[one.candidate.name]) for one in tries)

@@ -80,7 +80,6 @@ class Case:
         if isinstance(known, Evidence):
             return msgspec.structs.replace(known, variant=built.manifest.variant, digest=digest)
         recipe = built.manifest.recipe
-        half = "fp16" in (recipe.encoder_precision, recipe.decoder_precision)
         device = target.device if here else "cpu"
         runtime = backend.runtime if here else "onnxruntime"
         evidence = prove(
@@ -90,7 +89,7 @@ class Case:
                 tier=Tier.MEASURED if here else Tier.EMULATED,
                 stride=1 if here else EMULATED_STRIDE,
                 host_class=self._host.host_class(device, runtime),
-                twin=self._twin(recipe) if half else None,
+                twin=self._twin(recipe) if recipe.half else None,
             ),
             self._progress,
         )
@@ -147,13 +146,7 @@ class Case:
         )
 
     def _twin(self, recipe: Recipe) -> Path:
-        form = (
-            recipe.self_attention,
-            recipe.cross_attention,
-            recipe.encoder_attention,
-            recipe.cache,
-        )
-        folder = self._scratch / "-".join(("twin", *form))
+        folder = self._scratch / "-".join(("twin", *recipe.form))
         if not folder.exists():
             write_twin(recipe, self._core, folder)
         return folder

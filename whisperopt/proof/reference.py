@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from whisperopt.arrays import Floats
+
 KEPT = 64
 """Most likely tokens whose probabilities are kept for each position."""
 
