@@ -1,8 +1,8 @@
-"""Packs the matrix from the repository's root beside the package that reads it."""
+"""Lists the packages, and packs the matrix from the repository's root beside its reader."""
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 MATRIX = "targets.toml"
@@ -31,4 +31,11 @@ class BuildWithMatrix(build_py):
         return str(Path(self.build_lib) / "whisperopt" / MATRIX)
 
 
-setup(cmdclass={"build_py": BuildWithMatrix})
+backends = ["backends", *(f"backends.{name}" for name in find_packages("backends"))]
+setup(
+    packages=[
+        *find_packages(include=["whisperopt", "whisperopt.*"]),
+        *(f"whisperopt.{name}" for name in backends),
+    ],
+    cmdclass={"build_py": BuildWithMatrix},
+)

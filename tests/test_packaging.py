@@ -98,12 +98,6 @@ def test_every_clip_is_packed(files: set[str]) -> None:
     assert clips <= files
 
 
-def test_backend_folders_are_the_declared_packages() -> None:
-    packages = PROJECT["tool"]["setuptools"]["packages"]
-    prefix = "whisperopt.backends."
-    assert [p.removeprefix(prefix) for p in packages if p.startswith(prefix)] == BACKENDS
-
-
 def test_backend_folders_are_the_entry_points(wheel: Path, files: set[str]) -> None:
     (name,) = (name for name in files if name.endswith("entry_points.txt"))
     parser = configparser.ConfigParser()

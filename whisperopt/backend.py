@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from whisperopt.artifact import Artifact
     from whisperopt.graph.core import CoreModel
     from whisperopt.proof.capability import CapabilityTable
+    from whisperopt.rehearsal import Rehearsal
 
 API = 1
 """Version of this contract; a backend written for another one is refused."""
@@ -35,29 +36,34 @@ class Tier(enum.StrEnum):
         return list(Tier).index(self)
 
 
-Precision = Literal["fp32", "fp16", "int8"]
-Attention = Literal["gqa", "mha", "decomposed"]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+Attention = Literal["gqa", "mha", "attention", "decomposed"]
+"""GroupQueryAttention, MultiHeadAttention, ai.onnx Attention-23, or standard operators."""
 Cache = Literal["shared", "static", "concat"]
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to do to a core model for one variant; a ladder is a tuple of these, best first.
 
-    `cache` is the form of the self-attention cache: `shared` is one buffer that is both past and
+    Each attention has a form of its own. `cache` is the form of the self-attention cache: `shared` is one buffer that is both past and
     present, `static` has the same fixed length but separate buffers, `concat` grows by each step.
     """
 
     name: str
     summary: str
     self_attention: Attention
-    cross_attention: Literal["mha", "decomposed"]
-    encoder_attention: Literal["mha", "decomposed"]
+    cross_attention: Literal["mha", "attention", "decomposed"]
+    encoder_attention: Literal["mha", "attention", "decomposed"]
     cache: Cache
     encoder_precision: Precision
     decoder_precision: Precision
     int8: Literal["block", "group", "dynamic"] = "block"
     """How 8-bit weights are scaled; `dynamic` also rounds the encoder's activations."""
+    kv_heads: int | None = None
+    """Mean-pool the decoder's own key/value heads into so many; None keeps the checkpoint's."""
     options: Mapping[str, str] = {}
+    stands_in_for: tuple[str, ...] = ()
+    """Recipes above that make this one unnecessary: it is tried only while none is accepted."""
     selectable_from: Tier = Tier.EMULATED
     """The least proof that makes the variant selectable."""
     caution: str = ""
@@ -71,7 +77,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def half(self) -> bool:
         """Whether any part computes in half precision."""
-        return "fp16" in (self.encoder_precision, self.decoder_precision)
+        return bool({"fp16", "bf16"} & {self.encoder_precision, self.decoder_precision})
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,7 +110,15 @@ class Decoder(Protocol):
         ...
 
     def step(self, ids: "Tokens") -> "Floats":
-        """Append `ids` int32 [B, S]; return logits float32 [B, S, V]."""
+        """Append `ids` int32 [B, S]; return logits float32 [B, S, V].
+
+        Raises `WhisperoptError` where the runtime would compute something else in silence, such
+        as several tokens at once after a past.
+        """
+        ...
+
+    def reorder(self, rows: "Tokens") -> None:
+        """Let row i of the batch go on from what row `rows[i]`, int32 [B], has seen and heard."""
         ...
 
 
@@ -120,7 +134,10 @@ class Session(Protocol):
         ...
 
     def encode(self, features: "Floats") -> Decoder:
-        """Encode log-mel `features` float32 [B, mels, frames]; nothing is decoded yet."""
+        """Encode log-mel `features` float32 [B, mels, frames]; nothing is decoded yet.
+
+        Raises `BadInputError` for a batch larger than `max_batch`.
+        """
         ...
 
 
@@ -157,6 +174,10 @@ class Backend(Protocol):
 
     def capabilities(self) -> "CapabilityTable":
         """Return what the runtime executes: the table behind the structural proof."""
+        ...
+
+    def rehearsals(self) -> "tuple[Rehearsal, ...]":
+        """Return the ways to prove a variant by the real runtime without its device."""
         ...
 
     def build(self, recipe: Recipe, core: "CoreModel", out: Path) -> None:

@@ -8,6 +8,7 @@ import msgspec
 from whisperopt.artifact import Artifact
 from whisperopt.backend import API, Probe, Recipe, Session
 from whisperopt.errors import WhisperoptError
+from whisperopt.rehearsal import Rehearsal
 from whisperopt.runtime import provider as providers
 from whisperopt.runtime.provider import Provider
 
@@ -24,6 +25,8 @@ class OrtBackend(msgspec.Struct, frozen=True, kw_only=True):
     extra: str
     provider: Provider
     ladder: tuple[Recipe, ...]
+    stages: tuple[Rehearsal, ...] = ()
+    """Where the provider can be rehearsed without its device."""
     api: int = API
 
     def probe(self) -> Probe:
@@ -33,6 +36,10 @@ class OrtBackend(msgspec.Struct, frozen=True, kw_only=True):
     def recipes(self) -> tuple[Recipe, ...]:
         """Return the ladder."""
         return self.ladder
+
+    def rehearsals(self) -> tuple[Rehearsal, ...]:
+        """Return the ways to prove a variant without the device."""
+        return self.stages
 
     def capabilities(self) -> "CapabilityTable":
         """Return what the provider's kernels execute."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from whisperopt.artifact import Artifact
 from whisperopt.backend import API, Probe, Recipe, Session
 from whisperopt.errors import WhisperoptError
+from whisperopt.rehearsal import Rehearsal
 
 from .recipes import RECIPES
 
@@ -41,6 +42,10 @@ class OpenVinoBackend:
     def recipes(self) -> tuple[Recipe, ...]:
         """Return the ladder."""
         return RECIPES
+
+    def rehearsals(self) -> tuple[Rehearsal, ...]:
+        """Return nothing: its device is the CPU, which every machine has."""
+        return ()
 
     def capabilities(self) -> "CapabilityTable":
         """Return what OpenVINO's ONNX front end converts and its CPU plugin executes."""
