@@ -4,6 +4,7 @@ from whisperopt.ort_backend import OrtBackend
 from whisperopt.runtime.provider import Provider
 
 from .recipes import RECIPES
+from .rehearsal import CudaRehearsal
 
 BACKEND = OrtBackend(
     name="cuda",
@@ -14,4 +15,5 @@ BACKEND = OrtBackend(
         device="cuda",
     ),
     ladder=RECIPES,
+    stages=(CudaRehearsal(),),
 )

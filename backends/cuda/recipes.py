@@ -1,6 +1,8 @@
 """The ladder of CUDA: GroupQueryAttention exists there in half precision only."""
 
-from whisperopt.backend import Recipe
+from whisperopt.backend import Recipe, Tier
+
+_HALF = ("gqa-fp16", "gqa-bf16", "gqa-decomposed-fp16", "mha-fp16", "attention-fp16")
 
 RECIPES = (
     Recipe(
@@ -14,6 +16,51 @@ RECIPES = (
         decoder_precision="fp16",
     ),
     Recipe(
+        name="gqa-bf16",
+        summary="The same in bfloat16, which cannot overflow; GPUs of compute capability 8.0",
+        self_attention="gqa",
+        cross_attention="mha",
+        encoder_attention="mha",
+        cache="shared",
+        encoder_precision="bf16",
+        decoder_precision="bf16",
+        selectable_from=Tier.MEASURED,
+        caution="nothing on a CPU can emulate bfloat16",
+    ),
+    Recipe(
+        name="gqa-decomposed-fp16",
+        summary="GroupQueryAttention in one shared buffer; all other attention in standard operators",
+        self_attention="gqa",
+        cross_attention="decomposed",
+        encoder_attention="decomposed",
+        cache="shared",
+        encoder_precision="fp16",
+        decoder_precision="fp16",
+        stands_in_for=_HALF[:1],
+    ),
+    Recipe(
+        name="mha-fp16",
+        summary="MultiHeadAttention with a growing cache, and in 4-D over the audio",
+        self_attention="mha",
+        cross_attention="mha",
+        encoder_attention="mha",
+        cache="concat",
+        encoder_precision="fp16",
+        decoder_precision="fp16",
+        stands_in_for=_HALF[:3],
+    ),
+    Recipe(
+        name="attention-fp16",
+        summary="ai.onnx Attention-23 with a growing cache, and over the audio",
+        self_attention="attention",
+        cross_attention="attention",
+        encoder_attention="attention",
+        cache="concat",
+        encoder_precision="fp16",
+        decoder_precision="fp16",
+        stands_in_for=_HALF[:4],
+    ),
+    Recipe(
         name="decomposed-fp16",
         summary="Standard operators over a static cache: what every CUDA kernel set has",
         self_attention="decomposed",
@@ -22,5 +69,27 @@ RECIPES = (
         cache="static",
         encoder_precision="fp16",
         decoder_precision="fp16",
+    ),
+    Recipe(
+        name="mha-fp32",
+        summary="MultiHeadAttention with a growing cache in single precision; lossless",
+        self_attention="mha",
+        cross_attention="mha",
+        encoder_attention="mha",
+        cache="concat",
+        encoder_precision="fp32",
+        decoder_precision="fp32",
+        stands_in_for=(*_HALF, "decomposed-fp16"),
+    ),
+    Recipe(
+        name="decomposed-fp32",
+        summary="Standard operators over a static cache in single precision; lossless",
+        self_attention="decomposed",
+        cross_attention="decomposed",
+        encoder_attention="decomposed",
+        cache="static",
+        encoder_precision="fp32",
+        decoder_precision="fp32",
+        stands_in_for=(*_HALF, "decomposed-fp16", "mha-fp32"),
     ),
 )
