@@ -8,7 +8,7 @@ It is found through the entry-point group `whisperopt.backends` and imports no r
 import enum
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 import msgspec
 
@@ -75,9 +75,24 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return (self.self_attention, self.cross_attention, self.encoder_attention, self.cache)
 
     @property
+    def precisions(self) -> frozenset[Precision]:
+        """The precisions of both parts."""
+        return frozenset((self.encoder_precision, self.decoder_precision))
+
+    @property
     def half(self) -> bool:
-        """Whether any part computes in half precision."""
-        return bool({"fp16", "bf16"} & {self.encoder_precision, self.decoder_precision})
+        """Whether any part computes in fp16, whose range is small."""
+        return "fp16" in self.precisions
+
+    def pooled(self, kv_heads: int) -> Self:
+        """Return this recipe with the decoder's own key/value heads mean-pooled into `kv_heads`."""
+        return msgspec.structs.replace(
+            self,
+            name=f"{self.name}-kv{kv_heads}",
+            summary=f"{self.summary}; key/value heads pooled into {kv_heads}",
+            kv_heads=kv_heads,
+            stands_in_for=(),
+        )
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,7 +14,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from whisperopt.errors import BadInputError
 
-Device = Literal["nvidia", "d3d12", "cpu"]
+Device = Literal["nvidia", "d3d12", "gpu", "cpu"]
+"""`d3d12` is any GPU on Windows, `gpu` any GPU at all."""
 Os = Literal["linux", "windows", "macos"]
 Arch = Literal["x86_64", "arm64"]
 

@@ -47,16 +47,16 @@ def select(candidates: Sequence[Candidate]) -> tuple[Ranked, ...]:
     Measured before emulated before structural; among measured the lowest median latency, and of
     those too close to call the smallest; among unmeasured the ladder's order.
     """
-    accepted = [c for c in candidates if _refusal(c) is None]
+    accepted = [c for c in candidates if refusal(c) is None]
     order = _order(accepted)
     ranked = [
         Ranked(name=c.name, accepted=True, selected=position == 0, reason=_reason(c, order))
         for position, c in enumerate(order)
     ]
     refused = [
-        Ranked(name=candidate.name, accepted=False, reason=refusal)
+        Ranked(name=candidate.name, accepted=False, reason=reason)
         for candidate in sorted(candidates, key=lambda c: (c.ladder_rank, c.name))
-        if (refusal := _refusal(candidate))
+        if (reason := refusal(candidate))
     ]
     return (*ranked, *refused)
 
@@ -77,12 +77,8 @@ def by_latency(
     return order
 
 
-def held(candidate: Candidate) -> bool:
-    """Say whether a variant passed everything but waits for proof on a device."""
-    return not candidate.failure and candidate.tier is not None and _waits(candidate)
-
-
-def _refusal(candidate: Candidate) -> str | None:
+def refusal(candidate: Candidate) -> str | None:
+    """Return why `candidate` cannot be selected, or None."""
     if candidate.failure or candidate.tier is None:
         return candidate.failure or "was not proven"
     if _waits(candidate):
@@ -90,6 +86,11 @@ def _refusal(candidate: Candidate) -> str | None:
             f"{candidate.tier}, selectable once {candidate.selectable_from}: {candidate.caution}"
         )
     return None
+
+
+def held(candidate: Candidate) -> bool:
+    """Say whether a variant passed everything but waits for proof on a device."""
+    return not candidate.failure and candidate.tier is not None and _waits(candidate)
 
 
 def _waits(candidate: Candidate) -> bool:

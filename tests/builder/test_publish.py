@@ -8,7 +8,7 @@ import pytest
 from tests.fetcher import releases
 from tests.proof import samples
 from whisperopt.artifact import Artifact
-from whisperopt.builder.line import Outcome
+from whisperopt.builder.outcome import Outcome
 from whisperopt.builder.publish import EVIDENCE, _evidence
 from whisperopt.checkpoint.resolve import OPENAI_NAMES
 from whisperopt.proof import evidence as evidences

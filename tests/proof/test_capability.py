@@ -55,6 +55,7 @@ def test_groups_stand_for_their_types(tmp_path: Path) -> None:
     ("ops", "named"),
     [
         ('Add = { dtypes = ["flaot32"] }', "'flaot32'"),
+        ('Add = { dtypes = ["floats"], since = "new" }', "'new' is no version"),
         ('Add = { dtypes = ["floats"], dtype = 1 }', "dtype"),
         ('Add = { dtypes = ["floats"], constraints = [{ rule = "rnak" }] }', "'rnak'"),
         (

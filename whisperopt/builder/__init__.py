@@ -8,6 +8,7 @@ from pathlib import Path
 from whisperopt import host as hosts
 from whisperopt import matrix as matrices
 from whisperopt import registry
+from whisperopt.backend import Recipe
 from whisperopt.builder import space
 from whisperopt.builder.line import Line, Progress
 from whisperopt.builder.publish import publish
@@ -19,17 +20,19 @@ from whisperopt.matrix import Matrix
 from whisperopt.proof import clips as clip_sets
 from whisperopt.release import catalog, store
 from whisperopt.release.report import Report
+from whisperopt.whisper import Dimensions
 
 __all__ = ["build"]
 
 
-def build(
+def build(  # noqa: PLR0913  # every one a choice of the user's, by name
     model: str = "tiny.en",
     *,
     target: str | Iterable[str] = "all",
     out: str | Path,
     clips: str | Path | None = None,
     proof: bool = True,
+    kv_heads: int | None = None,
     version: str | None = None,
     matrix: Matrix | None = None,
     progress: Progress = lambda _name, _doing: None,
@@ -37,18 +40,23 @@ def build(
     """Build `model` for every `target` into the release directory `out`; return its report.
 
     `clips` is a manifest of recordings to prove on instead of the packaged ones; without `proof`
-    variants are only structurally proven. A required target without a selected variant is in
-    `Report.missing`; everything that could be selected is released all the same.
+    variants are only structurally proven. With `kv_heads` every recipe of GroupQueryAttention is
+    also tried with so many key/value heads, mean-pooled. A required target without a selected
+    variant is in `Report.missing`; everything that could be selected is released all the same.
     """
     started = time.monotonic()
     matrix = matrix or matrices.load()
     targets = matrix.choose(target.split(",") if isinstance(target, str) else target)
     backends = [registry.require_for(one) for one in targets]
-    ladders = [registry.ladder(*pair) for pair in zip(targets, backends, strict=True)]
+    ladders = [
+        _with_pooled(registry.ladder(one, backend), kv_heads)
+        for one, backend in zip(targets, backends, strict=True)
+    ]
     store.check(Path(out))
     clip_set = clip_sets.read(Path(clips) if clips else clip_sets.packaged()) if proof else None
     core = CoreModel(resolve(model))
     _check_name(core.checkpoint.name)
+    _check_heads(kv_heads, core.checkpoint.dims)
     if clip_set is not None:
         clip_set = clip_set.within(core.checkpoint.dims.window)
         for left_out in clip_set.left_out:
@@ -57,8 +65,8 @@ def build(
     host = hosts.probe()
     with store.staging(Path(out)) as staging:
         line = Line(core, host, clip_set, staging, progress)
-        pairs = zip(targets, backends, strict=True)
-        lots = tuple(line.run(target, backend) for target, backend in pairs)
+        orders = zip(targets, backends, ladders, strict=True)
+        lots = tuple(line.run(*order) for order in orders)
         report = summarize(line, lots, time.monotonic() - started)
         with store.locked(Path(out)):
             report = publish(
@@ -67,6 +75,22 @@ def build(
             store.commit(staging, Path(out))
             store.prune(Path(out))
     return report
+
+
+def _with_pooled(ladder: tuple[Recipe, ...], kv_heads: int | None) -> tuple[Recipe, ...]:
+    if kv_heads is None:
+        return ladder
+    pooled = [r.pooled(kv_heads) for r in ladder if r.self_attention == "gqa"]
+    return (*ladder, *pooled)
+
+
+def _check_heads(kv_heads: int | None, dims: Dimensions) -> None:
+    if kv_heads is not None and (kv_heads < 1 or dims.decoder_kv_heads % kv_heads):
+        fitting = [n for n in range(1, dims.decoder_kv_heads) if dims.decoder_kv_heads % n == 0]
+        raise BadInputError(
+            f"{dims.decoder_kv_heads} key/value heads cannot be pooled into {kv_heads}",
+            f"Choose one of {', '.join(map(str, fitting))}",
+        )
 
 
 def _check_name(name: str) -> None:

@@ -1,86 +1,47 @@
 """The production line: makes every variant of a target, proves it, and ranks the lot."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
+from packaging.version import Version
 
-from whisperopt import artifact, registry, select
+from whisperopt import artifact, select
 from whisperopt.artifact import Artifact, Manifest
 from whisperopt.backend import Backend, Probe, Recipe, Tier
+from whisperopt.builder.outcome import Lot, Outcome
+from whisperopt.builder.rehearsing import rehearse
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import PARTS, CoreModel
 from whisperopt.host import Host
 from whisperopt.matrix import Target
 from whisperopt.ort_backend import OrtBackend
+from whisperopt.passes.plan import dims_of
 from whisperopt.proof import gates, structure
 from whisperopt.proof.case import Case
 from whisperopt.proof.clips import ClipSet
-from whisperopt.proof.evidence import Evidence
-from whisperopt.proof.gates import Metrics
 from whisperopt.proof.prover import NoEvidence
+from whisperopt.rehearsal import Rehearsed
 from whisperopt.release import catalog, genai
-from whisperopt.release.catalog import File
 from whisperopt.runtime import self_test
-from whisperopt.select import Candidate, Ranked
 
 Progress = Callable[[str, str], None]
 """Called with the name of what is being made and a few words on what happens to it."""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """One variant: what was written and what its proofs say."""
-
-    manifest: Manifest
-    ladder_rank: int
-    tier: Tier | None = None
-    failure: str = ""
-    how: str = ""
-    conditions: tuple[str, ...] = ()
-    files: tuple[File, ...] = ()
-    evidence: Evidence | None = None
-    metrics: Metrics | None = None
-
-    @property
-    def candidate(self) -> Candidate:
-        """What selection needs to know of it."""
-        recipe = self.manifest.recipe
-        return Candidate(
-            name=self.manifest.variant,
-            target=self.manifest.target,
-            ladder_rank=self.ladder_rank,
-            tier=self.tier,
-            selectable_from=recipe.selectable_from,
-            caution=recipe.caution,
-            failure=self.failure,
-            size_bytes=sum(file.size for file in self.files),
-            metrics=self.metrics,
-        )
-
-
-class Lot(msgspec.Struct, frozen=True, kw_only=True):
-    """All variants of one target, ranked."""
+class Bench(msgspec.Struct, frozen=True, kw_only=True):
+    """What the variants of one target are made for, and whether its device is here."""
 
     target: Target
     backend: Backend
     probe: Probe
-    outcomes: tuple[Outcome, ...]
-    ranked: tuple[Ranked, ...]
-
-    def outcome(self, name: str) -> Outcome:
-        """Return the outcome of the variant called `name`."""
-        return next(o for o in self.outcomes if o.manifest.variant == name)
+    device_here: bool
 
     @property
-    def kept(self) -> tuple[Outcome, ...]:
-        """What goes into the release: the accepted, and those that wait for a device."""
-        accepted = {ranked.name for ranked in self.ranked if ranked.accepted}
-        return tuple(
-            outcome
-            for outcome in self.outcomes
-            if outcome.manifest.variant in accepted or select.held(outcome.candidate)
-        )
+    def here(self) -> bool:
+        """Whether variants can be measured; a runtime without its device computes in software."""
+        return self.probe.ready and self.device_here
 
 
 class Line:
@@ -105,44 +66,56 @@ class Line:
         """The proof against the core model, once anything was proven."""
         return self._case
 
-    def run(self, target: Target, backend: Backend) -> Lot:
-        """Make, prove and rank every recipe that `target` asks for; losers leave no files."""
-        probe = backend.probe()
-        outcomes = tuple(
-            self._outcome(target, backend, recipe, rank, here=probe.ready)
-            for rank, recipe in enumerate(registry.ladder(target, backend))
+    def run(self, target: Target, backend: Backend, ladder: Sequence[Recipe]) -> Lot:
+        """Make, prove and rank the recipes of `ladder`; losers leave no files."""
+        device_here = target.device == "cpu" or self.host.gpu_for(target.device) is not None
+        bench = Bench(
+            target=target, backend=backend, probe=backend.probe(), device_here=device_here
         )
+        outcomes: list[Outcome] = []
+        for rank, recipe in enumerate(ladder):
+            outcome = Outcome(manifest=self._manifest(bench, recipe), ladder_rank=rank)
+            better = _accepted(recipe.stands_in_for, outcomes)
+            outcomes.append(_unneeded(outcome, better) if better else self._made(bench, outcome))
         ranked = select.select([outcome.candidate for outcome in outcomes])
-        lot = Lot(target=target, backend=backend, probe=probe, outcomes=outcomes, ranked=ranked)
+        lot = Lot(
+            target=target,
+            backend=backend,
+            probe=bench.probe,
+            outcomes=tuple(outcomes),
+            ranked=ranked,
+        )
         for outcome in outcomes:
             if outcome not in lot.kept:
                 shutil.rmtree(self._folder(outcome.manifest), ignore_errors=True)
         return lot
 
-    def _outcome(
-        self, target: Target, backend: Backend, recipe: Recipe, rank: int, *, here: bool
-    ) -> Outcome:
+    def _manifest(self, bench: Bench, recipe: Recipe) -> Manifest:
         checkpoint = self.core.checkpoint
-        manifest = Manifest(
+        return Manifest(
             model=checkpoint.name,
-            target=target.name,
-            backend=backend.name,
+            target=bench.target.name,
+            backend=bench.backend.name,
             recipe=recipe,
-            dims=checkpoint.dims,
+            dims=dims_of(recipe, checkpoint.dims),
             decoding=checkpoint.decoding,
             checkpoint=self._digest,
         )
-        outcome = Outcome(manifest=manifest, ladder_rank=rank)
+
+    def _made(self, bench: Bench, outcome: Outcome) -> Outcome:
+        """Write one variant and climb from proof to proof until one refuses it."""
         if self.clip_set is not None and self._case is None:
-            self._case = self._open_case(manifest, self.clip_set)
+            self._case = self._open_case(outcome.manifest, self.clip_set)
         try:
-            self._write(manifest, backend)
+            self._write(outcome.manifest, bench.backend)
         except WhisperoptError as error:
             return msgspec.structs.replace(outcome, failure=str(error))
-        outcome = self._with_structure(outcome, backend)
+        outcome = self._with_structure(outcome, bench.backend)
         if outcome.failure or self._case is None:
             return outcome
-        return self._with_proof(outcome, target, backend, self._case, here=here)
+        if not bench.here:
+            outcome = self._with_rehearsals(outcome, bench.backend)
+        return outcome if outcome.failure else self._with_proof(outcome, bench, self._case)
 
     def _folder(self, manifest: Manifest) -> Path:
         return self._staging / f"{manifest.model}--{manifest.variant}"
@@ -175,25 +148,44 @@ class Line:
             failure="; ".join(refused),
             how=f"every node against {table.runtime} {table.version}",
             conditions=tuple(dict.fromkeys(c for report in reports for c in report.conditions)),
+            since=max((report.since for report in reports), key=lambda v: Version(v or "0")),
             files=catalog.describe_files(folder),
         )
 
-    def _with_proof(
-        self, outcome: Outcome, target: Target, backend: Backend, case: Case, *, here: bool
-    ) -> Outcome:
+    def _with_rehearsals(self, outcome: Outcome, backend: Backend) -> Outcome:
+        self._progress(outcome.manifest.variant, "rehearsing")
+        built = Artifact(self._folder(outcome.manifest), outcome.manifest)
+        rehearsals = rehearse(built, backend.rehearsals(), self._staging / ".proof")
+        refused = [f"{one.name}: {one.reason}" for one in rehearsals if one.passed is False]
+        return msgspec.structs.replace(
+            outcome,
+            rehearsals=rehearsals,
+            failure="; ".join(refused),
+            how="; ".join([outcome.how, *_shown(rehearsals)]),
+        )
+
+    def _with_proof(self, outcome: Outcome, bench: Bench, case: Case) -> Outcome:
         manifest = outcome.manifest
+        if not bench.here and "bf16" in manifest.recipe.precisions:
+            return msgspec.structs.replace(
+                outcome, how=f"{outcome.how}; nothing here can stand in for it to compute bfloat16"
+            )
         self._progress(manifest.variant, "proving")
         built = Artifact(self._folder(manifest), manifest)
-        evidence = case.prove(built, outcome.files, target, backend, here=here)
+        evidence = case.prove(built, outcome.files, bench.target, bench.backend, here=bench.here)
         if isinstance(evidence, NoEvidence):
             return msgspec.structs.replace(outcome, failure=evidence.reason)
         verdict = gates.judge(
-            evidence, case.core, case.clip_set, target.gates, gpu=target.device != "cpu"
+            evidence,
+            case.core,
+            case.clip_set,
+            bench.target.gates,
+            gpu=bench.target.device != "cpu",
         )
         return msgspec.structs.replace(
             outcome,
             tier=evidence.tier,
-            how=evidence.how,
+            how="; ".join([evidence.how, *_shown(outcome.rehearsals)]),
             failure=verdict.reason,
             evidence=evidence,
             metrics=verdict.metrics,
@@ -203,11 +195,29 @@ class Line:
         scratch = self._staging / ".proof"
         scratch.mkdir()
         self._progress("core model", "listening to the clips")
+        core = msgspec.structs.replace(manifest, dims=self.core.checkpoint.dims)
         return Case(
             self.core,
-            manifest,
+            core,
             clip_set=clip_set,
             host=self.host,
             scratch=scratch,
             progress=lambda line: self._progress("", line),
         )
+
+
+def _accepted(recipes: Sequence[str], outcomes: Sequence[Outcome]) -> str | None:
+    """Return the first of `recipes` whose variant is selectable, or None."""
+    for outcome in outcomes:
+        if outcome.manifest.recipe.name in recipes and not select.refusal(outcome.candidate):
+            return outcome.manifest.recipe.name
+    return None
+
+
+def _unneeded(outcome: Outcome, better: str) -> Outcome:
+    reason = f"not needed: it stands in for {better}, which is accepted"
+    return msgspec.structs.replace(outcome, failure=reason)
+
+
+def _shown(rehearsals: Sequence[Rehearsed]) -> list[str]:
+    return [f"{one.runtime} {one.version}: {one.reason}" for one in rehearsals if one.passed]

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from whisperopt.backend import Tier
-from whisperopt.builder.line import Lot, Outcome
+from whisperopt.builder.outcome import Lot, Outcome
 from whisperopt.matrix import Matrix
 from whisperopt.proof import evidence as evidences
 from whisperopt.proof.evidence import Evidence
@@ -61,6 +61,7 @@ def publish(
 def _variant(staging: Path, matrix: Matrix, lot: Lot, outcome: Outcome) -> Variant:
     manifest, target = outcome.manifest, lot.target
     requires = msgspec.to_builtins(target.requires)
+    requires["runtime"] = f">={outcome.since}" if outcome.since else None
     entries = []
     if outcome.evidence is not None:
         entries.append(_evidence(staging, outcome, outcome.evidence))

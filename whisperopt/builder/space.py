@@ -11,7 +11,7 @@ from whisperopt.errors import DiskError
 from whisperopt.graph.core import Part
 from whisperopt.release import store
 
-_BYTES: dict[Precision, float] = {"fp32": 4.0, "fp16": 2.0, "int8": 1.2}
+_BYTES: dict[Precision, float] = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "int8": 1.2}
 """Bytes of one weight; 8-bit ones carry scales, and not every weight is packed."""
 _MB = 1e6
 

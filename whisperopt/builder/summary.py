@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from whisperopt import __version__
-from whisperopt.builder.line import Line, Lot, Outcome
+from whisperopt.builder.line import Line
+from whisperopt.builder.outcome import Lot, Outcome
 from whisperopt.proof import gates
 from whisperopt.release.report import CandidateMetrics, CandidateReport, Report, TargetReport
 from whisperopt.select import Ranked
@@ -66,5 +67,6 @@ def _candidate(ranked: Ranked, outcome: Outcome) -> CandidateReport:
         tier=outcome.tier,
         how=outcome.how,
         conditions=outcome.conditions,
+        rehearsals=outcome.rehearsals,
         metrics=numbers,
     )

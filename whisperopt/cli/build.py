@@ -14,16 +14,18 @@ from whisperopt.errors import GateFailedError
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Release directory.")
 @click.option("--clips", type=click.Path(path_type=Path), help="Manifest of clips to prove on.")
 @click.option("--no-proof", is_flag=True, help="Only check the structure; nothing is run.")
+@click.option("--kv-heads", type=int, help="Also try so many pooled key/value heads.")
 @click.option("--version", help="Release version; default: digest of the content.")
 @click.option("--matrix", type=click.Path(path_type=Path), help="Another targets.toml.")
 @json_option
-def build(
+def build(  # noqa: PLR0913  # one parameter for each option
     *,
     model: str,
     target: str,
     out: Path,
     clips: Path | None,
     no_proof: bool,
+    kv_heads: int | None,
     version: str | None,
     matrix: Path | None,
     as_json: bool,
@@ -44,6 +46,7 @@ def build(
             out=out,
             clips=clips,
             proof=not no_proof,
+            kv_heads=kv_heads,
             version=version,
             matrix=matrices.load(matrix),
             progress=display.update,

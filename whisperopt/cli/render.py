@@ -42,7 +42,28 @@ def show_report(report: Report) -> None:
                 losers.add_row(candidate.name, _tier(candidate.tier), f"{mark}{candidate.reason}")
     if losers.row_count:
         output.print(losers)
+    rehearsals = _rehearsals(report)
+    if rehearsals.row_count:
+        output.print(rehearsals)
     output.print(_footer(report))
+
+
+def _rehearsals(report: Report) -> Table:
+    """Tabulate what the real runtimes said without their devices, each reason once."""
+    table = Table(title="Rehearsals: the real runtime without its device", title_justify="left")
+    table.add_column("target", no_wrap=True)
+    table.add_column("variants")
+    table.add_column("result")
+    for target in report.targets:
+        alike: dict[tuple[bool | None, str], list[str]] = {}
+        for candidate in target.candidates:
+            for one in candidate.rehearsals:
+                said = f"{one.runtime} {one.version or ''}".rstrip() + f": {one.reason}"
+                alike.setdefault((one.passed, said), []).append(candidate.name)
+        for (passed, said), names in alike.items():
+            mark = {True: "passed: ", False: "failed: ", None: ""}[passed]
+            table.add_row(target.name, ", ".join(names), mark + said)
+    return table
 
 
 def _target_row(target: TargetReport) -> Iterable[str | Text]:

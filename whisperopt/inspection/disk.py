@@ -41,7 +41,7 @@ def inspect_release(folder: Path) -> ReleaseFacts:
 def inspect_artifact(artifact: Artifact) -> ArtifactFacts:
     """Look into both graphs of one variant; its weights are not read."""
     manifest = artifact.manifest
-    half = manifest.recipe.decoder_precision == "fp16"
+    precision = manifest.recipe.decoder_precision
     return ArtifactFacts(
         path=artifact.path,
         model=manifest.model,
@@ -50,7 +50,7 @@ def inspect_artifact(artifact: Artifact) -> ArtifactFacts:
         tier=None,
         size=sum(path.stat().st_size for path in artifact.path.iterdir()),
         attention=attention_layers(manifest.dims),
-        caches=cache_bytes(manifest.dims, "fp16" if half else "fp32"),
+        caches=cache_bytes(manifest.dims, "fp32" if precision == "int8" else precision),
         graphs={part: graph_facts(open_graph(artifact.graph(part))) for part in PARTS},
     )
 

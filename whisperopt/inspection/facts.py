@@ -24,7 +24,7 @@ class AttentionLayers(msgspec.Struct, frozen=True, kw_only=True):
 class CacheBytes(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that the caches of one recording take, keys and values of all layers together."""
 
-    precision: Literal["fp32", "fp16"]
+    precision: Literal["fp32", "fp16", "bf16"]
     self_per_token: int
     self_full: int
     """The buffer of all `text_context` tokens."""

@@ -9,7 +9,7 @@ from whisperopt.checkpoint.shapes import required
 from whisperopt.inspection.facts import AttentionLayers, CacheBytes, Parameters
 from whisperopt.whisper import SAMPLE_RATE, Dimensions
 
-_ITEM_BYTES = {"fp32": 4, "fp16": 2}
+_ITEM_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
 
 
 def attention_layers(dims: Dimensions) -> tuple[AttentionLayers, ...]:
@@ -40,7 +40,7 @@ def attention_layers(dims: Dimensions) -> tuple[AttentionLayers, ...]:
     )
 
 
-def cache_bytes(dims: Dimensions, precision: Literal["fp32", "fp16"]) -> CacheBytes:
+def cache_bytes(dims: Dimensions, precision: Literal["fp32", "fp16", "bf16"]) -> CacheBytes:
     """Return how large the caches of one recording are."""
     vector = 2 * dims.decoder_layers * dims.head_size * _ITEM_BYTES[precision]
     self_per_token, cross_full = (

@@ -1,5 +1,6 @@
 """What a runtime executes, as data: the table behind the structural proof, read from TOML."""
 
+import re
 import tomllib
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -13,6 +14,7 @@ from whisperopt.matrix import nearest
 from whisperopt.proof.operands import DTYPES
 from whisperopt.proof.rules import RULES, mismatch
 
+_RELEASE = re.compile(r"\d+(\.\d+)*")
 _REMEDY = "Compare it with the other backends' capabilities.toml"
 
 
@@ -41,6 +43,10 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     constraints: tuple[Constraint, ...] = ()
     conditions: tuple[str, ...] = ()
     """What whoever runs the graph must keep to."""
+    since: str = ""
+    """First version of the runtime that executes it right; empty: older than any in use."""
+    until: str = ""
+    """Last version of the runtime that executes it; empty: the table's."""
     refused: str = ""
     """Why the runtime does not execute the operator at all; excludes everything above."""
     source: str = ""
@@ -118,6 +124,10 @@ def _operator(table: dict[str, Any], groups: dict[str, tuple[str, ...]]) -> Oper
     if bool(operator.refused) == bool(operator.dtypes):
         msg = "either `dtypes` or `refused` must say whether the operator is executed"
         raise msgspec.ValidationError(msg)
+    for bound in (operator.since, operator.until):
+        if bound and not _RELEASE.fullmatch(bound):
+            msg = f"{bound!r} is no version of a runtime"
+            raise msgspec.ValidationError(msg)
     return msgspec.structs.replace(
         operator,
         dtypes=_expand(operator.dtypes, groups),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
+from packaging.version import Version
 
 from whisperopt.proof.capability import CapabilityTable, Constraint, Operator
 from whisperopt.proof.inference import inferred
@@ -34,6 +35,8 @@ class StructuralReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     rejections: tuple[Rejection, ...]
     conditions: tuple[str, ...]
     """What whoever runs the graph must keep to, each once."""
+    since: str = ""
+    """Oldest version of the runtime that executes every node; empty: any in use."""
 
     @property
     def accepted(self) -> bool:
@@ -62,10 +65,13 @@ def check(graph: "ir.Model", table: CapabilityTable, *, part: str = "decoder") -
     model = inferred(graph)
     opset = model.opset_imports.get("", 0)
     operators: Counter[str] = Counter()
+    since = Version("0")
     rejections, conditions = list(_opset_refusals(opset, table)), dict[str, None]()
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         op = qualified(node)
         operators[op] += 1
+        if (known := table.ops.get(op)) and known.since:
+            since = max(since, Version(known.since))
         for finding in _findings(node, table, opset=opset, part=part):
             if isinstance(finding, Condition):
                 conditions[f"{op}: {finding.text}"] = None
@@ -79,6 +85,7 @@ def check(graph: "ir.Model", table: CapabilityTable, *, part: str = "decoder") -
         operators=dict(operators.most_common()),
         rejections=tuple(rejections),
         conditions=tuple(conditions),
+        since=str(since) if since > Version("0") else "",
     )
 
 
@@ -95,6 +102,8 @@ def _findings(node: "ir.Node", table: CapabilityTable, *, opset: int, part: str)
         return [Refusal(table.missing.format(op=op))]
     if operator.refused:
         return [Refusal(operator.refused)]
+    if operator.until and Version(operator.until) < Version(table.version):
+        return [Refusal(f"{table.runtime} executed it until {operator.until} only")]
     seen = view(node, opset=opset, part=part)
     findings = [*_version_findings(seen, operator), *_type_findings(seen, operator)]
     for constraint in operator.constraints:

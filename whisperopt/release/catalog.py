@@ -74,7 +74,10 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     os: tuple[str, ...]
     arch: tuple[str, ...]
     requires: dict[str, Any] = {}
-    """As in `targets.toml`; a key or value that a reader does not know rejects the variant."""
+    """As in `targets.toml`, and the versions of the `runtime` that execute every node.
+
+    A key or value that a reader does not know rejects the variant.
+    """
     target_rank: Rank
     """Position of the target in `targets.toml`: the order while nothing is measured."""
     ladder_rank: Rank

@@ -4,6 +4,7 @@ import msgspec
 
 from whisperopt.backend import Tier
 from whisperopt.host import Host
+from whisperopt.rehearsal import Rehearsed
 
 
 class CandidateMetrics(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +37,8 @@ class CandidateReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the tier rests on, in words."""
     conditions: tuple[str, ...] = ()
     """What whoever runs it must keep to, from the structural proof."""
+    rehearsals: tuple[Rehearsed, ...] = ()
+    """What the real runtime says without its device."""
     metrics: CandidateMetrics
 
 
