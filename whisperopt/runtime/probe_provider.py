@@ -1,6 +1,7 @@
-"""Run as `python -m`: opens a one-node graph on the provider named by the argument."""
+"""Opens a one-node graph on an execution provider: it may list itself and still not load."""
 
-import sys
+from whisperopt.errors import WhisperoptError
+from whisperopt.runtime.provider import Provider, apply
 
 # Neg(x) for x float32 [1], opset 13, as `onnx.helper` writes it.
 _GRAPH = bytes.fromhex(
@@ -8,28 +9,23 @@ _GRAPH = bytes.fromhex(
 )
 
 
-def main(provider: str) -> int:
-    """Print the reason and return 1 if `provider` does not load."""
+def why_not(provider: Provider) -> str | None:
+    """Return why `provider` does not load in this process, or None if it does."""
     try:
         import onnxruntime as ort
     except ImportError as error:
-        sys.stdout.write(f"ONNX Runtime cannot be imported: {error}\n")
-        return 1
-    if provider not in ort.get_available_providers():
-        sys.stdout.write(f"this ONNX Runtime {ort.__version__} was built without {provider}\n")
-        return 1
+        return f"ONNX Runtime cannot be imported: {error}"
+    if not provider.library and provider.name not in ort.get_available_providers():
+        return f"this ONNX Runtime {ort.__version__} was built without {provider.name}"
     options = ort.SessionOptions()
     options.log_severity_level = 4
     try:
-        session = ort.InferenceSession(_GRAPH, options, providers=[provider], enable_fallback=0)
+        providers = apply(provider, options)
+        session = ort.InferenceSession(_GRAPH, options, providers=providers, enable_fallback=0)
+    except WhisperoptError as error:
+        return error.problem
     except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
-        sys.stdout.write(f"{provider} does not load: {str(error).splitlines()[0]}\n")
-        return 1
-    if session.get_providers()[0] != provider:
-        sys.stdout.write(f"{provider} lists itself but does not load: a library is missing\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+        return f"{provider.name} does not load: {str(error).splitlines()[0]}"
+    if session.get_providers()[0] != provider.name:
+        return f"{provider.name} lists itself but does not load: a library is missing"
+    return None

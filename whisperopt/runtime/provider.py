@@ -1,16 +1,23 @@
-"""Which execution provider of ONNX Runtime a backend means, and a test that it really loads."""
+"""Which execution provider of ONNX Runtime a backend means, and how a session is told so."""
 
-import subprocess
-import sys
+import contextlib
+import functools
+import io
 from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from whisperopt import distributions
 from whisperopt.backend import Probe
-from whisperopt.host import distribution_version
+from whisperopt.errors import WhisperoptError
 
-_TIMEOUT_SECONDS = 60
-_DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+_DOCTOR = "`whisperopt doctor` says what is missing"
+_NO_CPU = "session.disable_cpu_ep_fallback"
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,48 +28,109 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, str] = {}
     sequential: bool = False
     """Whether the provider wants sequential execution and no memory pattern."""
+    library: str = ""
+    """The Python module that holds the provider, if that is a plug-in and not built in."""
+    preload: tuple[str, ...] = ()
+    """Python modules that load the libraries which the provider links, when they are installed."""
+    exclusive: bool = False
+    """Whether a node that the provider refuses is an error instead of the CPU's work."""
+    chunked_prefill: Literal["any", "one", "none"] = "one"
+    """Batches for which GroupQueryAttention takes several tokens behind a past."""
+    max_batch: int | None = None
+    """The largest batch that is computed correctly; None means any."""
+    mover: str = ""
+    """The provider that reorders batches in the same memory, if this one would compile for it."""
+
+
+def apply(provider: Provider, options: "ort.SessionOptions") -> list[tuple[str, dict[str, str]]]:
+    """Write to `options` what `provider` wants; return the `providers` of `InferenceSession`.
+
+    A plug-in is registered first. Raises `WhisperoptError` if it does not load or has no device.
+    """
+    if provider.sequential:
+        import onnxruntime as ort
+
+        options.enable_mem_pattern = False
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    if provider.exclusive:
+        options.add_session_config_entry(_NO_CPU, "1")
+    _preload(provider)
+    if not provider.library:
+        return [(provider.name, dict(provider.options))]
+    options.add_provider_for_devices([_plugged_in(provider)], dict(provider.options))
+    return []
 
 
 def probe(provider: Provider, runtime: str, extra: str) -> Probe:
-    """Open a one-node graph on `provider` in a process of its own: a bad driver may abort it.
+    """Say whether `provider` loads in this process; a bad driver may end the process.
 
     A provider that lists itself but does not load is a reason, never a silent fall to the CPU.
     """
-    installed = [name for name in _DISTRIBUTIONS if distribution_version(name)]
-    version = next(
-        (
-            distribution_version(name)
-            for name in (runtime, *installed)
-            if distribution_version(name)
-        ),
-        None,
-    )
-    if len(installed) > 1:
-        return Probe(
-            runtime=runtime,
-            version=version,
-            reason=f"{' and '.join(installed)} overwrite each other's files",
-            remedy=f"pip uninstall -y {' '.join(installed)} && pip install 'whisperopt[{extra}]'",
-        )
+    from whisperopt.runtime import libraries
+    from whisperopt.runtime.probe_provider import why_not
+
+    found = distributions.installed()
+    wheels = [name for name in found if distributions.overwrites(name)]
     remedy = f"pip install 'whisperopt[{extra}]'"
-    if not installed:
-        return Probe(runtime=runtime, reason="ONNX Runtime is not installed", remedy=remedy)
-    command = [sys.executable, "-P", "-m", "whisperopt.runtime.probe_provider", provider.name]
+    if not wheels:
+        reason: str | None = "ONNX Runtime is not installed"
+    elif (reason := why_not(provider)) and len(wheels) > 1:
+        reason = f"{' and '.join(wheels)} overwrite each other's files"
+        remedy = f"pip uninstall -y {' '.join(wheels)} && {remedy}"
+    elif reason and (lacking := libraries.lacking(provider)):
+        reason = f"{provider.name} does not load: {lacking.library} is not found"
+        remedy = lacking.remedy
+    cudnn = None if reason else libraries.without_cudnn(provider)
+    return Probe(
+        runtime=runtime,
+        version=next((found[name] for name in (runtime, *wheels) if name in found), None),
+        reason=reason,
+        remedy=remedy if reason else "",
+        facts={libraries.CUDNN: f"{cudnn.library} is not found"} if cudnn else {},
+    )
+
+
+def _preload(provider: Provider) -> None:
+    """Load the libraries of NVIDIA's wheels, which the loader does not search for by itself.
+
+    What is not there may lie where the system looks, so nothing is said about it.
+    """
+    import onnxruntime as ort
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        if provider.device == "cuda" and not provider.library:
+            ort.preload_dlls()
+        for module in provider.preload:
+            with contextlib.suppress(ImportError, OSError):
+                import_module(module)
+
+
+def _plugged_in(provider: Provider) -> "ort.OrtEpDevice":
+    import onnxruntime as ort
+
     try:
-        answer = subprocess.run(  # noqa: S603  # our own module
-            command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
+        _register(provider.library, provider.name)
+    except ModuleNotFoundError:
+        raise WhisperoptError(
+            f"The plug-in {provider.library} is not installed", _DOCTOR
+        ) from None
+    except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        cause = lines[0].rpartition(" with error: ")[2]
+        raise WhisperoptError(
+            f"The plug-in {provider.library} does not load: {cause}", _DOCTOR
+        ) from None
+    devices = [one for one in ort.get_ep_devices() if one.ep_name == provider.name]
+    if not devices:
+        raise WhisperoptError(
+            f"The plug-in {provider.library} finds no device that it can use", _DOCTOR
         )
-    except subprocess.TimeoutExpired:
-        reason: str | None = f"opening a session took over {_TIMEOUT_SECONDS} s"
-    else:
-        reason = _reason(answer)
-    return Probe(runtime=runtime, version=version, reason=reason, remedy=remedy if reason else "")
+    return devices[0]
 
 
-def _reason(answer: subprocess.CompletedProcess[str]) -> str | None:
-    if answer.returncode == 0:
-        return None
-    lines = [line for line in answer.stdout.splitlines() if line.strip()]
-    if lines:
-        return lines[-1]
-    return f"the runtime ended the process (exit status {answer.returncode})"
+@functools.cache
+def _register(library: str, name: str) -> None:
+    """Hand a plug-in to ONNX Runtime, which takes each only once."""
+    import onnxruntime as ort
+
+    ort.register_execution_provider_library(name, import_module(library).get_library_path())

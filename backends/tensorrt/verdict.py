@@ -1,0 +1,180 @@
+"""What the answers of TensorRT for RTX say of a variant: passed, or reasons that point somewhere."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """One node that the parser does not take."""
+
+    code: str
+    operator: str
+    node: str
+    text: str
+
+
+class Engine(msgspec.Struct, frozen=True):
+    """What became of a graph on GPUs of one compute capability."""
+
+    capability: str
+    built: bool
+    seconds: float
+    bytes: int
+    errors: tuple[str, ...] = ()
+
+
+class Compiled(msgspec.Struct, frozen=True):
+    """What parser and builder made of one graph: the answer of `compile.py`."""
+
+    version: str
+    parsed: bool
+    parse_seconds: float
+    errors: tuple[Refused, ...] = ()
+    engines: tuple[Engine, ...] = ()
+    layers: int = 0
+
+    def summary(self) -> str:
+        """Return layers, and seconds and size of every engine that was built."""
+        built = (
+            f"sm{_sm(one)} {one.seconds:.1f} s {one.bytes / 1e6:.1f} MB"
+            for one in self.engines
+            if one.built
+        )
+        return ", ".join([f"{self.layers} layers", *built])
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """One graph with what is in it and what came of it."""
+
+    part: str
+    answer: Compiled | str
+    """A crash or an overdue process is a reason."""
+    operators: Mapping[str, int] = {}
+    """Number of nodes by operator; those outside ai.onnx carry their domain."""
+
+    @property
+    def foreign(self) -> str:
+        """Number and name of the operators that ai.onnx does not have, or nothing."""
+        return ", ".join(
+            f"{count} {name.rpartition('.')[2]}"
+            for name, count in self.operators.items()
+            if "." in name
+        )
+
+    def count(self, operator: str) -> int:
+        """Return the number of nodes of `operator`, whatever its domain."""
+        named = (n for name, n in self.operators.items() if name.rpartition(".")[2] == operator)
+        return sum(named)
+
+
+def judge(tried: Sequence[Tried], *, plug_ins: bool) -> tuple[str, ...]:
+    """Return what speaks against a variant; nothing if TensorRT should take it.
+
+    1. The parser takes every node of both graphs
+    2. An engine is built for every GPU, except for those too old for the variant's types
+    3. Without plug-ins, nothing is left to what TensorRT for RTX has beyond TensorRT
+    """
+    return tuple(
+        f"{one.part}: {reason}" for one in tried for reason in _problems(one, plug_ins=plug_ins)
+    )
+
+
+def praise(tried: Sequence[Tried], *, plug_ins: bool) -> str:
+    """Say in one sentence what was shown of graphs that nothing speaks against."""
+    engines = [e for one in tried if isinstance(one.answer, Compiled) for e in one.answer.engines]
+    failed = {_sm(one): one.errors for one in engines if not one.built}
+    built = ", ".join(dict.fromkeys(f"sm{_sm(e)}" for e in engines if _sm(e) not in failed))
+    who = "with its plug-ins" if plug_ins else "without plug-ins, standing in for TensorRT,"
+    left_out = "".join(f"; sm{sm} is too old: {_short(errors)}" for sm, errors in failed.items())
+    return f"TensorRT for RTX {who} parsed both graphs and built them for {built}{left_out}"
+
+
+_KNOWN = (
+    ("Attention", "one output", "TensorRT parses no Attention with a past"),
+    (
+        "GroupQueryAttention",
+        "failed to load",
+        "TensorRT has no GroupQueryAttention, it is a plug-in of TensorRT for RTX",
+    ),
+    ("GroupQueryAttention", "scalar", "GroupQueryAttention takes total_sequence_length of rank 0"),
+    ("GroupQueryAttention", "scale", "GroupQueryAttention needs an explicit scale"),
+    ("MatMulNBits", "", "TensorRT has no MatMulNBits"),
+    ("MultiHeadAttention", "3D", "TensorRT has no MultiHeadAttention over a stored cache"),
+    ("MultiHeadAttention", "single context", "TensorRT has no MultiHeadAttention with a past"),
+    ("", "Plugin not found", "TensorRT has no importer for {operator}"),
+    ("", "", "TensorRT does not parse {operator}"),
+)
+"""What an operator's error means, where its text has a certain fragment; the first that fits."""
+
+_UNBUILT = (
+    ("dedicated kernel", "no fused kernel fits an Attention, and it must not be taken apart"),
+    (
+        "plugin/custom tactic",
+        "the plug-in does not take these types, GroupQueryAttention takes half precision",
+    ),
+)
+_TOO_OLD = re.compile(r"Turing \(SM75\)|target\(s\) sm75")
+"""How TensorRT for RTX says that a GPU has no instructions for a type."""
+
+
+def _problems(one: Tried, *, plug_ins: bool) -> Iterator[str]:
+    if isinstance(one.answer, str):
+        yield f"TensorRT for RTX failed, {one.answer}"
+        return
+    for error in one.answer.errors:
+        yield _explained(error, one.count(error.operator))
+    if not one.answer.parsed:
+        if not one.answer.errors:
+            yield "TensorRT does not parse it and does not say why"
+        return
+    if one.foreign and not plug_ins:
+        yield f"only TensorRT for RTX imports {one.foreign}, TensorRT must be assumed not to"
+    yield from _unbuilt(one.answer.engines)
+
+
+def _explained(error: Refused, count: int) -> str:
+    sentence = next(
+        meaning
+        for operator, fragment, meaning in _KNOWN
+        if operator in {"", error.operator} and fragment in error.text
+    ).format(operator=error.operator)
+    others = f", one of {count}" if count > 1 else ""
+    return f"{sentence}: {_text(error.text)} (at {error.node}{others})"
+
+
+def _unbuilt(engines: Sequence[Engine]) -> Iterator[str]:
+    if not any(one.built for one in engines):
+        missing = [one for one in engines if not one.built]
+    else:
+        missing = [one for one in engines if not one.built and not _too_old(one)]
+    alike: dict[str, list[str]] = {}
+    for one in missing:
+        alike.setdefault(_short(one.errors), []).append(f"sm{_sm(one)}")
+    for reason, capabilities in alike.items():
+        yield f"no engine can be built for {', '.join(capabilities)}: {reason}"
+    if not engines:
+        yield "no engine was asked for"
+
+
+def _too_old(engine: Engine) -> bool:
+    return any(_TOO_OLD.search(error) for error in engine.errors)
+
+
+def _short(errors: Sequence[str]) -> str:
+    """Return what a builder's errors mean, or the heart of the first."""
+    first = next(iter(errors), "TensorRT does not say why")
+    meaning = next((known for fragment, known in _UNBUILT if fragment in first), None)
+    heart = re.search(r"(?:Error|Myelin) \((?:\[[^\]]*\] )?(.*?)(?: In \w+ at .*)?\)?$", first)
+    return meaning or (heart.group(1) if heart else first).rstrip(".")
+
+
+def _text(error: str) -> str:
+    """Return what a parser's error says without the condition that was not met."""
+    quoted = re.search(r'&& "([^"]+)"', error)
+    return (quoted.group(1) if quoted else error.rpartition(": ")[2]).rstrip(".")
+
+
+def _sm(engine: Engine) -> str:
+    return engine.capability.replace(".", "")
