@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 import whisperopt
 from tests.makers import SMALL, write_huggingface
 from whisperopt import artifact as artifacts
+from whisperopt import matrix
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
 from whisperopt.checkpoint.checkpoint import Checkpoint
@@ -191,13 +192,15 @@ def test_conditions_go_with_the_rung(facts: CheckpointFacts) -> None:
 
 
 def test_a_model_that_no_rung_fits_gets_the_reasons() -> None:
-    facts = inspect_checkpoint(Imagined(msgspec.structs.replace(SMALL, decoder_kv_heads=2)))
-    ladder = climbed(facts, "tensorrt")
+    target = msgspec.structs.replace(matrix.load().target("openvino"), recipes=("mha-fp32",))
+    only = matrix.Matrix(device_order=("cpu",), targets=(target,))
+    grouped = Imagined(msgspec.structs.replace(SMALL, decoder_kv_heads=2))
+    ladder = climbed(inspect_checkpoint(grouped, only), "openvino")
     assert not any(rung.taken or rung.waits for rung in ladder.rungs)
     for choice in ladder.attention:
         assert (choice.rung, choice.form) == (None, None)
-        assert "not decomposed-fp16: GqaToDecomposed cannot rewrite the decoder" in choice.reason
-    assert climbed(facts, "cuda").attention[1].form == "gqa"
+        assert "not mha-fp32: GqaToMha cannot rewrite the decoder" in choice.reason
+    assert climbed(inspect_checkpoint(grouped), "cuda").attention[1].form == "gqa"
 
 
 def test_a_backend_that_is_not_there_is_a_reason(

@@ -1,20 +1,31 @@
 """Opening a model: the best variant that opens, and why the others did not."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
+import numpy as np
 import pytest
 
 from tests.fetcher import releases
 from tests.fetcher.releases import MODEL
 from tests.makers import tokenizer_json
-from whisperopt import artifact, host, loader, registry
+from whisperopt import artifact, host, isolated, loader, registry
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.release import catalog as catalogs
 from whisperopt.runtime.transcriber import Transcriber
 
 HOST = releases.host("plain-vm-linux")
+
+
+class Session:
+    """Says the same of everything, and is its own decoder."""
+
+    def encode(self, features: Any) -> Self:
+        return self
+
+    def step(self, ids: Any) -> Any:
+        return np.zeros((*ids.shape, 8), np.float32)
 
 
 class Backend:
@@ -28,13 +39,14 @@ class Backend:
         self.opened.append((one.manifest.variant, threads))
         if one.manifest.variant in self.refuses:
             raise WhisperoptError("The driver is too old", "Update it")
-        return object()
+        return Session()
 
 
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Backend:
     made = Backend()
     monkeypatch.setattr(registry, "require", lambda _name: made)
+    monkeypatch.setattr(isolated, "possible", lambda: False)  # the backend is of this process
     monkeypatch.setattr(host, "detect", lambda: HOST)
     monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path / "cache"))
     return made
@@ -183,3 +195,62 @@ def test_only_the_chosen_runtime_is_asked_for(
     monkeypatch.setattr(registry, "require", require)
     loader.load(release)
     assert asked == ["cpu"]
+
+
+def test_a_gpu_that_is_not_used_is_told_with_the_remedy(
+    backend: Backend, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheels = {"onnxruntime": "1.27.0"}
+    bare = msgspec.structs.replace(releases.host("rtx4070-windows"), runtimes=wheels)
+    monkeypatch.setattr(host, "detect", lambda: bare)
+    chosen, told = loader.load(release).decisions
+    assert chosen.startswith("cpu-gqa-fp32: ")
+    assert told.startswith("cuda-gqa-fp16: installable: onnxruntime-gpu is not installed.")
+    assert told.endswith("pip uninstall -y onnxruntime && pip install 'whisperopt[cuda]'")
+    asked = loader.load(release, target="cpu")
+    assert len(asked.decisions) == 1
+
+
+def test_a_gpu_whose_backend_is_broken_is_told_with_the_reason(
+    backend: Backend, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "detect", lambda: releases.host("broken-cuda-linux"))
+    chosen, told = loader.load(release).decisions
+    assert chosen.startswith("cpu-gqa-fp32: ")
+    assert "libcublasLt.so.13 is not found" in told
+
+
+@pytest.mark.parametrize("vanishing", ["the GPU is lost", "CUDA error 999"])
+def test_what_a_backend_raises_is_a_reason_whatever_it_is(
+    backend: Backend, release: Path, monkeypatch: pytest.MonkeyPatch, vanishing: str
+) -> None:
+    def opened_once(one: artifact.Artifact, *, threads: int | None = None) -> Session:
+        if one.manifest.variant == "cpu-gqa-fp32":
+            raise RuntimeError(vanishing)
+        return Session()
+
+    monkeypatch.setattr(backend, "open", opened_once)
+    transcriber = loader.load(release)
+    assert opened(transcriber) == "cpu-gqa-int8"
+    assert any(f"RuntimeError: {vanishing}" in reason for reason in transcriber.decisions)
+
+
+def test_an_artifact_of_a_backend_that_is_not_there_gives_way(
+    backend: Backend, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def require(name: str) -> Backend:
+        raise BadInputError(f"There is no backend {name!r}")
+
+    monkeypatch.setattr(registry, "require", require)
+    with pytest.raises(NothingFitsError, match="There is no backend 'cpu'"):
+        loader.load(release)
+
+
+def test_an_artifact_of_a_newer_schema_gives_way_to_the_next(
+    backend: Backend, release: Path
+) -> None:
+    manifest = release / f"{MODEL}--cpu-gqa-fp32" / artifact.MANIFEST
+    manifest.write_text(manifest.read_text().replace('"schema": "1.0"', '"schema": "2.0"'))
+    transcriber = loader.load(release)
+    assert opened(transcriber) == "cpu-gqa-int8"
+    assert any("written by a newer whisperopt" in reason for reason in transcriber.decisions)

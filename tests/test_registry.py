@@ -1,42 +1,19 @@
 """Backends are found by entry point; what is wrong with one is said, never raised at others."""
 
-import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from whisperopt import matrix, registry
+from tests import sites
+from tests.sites import Site, source
+from whisperopt import isolated, matrix, registry
 from whisperopt.backend import API
 from whisperopt.errors import BadInputError
 from whisperopt.registry import Broken
 
 ROOT = Path(__file__).parents[1]
 OWN = ["cpu", "cuda", "directml", "openvino", "tensorrt"]
-
-
-class Site:
-    """A folder of installed distributions, each with one backend."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def install(self, distribution: str, name: str, module: str) -> None:
-        """Install `distribution` with a backend called `name`, `module` being its source."""
-        stem = distribution.replace("-", "_")
-        metadata = self.folder / f"{stem}-1.0.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n", "utf-8"
-        )
-        (metadata / "entry_points.txt").write_text(
-            f"[{registry.GROUP}]\n{name} = {stem}:BACKEND\n", "utf-8"
-        )
-        sys.modules.pop(stem, None)  # that of an earlier test
-        (self.folder / f"{stem}.py").write_text(module, "utf-8")
-
-
-def backend_source(name: str, api: int = API) -> str:
-    return f"class BACKEND:\n    api = {api}\n    name = {name!r}\n"
 
 
 @pytest.fixture
@@ -60,50 +37,135 @@ def test_own_backends_are_found_like_anybodys() -> None:
 
 
 def test_a_third_partys_backend_stands_beside_them(site: Site) -> None:
-    site.install("fast-chip", "chip", backend_source("chip"))
+    site.backend("fast-chip", "chip", source("chip"))
     assert registry.names() == sorted([*OWN, "chip"])
     assert registry.require("chip").name == "chip"
 
 
 def test_the_documented_backend_is_one(site: Site) -> None:
     text = (ROOT / "docs" / "backends.md").read_text("utf-8")
-    site.install("whisperopt-myhw", "myhw", text.split("```python\n")[1].split("```")[0])
+    site.backend("whisperopt-myhw", "myhw", text.split("```python\n")[1].split("```")[0])
     backend = registry.require("myhw")
     assert backend.recipes()[0].name == "decomposed-fp32"
     assert not backend.probe().ready
 
 
 def test_a_backend_that_cannot_be_imported_harms_no_other(site: Site) -> None:
-    site.install("sad-chip", "sad", "raise OSError('libsad.so.3: cannot open shared object')")
+    site.backend("sad-chip", "sad", source("sad", at_import=sites.RAISE))
     found = broken("sad")
     assert (found.name, found.distribution) == ("sad", "sad-chip")
     assert found.reason == "cannot be imported: OSError: libsad.so.3: cannot open shared object"
     assert registry.require("cpu").name == "cpu"
 
 
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        (sites.ABORT, "the runtime aborted the process (SIGABRT)"),
+        (sites.HANG, "it took over 2 s"),
+        (sites.LEAVE, "SystemExit: 0"),
+    ],
+)
+def test_a_backend_that_ends_its_process_at_import_ends_no_other(
+    site: Site, monkeypatch: pytest.MonkeyPatch, deed: str, reason: str
+) -> None:
+    monkeypatch.setenv(registry.LIMIT, "2" if deed == sites.HANG else "60")
+    site.backend("wild-chip", "wild", source("wild", at_import=deed))
+    assert broken("wild").reason == f"cannot be imported: {reason}"
+    assert registry.probe("wild").reason == f"cannot be imported: {reason}"
+    assert registry.require("cpu").name == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        (sites.NOTHING, None),
+        (sites.RAISE, "its probe raised OSError: libsad.so.3: cannot open shared object"),
+        (sites.ABORT, "its probe failed: the runtime aborted the process (SIGABRT)"),
+        (sites.HANG, "its probe failed: it took over 3 s"),
+        ("return 7", "its probe returned no Probe but int"),
+    ],
+)
+def test_whatever_a_probe_does_is_a_reason(
+    site: Site, monkeypatch: pytest.MonkeyPatch, deed: str, reason: str | None
+) -> None:
+    # The import before it passes in a process of its own, under the same limit.
+    monkeypatch.setenv(registry.LIMIT, "3" if deed == sites.HANG else "60")
+    site.backend("wild-chip", "wild", source("wild", at_probe=deed))
+    probe = registry.probe("wild")
+    assert str(probe.reason).startswith(str(reason))
+    assert probe.runtime == "wild-chip"
+    assert bool(probe.remedy) is not probe.ready
+
+
+def test_backends_are_probed_side_by_side(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(registry.LIMIT, "3")
+    names = ("one", "two")
+    for name in names:
+        site.backend(f"{name}-chip", name, source(name, at_probe=sites.HANG))
+        assert registry.require(name).name == name
+    started = time.monotonic()
+    probes = registry.probe_all(names)
+    assert time.monotonic() - started < 3 * len(names)
+    assert all("took over" in str(probe.reason) for probe in probes.values())
+
+
+def test_without_another_python_a_probe_runs_in_this_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolated, "possible", lambda: False)
+    site.backend("wild-chip", "wild", source("wild", at_probe=sites.RAISE))
+    assert "raised OSError" in str(registry.probe("wild").reason)
+
+
+def test_a_backend_that_names_no_runtime_is_broken(site: Site) -> None:
+    wild = source("wild").replace("runtime = 'wild-chip'", "runtime = None")
+    site.backend("wild-chip", "wild", wild)
+    assert broken("wild").reason == "has a runtime or an extra that is no text"
+
+
+def test_a_backend_that_lacks_half_of_the_contract_is_broken(site: Site) -> None:
+    site.backend("half-chip", "half", "class BACKEND:\n    api, name = 1, 'half'\n")
+    reason = broken("half").reason
+    assert reason.startswith("lacks runtime, extra, probe")
+    assert reason.endswith("of the contract")
+
+
+@pytest.mark.parametrize(
+    ("owners", "remedy"),
+    [
+        ("wild-chip", "pip install --upgrade --force-reinstall wild-chip"),
+        ("rival-chip, whisperopt", "pip uninstall -y rival-chip"),
+        ("whisperopt, rival-chip", "pip uninstall -y rival-chip"),
+    ],
+)
+def test_a_broken_backend_comes_with_a_command(owners: str, remedy: str) -> None:
+    assert registry.Broken("wild", owners, "reason").remedy == remedy
+
+
 def test_a_module_without_a_backend_is_broken(site: Site) -> None:
-    site.install("empty-chip", "empty", "")
+    site.backend("empty-chip", "empty", "")
     assert "has no attribute 'BACKEND'" in broken("empty").reason
 
 
 def test_a_backend_of_another_contract_is_broken(site: Site) -> None:
-    site.install("old-chip", "old", backend_source("old", api=API + 1))
+    site.backend("old-chip", "old", source("old").replace("api = 1", "api = 2"))
     reason = broken("old").reason
     assert reason == f"was written for backend API {API + 1}, this whisperopt needs {API}"
 
 
 def test_a_backend_without_a_contract_is_broken(site: Site) -> None:
-    site.install("odd-chip", "odd", "BACKEND = 7")
+    site.backend("odd-chip", "odd", "BACKEND = 7")
     assert "backend API none" in broken("odd").reason
 
 
 def test_a_backend_under_a_false_name_is_broken(site: Site) -> None:
-    site.install("masked-chip", "masked", backend_source("other"))
+    site.backend("masked-chip", "masked", source("other"))
     assert broken("masked").reason == "calls itself 'other', its entry point says 'masked'"
 
 
 def test_one_name_from_two_distributions_is_broken_and_names_both(site: Site) -> None:
-    site.install("rival-chip", "cpu", backend_source("cpu"))
+    site.backend("rival-chip", "cpu", source("cpu"))
     found = broken("cpu")
     assert set(found.distribution.split(", ")) == {"rival-chip", "whisperopt"}
     assert "uninstall all but one" in found.reason
@@ -111,7 +173,7 @@ def test_one_name_from_two_distributions_is_broken_and_names_both(site: Site) ->
 
 
 def test_requiring_a_broken_backend_is_one_sentence(site: Site) -> None:
-    site.install("old-chip", "old", backend_source("old", api=0))
+    site.backend("old-chip", "old", source("old").replace("api = 1", "api = 0"))
     with pytest.raises(BadInputError, match="'old' of old-chip was written for backend API 0"):
         registry.require("old")
 

@@ -45,8 +45,9 @@ Cache = Literal["shared", "static", "concat"]
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to do to a core model for one variant; a ladder is a tuple of these, best first.
 
-    Each attention has a form of its own. `cache` is the form of the self-attention cache: `shared` is one buffer that is both past and
-    present, `static` has the same fixed length but separate buffers, `concat` grows by each step.
+    Each attention has a form of its own. `cache` is the form of the self-attention cache: `shared`
+    is one buffer that is both past and present, `static` has the same fixed length but separate
+    buffers, `concat` grows by each step.
     """
 
     name: str

@@ -1,33 +1,22 @@
 """The facts of one machine, as a value that can be recorded and replayed."""
 
-import ctypes.util
+import functools
 import os
 import platform
-from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from whisperopt import adapters, distributions
+from whisperopt.adapters import Gpu
+from whisperopt.distributions import Need
+from whisperopt.distributions import version as distribution_version
 from whisperopt.errors import BadInputError
 
-RUNTIMES = {
-    "onnxruntime": ("onnxruntime",),
-    "onnxruntime-gpu": ("onnxruntime-gpu",),
-    "onnxruntime-directml": ("onnxruntime-directml",),
-    "openvino": ("openvino",),
-    "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
-    "tensorrt-rtx": ("tensorrt-rtx",),
-}
-"""Runtimes and the distributions that bring them; the onnxruntime ones overwrite each other."""
+__all__ = ["Gpu", "Host", "detect", "distribution_version", "probe", "read", "usable_cores"]
 
-_CONTAINED_IN = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime-directml")}
-"""Wheels that hold all of another one, here the CPU provider."""
-
-_NEEDS = {"tensorrt": ("onnxruntime-gpu",)}
-"""What a runtime needs besides itself: TensorRT is used as a provider of ONNX Runtime."""
-
-_OVERWRITING = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")
+RECORDED = "WHISPEROPT_HOST"
+"""The variable that names the file of a recorded host to replay."""
 
 _ISA_LEVELS = (
     ("amx", {"amx_int8"}),
@@ -44,16 +33,6 @@ _ARCH = {"amd64": "x86_64", "x86_64": "x86_64", "aarch64": "arm64", "arm64": "ar
 _OS = {"Linux": "linux", "Windows": "windows", "Darwin": "macos"}
 
 
-class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One graphics adapter."""
-
-    vendor: str
-    name: str
-    memory_mb: int | None = None
-    driver: str | None = None
-    compute_capability: str | None = None
-
-
 class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What decides which variant a machine can run and how fast."""
 
@@ -64,35 +43,71 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cores: int = 1
     gpus: tuple[Gpu, ...] = ()
     runtimes: dict[str, str] = {}
+    """Installed distributions that bring runtimes or backends, and their versions."""
+    broken: dict[str, str] = {}
+    """Backends or runtimes that are installed and do not work here, and why; only recorded hosts
+    know, because it takes seconds to find out."""
 
     def gpu_for(self, device: str) -> Gpu | None:
-        """Return the first adapter that serves `device`: `nvidia`, or any GPU for `d3d12`."""
+        """Return the adapter that serves `device`: `nvidia`, `d3d12`, or any `gpu` at all."""
         if device == "nvidia":
-            return next((gpu for gpu in self.gpus if gpu.vendor == "nvidia"), None)
-        if device == "d3d12" and self.os == "windows":
+            own = [gpu for gpu in self.gpus if gpu.vendor == "nvidia"]
+            return max(own, key=lambda gpu: gpu.strength, default=None)
+        if device == "gpu" or (device == "d3d12" and self.os == "windows"):
             return next(iter(self.gpus), None)
         return None
 
+    def serving(self, runtime: str) -> tuple[str, str] | None:
+        """Return the installed distribution that is or contains `runtime`, and its version."""
+        order = sorted(self.runtimes.items(), key=lambda item: (item[0] != runtime, item[0]))
+        return next((item for item in order if distributions.contains(item[0], runtime)), None)
+
     def runtime_version(self, runtime: str) -> str | None:
         """Return the installed version of `runtime`, or of a wheel that contains it, or None."""
-        names = (runtime, *_CONTAINED_IN.get(runtime, ()))
-        return next((self.runtimes[name] for name in names if name in self.runtimes), None)
+        found = self.serving(runtime)
+        return found[1] if found else None
 
-    def missing(self, runtime: str) -> tuple[str, ...]:
+    def way(self, runtime: str, extra: str) -> tuple[Need, ...]:
+        """Return the set of distributions for `runtime` that this host lacks least of."""
+        known = distributions.ways(runtime, extra, self.os)
+        return min(known, key=lambda way: sum(self.runtime_version(n.name) is None for n in way))
+
+    def missing(self, runtime: str, extra: str = "") -> tuple[str, ...]:
         """Return what must still be installed to use `runtime`: itself, and what it needs."""
-        needed = (runtime, *_NEEDS.get(runtime, ()))
-        return tuple(name for name in needed if self.runtime_version(name) is None)
+        needed = self.way(runtime, extra)
+        return tuple(need.name for need in needed if self.runtime_version(need.name) is None)
 
-    def clash(self, runtime: str) -> tuple[str, ...]:
+    def unfit(self, runtime: str, extra: str) -> tuple[str, ...]:
+        """Return what is installed for `runtime` in versions that whisperopt cannot use."""
+        return tuple(
+            f"{name} {version} is installed, {need.versions} is needed"
+            for need in self.way(runtime, extra)
+            for name, version in self.runtimes.items()
+            if distributions.plain(name) == distributions.plain(need.name)
+            if not distributions.fits(version, need.versions)
+        )
+
+    def clash(self, runtime: str, extra: str = "") -> tuple[str, ...]:
         """Return the installed wheels that overwrite each other's files and so spoil `runtime`.
 
         All of them have to go before `runtime` and what it needs are installed (again). A runtime
         that every one of the wheels contains is spoilt by none.
         """
-        needed = {runtime, *_NEEDS.get(runtime, ())}
-        wheels = needed.intersection(_OVERWRITING).difference(_CONTAINED_IN)
-        installed = tuple(name for name in _OVERWRITING if name in self.runtimes)
+        needed = {need.name for need in self.way(runtime, extra)}
+        wheels = {n for n in needed if distributions.overwrites(n)} - {"onnxruntime"}
+        installed = self.overwriting
         return installed if wheels and set(installed) - wheels else ()
+
+    def install(self, runtime: str, extra: str) -> str:
+        """Return the command that installs `runtime` and what it needs, without leaving a clash."""
+        clash = self.clash(runtime, extra)
+        uninstall = f"pip uninstall -y {' '.join(clash)} && " if clash else ""
+        return f"{uninstall}pip install 'whisperopt[{extra}]'"
+
+    @property
+    def overwriting(self) -> tuple[str, ...]:
+        """The installed wheels of ONNX Runtime: of these an environment bears one."""
+        return tuple(sorted(name for name in self.runtimes if distributions.overwrites(name)))
 
     @property
     def isa(self) -> str:
@@ -109,13 +124,19 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             hardware = f"nvidia-sm{gpu.compute_capability.replace('.', '')}"
         else:
             hardware = f"{gpu.vendor}-gpu"
-        version = self.runtime_version(runtime) or "none"
-        return f"{self.os}-{self.arch}-{hardware}-{runtime}-{version}"
+        return f"{self.os}-{self.arch}-{hardware}-{self._runner(runtime)}"
+
+    def _runner(self, runtime: str) -> str:
+        """Name what runs `runtime`: itself, or a plug-in for ONNX Runtime that stands in for it."""
+        if version := self.runtime_version(runtime):
+            return f"{runtime}-{version}"
+        plugins = [name for name in sorted(self.runtimes) if f"-{runtime}-" in f"{name}-"]
+        return f"{plugins[0]}-{self.runtimes[plugins[0]]}" if plugins else f"{runtime}-none"
 
 
 def detect() -> Host:
     """Return the facts of this machine, or the recorded ones that `WHISPEROPT_HOST` names."""
-    recorded = os.environ.get("WHISPEROPT_HOST")
+    recorded = os.environ.get(RECORDED)
     return read(Path(recorded)) if recorded else probe()
 
 
@@ -128,8 +149,8 @@ def probe() -> Host:
         cpu_vendor=vendor,
         cpu_features=features,
         cores=usable_cores(),
-        gpus=(*_nvidia_gpus(), *_other_windows_gpus()),
-        runtimes=_installed_runtimes(),
+        gpus=adapters.find(),
+        runtimes=distributions.installed(),
     )
 
 
@@ -153,84 +174,10 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+@functools.cache
 def _cpu() -> tuple[str, tuple[str, ...]]:
     import archspec.cpu.detect
 
     info = archspec.cpu.detect.detected_info()
     vendor = {"AuthenticAMD": "amd", "GenuineIntel": "intel"}.get(info.vendor, info.vendor.lower())
     return vendor, tuple(sorted(info.features))
-
-
-def _nvidia_gpus() -> tuple[Gpu, ...]:
-    import pynvml as nvml
-
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError:  # no driver: no NVIDIA GPU that could be used
-        return ()
-    try:
-        gpus = []
-        for index in range(nvml.nvmlDeviceGetCount()):
-            handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
-            gpu = Gpu(
-                vendor="nvidia",
-                name=nvml.nvmlDeviceGetName(handle),
-                memory_mb=nvml.nvmlDeviceGetMemoryInfo(handle).total // 2**20,
-                driver=nvml.nvmlSystemGetDriverVersion(),
-                compute_capability=f"{major}.{minor}",
-            )
-            gpus.append(gpu)
-        return tuple(gpus)
-    except nvml.NVMLError:
-        return ()
-    finally:
-        nvml.nvmlShutdown()
-
-
-_DISPLAY_CLASS = r"SYSTEM\CurrentControlSet\Control\Class\{4d36e968-e325-11ce-bfc1-08002be10318}"
-_PCI_VENDORS = {"VEN_1002": "amd", "VEN_8086": "intel", "VEN_5143": "qualcomm"}
-
-
-def _other_windows_gpus() -> tuple[Gpu, ...]:
-    """Read display adapters that are not NVIDIA's from the Windows registry.
-
-    Software and remote adapters have no PCI vendor.
-    """
-    if platform.system() != "Windows":
-        return ()
-    winreg: Any = import_module("winreg")  # its names exist on Windows only
-
-    gpus = []
-    with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, _DISPLAY_CLASS) as adapters:
-        for index in range(winreg.QueryInfoKey(adapters)[0]):
-            try:
-                with winreg.OpenKey(adapters, winreg.EnumKey(adapters, index)) as adapter:
-                    device = str(winreg.QueryValueEx(adapter, "MatchingDeviceId")[0]).upper()
-                    name = str(winreg.QueryValueEx(adapter, "DriverDesc")[0])
-                    driver = str(winreg.QueryValueEx(adapter, "DriverVersion")[0])
-            except OSError:  # a key that is no adapter, or that only the system may read
-                continue
-            vendor = next((v for code, v in _PCI_VENDORS.items() if code in device), None)
-            if vendor:
-                gpus.append(Gpu(vendor=vendor, name=name, driver=driver))
-    return tuple(gpus)
-
-
-def _installed_runtimes() -> dict[str, str]:
-    found = {}
-    for runtime, distributions in RUNTIMES.items():
-        versions = [version for name in distributions if (version := distribution_version(name))]
-        if versions:
-            found[runtime] = versions[0]
-    if "tensorrt" not in found and ctypes.util.find_library("nvinfer"):
-        found["tensorrt"] = "system"
-    return found
-
-
-def distribution_version(distribution: str) -> str | None:
-    """Return the installed version of `distribution`, or None."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None

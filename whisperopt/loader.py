@@ -1,25 +1,21 @@
 """From a release, an artifact or a name to a model that listens on this host."""
 
-import contextlib
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from whisperopt import artifact as artifacts
-from whisperopt import cache, registry
+from whisperopt import first_open
 from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
-from whisperopt.fetcher import best, cached, resolve
+from whisperopt.fetcher import Decision, best, cached, resolve
+from whisperopt.host import Host
 from whisperopt.matrix import nearest
 from whisperopt.release import catalog, store
 
 if TYPE_CHECKING:
-    from whisperopt.backend import Session
-    from whisperopt.runtime.transcriber import Transcriber
+    from whisperopt.runtime.transcriber import Opened, Transcriber
 
 DEFAULT = "tiny.en"
 """The model that is meant where none is named."""
@@ -36,48 +32,34 @@ def load(
 
     `source` is a release directory, an artifact (folder or value), or the name of a model that
     was fetched before. `target` restricts the choice to one target; `model` names the model where
-    a release holds several. A variant that does not open gives way to the next one, and the
-    transcriber's `decisions` say why. Only the chosen runtime is imported.
+    a release holds several. A variant that does not open, or that stops working later, gives way
+    to the next one, and the transcriber's `decisions` say why. Only the chosen runtime is imported.
     """
     from whisperopt.runtime.transcriber import Transcriber
 
     passed_over: list[str] = []
-    for candidate, reason in _candidates(source, target, model, passed_over):
-        chosen = f"{candidate.manifest.variant}: {reason}"
+    opened = _opened(_candidates(source, target, model, passed_over), passed_over, threads)
+    first = next(opened, None)
+    if first is None:
+        why = "; ".join(passed_over) or "none was found"
+        raise NothingFitsError(
+            f"No variant of {source} opens on this host ({why})", "`whisperopt explain` says more"
+        )
+    artifact, session, chosen = first
+    return Transcriber(artifact, session, (chosen, *passed_over), spare=opened)
+
+
+def _opened(
+    candidates: Iterator[tuple[Artifact, str]], passed_over: list[str], threads: int | None
+) -> Iterator["Opened"]:
+    """Open one candidate after another, each only when it is asked for."""
+    for candidate, reason in candidates:
         try:
-            backend = registry.require(candidate.manifest.backend)
-            session = backend.open(candidate, threads=threads)
-            _self_test(session, candidate)
-            return Transcriber(candidate, session, (chosen, *passed_over))
-        except WhisperoptError as error:
+            session = first_open.open_session(candidate, threads=threads)
+        except (WhisperoptError, OSError) as error:
             passed_over.append(f"{candidate.manifest.variant}: {error}")
-    raise NothingFitsError(
-        f"No variant of {source} opens on this host ({'; '.join(passed_over) or 'none was found'})",
-        "`whisperopt explain` says more",
-    )
-
-
-def _self_test(session: "Session", artifact: Artifact) -> None:
-    """Test a session the first time that its artifact is opened on this host with this runtime."""
-    from whisperopt.runtime import self_test
-
-    passed = cache.folder("self-tests") / _fingerprint(artifact)
-    if passed.is_file():
-        return
-    self_test.check(session, artifact)
-    with contextlib.suppress(OSError):  # without a cache it is tested again next time
-        passed.parent.mkdir(parents=True, exist_ok=True)
-        passed.touch()
-
-
-def _fingerprint(artifact: Artifact) -> str:
-    """Name this artifact on this host: its files as they are, hardware, drivers and runtimes."""
-    files = sorted(
-        (path.name, (facts := path.stat()).st_size, facts.st_mtime_ns)
-        for path in artifact.path.iterdir()
-    )
-    key = msgspec.json.encode([str(artifact.path.resolve()), files, hosts.detect()])
-    return hashlib.sha256(key).hexdigest()
+        else:
+            yield candidate, session, f"{candidate.manifest.variant}: {reason}"
 
 
 def _candidates(
@@ -118,16 +100,32 @@ def _of_release(
         raise BadInputError(
             f"{folder} has no variant of {name} for the target {target!r}", nearest(target, known)
         )
-    decisions = resolve(content, name, hosts.detect(), target=wanted)
+    host = hosts.detect()
+    decisions = resolve(content, name, host, target=wanted)
     best(decisions)
+    passed_over += _unused_gpus(decisions, host, wanted)
     for decision in decisions:
         try:
             if decision.accepted:
                 yield artifacts.read(folder / decision.variant.path), decision.reason
-            elif decision.installable:
-                passed_over.append(f"{decision.variant.name}: {decision.reason}. {decision.hint}")
+            elif decision.installable and (told := _told(decision)) not in passed_over:
+                passed_over.append(told)
         except BadInputError as error:  # a damaged folder is no reason to give the others up
             passed_over.append(f"{decision.variant.name}: {error}")
+
+
+def _unused_gpus(decisions: Sequence[Decision], host: Host, target: str | None) -> list[str]:
+    """Say for each target of a GPU that this host has why its first variant cannot be used."""
+    found: dict[str, Decision] = {}
+    for decision in decisions:
+        variant = decision.variant
+        if target in (None, variant.target) and host.gpu_for(variant.device):
+            found.setdefault(variant.target, decision)
+    return [_told(decision) for decision in found.values() if not decision.accepted]
+
+
+def _told(decision: Decision) -> str:
+    return f"{decision.variant.name}: {decision.reason}. {decision.hint}".rstrip()
 
 
 def _of_cache(name: str, target: str) -> Iterator[tuple[Artifact, str]]:

@@ -1,16 +1,33 @@
 """Finds backends by entry point; a broken one is a value with a reason, never a crash."""
 
+import functools
 import os
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
 
 import msgspec
 
-from whisperopt.backend import API, Backend, Recipe
+from whisperopt import isolated
+from whisperopt.backend import API, Backend, Probe, Recipe
+from whisperopt.distributions import GROUP, OWN, version
 from whisperopt.errors import BadInputError
 from whisperopt.matrix import Target, nearest
 
-GROUP = "whisperopt.backends"
+LIMIT = "WHISPEROPT_PROBE_SECONDS"
+"""The variable that says how long a backend may take to answer."""
+
+_SECONDS = 120
+_MEMBERS = (
+    *("name", "runtime", "extra", "probe", "recipes"),
+    *("capabilities", "rehearsals", "build", "open"),
+)
+_TOGETHER = 8
+_CHILD = "whisperopt.probing"
+
+Answer = TypeVar("Answer")
 
 
 class Broken(msgspec.Struct, frozen=True):
@@ -19,6 +36,14 @@ class Broken(msgspec.Struct, frozen=True):
     name: str
     distribution: str
     reason: str
+
+    @property
+    def remedy(self) -> str:
+        """The command that most likely mends it."""
+        first, *others = self.distribution.split(", ")
+        if others:
+            return f"pip uninstall -y {next(n for n in (first, *others) if n != OWN)}"
+        return f"pip install --upgrade --force-reinstall {first}"
 
 
 def names() -> list[str]:
@@ -30,23 +55,71 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Backend | Broken:
-    """Import the backend called `name`, or say why that fails."""
-    found = _entry_points()
-    if name not in found:
-        raise BadInputError(f"There is no backend {name!r}", nearest(name, found))
-    first, *others = found[name]
-    if others:
-        owners = ", ".join(_distribution(point) for point in found[name])
-        return Broken(
-            name, owners, "installed by more than one distribution: uninstall all but one"
-        )
+    """Import the backend called `name`, or say why that fails.
+
+    One of another distribution is first imported in a process of its own, which it may end.
+    """
+    point, broken = _point(name)
+    if broken is None and _distribution(point) != OWN:
+        site = str(point.dist.locate_file("")) if point.dist else ""
+        if reason := _import_problem(name, point.value, site, _limit()):
+            broken = Broken(name, _distribution(point), reason)
+    return broken or load(name)
+
+
+def get_all() -> dict[str, Backend | Broken]:
+    """Get every backend, side by side."""
+    return _side_by_side(get, names())
+
+
+def load(name: str) -> Backend | Broken:
+    """Import the backend called `name` in this process, come what may."""
+    point, broken = _point(name)
+    if broken:
+        return broken
     try:
-        backend: Backend = first.load()
+        backend: Backend = point.load()
         breach = _contract_breach(name, backend)
-    except Exception as error:  # noqa: BLE001  # a third party's module may fail in any way at import
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a third party's module may fail in any way
         reason = f"cannot be imported: {type(error).__name__}: {error}"
-        return Broken(name, _distribution(first), reason)
-    return Broken(name, _distribution(first), breach) if breach else backend
+        return Broken(name, _distribution(point), reason)
+    return Broken(name, _distribution(point), breach) if breach else backend
+
+
+def probe(name: str) -> Probe:
+    """Probe the backend called `name` in a process of its own: whatever it does is a reason."""
+    backend = get(name)
+    if isinstance(backend, Broken):
+        return Probe(runtime=backend.distribution, reason=backend.reason, remedy=backend.remedy)
+    answer = ask(name, "probe")
+    if answer is None:
+        return probe_here(backend)
+    if isinstance(answer, str):
+        return _unprobed(backend, f"its probe failed: {answer}")
+    if "probe" not in answer:
+        return _unprobed(backend, str(answer["reason"]))
+    return msgspec.convert(answer["probe"], Probe)
+
+
+def probe_all(wanted: Iterable[str] | None = None) -> dict[str, Probe]:
+    """Probe the backends called `wanted`, by default all, side by side."""
+    return _side_by_side(probe, names() if wanted is None else list(wanted))
+
+
+def probe_here(backend: Backend) -> Probe:
+    """Probe `backend` in this process; what it raises is a reason."""
+    try:
+        found: Any = backend.probe()
+    except Exception as error:  # noqa: BLE001  # it should not raise, but it may be anybody's
+        return _unprobed(backend, f"its probe raised {type(error).__name__}: {error}")
+    if not isinstance(found, Probe):
+        return _unprobed(backend, f"its probe returned no Probe but {type(found).__name__}")
+    return found
+
+
+def ask(name: str, question: str) -> dict[str, Any] | str | None:
+    """Put a question of `whisperopt.probing` about one backend; None: only this process can."""
+    return isolated.ask(_CHILD, {"backend": name, "question": question}, limit=_limit())
 
 
 def require(name: str) -> Backend:
@@ -84,6 +157,47 @@ def ladder(target: Target, backend: Backend) -> tuple[Recipe, ...]:
     return tuple(r for r in recipes if not target.recipes or r.name in target.recipes)
 
 
+def _side_by_side(question: Callable[[str], Answer], wanted: Sequence[str]) -> dict[str, Answer]:
+    with ThreadPoolExecutor(_TOGETHER) as pool:
+        return dict(zip(wanted, pool.map(question, wanted), strict=True))
+
+
+def _limit() -> float:
+    return isolated.seconds(LIMIT, _SECONDS)
+
+
+@functools.cache
+def _import_problem(name: str, _value: str, _site: str, _seconds: float) -> str | None:
+    """Say how an import in a process of its own went wrong; the rest tells one from another."""
+    answer = ask(name, "import")
+    if isinstance(answer, str):
+        return f"cannot be imported: {answer}"
+    reason = answer and answer["reason"]
+    return str(reason) if reason else None
+
+
+def _unprobed(backend: Backend, reason: str) -> Probe:
+    runtime = str(getattr(backend, "runtime", "its runtime"))
+    return Probe(
+        runtime=runtime,
+        version=version(runtime),
+        reason=reason,
+        remedy=f"pip install --upgrade --force-reinstall {runtime}",
+    )
+
+
+def _point(name: str) -> tuple[EntryPoint, Broken | None]:
+    found = _entry_points()
+    if name not in found:
+        raise BadInputError(f"There is no backend {name!r}", nearest(name, found))
+    first, *others = found[name]
+    if not others:
+        return first, None
+    owners = ", ".join(_distribution(point) for point in found[name])
+    reason = "installed by more than one distribution: uninstall all but one"
+    return first, Broken(name, owners, reason)
+
+
 def _entry_points() -> dict[str, list[EntryPoint]]:
     allowed = os.environ.get("WHISPEROPT_BACKENDS")
     found: dict[str, list[EntryPoint]] = defaultdict(list)
@@ -97,6 +211,10 @@ def _contract_breach(name: str, backend: Backend) -> str | None:
     if getattr(backend, "api", None) != API:
         version = getattr(backend, "api", "none")
         return f"was written for backend API {version}, this whisperopt needs {API}"
+    if lacking := [member for member in _MEMBERS if not hasattr(backend, member)]:
+        return f"lacks {', '.join(lacking)} of the contract"
+    if not all(isinstance(text, str) for text in (backend.runtime, backend.extra)):
+        return "has a runtime or an extra that is no text"
     if backend.name != name:
         return f"calls itself {backend.name!r}, its entry point says {name!r}"
     return None

@@ -9,8 +9,8 @@ import soundfile
 
 from tests.makers import SMALL
 from whisperopt.artifact import Artifact
-from whisperopt.backend import Session
-from whisperopt.errors import BadInputError
+from whisperopt.backend import Decoder, Session
+from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.runtime.transcriber import Transcriber
 
 WINDOW = SMALL.window
@@ -50,6 +50,43 @@ def test_a_file_says_the_same_as_its_samples(transcriber: Transcriber, tmp_path:
         samples, "de"
     )
     assert transcriber.transcribe(str(tmp_path / "a.wav"), "de").language == "de"
+
+
+class Vanishing:
+    """A session whose device is gone after the first window."""
+
+    def __init__(self, session: Session) -> None:
+        self.session, self.calls = session, 0
+
+    def encode(self, features: np.ndarray) -> Decoder:
+        self.calls += 1
+        if self.calls > 1:
+            msg = "DEVICE_REMOVED: the GPU is lost\nwith a long trace"
+            raise RuntimeError(msg)
+        return self.session.encode(features)
+
+
+def test_a_device_that_disappears_gives_way_to_the_next_variant(
+    small_artifact: Artifact, small_session: Session
+) -> None:
+    spare = [(small_artifact, small_session, "spare: the next rung")]
+    broken = Transcriber(small_artifact, Vanishing(small_session), ("first",), spare)
+    whole = Transcriber(small_artifact, small_session).transcribe(noise(2 * WINDOW), "en")
+    made = broken.transcribe(noise(2 * WINDOW), "en")
+    assert made.text == whole.text
+    assert made.notes[-1] == "cpu-core stopped working: DEVICE_REMOVED: the GPU is lost"
+    assert broken.decisions == ("spare: the next rung", made.notes[-1])
+    assert broken.transcribe(noise(WINDOW), "en").notes == ()
+
+
+def test_a_device_that_disappears_without_a_spare_is_one_sentence(
+    small_artifact: Artifact, small_session: Session
+) -> None:
+    broken = Transcriber(small_artifact, Vanishing(small_session))
+    with pytest.raises(
+        WhisperoptError, match=r"stopped working: DEVICE_REMOVED: the GPU is lost\. `"
+    ):
+        broken.transcribe(noise(2 * WINDOW), "en")
 
 
 def test_windows_do_not_remember_each_other(transcriber: Transcriber) -> None:

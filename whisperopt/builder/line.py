@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from packaging.version import Version
 
-from whisperopt import artifact, select
+from whisperopt import artifact, registry, select
 from whisperopt.artifact import Artifact, Manifest
 from whisperopt.backend import Backend, Probe, Recipe, Tier
 from whisperopt.builder.outcome import Lot, Outcome
@@ -69,9 +69,8 @@ class Line:
     def run(self, target: Target, backend: Backend, ladder: Sequence[Recipe]) -> Lot:
         """Make, prove and rank the recipes of `ladder`; losers leave no files."""
         device_here = target.device == "cpu" or self.host.gpu_for(target.device) is not None
-        bench = Bench(
-            target=target, backend=backend, probe=backend.probe(), device_here=device_here
-        )
+        probe = registry.probe(backend.name)
+        bench = Bench(target=target, backend=backend, probe=probe, device_here=device_here)
         outcomes: list[Outcome] = []
         for rank, recipe in enumerate(ladder):
             outcome = Outcome(manifest=self._manifest(bench, recipe), ladder_rank=rank)

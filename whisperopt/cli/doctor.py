@@ -1,49 +1,41 @@
 """`whisperopt doctor` and `whisperopt targets`."""
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from whisperopt.backend import Backend, Probe
 from whisperopt.cli import json_option, print_json
-from whisperopt.matrix import Matrix
+from whisperopt.matrix import Target
+
+if TYPE_CHECKING:
+    from whisperopt.diagnosis import Diagnosis
 
 
 @click.command()
+@click.option("--proofs", is_flag=True, help="Also list the proofs without a device.")
 @click.option(
     "--record", type=click.Path(path_type=Path), help="Write this host's facts to a file."
 )
 @json_option
-def doctor(*, record: Path | None, as_json: bool) -> None:
-    """Show this host's hardware and runtimes, what is missing, and the command that fixes it."""
+def doctor(*, proofs: bool, record: Path | None, as_json: bool) -> None:
+    """Show this host's hardware and runtimes, what is wrong, and the command that mends it."""
+    from whisperopt import diagnosis, matrix
     from whisperopt import host as hosts
-    from whisperopt.cli.render import show_rows
+    from whisperopt.cli import render_host
 
-    host = hosts.detect()
-    probes = _probes()
-    gpus = ", ".join(gpu.name for gpu in host.gpus) or "none found"
-    show_rows(
-        "This host",
-        ("fact", "value"),
-        [
-            ("system", f"{host.os} {host.arch}"),
-            ("CPU", f"{host.cpu_vendor}, {host.isa}, {host.cores} usable cores"),
-            ("GPU", gpus),
-            ("runtimes", ", ".join(f"{n} {v}" for n, v in host.runtimes.items()) or "none"),
-        ],
+    found = diagnosis.diagnose(
+        hosts.detect(), matrix.load(), recorded=os.environ.get(hosts.RECORDED)
     )
-    rows = [
-        (name, probe.version or "–", "ready" if probe.ready else f"{probe.reason}. {probe.remedy}")
-        for name, probe in probes.items()
-    ]
-    show_rows("Backends", ("backend", "version", "state"), rows)
+    if proofs:
+        found = msgspec.structs.replace(found, proofs=diagnosis.every_proof())
+    render_host.show(found, proofs=proofs)
     if record:
-        record.write_bytes(msgspec.json.format(msgspec.json.encode(host), indent=1) + b"\n")
-        click.echo(f"Recorded in {record}", err=True)
+        _record(found, record)
     if as_json:
-        print_json({"host": host, "backends": probes})
+        print_json(found)
 
 
 @click.command()
@@ -51,49 +43,51 @@ def doctor(*, record: Path | None, as_json: bool) -> None:
 @json_option
 def targets(*, matrix: Path | None, as_json: bool) -> None:
     """Show every target, its recipes in ladder order, and whether this host could measure it."""
+    from whisperopt import diagnosis
+    from whisperopt import host as hosts
     from whisperopt import matrix as matrices
     from whisperopt.cli.render import show_rows
 
-    rows = _targets(matrices.load(matrix))
+    known = matrices.load(matrix)
+    found = diagnosis.diagnose(hosts.detect(), known, recorded=os.environ.get(hosts.RECORDED))
+    rows = [_row(target, found) for target in known.targets]
     show_rows(
         "Targets, in order of preference on one device",
-        ("target", "device", "backend", "recipes", "here"),
-        [(r["name"], r["device"], r["backend"], ", ".join(r["recipes"]), r["here"]) for r in rows],
+        ("target", "device", "backend", "here, and the ladder of recipes"),
+        [
+            (r["name"], r["device"], r["backend"], f"{r['here']}\n{', '.join(r['recipes'])}")
+            for r in rows
+        ],
     )
     if as_json:
         print_json(rows)
 
 
-def _probes() -> dict[str, Probe]:
-    from whisperopt import registry
-    from whisperopt.registry import Broken
-
-    probes = {}
-    for name in registry.names():
-        backend = registry.get(name)
-        if isinstance(backend, Broken):
-            probes[name] = Probe(runtime=backend.distribution, reason=backend.reason)
-        else:
-            probes[name] = backend.probe()
-    return probes
+def _record(found: "Diagnosis", path: Path) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(found.host), indent=1) + b"\n")
+    click.echo(f"Recorded in {path}", err=True)
 
 
-def _targets(matrix: Matrix) -> list[dict[str, Any]]:
+def _row(target: Target, found: "Diagnosis") -> dict[str, Any]:
     from whisperopt import registry
 
-    probes = _probes()
-    rows = []
-    for target in matrix.targets:
-        backend: Backend = registry.require_for(target)
-        probe = probes[target.backend]
-        recipes = [recipe.name for recipe in registry.ladder(target, backend)]
-        rows.append(
-            {
-                "name": target.name,
-                "device": target.device,
-                "backend": target.backend,
-                "recipes": recipes,
-                "here": "can be measured" if probe.ready else f"emulated only: {probe.reason}",
-            }
-        )
-    return rows
+    if target.backend not in found.backends:
+        registry.require_for(target)
+    backend = registry.get(target.backend)
+    ladder = () if isinstance(backend, registry.Broken) else registry.ladder(target, backend)
+    return {
+        "name": target.name,
+        "device": target.device,
+        "backend": target.backend,
+        "recipes": [recipe.name for recipe in ladder],
+        "here": _here(target, found),
+    }
+
+
+def _here(target: Target, found: "Diagnosis") -> str:
+    probe = found.backends[target.backend]
+    if not probe.ready:
+        return f"emulated only: {probe.reason}"
+    if target.device != "cpu" and found.host.gpu_for(target.device) is None:
+        return f"emulated only: this host has no device for {target.device}"
+    return "can be measured"

@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
-from whisperopt.host import usable_cores
+from whisperopt.runtime import limits, ort_graph, placement
+from whisperopt.runtime.elements import Element, Stored, element
 from whisperopt.runtime.provider import Provider
+from whisperopt.runtime.rows import Rows, reorder_in_place
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -17,34 +20,54 @@ if TYPE_CHECKING:
     from whisperopt.arrays import Floats, Tokens
 
 CPU = Provider(name="CPUExecutionProvider", device="cpu")
-_NUMPY = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-_RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
+_LARGEST_CHUNK = {"any": None, "one": 1, "none": 0}
+_NO_CHUNK = "this provider's GroupQueryAttention does not compute that correctly"
 
 
 class OrtSession:
     """Encoder and decoder of one artifact on one provider."""
 
-    max_batch: int | None = None
-
     def __init__(self, artifact: Artifact, provider: Provider, *, threads: int | None) -> None:
-        """Open both graphs; raise `WhisperoptError` if the provider is not the one asked for."""
+        """Open both graphs; raise `WhisperoptError` if the provider is not the one asked for.
+
+        On a device, a part that computes on the CPU is an error too.
+        """
+        recipe = artifact.manifest.recipe
         self.provider = provider
+        self.in_host_memory = provider.device == CPU.device
+        self.max_batch = provider.max_batch
         self.dims = artifact.manifest.dims
-        self.cache = artifact.manifest.recipe.cache
+        self.cache = recipe.cache
         self.encoder = _open(artifact, "encoder", provider, threads)
         self.decoder = _open(artifact, "decoder", provider, threads)
-        self.dtype = _NUMPY[self.encoder.get_inputs()[0].type]
-        self.placement = _placement((self.encoder, self.decoder))
+        self.element = _element(artifact, self.encoder, self.decoder)
+        self.rows = Rows(provider, self.element, threads=threads)
+        chunk = provider.chunked_prefill if recipe.self_attention == "gqa" else "any"
+        self.largest_chunk: int | None = _LARGEST_CHUNK[chunk]
+
+    @property
+    def placement(self) -> dict[str, int]:
+        """Number of nodes by provider; empty where ONNX Runtime is too old to tell."""
+        both = [*ort_graph.nodes(self.encoder), *ort_graph.nodes(self.decoder)]
+        return dict(Counter(provider for _, provider in both))
 
     def encode(self, features: "Floats") -> "OrtDecoder":
         """Encode float32 [B, mels, frames]; the cross caches stay on the device."""
-        binding = self.encoder.io_binding()
-        binding.bind_cpu_input("audio_features", np.ascontiguousarray(features, self.dtype))
-        for output in self.encoder.get_outputs():
-            binding.bind_output(output.name, self.provider.device, 0)
-        self.encoder.run_with_iobinding(binding)
-        names = [output.name for output in self.encoder.get_outputs()]
-        return OrtDecoder(self, dict(zip(names, binding.get_outputs(), strict=True)))
+        import onnxruntime as ort
+
+        limits.check_batch(features.shape[0], self.max_batch)
+        with ort_graph.reasons("ONNX Runtime failed to encode"):
+            stored = self.element.store(features)
+            binding = self.encoder.io_binding()
+            binding.bind_ortvalue_input(
+                "audio_features",
+                ort.OrtValue.ortvalue_from_numpy_with_onnx_type(stored, self.element.onnx),
+            )
+            names = [output.name for output in self.encoder.get_outputs()]
+            for name in names:
+                binding.bind_output(name, self.provider.device, 0)
+            self.encoder.run_with_iobinding(binding)
+            return OrtDecoder(self, dict(zip(names, binding.get_outputs(), strict=True)))
 
 
 class OrtDecoder:
@@ -57,13 +80,15 @@ class OrtDecoder:
         self._session = session
         self._hidden = encoded.pop("hidden_states")
         self._batch = int(self._hidden.shape()[0])
+        self._heard = np.arange(self._batch, dtype=np.int32)
+        """Which of the encoded recordings each row listens to."""
         self._binding = session.decoder.io_binding()
-        for name, value in encoded.items():
-            self._binding.bind_ortvalue_input(name.replace("present", "past", 1), value)
+        self._cross = encoded
+        self._bind_past(encoded)
         self._presents = [o.name for o in session.decoder.get_outputs()[1:]]
         self._buffers: list[dict[str, ort.OrtValue]] = []
         self._length = np.zeros(1, np.int32)
-        self._logits = np.empty(0, session.dtype)
+        self._logits: Stored = np.empty(0, session.element.stored)
         self.reset()
 
     def reset(self) -> None:
@@ -72,8 +97,7 @@ class OrtDecoder:
         match self._session.cache:
             case "shared":
                 self._buffers = self._buffers or [self._allocate(self._session.dims.text_context)]
-                self._bind_past(self._buffers[0])
-                self._bind_present(self._buffers[0])
+                self._share(self._buffers[0])
             case "static":
                 capacity = self._session.dims.text_context
                 self._buffers = self._buffers or [self._allocate(capacity) for _ in range(2)]
@@ -82,34 +106,66 @@ class OrtDecoder:
 
     def hidden_states(self) -> "Floats":
         """Return the encoder output float32 [B, frames / 2, D]."""
-        return np.asarray(self._hidden.numpy(), np.float32)
+        return self._session.element.load(self._session.rows.read(self._hidden, self._heard))
 
     def step(self, ids: "Tokens") -> "Floats":
         """Append `ids` int32 [B, S]; return logits float32 [B, S, V], valid until the next step."""
-        session, binding = self._session, self._binding
-        if self.past + ids.shape[1] > session.dims.text_context:
-            raise WhisperoptError(f"The decoder holds at most {session.dims.text_context} tokens")
+        session, binding, new = self._session, self._binding, ids.shape[1]
+        limits.check_room(self.past, new, session.dims.text_context)
+        limits.check_chunk(
+            self.past, new, self._batch, most=session.largest_chunk, reason=_NO_CHUNK
+        )
         self._length[0] = self.past
-        binding.bind_cpu_input("input_ids", np.ascontiguousarray(ids))
-        if session.cache != "concat":
-            binding.bind_cpu_input("past_sequence_length", self._length)
-        self._bind_logits(ids.shape)
-        self._bind_caches()
-        session.decoder.run_with_iobinding(binding)
+        with ort_graph.reasons("ONNX Runtime failed to decode"):
+            binding.bind_cpu_input("input_ids", np.ascontiguousarray(ids))
+            if session.cache != "concat":
+                binding.bind_cpu_input("past_sequence_length", self._length)
+            self._bind_logits(ids.shape)
+            self._bind_caches()
+            session.decoder.run_with_iobinding(binding)
         if session.cache == "concat":
             presents = binding.get_outputs()[1:]
             self._buffers = [dict(zip(self._presents, presents, strict=True))]
         elif session.cache == "static":
             self._buffers.reverse()
-        self.past += ids.shape[1]
-        return self._logits.astype(np.float32, copy=False)
+        self.past += new
+        return session.element.load(self._logits)
+
+    def reorder(self, rows: "Tokens") -> None:
+        """Let row i go on from what row `rows[i]`, int32 [B], has seen and heard."""
+        rows = limits.checked_rows(rows, self._batch)
+        heard = self._heard[rows]
+        if self.past and (rows != np.arange(self._batch)).any():
+            self._reorder_seen(rows)
+        if (heard != self._heard).any():  # not so within a beam: its rows hear the same
+            pick = self._session.rows.pick
+            self._cross = {name: pick(value, rows) for name, value in self._cross.items()}
+            self._bind_past(self._cross)
+            self._heard = heard
+
+    def _reorder_seen(self, rows: npt.NDArray[np.int32]) -> None:
+        session, seen = self._session, self._buffers[0]
+        if session.cache == "concat":
+            self._buffers = [{name: session.rows.pick(v, rows) for name, v in seen.items()}]
+            return
+        if session.in_host_memory:
+            for value in seen.values():
+                reorder_in_place(value, rows, self.past, session.element.stored)
+            return
+        if len(self._buffers) == 1:
+            self._buffers.append(self._allocate(session.dims.text_context))
+        for name, value in seen.items():
+            session.rows.pick(value, rows, into=self._buffers[1][name])
+        self._buffers.reverse()
+        if session.cache == "shared":
+            self._share(self._buffers[0])
 
     def _bind_logits(self, ids_shape: Sequence[int]) -> None:
         shape = (*ids_shape, self._session.dims.vocabulary)
         if self._logits.shape != shape:
-            self._logits = np.empty(shape, self._session.dtype)
+            self._logits = np.empty(shape, self._session.element.stored)
         self._binding.bind_output(
-            "logits", "cpu", 0, self._session.dtype, shape, self._logits.ctypes.data
+            "logits", "cpu", 0, self._session.element.onnx, shape, self._logits.ctypes.data
         )
 
     def _bind_caches(self) -> None:
@@ -121,6 +177,10 @@ class OrtDecoder:
             for name in self._presents:
                 self._binding.bind_output(name, self._session.provider.device, 0)
 
+    def _share(self, values: dict[str, "ort.OrtValue"]) -> None:
+        self._bind_past(values)
+        self._bind_present(values)
+
     def _bind_past(self, values: dict[str, "ort.OrtValue"]) -> None:
         for name, value in values.items():
             self._binding.bind_ortvalue_input(name.replace("present", "past", 1), value)
@@ -130,17 +190,10 @@ class OrtDecoder:
             self._binding.bind_ortvalue_output(name, value)
 
     def _allocate(self, length: int) -> dict[str, "ort.OrtValue"]:
-        import onnxruntime as ort
-
-        session = self._session
-        shape = (self._batch, session.dims.decoder_kv_heads, length, session.dims.head_size)
-        # One array each: on the CPU, ONNX Runtime keeps using the memory that it is handed.
-        return {
-            name: ort.OrtValue.ortvalue_from_numpy(
-                np.zeros(shape, session.dtype), session.provider.device, 0
-            )
-            for name in self._presents
-        }
+        dims = self._session.dims
+        shape = (self._batch, dims.decoder_kv_heads, length, dims.head_size)
+        element, device = self._session.element, self._session.provider.device
+        return {name: ort_graph.zeros(shape, element, device) for name in self._presents}
 
 
 def _open(
@@ -149,37 +202,21 @@ def _open(
     provider: Provider,
     threads: int | None,
 ) -> "ort.InferenceSession":
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads or usable_cores()
-    options.add_session_config_entry(_RECORD_PLACEMENT, "1")
-    if provider.sequential:
-        options.enable_mem_pattern = False
-        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    try:
-        session = ort.InferenceSession(
-            artifact.graph(part),
-            options,
-            providers=[(provider.name, dict(provider.options))],
-            enable_fallback=0,
-        )
-    except Exception as error:  # noqa: BLE001  # the runtime's own exceptions have no common class
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WhisperoptError(f"ONNX Runtime cannot open {artifact.name}: {reason}") from None
-    if session.get_providers()[0] != provider.name:
-        raise WhisperoptError(
-            f"{provider.name} did not load and ONNX Runtime fell back to the CPU",
-            "`whisperopt doctor` says what is missing",
-        )
+    session = ort_graph.start(
+        artifact.graph(part), provider, threads=threads, name=f"the {part} of {artifact.name}"
+    )
+    if provider.name != CPU.name and (problem := placement.refusal(ort_graph.nodes(session))):
+        raise WhisperoptError(f"The {part} of {artifact.name} was refused: {problem}")
     return session
 
 
-def _placement(sessions: Sequence["ort.InferenceSession"]) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for session in sessions:
-        report: Any = getattr(session, "get_provider_graph_assignment_info", None)
-        for group in report() if report else ():
-            counts[group.ep_name] += len(group.get_nodes())
-    return dict(counts)
+def _element(
+    artifact: Artifact, encoder: "ort.InferenceSession", decoder: "ort.InferenceSession"
+) -> Element:
+    """Return what both graphs compute in, told by the first input of one and output of the other."""
+    types = [encoder.get_inputs()[0].type, decoder.get_outputs()[0].type]
+    if types[0] != types[1]:
+        raise WhisperoptError(
+            f"The encoder of {artifact.name} deals in {types[0]}, its decoder in {types[1]}"
+        )
+    return element(types[0])

@@ -1,6 +1,8 @@
 """Turns recordings into transcripts with an opened session."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -8,11 +10,14 @@ import numpy as np
 from whisperopt.arrays import Floats
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Session
-from whisperopt.errors import BadInputError
+from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.matrix import nearest
 from whisperopt.runtime import audio, greedy, mel
 from whisperopt.runtime.tokenizer import Tokenizer
 from whisperopt.whisper import SAMPLE_RATE
+
+Opened: TypeAlias = tuple[Artifact, Session, str]
+"""An artifact, a session on it, and why it was chosen."""
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,14 +43,20 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
 class Transcriber:
     """One model, ready to listen.
 
-    `decisions` tells why this variant was chosen and which ones were passed over.
+    `decisions` tells why this variant was chosen and which ones were passed over. A runtime that
+    breaks on the way, such as a GPU that disappears, gives way to the next variant.
     """
 
     def __init__(
-        self, artifact: Artifact, session: Session, decisions: tuple[str, ...] = ()
+        self,
+        artifact: Artifact,
+        session: Session,
+        decisions: tuple[str, ...] = (),
+        spare: Iterable[Opened] = (),
     ) -> None:
-        """Listen with `session`, which was opened from `artifact`."""
+        """Listen with `session`, opened from `artifact`, and with `spare` ones if it breaks."""
         self.artifact, self.session, self.decisions = artifact, session, decisions
+        self._spare = iter(spare)
         self._dims = artifact.manifest.dims
         self._decoding = artifact.manifest.decoding
         self._tokenizer = Tokenizer(artifact.tokenizer, self._decoding.end_of_text)
@@ -62,23 +73,42 @@ class Transcriber:
         else:
             name, samples = "the audio", _floats(source)
         audio.check(samples, name)
-        segments = []
+        segments, before = [], self.decisions
         for index, window in enumerate(audio.windows(samples, self._dims.window)):
             text = ""
             if audio.audible(window):
                 text, language = self._window(window, language)
             start = index * self._dims.window / SAMPLE_RATE
             segments.append(Segment(start=start, end=start + window.size / SAMPLE_RATE, text=text))
+        gave_way = self.decisions[1:2] if self.decisions is not before else ()
         return Transcript(
             text=" ".join(segment.text for segment in segments if segment.text),
             language=language or "en",
             segments=tuple(segments),
             seconds=samples.size / SAMPLE_RATE,
-            notes=_notes(name, len(segments), self._dims.window / SAMPLE_RATE),
+            notes=(*_notes(name, len(segments), self._dims.window / SAMPLE_RATE), *gave_way),
         )
 
     def _window(self, samples: Floats, language: str | None) -> tuple[str, str | None]:
         features = mel.log_mel(samples, self._dims.mels, self._dims.frames)
+        while True:
+            try:
+                return self._decode(features, language)
+            except Exception as error:  # noqa: BLE001  # runtimes' own errors have no common class
+                self._give_way(error)
+
+    def _give_way(self, error: Exception) -> None:
+        """Go on with the next variant, or raise `WhisperoptError` if there is none."""
+        said = error.problem if isinstance(error, WhisperoptError) else str(error)
+        first_line = (said.strip() or type(error).__name__).splitlines()[0]
+        broken = f"{self.artifact.manifest.variant} stopped working: {first_line}"
+        opened = next(self._spare, None)
+        if opened is None:
+            raise WhisperoptError(broken, "`whisperopt doctor` says more") from None
+        self.artifact, self.session, chosen = opened
+        self.decisions = (chosen, broken, *self.decisions[1:])
+
+    def _decode(self, features: Floats, language: str | None) -> tuple[str, str | None]:
         decoder = self.session.encode(features[None])
         if self._decoding.multilingual and language is None:
             (language,) = greedy.detect_languages(decoder, self._decoding, 1)

@@ -1,0 +1,121 @@
+"""What keeps a provider from loading is named, with the command that brings it."""
+
+import ctypes
+import platform
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from whisperopt.runtime import libraries
+from whisperopt.runtime.libraries import Lacking
+from whisperopt.runtime.provider import Provider
+
+CUDA = Provider(name="CUDAExecutionProvider", device="cuda")
+PLUG_IN = Provider(name="SomeExecutionProvider", device="cuda", library="plugged_in")
+WHEEL = "onnxruntime-gpu[cuda,cudnn]"
+LINUX = pytest.mark.skipif(platform.system() != "Linux", reason="makes a library of Linux")
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An ONNX Runtime with a CUDA provider that is no library yet."""
+    folder = tmp_path / "onnxruntime"
+    (folder / "capi").mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    monkeypatch.setattr(libraries, "_wheel", lambda: WHEEL)
+    return folder / "capi" / "libonnxruntime_providers_cuda.so"
+
+
+def without(library: str) -> bytes:
+    """Return a real library of Linux that links `library` in the place of libc."""
+    assert len(library) == len("libc.so.6")
+    import _ctypes
+
+    return Path(_ctypes.__file__).read_bytes().replace(b"libc.so.6", library.encode())
+
+
+@LINUX
+def test_the_library_that_is_missing_is_named_with_what_brings_it(runtime: Path) -> None:
+    runtime.write_bytes(without("libcuu.so"))
+    assert libraries.lacking(CUDA) == Lacking("libcuu.so", f"pip install '{WHEEL}'")
+
+
+@LINUX
+def test_the_library_of_a_plug_in_is_looked_at_where_its_module_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "plugged.so"
+    path.write_bytes(without("libnvv.so"))
+    module = ModuleType("plugged_in")
+    module.get_library_path = lambda: str(path)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "plugged_in", module)
+    found = libraries.lacking(PLUG_IN)
+    assert found is not None
+    assert found.library == "libnvv.so"
+
+
+@LINUX
+def test_a_file_that_is_no_library_names_none(runtime: Path) -> None:
+    assert libraries.lacking(CUDA) is None  # there is no such file
+    runtime.write_bytes(b"no library")
+    assert libraries.lacking(CUDA) is None
+    import _ctypes
+
+    assert libraries.first_missing(Path(_ctypes.__file__)) is None
+
+
+def test_a_plug_in_that_is_not_installed_names_no_library() -> None:
+    assert libraries.lacking(PLUG_IN) is None
+
+
+def test_windows_is_asked_for_each_library_that_one_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "onnxruntime_providers_cuda.dll"
+    names = (b"KERNEL32.dll", b"cublasLt64_13.dll", b"cudart64_13.dll", b"CUBLASLT64_13.dll")
+    path.write_bytes(b"MZ\0\1" + b"\0".join(names) + b"\0\xff")
+    present = {"cudart64_13.dll"}
+
+    def load(name: str) -> None:
+        if name not in present:
+            raise OSError(f"Could not find module '{name}' (or one of its dependencies).")
+
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    assert libraries.imported(path)[:2] == ("cublasLt64_13.dll", "cudart64_13.dll")
+    assert libraries.first_missing(path) == "cublasLt64_13.dll"
+
+
+@pytest.mark.parametrize(
+    ("library", "remedy"),
+    [
+        ("libcublasLt.so.13", f"pip install '{WHEEL}'"),
+        ("libcudart.so.13", f"pip install '{WHEEL}'"),
+        ("libcudnn.so.9", f"pip install '{WHEEL}'"),
+        ("libnvrtc.so.13", f"pip install '{WHEEL}'"),
+        ("cublas64_13.dll", f"pip install '{WHEEL}'"),
+        ("libcuda.so.1", "Install NVIDIA's driver: https://nvidia.com/drivers"),
+        ("nvcuda.dll", "Install NVIDIA's driver: https://nvidia.com/drivers"),
+        ("libnvinfer.so.10", "pip install 'whisperopt[tensorrt]'"),
+        ("nvonnxparser_10.dll", "pip install 'whisperopt[tensorrt]'"),
+        ("MSVCP140.dll", "winget install Microsoft.VCRedist.2015+.x64"),
+        ("libgomp.so.1", "Install the system's package that has libgomp.so.1"),
+    ],
+)
+def test_each_kind_of_library_comes_from_somewhere_else(library: str, remedy: str) -> None:
+    assert libraries.remedy(library, WHEEL) == remedy
+
+
+def test_cuda_without_cudnn_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libraries, "_wheel", lambda: WHEEL)
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(libraries, "_problem", lambda library: f"{library}: not there")
+    assert libraries.without_cudnn(CUDA) == Lacking("libcudnn.so.9", f"pip install '{WHEEL}'")
+    assert libraries.without_cudnn(PLUG_IN) is None
+    assert libraries.without_cudnn(Provider(name="CPU", device="cpu")) is None
+    monkeypatch.setattr(libraries, "_problem", lambda _: None)
+    assert libraries.without_cudnn(CUDA) is None

@@ -1,0 +1,178 @@
+"""Finds graphics adapters: NVIDIA's through NVML, the others where the system lists them."""
+
+import contextlib
+import ctypes
+import ctypes.util
+import platform
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+DRM = Path("/sys/class/drm")
+_PCI_IDS = (Path("/usr/share/misc/pci.ids"), Path("/usr/share/hwdata/pci.ids"))
+_DISPLAY_CLASS = r"SYSTEM\CurrentControlSet\Control\Class\{4d36e968-e325-11ce-bfc1-08002be10318}"
+_VENDORS = {"1002": "amd", "10de": "nvidia", "5143": "qualcomm", "8086": "intel"}
+"""PCI vendors whose adapters compute; software and remote adapters have others, or none."""
+
+
+class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One graphics adapter."""
+
+    vendor: str
+    name: str
+    memory_mb: int | None = None
+    driver: str | None = None
+    compute_capability: str | None = None
+
+    @property
+    def strength(self) -> tuple[tuple[int, ...], int]:
+        """What orders NVIDIA's adapters as CUDA does, fastest first."""
+        numbers = (self.compute_capability or "").split(".")
+        return tuple(int(n) for n in numbers if n.isdigit()), self.memory_mb or 0
+
+
+def find() -> tuple[Gpu, ...]:
+    """Return every adapter that could compute; those of NVIDIA first."""
+    nvidia = nvidia_gpus()
+    match platform.system():
+        case "Windows":
+            others = windows_gpus()
+        case "Linux":
+            others = linux_gpus()
+        case "Darwin":
+            others = apple_gpus()
+        case _:
+            others = ()
+    # NVML tells more of the same; without its driver the system still lists the adapter.
+    return (*nvidia, *(gpu for gpu in others if gpu.vendor != "nvidia" or not nvidia))
+
+
+def nvidia_gpus() -> tuple[Gpu, ...]:
+    """Ask NVML; an adapter that fell off the bus is left out."""
+    import pynvml as nvml
+
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:  # no driver: no NVIDIA GPU that could be used
+        return ()
+    try:
+        count = nvml.nvmlDeviceGetCount()
+        return tuple(gpu for index in range(count) if (gpu := _nvidia_gpu(nvml, index)))
+    except nvml.NVMLError:
+        return ()
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _nvidia_gpu(nvml: Any, index: int) -> Gpu | None:
+    def ask(question: Callable[[], Any]) -> Any:
+        """Some drivers do not answer everything, such as the memory of a GPU that shares it."""
+        with contextlib.suppress(nvml.NVMLError):
+            return question()
+
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    except nvml.NVMLError:
+        return None
+    memory = ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total)
+    return Gpu(
+        vendor="nvidia",
+        name=ask(lambda: nvml.nvmlDeviceGetName(handle)) or "NVIDIA GPU",
+        memory_mb=memory and memory // 2**20,
+        driver=ask(nvml.nvmlSystemGetDriverVersion),
+        compute_capability=f"{major}.{minor}",
+    )
+
+
+def windows_gpus() -> tuple[Gpu, ...]:
+    """Read display adapters from the Windows registry."""
+    winreg: Any = import_module("winreg")  # its names exist on Windows only
+
+    gpus = []
+    with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, _DISPLAY_CLASS) as adapters:
+        for index in range(winreg.QueryInfoKey(adapters)[0]):
+            try:
+                with winreg.OpenKey(adapters, winreg.EnumKey(adapters, index)) as adapter:
+                    device = str(winreg.QueryValueEx(adapter, "MatchingDeviceId")[0]).upper()
+                    name = str(winreg.QueryValueEx(adapter, "DriverDesc")[0])
+                    driver = str(winreg.QueryValueEx(adapter, "DriverVersion")[0])
+            except OSError:  # a key that is no adapter, or that only the system may read
+                continue
+            vendor = next(
+                (v for code, v in _VENDORS.items() if f"VEN_{code.upper()}" in device), ""
+            )
+            if vendor:
+                gpus.append(Gpu(vendor=vendor, name=name, driver=driver))
+    return tuple(gpus)
+
+
+def linux_gpus(folder: Path = DRM) -> tuple[Gpu, ...]:
+    """Read the adapters that the kernel drives; connectors are called `card0-DP-1`."""
+    try:
+        cards = sorted(
+            path for path in folder.iterdir() if path.name.removeprefix("card").isdigit()
+        )
+    except OSError:  # a container, or a kernel without graphics
+        return ()
+    return tuple(gpu for card in cards if (gpu := _linux_gpu(card / "device")))
+
+
+def _linux_gpu(device: Path) -> Gpu | None:
+    code = _text(device / "vendor").removeprefix("0x")
+    if code not in _VENDORS:
+        return None
+    product = _text(device / "device").removeprefix("0x")
+    memory = _text(device / "mem_info_vram_total")  # of AMD's driver
+    return Gpu(
+        vendor=_VENDORS[code],
+        name=_pci_name(code, product),
+        memory_mb=int(memory) // 2**20 if memory.isdigit() else None,
+        driver=_facts(device / "uevent").get("DRIVER"),
+    )
+
+
+def _pci_name(vendor: str, product: str) -> str:
+    """Look the adapter up in the system's list of PCI devices; its number where there is none."""
+    for path in _PCI_IDS:
+        ours = False
+        for line in _text(path).splitlines():
+            if line[:1] not in ("\t", "#", ""):
+                ours = line.startswith(f"{vendor} ")
+            elif ours and line.startswith(f"\t{product} "):
+                return line.partition("  ")[2].strip()
+    return f"{_VENDORS[vendor].upper()} GPU {vendor}:{product}"
+
+
+def apple_gpus() -> tuple[Gpu, ...]:
+    """Name the GPU that is part of every Apple chip."""
+    if platform.machine() != "arm64":
+        return ()
+    return (Gpu(vendor="apple", name=_sysctl("machdep.cpu.brand_string") or "Apple GPU"),)
+
+
+def _sysctl(name: str) -> str:
+    """Ask the kernel of macOS for a text."""
+    try:
+        library = ctypes.CDLL(ctypes.util.find_library("c"))
+        size = ctypes.c_size_t(256)
+        text = ctypes.create_string_buffer(size.value)
+        failed = library.sysctlbyname(name.encode(), text, ctypes.byref(size), None, 0)
+    except (OSError, AttributeError):
+        return ""
+    return "" if failed else text.value.decode("utf-8", "replace")
+
+
+def _facts(path: Path) -> dict[str, str]:
+    pairs = (line.partition("=") for line in _text(path).splitlines())
+    return {key: value for key, _, value in pairs}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace").rstrip()
+    except OSError:
+        return ""

@@ -1,0 +1,90 @@
+"""The tables of a diagnosis, on stderr: a host, its backends, what is wrong, and the proofs."""
+
+from collections.abc import Iterator
+
+import click
+
+from whisperopt.adapters import Gpu
+from whisperopt.backend import Probe
+from whisperopt.cli.render import show_rows
+from whisperopt.diagnosis import Diagnosis
+from whisperopt.host import Host
+
+_NOTHING = "–"
+_TOLD = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "sve", "i8mm", "bf16")
+"""Features that matter for matrix products; `--json` has all."""
+
+
+def show(found: Diagnosis, *, proofs: bool) -> None:
+    """Print everything that was found; a recorded host is called one."""
+    if found.recorded:
+        click.echo(
+            f"This is the recorded host {found.recorded}, not this machine: nothing was probed.",
+            err=True,
+        )
+    title = f"Recorded host {found.recorded}" if found.recorded else "This host"
+    show_rows(title, ("fact", "value"), list(_facts(found.host)))
+    show_rows(
+        "Backends",
+        ("backend", "runtime", "version", "state"),
+        [
+            (name, probe.runtime, probe.version or _NOTHING, _state(probe, found.recorded))
+            for name, probe in found.backends.items()
+        ],
+    )
+    click.echo("What to mend:" if found.findings else "Nothing to mend.", err=True)
+    for one in found.findings:  # no table: a command is there to be copied
+        click.echo(f"- {one.about}: {one.reason}\n    {one.remedy}", err=True)
+    if proofs:
+        _show_proofs(found)
+
+
+def _facts(host: Host) -> Iterator[tuple[str, str]]:
+    yield "system", f"{host.os} {host.arch}"
+    yield "CPU", f"{host.cpu_vendor}, {host.isa}, {host.cores} usable cores"
+    told = [name for name in host.cpu_features if name.startswith(_TOLD)]
+    yield "CPU features", " ".join(told) or _NOTHING
+    for gpu in host.gpus:
+        yield "GPU", _gpu(gpu)
+    if not host.gpus:
+        yield "GPU", "none found"
+    for name, version in host.runtimes.items():
+        yield "installed", f"{name} {version}"
+    if not host.runtimes:
+        yield "installed", "no runtime"
+
+
+def _gpu(gpu: Gpu) -> str:
+    facts = (
+        gpu.name,
+        f"{gpu.memory_mb} MB" if gpu.memory_mb else "",
+        f"driver {gpu.driver}" if gpu.driver else "no driver that answers",
+        f"compute capability {gpu.compute_capability}" if gpu.compute_capability else "",
+    )
+    return ", ".join(fact for fact in facts if fact)
+
+
+def _state(probe: Probe, recorded: str | None) -> str:
+    if not probe.ready:
+        return f"{probe.reason}. {probe.remedy}".rstrip()
+    facts = ", ".join(f"{name}: {fact}" for name, fact in probe.facts.items())
+    ready = "installed, and no fault was recorded" if recorded else "ready"
+    return f"{ready}; {facts}" if facts else ready
+
+
+def _show_proofs(found: Diagnosis) -> None:
+    rows = [
+        (one.backend, one.name or _NOTHING, one.tier, f"{one.summary}\n{_possible(one.probe)}")
+        for one in found.proofs
+    ]
+    show_rows(
+        "Proofs by a real runtime without its device",
+        ("backend", "proof", "worth", "what it shows, and whether this machine can do it"),
+        rows,
+    )
+
+
+def _possible(probe: Probe) -> str:
+    if probe.ready:
+        return f"can be done: {probe.runtime} {probe.version or ''}".rstrip()
+    return f"cannot be tried: {probe.reason}. {probe.remedy}".rstrip()

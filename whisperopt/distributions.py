@@ -1,0 +1,187 @@
+"""Which distributions bring runtimes, told by rules about their names: no runtime is listed."""
+
+import functools
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+GROUP = "whisperopt.backends"
+"""The group of entry points by which backends are found."""
+OWN = "whisperopt"
+SYSTEM = "system"
+"""Stands for the version of a library of the system that does not tell it."""
+
+_FAMILIES = ("onnxruntime", "openvino", "tensorrt")
+_WHEEL = "onnxruntime"
+_BESIDE = re.compile(r"onnxruntime-(genai|extensions|tools)\b|.*-ep-")
+_CUDA_MAJOR = re.compile(r"-cu\d+$")
+_SYSTEM_LIBRARIES = {"tensorrt": "nvinfer"}
+"""Runtimes that also come as a library of the system, and what its file is called."""
+_LIBRARY_FOLDERS = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/cuda/lib64")
+_MARKERS = {
+    "linux": {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"},
+    "macos": {"sys_platform": "darwin", "platform_system": "Darwin", "os_name": "posix"},
+    "windows": {"sys_platform": "win32", "platform_system": "Windows", "os_name": "nt"},
+}
+
+
+class Need(msgspec.Struct, frozen=True):
+    """A distribution that an extra of whisperopt asks for, and the versions that will do."""
+
+    name: str
+    versions: str = ""
+
+
+def version(distribution: str) -> str | None:
+    """Return the installed version of `distribution`, or None."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def installed() -> dict[str, str]:
+    """Return the runtimes that are installed, and what brings backends, with their versions."""
+    names = {name for name in _names() if name.startswith(_FAMILIES)}
+    found = {name: number for name in sorted(names) if (number := version(name))}
+    for point in metadata.entry_points(group=GROUP):
+        if point.dist and canonicalize_name(point.dist.name) != OWN:
+            found[canonicalize_name(point.dist.name)] = point.dist.version
+    for runtime, library in _SYSTEM_LIBRARIES.items():
+        if not any(plain(name) == runtime for name in found) and (number := _library(library)):
+            found[runtime] = number
+    return found
+
+
+def plain(name: str) -> str:
+    """Return `name` without the CUDA version that some wheels carry: `tensorrt-cu13`."""
+    return _CUDA_MAJOR.sub("", name)
+
+
+def overwrites(name: str) -> bool:
+    """Say whether a wheel has the files of `onnxruntime`, as all but its companions do.
+
+    Such wheels overwrite each other, and each of them contains the CPU provider.
+    """
+    return name.startswith(_WHEEL) and _BESIDE.match(name) is None
+
+
+def contains(name: str, runtime: str) -> bool:
+    """Say whether the distribution `name` brings `runtime`."""
+    return plain(name) == plain(runtime) or (runtime == _WHEEL and overwrites(name))
+
+
+@functools.cache
+def ways(runtime: str, extra: str, system: str) -> tuple[tuple[Need, ...], ...]:
+    """Return what can be installed for `runtime` on `system`: any one of these sets will do.
+
+    The first is what the extra of whisperopt asks for; extras with a longer name (`tensorrt-rtx`
+    beside `tensorrt`) are other ways to the same. Without such an extra it is the runtime alone.
+    """
+    extras: dict[str, list[Need]] = {}
+    for requirement in _requirements():
+        for name in _extras():
+            if name == extra or name.startswith(f"{extra}-"):
+                needed = extras.setdefault(name, [])
+                if _applies(requirement, name, system):
+                    need = Need(canonicalize_name(requirement.name), str(requirement.specifier))
+                    needed.append(need)
+    own = extras.pop(extra, None) or [Need(runtime)]
+    return (tuple(own), *(tuple(needed) for _, needed in sorted(extras.items()) if needed))
+
+
+def fits(number: str, versions: str) -> bool:
+    """Say whether a version is among `versions`; one that is no version is not judged."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return SpecifierSet(versions).contains(Version(number), prereleases=True)
+    except InvalidVersion:
+        return True
+
+
+def extras_of(distribution: str) -> frozenset[str]:
+    """Return the extras of an installed distribution."""
+    try:
+        return frozenset(metadata.metadata(distribution).get_all("Provides-Extra") or ())
+    except metadata.PackageNotFoundError:
+        return frozenset()
+
+
+def with_cuda(wheel: str) -> str:
+    """Name `wheel` with those of its extras that bring the libraries of CUDA."""
+    both = {"cuda", "cudnn"}
+    extras = sorted(both & extras_of(wheel) if version(wheel) else both)
+    return f"{wheel}[{','.join(extras)}]" if extras else wheel
+
+
+def requirements_of(distribution: str) -> tuple[str, ...]:
+    """Return what an installed distribution and its extras require, as it says it."""
+    try:
+        return tuple(metadata.requires(distribution) or ())
+    except metadata.PackageNotFoundError:
+        return ()
+
+
+def _names() -> Iterator[str]:
+    """Read the names off the folders, which takes a fraction of the time of reading them."""
+    for entry in dict.fromkeys(sys.path):
+        folder = Path(entry or ".")
+        try:
+            found = [path.name for path in folder.iterdir()]
+        except OSError:  # a zip file, or a folder that is gone
+            continue
+        for name in found:
+            if name.endswith((".dist-info", ".egg-info")):
+                yield canonicalize_name(name.rpartition(".")[0].partition("-")[0])
+
+
+def _library(name: str) -> str | None:
+    """Return the version in the file name of a library of the system, `system` if there is none."""
+    if platform.system() == "Windows":
+        pattern, folders = f"{name}*.dll", os.environ.get("PATH", "").split(os.pathsep)
+    else:
+        machine = platform.machine()
+        pattern = f"lib{name}.so*"
+        folders = [
+            *os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep),
+            f"/usr/lib/{machine}-linux-gnu",
+            *_LIBRARY_FOLDERS,
+        ]
+    files = [path.name for folder in folders if folder and (path := _first(Path(folder), pattern))]
+    numbers = [found[0] for file in files if (found := re.findall(r"\d+\.\d+[.\d]*\d", file))]
+    return next(iter([*numbers, *(SYSTEM for _ in files)]), None)
+
+
+def _first(folder: Path, pattern: str) -> Path | None:
+    """Return the file with the longest name, which holds the whole version."""
+    try:
+        return max(folder.glob(pattern), key=lambda path: len(path.name), default=None)
+    except OSError:
+        return None
+
+
+@functools.cache
+def _requirements() -> tuple[Requirement, ...]:
+    return tuple(Requirement(line) for line in requirements_of(OWN))
+
+
+@functools.cache
+def _extras() -> tuple[str, ...]:
+    return tuple(sorted(extras_of(OWN)))
+
+
+def _applies(requirement: Requirement, extra: str, system: str) -> bool:
+    marker = requirement.marker
+    if marker is None or "extra" not in str(marker):
+        return False
+    return marker.evaluate({**_MARKERS.get(system, {}), "extra": extra})

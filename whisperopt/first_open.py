@@ -1,0 +1,132 @@
+"""The first time that an artifact is opened on a host: in a process of its own, which it may end.
+
+A runtime or driver may hang, abort or compute wrong values. What passed once is known by its files,
+this host's hardware, drivers and runtimes, and is not tried again until one of them changes.
+"""
+
+import contextlib
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from whisperopt import __version__, cache, isolated, registry
+from whisperopt import artifact as artifacts
+from whisperopt import host as hosts
+from whisperopt.artifact import Artifact
+from whisperopt.backend import Backend, Session
+from whisperopt.errors import WhisperoptError
+
+LIMIT = "WHISPEROPT_OPEN_SECONDS"
+"""The variable that says how long the first opening may take."""
+
+_SECONDS = 900  # a GPU's engines are built then
+_CHILD = "whisperopt.first_open"
+_DAY = 24 * 60 * 60
+_DOCTOR = "`whisperopt doctor` says more about this host"
+
+
+def open_session(artifact: Artifact, *, threads: int | None = None) -> Session:
+    """Open `artifact`; raise `WhisperoptError` with the reason if it fails in any way."""
+    backend = registry.require(artifact.manifest.backend)
+    passed = cache.folder("self-tests") / _fingerprint(artifact)
+    if passed.is_file():
+        return _open(backend, artifact, threads)
+    tried = _try(artifact, threads, passed.with_suffix(".hung"))
+    session = _open(backend, artifact, threads)
+    if not tried:
+        _check(session, artifact)
+    _write(passed, "")
+    return session
+
+
+def reply(request: dict[str, Any]) -> dict[str, Any]:
+    """Open and test the artifact named in `request`; return what is wrong with it, if anything."""
+    artifact = artifacts.read(Path(request["artifact"]))
+    try:
+        backend = registry.require(artifact.manifest.backend)
+        _check(_open(backend, artifact, request["threads"]), artifact)
+    except WhisperoptError as error:
+        return {"problem": error.problem, "remedy": error.remedy}
+    return {}
+
+
+def _try(artifact: Artifact, threads: int | None, hung: Path) -> bool:
+    """Raise if `artifact` fails in a process of its own; say whether it could be tried there."""
+    limit = isolated.seconds(LIMIT, _SECONDS)
+    if _hung(hung, limit):
+        raise WhisperoptError(
+            f"opening it took over {limit:g} s within the last day, so it is not tried again",
+            f"Remove {hung} to try it",
+        )
+    request = {"artifact": str(artifact.path), "threads": threads}
+    answer = isolated.ask(_CHILD, request, limit=limit)
+    if answer is None:
+        return False
+    if isinstance(answer, str):
+        if answer == isolated.too_long(limit):
+            _write(hung, f"{limit:g}")
+        raise WhisperoptError(f"opening it failed: {answer}", _DOCTOR)
+    if answer:
+        raise WhisperoptError(answer["problem"], answer["remedy"])
+    return True
+
+
+def _open(backend: Backend, artifact: Artifact, threads: int | None) -> Session:
+    try:
+        return backend.open(artifact, threads=threads)
+    except WhisperoptError:
+        raise
+    except Exception as error:  # noqa: BLE001  # a runtime's own errors have no common class
+        raise WhisperoptError(
+            f"opening it failed: {type(error).__name__}: {error}", _DOCTOR
+        ) from None
+
+
+def _check(session: Session, artifact: Artifact) -> None:
+    """Compare with the stored values; without any, at least take two steps."""
+    from whisperopt.runtime import self_test
+
+    if self_test.read(artifact) is not None:
+        self_test.check(session, artifact)
+        return
+    manifest = artifact.manifest
+    try:
+        self_test.record(session, manifest.dims, [manifest.decoding.start_of_transcript])
+    except WhisperoptError:
+        raise
+    except Exception as error:  # noqa: BLE001  # as above
+        raise WhisperoptError(f"its first step failed: {type(error).__name__}: {error}") from None
+
+
+def _fingerprint(artifact: Artifact) -> str:
+    """Name this artifact on this host: its files as they are, hardware, drivers and runtimes."""
+    files = sorted(
+        (path.name, (facts := path.stat()).st_size, facts.st_mtime_ns)
+        for path in artifact.path.iterdir()
+    )
+    place = str(artifact.path.resolve())
+    key = msgspec.json.encode([__version__, place, files, hosts.probe()])
+    return hashlib.sha256(key).hexdigest()
+
+
+def _hung(path: Path, limit: float) -> bool:
+    """Say whether it recently hung for at least as long as it would be given now."""
+    try:
+        return (
+            float(path.read_text("utf-8")) >= limit and path.stat().st_mtime > time.time() - _DAY
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def _write(path: Path, content: str) -> None:
+    with contextlib.suppress(OSError):  # without a cache it is tried again next time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, "utf-8")
+
+
+if __name__ == "__main__":
+    isolated.answer(reply)

@@ -1,0 +1,42 @@
+"""What a session refuses before it would compute something wrong."""
+
+import numpy as np
+import numpy.typing as npt
+
+from whisperopt.arrays import Tokens
+from whisperopt.errors import BadInputError, WhisperoptError
+
+
+def check_batch(batch: int, most: int | None) -> None:
+    """Refuse a batch that is larger than the runtime computes correctly; None means any."""
+    if most is not None and batch > most:
+        raise BadInputError(
+            f"This runtime computes batches of at most {most} correctly, not {batch}",
+            "Encode the recordings one after another",
+        )
+
+
+def check_room(past: int, new: int, capacity: int) -> None:
+    """Refuse more tokens than the caches and the position table hold."""
+    if past + new > capacity:
+        raise WhisperoptError(f"The decoder holds at most {capacity} tokens")
+
+
+def check_chunk(past: int, new: int, batch: int, *, most: int | None, reason: str) -> None:
+    """Refuse several tokens behind a past for a batch over `most`; None means any batch."""
+    if past and new > 1 and most is not None and batch > most:
+        raise WhisperoptError(
+            f"{new} tokens behind {past} others in a batch of {batch}: {reason}",
+            "Decode one token at a time",
+        )
+
+
+def checked_rows(rows: Tokens, batch: int) -> npt.NDArray[np.int32]:
+    """Return `rows` contiguous; refuse what does not name one row of the batch for each."""
+    if rows.shape != (batch,):
+        raise BadInputError(f"A batch of {batch} is reordered by as many rows, not {rows.shape}")
+    if not np.issubdtype(rows.dtype, np.integer) or ((rows < 0) | (rows >= batch)).any():
+        raise BadInputError(
+            f"Rows of a batch of {batch} are 0 to {batch - 1}, not {rows.tolist()}"
+        )
+    return np.ascontiguousarray(rows, np.int32)

@@ -1,0 +1,78 @@
+"""Opens and runs one graph on one provider of ONNX Runtime, or says why it does not run there."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from whisperopt.errors import WhisperoptError
+from whisperopt.host import usable_cores
+from whisperopt.runtime import provider as providers
+from whisperopt.runtime.elements import BFLOAT16, Element
+from whisperopt.runtime.provider import Provider
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+_RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
+
+
+def start(
+    graph: Path | bytes, provider: Provider, *, threads: int | None, name: str
+) -> "ort.InferenceSession":
+    """Open `graph`, called `name` in errors; a provider that does not load is never the CPU."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads or usable_cores()
+    options.add_session_config_entry(_RECORD_PLACEMENT, "1")
+    with reasons(f"ONNX Runtime cannot open {name}"):
+        chosen = providers.apply(provider, options)
+        session = ort.InferenceSession(graph, options, providers=chosen, enable_fallback=0)
+    if session.get_providers()[0] != provider.name:
+        raise WhisperoptError(
+            f"{provider.name} did not load and ONNX Runtime fell back to the CPU",
+            "`whisperopt doctor` says what is missing",
+        )
+    return session
+
+
+def run(session: "ort.InferenceSession", binding: "ort.IOBinding") -> None:
+    """Run once; a failure, such as a device that is gone, is an error with its reason."""
+    with reasons("ONNX Runtime failed"):
+        session.run_with_iobinding(binding)
+
+
+def nodes(session: "ort.InferenceSession") -> list[tuple[str, str]]:
+    """Return operator and provider of every node, or nothing where the runtime does not tell."""
+    report: Any = getattr(session, "get_provider_graph_assignment_info", None)
+    groups = report() if report else ()
+    return [(node.op_type, group.ep_name) for group in groups for node in group.get_nodes()]
+
+
+def zeros(shape: Sequence[int], element: Element, device: str) -> "ort.OrtValue":
+    """Allocate zeros of `element` in the memory of `device`."""
+    import onnxruntime as ort
+
+    # On the CPU, ONNX Runtime keeps using the very memory that it is handed.
+    empty = np.zeros(shape, element.stored)
+    if element is not BFLOAT16:
+        return ort.OrtValue.ortvalue_from_numpy(empty, device, 0)
+    value = ort.OrtValue.ortvalue_from_shape_and_type(shape, element.onnx, device, 0)
+    value.update_inplace(empty)
+    return value
+
+
+@contextlib.contextmanager
+def reasons(problem: str) -> Iterator[None]:
+    """Turn whatever the runtime raises into `problem` and the first line of the reason."""
+    try:
+        yield
+    except WhisperoptError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the runtime's own exceptions have no common class
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise WhisperoptError(f"{problem}: {lines[0]}") from None
