@@ -1,0 +1,1 @@
+"""Tests of what whisperopt offers to other people's tests."""
