@@ -14,7 +14,7 @@ from whisperopt.artifact import TOKENIZER, Artifact, Manifest
 from whisperopt.backend import Decoder, Recipe, Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import CoreModel
-from whisperopt.passes.plan import write_variant
+from whisperopt.passes.plan import dims_of, write_variant
 from whisperopt.proof import case
 from whisperopt.whisper import Decoding, Dimensions
 
@@ -44,7 +44,7 @@ def write(checkpoint: Checkpoint, recipe: Recipe, folder: Path) -> Artifact:
         target="cpu",
         backend="cpu",
         recipe=recipe,
-        dims=checkpoint.dims,
+        dims=dims_of(recipe, checkpoint.dims),
         decoding=checkpoint.decoding,
         checkpoint=checkpoint.digest(),
     )

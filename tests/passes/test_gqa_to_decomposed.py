@@ -11,8 +11,8 @@ from tests.passes import forms
 from tests.passes.forms import MadeCheckpoint
 from whisperopt.graph.core import CoreModel
 from whisperopt.passes.block_int8 import BlockInt8
-from whisperopt.passes.fp16 import Fp16
 from whisperopt.passes.gqa_to_decomposed import GqaToDecomposed
+from whisperopt.passes.half import Half
 from whisperopt.passes.mha_to_decomposed import MhaToDecomposed
 from whisperopt.passes.rewrite import PassError, nodes, run
 
@@ -96,15 +96,16 @@ def test_slots_beyond_the_past_are_never_seen(
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
 @pytest.mark.parametrize("cache", CACHES)
 def test_half_precision_may_come_before_or_after(
-    cache: Literal["static", "concat"], small_core: CoreModel
+    cache: Literal["static", "concat"], precision: Literal["fp16", "bf16"], small_core: CoreModel
 ) -> None:
     first, last = (
         run(small_core.part("decoder"), passes)
         for passes in (
-            [Fp16(), GqaToDecomposed(cache)],
-            [GqaToDecomposed(cache), Fp16()],
+            [Half(precision), GqaToDecomposed(cache)],
+            [GqaToDecomposed(cache), Half(precision)],
         )
     )
     types = [
@@ -114,11 +115,19 @@ def test_half_precision_may_come_before_or_after(
     assert types[0] == types[1]
 
 
-def test_shared_key_value_heads_are_refused_by_name() -> None:
+@pytest.mark.parametrize("cache", CACHES)
+def test_keys_that_heads_share_are_never_copied(
+    cache: Literal["static", "concat"], small_core: CoreModel
+) -> None:
     dims = msgspec.structs.replace(SMALL, decoder_kv_heads=1)
-    model = CoreModel(MadeCheckpoint(dims, weights(dims))).part("decoder")
-    with pytest.raises(PassError, match="self_attn/attention shares 1 key/value heads among 4"):
-        run(model, [GqaToDecomposed("static")])
+    core = CoreModel(MadeCheckpoint(dims, weights(dims)))
+    model = run(core.part("decoder"), [GqaToDecomposed(cache)])
+    plain = run(small_core.part("decoder"), [GqaToDecomposed(cache)])
+    counts, usual = forms.operators(model), forms.operators(plain)
+    assert counts.pop("Reshape") == usual.pop("Reshape") + 2 * SMALL.decoder_layers
+    # the mask is repeated, once for all layers
+    assert counts.pop("Concat") == usual.pop("Concat", 0) + 1
+    assert counts == usual
 
 
 def test_query_whose_weights_were_rounded_before_is_refused(small_core: CoreModel) -> None:

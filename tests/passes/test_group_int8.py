@@ -7,8 +7,8 @@ import pytest
 from tests.makers import SMALL
 from tests.passes import forms
 from whisperopt.graph.core import PARTS, CoreModel, Part
-from whisperopt.passes.fp16 import Fp16
 from whisperopt.passes.group_int8 import GroupInt8
+from whisperopt.passes.half import Half
 from whisperopt.passes.rewrite import PassError, nodes, run
 from whisperopt.passes.weights import BLOCK
 
@@ -65,7 +65,7 @@ def test_unpacked_weights_declare_their_type_and_shape(small_core: CoreModel) ->
 
 def test_half_precision_afterwards_is_refused(small_core: CoreModel) -> None:
     with pytest.raises(PassError, match=r"after GroupInt8: .* casts to float32"):
-        run(small_core.part("encoder"), [GroupInt8(), Fp16()])
+        run(small_core.part("encoder"), [GroupInt8(), Half("fp16")])
 
 
 def test_promise_names_what_is_left(small_core: CoreModel) -> None:

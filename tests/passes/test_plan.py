@@ -1,16 +1,21 @@
 """Recipes become passes in an order that works, and what comes out keeps the core's signature."""
 
+import msgspec
+import onnx
 import onnx_ir as ir
 import pytest
 
 from tests.makers import SMALL
 from tests.passes import forms
 from tests.passes.forms import CORE, DECOMPOSED, form
-from tests.passes.test_equivalence import FORMS, NAMES
-from whisperopt.backend import Recipe
+from tests.passes.test_equivalence import GRAPHS, SELF_FORMS
+from whisperopt.backend import Attention, Cache, Recipe
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import PARTS, CoreModel, Part
-from whisperopt.passes.plan import make, passes_for
+from whisperopt.passes.gqa_to_mha import GqaToMha
+from whisperopt.passes.plan import dims_of, make, passes_for
+from whisperopt.passes.rewrite import PassError
+from whisperopt.proof.inference import inferred
 
 
 def planned(recipe: Recipe, part: Part) -> list[str]:
@@ -24,8 +29,8 @@ def test_core_form_needs_no_pass() -> None:
 
 def test_attention_comes_before_precision_and_cross_before_self() -> None:
     half = form(DECOMPOSED, encoder_precision="fp16", decoder_precision="fp16")
-    assert planned(half, "encoder") == ["MhaToDecomposed", "Fp16"]
-    assert planned(half, "decoder") == ["MhaToDecomposed", "GqaToDecomposed", "Fp16"]
+    assert planned(half, "encoder") == ["MhaToDecomposed", "Half"]
+    assert planned(half, "decoder") == ["MhaToDecomposed", "GqaToDecomposed", "Half"]
     causal = form(DECOMPOSED, self_attention="mha", cache="concat")
     assert planned(causal, "decoder") == ["MhaToDecomposed", "GqaToMha"]
 
@@ -43,39 +48,123 @@ def test_eight_bits_are_made_as_the_recipe_says(int8: str, expected: list[str]) 
     assert [name for part in PARTS for name in planned(recipe, part)] == expected
 
 
-@pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("recipe", FORMS, ids=NAMES)
+@pytest.mark.parametrize(
+    ("self_attention", "cache"),
+    [("mha", "shared"), ("mha", "static"), ("attention", "shared"), ("decomposed", "shared")],
+)
+def test_caches_that_a_form_cannot_have_are_refused_by_name(
+    self_attention: Attention, cache: Cache
+) -> None:
+    recipe = form(CORE, name="odd", self_attention=self_attention, cache=cache)
+    with pytest.raises(PassError, match=rf"'odd' .*{self_attention}' over a cache '{cache}'"):
+        passes_for(recipe, "decoder")
+    assert planned(recipe, "encoder") == []
+
+
+def test_every_other_cache_is_taken() -> None:
+    taken = [(recipe.self_attention, recipe.cache) for recipe in SELF_FORMS if not recipe.options]
+    assert taken == [
+        *(("gqa", cache) for cache in ("shared", "static", "concat")),
+        ("mha", "concat"),
+        *(("attention", cache) for cache in ("static", "concat")),
+        *(("decomposed", cache) for cache in ("static", "concat")),
+    ]
+
+
+def test_mask_is_spelled_out_where_the_options_say_so() -> None:
+    plain = form(CORE, self_attention="mha", cache="concat", options={"device": "GPU"})
+    (step,) = passes_for(plain, "decoder")
+    assert isinstance(step, GqaToMha)
+    assert not step.explicit_mask
+    (step,) = passes_for(form(plain, options={"mask": "explicit"}), "decoder")
+    assert isinstance(step, GqaToMha)
+    assert step.explicit_mask
+
+
+def test_unknown_mask_is_refused() -> None:
+    recipe = form(CORE, self_attention="mha", cache="concat", options={"mask": "none"})
+    with pytest.raises(PassError, match="asks for a mask 'none', not 'explicit'"):
+        passes_for(recipe, "decoder")
+
+
+def test_heads_are_pooled_before_anything_else() -> None:
+    recipe = form(DECOMPOSED, kv_heads=2, decoder_precision="fp16")
+    expected = ["GroupHeads", "MhaToDecomposed", "GqaToDecomposed", "Half"]
+    assert planned(recipe, "decoder") == expected
+    assert "GroupHeads" not in planned(recipe, "encoder")
+
+
+def test_sizes_of_a_variant_follow_its_recipe() -> None:
+    assert dims_of(CORE, SMALL) == SMALL
+    pooled = dims_of(form(CORE, kv_heads=2), SMALL)
+    assert pooled == msgspec.structs.replace(SMALL, decoder_kv_heads=2)
+
+
+@pytest.mark.parametrize(("recipe", "part"), GRAPHS, ids=[f"{r.name}-{p}" for r, p in GRAPHS])
 def test_names_and_versions_are_those_of_the_core(
     recipe: Recipe, part: Part, small_core: CoreModel
 ) -> None:
     core, model = small_core.part(part), make(recipe, small_core, part)
-    assert model.ir_version == 10
-    assert model.graph.opset_imports == {"": 20, "com.microsoft": 1}
+    opset = opset_of(recipe, part)
+    assert model.ir_version == (11 if opset == 23 else 10)
+    assert model.graph.opset_imports == {"": opset, "com.microsoft": 1}
     assert [v.name for v in model.graph.outputs] == [v.name for v in core.graph.outputs]
     gone = {"past_sequence_length"} if recipe.cache == "concat" else set()
     expected = [v.name for v in core.graph.inputs if v.name not in gone]
     assert [v.name for v in model.graph.inputs] == expected
     names = [node.name for node in model.graph]
     assert len(names) == len(set(names))
+    standard = asked(recipe, part) <= {"attention", "decomposed"} and not (
+        "int8" in precisions(recipe, part) and recipe.int8 != "group"
+    )
+    assert ({node.domain for node in model.graph} == {""}) == standard
 
 
-@pytest.mark.parametrize("recipe", FORMS, ids=NAMES)
-def test_standard_recipes_hold_no_contributed_operator(
-    recipe: Recipe, small_core: CoreModel
+def asked(recipe: Recipe, part: Part) -> set[str]:
+    """Return the forms of attention that one part is asked for."""
+    if part == "encoder":
+        return {recipe.encoder_attention}
+    return {recipe.self_attention, recipe.cross_attention}
+
+
+def precisions(recipe: Recipe, part: Part) -> set[str]:
+    """Return the precision of one part."""
+    return {recipe.encoder_precision if part == "encoder" else recipe.decoder_precision}
+
+
+def opset_of(recipe: Recipe, part: Part) -> int:
+    """Return the newest opset that one part needs."""
+    if "attention" in asked(recipe, part):
+        return 23
+    return 22 if "bf16" in precisions(recipe, part) else 20
+
+
+@pytest.mark.parametrize(("recipe", "part"), GRAPHS, ids=[f"{r.name}-{p}" for r, p in GRAPHS])
+def test_newer_opset_changes_the_meaning_of_no_operator(
+    recipe: Recipe, part: Part, small_core: CoreModel
 ) -> None:
-    forms_asked = {recipe.self_attention, recipe.cross_attention, recipe.encoder_attention}
-    rounded = {recipe.encoder_precision, recipe.decoder_precision}
-    standard = forms_asked == {"decomposed"} and ("int8" not in rounded or recipe.int8 == "group")
-    domains = {node.domain for part in PARTS for node in make(recipe, small_core, part).graph}
-    assert (domains == {""}) == standard
+    model = make(recipe, small_core, part)
+    opset = model.graph.opset_imports[""]
+    for op_type in {node.op_type for node in model.graph if not node.domain} - {"Attention"}:
+        then, now = (signature(op_type, version) for version in (20, opset))
+        assert now == then, op_type
 
 
-def test_tensorrt_gets_standard_operators_only() -> None:
-    chosen = [recipe for recipe in FORMS if recipe.name.startswith("tensorrt-")]
-    assert chosen
-    for recipe in chosen:
-        assert recipe.self_attention == recipe.cross_attention == recipe.encoder_attention
-        assert (recipe.self_attention, recipe.cache) == ("decomposed", "static")
+def signature(op_type: str, opset: int) -> tuple[list[str], dict[str, object]]:
+    """Return operands and attributes of an operator as one opset defines them."""
+    schema = onnx.defs.get_schema(op_type, opset, "")
+    operands = [f"{o.name} {o.option}" for o in (*schema.inputs, *schema.outputs)]
+    defaults = {name: one.default_value for name, one in schema.attributes.items()}
+    return operands, {name: (one.type, one.i, one.f, one.s) for name, one in defaults.items()}
+
+
+@pytest.mark.parametrize(("recipe", "part"), GRAPHS, ids=[f"{r.name}-{p}" for r, p in GRAPHS])
+def test_every_type_is_known_to_the_structural_proof(
+    recipe: Recipe, part: Part, small_core: CoreModel
+) -> None:
+    model = inferred(make(recipe, small_core, part))
+    unknown = [v.name for node in model.graph for v in node.outputs if v.dtype is None]
+    assert not unknown
 
 
 def test_variant_is_both_graphs_with_their_weights(small_checkpoint: Checkpoint, tmp_path) -> None:

@@ -11,6 +11,7 @@ from whisperopt.passes.rewrite import (
     PassError,
     canvas_for,
     linear,
+    need_opset,
     nodes,
     replace,
     rescale,
@@ -74,6 +75,26 @@ def test_factor_goes_into_weight_and_bias() -> None:
     stored = model.graph.initializers
     assert (stored["w"].const_value.numpy() == 0.5).all()
     assert (stored["b"].const_value.numpy() == 0.5).all()
+
+
+def test_layer_without_bias_is_a_weight(small_core: CoreModel) -> None:
+    (first, *_) = nodes(small_core.part("decoder"), "GroupQueryAttention")
+    names = [[part.name for part in linear(value)] for value in first.inputs[:3]]
+    stem = "decoder.layers.0.self_attn"
+    assert names == [
+        [f"{stem}.q_proj.weight", f"{stem}.q_proj.bias"],
+        [f"{stem}.k_proj.weight"],
+        [f"{stem}.v_proj.weight", f"{stem}.v_proj.bias"],
+    ]
+
+
+def test_opset_is_raised_and_never_lowered() -> None:
+    model = drawing()
+    seen = []
+    for opset in (20, 22, 23, 22):
+        need_opset(model, opset)
+        seen.append((model.opset_imports[""], model.ir_version))
+    assert seen == [(20, 10), (22, 10), (23, 11), (23, 11)]
 
 
 def test_layer_that_something_else_uses_is_not_rescaled() -> None:

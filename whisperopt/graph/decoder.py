@@ -56,11 +56,8 @@ class _Step:
     def __init__(self, layers: Layers, ids: ir.Value, past: ir.Value) -> None:
         canvas = layers.canvas
         self.layers, self.canvas, self.dims, self.ids = layers, canvas, layers.dims, ids
-        batch = canvas.op("Shape", ids, start=0, end=1)
         new = canvas.op("Cast", canvas.op("Shape", ids, start=1, end=2), to=int(INT32))
         total = canvas.op("Add", past, new)
-        last = canvas.op("Sub", total, canvas.constant("one", np.array([1], np.int32)))
-        self.seqlens_k = canvas.node("Expand", [last, batch], name="seqlens_k")[0]
         self.total_length = canvas.node("Squeeze", [total], name="total_sequence_length")[0]
         steps = canvas.op(
             "Range",
@@ -69,6 +66,12 @@ class _Step:
             canvas.constant("one_scalar", np.array(1, np.int32)),
         )
         self.positions = canvas.node("Add", [steps, past], name="positions")[0]
+        # Off the positions, not off the total: GPUs want the total in the host's memory, and then
+        # one length more would have to be copied to the device in every step.
+        end = canvas.ints(np.iinfo(np.int64).max)
+        last = canvas.op("Slice", self.positions, canvas.ints(-1), end, canvas.ints(0))
+        batch = canvas.op("Shape", ids, start=0, end=1)
+        self.seqlens_k = canvas.node("Expand", [last, batch], name="seqlens_k")[0]
 
     def embed(self) -> ir.Value:
         dims, parameter = self.dims, self.layers.parameter

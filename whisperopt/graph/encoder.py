@@ -25,7 +25,7 @@ def author(checkpoint: Checkpoint) -> ir.Model:
     typed(hidden, FLOAT, ["batch", "context", dims.width])
     outputs = [hidden]
     for index in range(dims.decoder_layers):
-        outputs += _cross_cache(layers, index, hidden)
+        outputs += cross_cache(layers, index, hidden)
     return canvas.model("encoder", [features], outputs)
 
 
@@ -57,7 +57,8 @@ def _layer(layers: Layers, name: str, value: ir.Value) -> ir.Value:
     return layers.feed_forward(name, value, dims.encoder_ffn)
 
 
-def _cross_cache(layers: Layers, index: int, hidden: ir.Value) -> list[ir.Value]:
+def cross_cache(layers: Layers, index: int, hidden: ir.Value) -> list[ir.Value]:
+    """Draw the keys and values of decoder layer `index` over `hidden`, [B, H, frames / 2, Dh]."""
     dims = layers.dims
     outputs = []
     for part, word in (("k", "key"), ("v", "value")):

@@ -1,11 +1,15 @@
-"""Attention spelled out in standard operators: what the decomposing passes draw."""
+"""Attention drawn over heads: spelled out in standard operators, or as ai.onnx Attention."""
 
+from collections.abc import Sequence
 from typing import Self
 
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import Canvas
-from whisperopt.passes.rewrite import linear, nodes, rescale
+from whisperopt.passes.rewrite import linear, need_opset, nodes, rescale
+
+_OPSET = 23
+"""The opset that brought ai.onnx Attention."""
 
 
 def unscalable(model: ir.Model, op_type: str) -> str | None:
@@ -16,42 +20,97 @@ def unscalable(model: ir.Model, op_type: str) -> str | None:
     return None
 
 
-class Attention:
-    """Draws one attention with `heads` heads whose scores are multiplied by `scale`."""
+def more_than_qkv(model: ir.Model) -> str | None:
+    """Return which MultiHeadAttention has a mask, a bias or a cache, or None."""
+    for node in nodes(model, "MultiHeadAttention"):
+        if len(node.outputs) > 1 or any(value is not None for value in node.inputs[3:]):
+            return f"{node.name} has more than q, k and v"
+    return None
 
-    def __init__(self, canvas: Canvas, heads: int, scale: float) -> None:
+
+def allow_attention(model: ir.Model) -> None:
+    """Let `model` use ai.onnx Attention."""
+    need_opset(model, _OPSET)
+
+
+class Attention:
+    """Draws one attention of `heads` heads over `kv_heads`, its scores multiplied by `scale`."""
+
+    def __init__(self, canvas: Canvas, heads: int, kv_heads: int, scale: float) -> None:
         """Draw on `canvas`."""
-        self.canvas, self.heads, self.scale = canvas, heads, scale
+        self.canvas, self.heads, self.kv_heads, self.scale = canvas, heads, kv_heads, scale
 
     @classmethod
     def of(cls, canvas: Canvas, node: ir.Node) -> Self:
         """Take heads and scale from a contributed attention node."""
-        return cls(
-            canvas, node.attributes["num_heads"].as_int(), node.attributes["scale"].as_float()
-        )
+        heads, scale = node.attributes["num_heads"].as_int(), node.attributes["scale"].as_float()
+        shared = node.attributes.get("kv_num_heads")
+        return cls(canvas, heads, shared.as_int() if shared else heads, scale)
 
-    def heads_of(self, value: ir.Value | None) -> ir.Value:
+    @property
+    def groups(self) -> int:
+        """How many heads share one key/value head."""
+        return self.heads // self.kv_heads
+
+    def queries(self, value: ir.Value | None) -> ir.Value:
         """[B, S, H Dh] -> [B, H, S, Dh]."""
-        split = self.canvas.op("Reshape", value, self.canvas.ints(0, 0, self.heads, -1))
-        return self.canvas.op("Transpose", split, perm=[0, 2, 1, 3])
+        return self._split(value, self.heads)
 
-    def scaled_heads(self, query: ir.Value | None) -> ir.Value:
+    def keys(self, value: ir.Value | None) -> ir.Value:
+        """Keys or values: [B, S, Hkv Dh] -> [B, Hkv, S, Dh]; what is split already stays."""
+        if value is not None and value.shape is not None and len(value.shape) == 4:
+            return value
+        return self._split(value, self.kv_heads)
+
+    def scaled_queries(self, query: ir.Value | None) -> ir.Value:
         """Split the query into heads with the scale folded in: keys and scores are far larger."""
         if query is not None:
             rescale(query, self.scale)
-        return self.heads_of(query)
+        return self.queries(query)
 
-    def attend(
+    def spelled_out(
         self,
-        query: ir.Value | None,
-        key: ir.Value | None,
-        value: ir.Value | None,
+        query: ir.Value,
+        key: ir.Value,
+        value: ir.Value,
         mask: ir.Value | None = None,
     ) -> ir.Value:
-        """Return softmax(q k^T + mask) v: q [B, H, S, Dh], k and v [B, H, L, Dh] -> [B, S, H Dh]."""
-        op = self.canvas.op
+        """Return softmax(q k^T + mask) v [B, S, H Dh] of a scaled query.
+
+        q [B, H, S, Dh], k and v [B, Hkv, L, Dh]. Heads that share a key/value head are laid one
+        after another along the query's tokens, so `mask` is [H / Hkv S, L].
+        """
+        op, ints = self.canvas.op, self.canvas.ints
+        if self.groups > 1:
+            query = op("Reshape", query, ints(0, self.kv_heads, -1, 0))
         scores = op("MatMul", query, op("Transpose", key, perm=[0, 1, 3, 2]))
         if mask is not None:
             scores = op("Add", scores, mask)
         mixed = op("MatMul", op("Softmax", scores, axis=-1), value)
-        return op("Reshape", op("Transpose", mixed, perm=[0, 2, 1, 3]), self.canvas.ints(0, 0, -1))
+        if self.groups > 1:
+            mixed = op("Reshape", mixed, ints(0, self.heads, -1, 0))
+        return self.merged(mixed)
+
+    def standard(
+        self,
+        inputs: Sequence[ir.Value | None],
+        *,
+        outputs: int = 1,
+    ) -> list[ir.Value]:
+        """Return [B, S, H Dh] and further outputs of ai.onnx Attention.
+
+        `inputs` are q [B, H, S, Dh], k and v [B, Hkv, L, Dh], and optionally a mask, past keys and
+        past values. Heads are split beforehand: runtimes disagreed on how inputs of three
+        dimensions are split (onnx/onnx#7118).
+        """
+        made = self.canvas.node("Attention", inputs, {"scale": self.scale}, outputs=outputs)
+        return [self.merged(made[0]), *made[1:]]
+
+    def merged(self, value: ir.Value) -> ir.Value:
+        """[B, H, S, Dh] -> [B, S, H Dh]."""
+        rows = self.canvas.op("Transpose", value, perm=[0, 2, 1, 3])
+        return self.canvas.op("Reshape", rows, self.canvas.ints(0, 0, -1))
+
+    def _split(self, value: ir.Value | None, heads: int) -> ir.Value:
+        split = self.canvas.op("Reshape", value, self.canvas.ints(0, 0, heads, -1))
+        return self.canvas.op("Transpose", split, perm=[0, 2, 1, 3])

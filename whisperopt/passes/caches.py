@@ -1,11 +1,73 @@
 """What the passes that change the form of the self-attention cache have in common."""
 
+from typing import Literal
+
+import numpy as np
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import Canvas
-from whisperopt.passes.rewrite import canvas_for, nodes
+from whisperopt.passes.rewrite import canvas_for, insert_before, nodes
+
+OwnBuffers = Literal["static", "concat"]
+"""Forms of a cache whose past and present are two buffers: of a fixed length, or growing."""
 
 _LENGTH_INPUT = "past_sequence_length"
+# Far below any score, and still finite in fp16.
+_MASKED = -10_000.0
+
+
+class Slots:
+    """Which slots of the cache a step fills and sees; drawn once, before the first attention.
+
+    `mask` [S, T] is added to the scores of S new tokens over T slots: 0 where a token may look,
+    -10000 where it may not.
+    """
+
+    def __init__(self, model: ir.Model, cache: OwnBuffers) -> None:
+        """Draw positions and mask; caches of the form `concat` are made to grow."""
+        if cache == "concat":
+            grow_caches(model)
+        first = nodes(model, "GroupQueryAttention")[0]
+        canvas = canvas_for(model, "cache/")
+        op = canvas.op
+        ids = next(value for value in model.graph.inputs if value.name == "input_ids")
+        past = past_length(model, canvas)
+        new = op("Cast", op("Shape", ids, start=1, end=2), to=int(ir.DataType.INT32))
+        zero = canvas.constant("zero_scalar", np.array(0, np.int32))
+        one = canvas.constant("one_scalar", np.array(1, np.int32))
+        steps = op("Range", zero, op("Squeeze", new), one)
+        self.static = cache == "static"
+        if self.static:
+            capacity = int(model.graph.outputs[1].shape[2])  # type: ignore[index, arg-type]  # authored
+            slots = canvas.constant("slots", np.arange(capacity, dtype=np.int32))
+            age = op("Sub", slots, past)
+            self.is_new = op("Unsqueeze", op("GreaterOrEqual", age, zero), canvas.ints(1))
+            self.source = op("Min", op("Max", age, zero), op("Sub", new, one))
+        else:
+            slots = op("Range", zero, op("Squeeze", op("Add", past, new)), one)
+        positions = op("Unsqueeze", op("Add", steps, past), canvas.ints(1))
+        visible = op("LessOrEqual", slots, positions)
+        self.mask = op("Where", visible, *_open_and_closed(canvas, first))
+        insert_before(first, canvas)
+
+    def append(self, canvas: Canvas, past: ir.Value | None, new: ir.Value) -> ir.Value:
+        """Return the cache `past` [B, H, P, Dh] with `new` [B, H, S, Dh] after its last token.
+
+        Slots of a static cache after the new tokens hold copies of the last one: the mask hides
+        them until they are overwritten.
+        """
+        if not self.static:
+            return canvas.op("Concat", past, new, axis=2)
+        return canvas.op("Where", self.is_new, canvas.op("Gather", new, self.source, axis=2), past)
+
+
+def _open_and_closed(canvas: Canvas, first: ir.Node) -> list[ir.Value]:
+    """Return what the mask adds to scores, in the type of the cache."""
+    dtype = (first.inputs[3].dtype if first.inputs[3] else None) or ir.DataType.FLOAT
+    return [
+        canvas.constant(name, np.array(value, dtype.numpy()))
+        for name, value in (("mask_open", 0.0), ("mask_closed", _MASKED))
+    ]
 
 
 def grouped_heads(model: ir.Model) -> str | None:
@@ -42,3 +104,9 @@ def grow_caches(model: ir.Model) -> None:
     derived = past_length(model, canvas)
     graph.insert_before(graph[0], canvas.nodes)
     ir.convenience.replace_all_uses_with(length, derived)
+
+
+def growing(model: ir.Model) -> str | None:
+    """Return the promise of passes that let the caches grow."""
+    fixed = any(value.name == _LENGTH_INPUT for value in model.graph.inputs)
+    return f"{_LENGTH_INPUT} is still an input" if fixed else None

@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from whisperopt.passes.attention import Attention, unscalable
+from whisperopt.passes.attention import Attention, more_than_qkv, unscalable
 from whisperopt.passes.rewrite import canvas_for, nodes, none_left, replace
 
 
@@ -17,10 +17,7 @@ class MhaToDecomposed:
 
     def requires(self, model: ir.Model) -> str | None:
         """Masks, biases and caches are not this pass's business; a query comes from its own layer."""
-        for node in nodes(model, "MultiHeadAttention"):
-            if len(node.outputs) > 1 or any(value is not None for value in node.inputs[3:]):
-                return f"{node.name} has more than q, k and v"
-        return unscalable(model, "MultiHeadAttention")
+        return more_than_qkv(model) or unscalable(model, "MultiHeadAttention")
 
     def apply(self, model: ir.Model) -> None:
         """Rewrite every MultiHeadAttention."""
@@ -28,14 +25,10 @@ class MhaToDecomposed:
             canvas = canvas_for(model, f"{node.name}/")
             attention = Attention.of(canvas, node)
             query, key, value = node.inputs[:3]
-            q = attention.scaled_heads(query)
-            k, v = (attention.heads_of(x) if _rank(x) == 3 else x for x in (key, value))
-            replace(node, canvas, [attention.attend(q, k, v)])
+            q = attention.scaled_queries(query)
+            mixed = attention.spelled_out(q, attention.keys(key), attention.keys(value))
+            replace(node, canvas, [mixed])
 
     def ensures(self, model: ir.Model) -> str | None:
         """No MultiHeadAttention is left."""
         return none_left(model, "MultiHeadAttention")
-
-
-def _rank(value: ir.Value | None) -> int:
-    return 3 if value is None or value.shape is None else len(value.shape)

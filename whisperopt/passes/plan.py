@@ -1,26 +1,54 @@
-"""Turns a recipe into the passes that make it, for each part of the model."""
+"""Turns a recipe into the passes that make it, for each part of the model.
+
+Two entries of `Recipe.options` are read here, all others are for the runtime: `mask = "explicit"`
+gives `self_attention = "mha"` a full attention bias in the place of its attribute `unidirectional`,
+and `gelu = "contributed"` takes com.microsoft's Gelu.
+"""
 
 from pathlib import Path
-from typing import assert_never
+from typing import Literal, assert_never
 
+import msgspec
 import onnx_ir as ir
 
 from whisperopt.backend import Recipe
 from whisperopt.graph.core import PARTS, CoreModel, Part
 from whisperopt.graph.files import write
 from whisperopt.passes.block_int8 import BlockInt8
+from whisperopt.passes.caches import OwnBuffers
+from whisperopt.passes.contributed_gelu import ContributedGelu
 from whisperopt.passes.dynamic_int8 import DynamicInt8
-from whisperopt.passes.fp16 import Fp16
+from whisperopt.passes.gqa_to_attention import GqaToAttention
 from whisperopt.passes.gqa_to_decomposed import GqaToDecomposed
 from whisperopt.passes.gqa_to_mha import GqaToMha
+from whisperopt.passes.group_heads import GroupHeads
 from whisperopt.passes.group_int8 import GroupInt8
+from whisperopt.passes.grow_caches import GrowCaches
+from whisperopt.passes.half import Half
+from whisperopt.passes.mha_to_attention import MhaToAttention
 from whisperopt.passes.mha_to_decomposed import MhaToDecomposed
-from whisperopt.passes.rewrite import Pass, run
+from whisperopt.passes.rewrite import Pass, PassError, run
+from whisperopt.whisper import Dimensions
 
 
 def passes_for(recipe: Recipe, part: Part) -> list[Pass]:
-    """Return the passes that turn `part` of a core model into what `recipe` asks for."""
-    return [*_attention(recipe, part), *_precision(recipe, part)]
+    """Return the passes that turn `part` of a core model into what `recipe` asks for.
+
+    Raises `PassError` for choices that exclude each other.
+    """
+    if part == "encoder":
+        attention = _bidirectional(recipe.encoder_attention)
+        return [*attention, *_gelu(recipe), *_precision(recipe, part)]
+    # cross-attention first: it is told from self-attention by being the only MultiHeadAttention
+    attention = [*_bidirectional(recipe.cross_attention), *_causal(recipe)]
+    pooling: list[Pass] = [] if recipe.kv_heads is None else [GroupHeads(recipe.kv_heads)]
+    return [*pooling, *attention, *_gelu(recipe), *_precision(recipe, part)]
+
+
+def dims_of(recipe: Recipe, dims: Dimensions) -> Dimensions:
+    """Return the sizes of a variant of a model of size `dims`: pooling leaves fewer heads."""
+    kv_heads = recipe.kv_heads or dims.decoder_kv_heads
+    return msgspec.structs.replace(dims, decoder_kv_heads=kv_heads)
 
 
 def make(recipe: Recipe, core: CoreModel, part: Part) -> ir.Model:
@@ -34,21 +62,63 @@ def write_variant(recipe: Recipe, core: CoreModel, out: Path) -> None:
         write(make(recipe, core, part), out / f"{part}.onnx")
 
 
-def _attention(recipe: Recipe, part: Part) -> list[Pass]:
-    if part == "encoder":
-        return [MhaToDecomposed()] if recipe.encoder_attention == "decomposed" else []
-    # cross-attention first: it is told from self-attention by being the only MultiHeadAttention
-    passes: list[Pass] = [MhaToDecomposed()] if recipe.cross_attention == "decomposed" else []
-    match recipe.self_attention:
-        case "gqa":
-            pass
+def _bidirectional(attention: Literal["mha", "attention", "decomposed"]) -> list[Pass]:
+    match attention:
         case "mha":
-            passes.append(GqaToMha())
+            return []
+        case "attention":
+            return [MhaToAttention()]
         case "decomposed":
-            passes.append(GqaToDecomposed("concat" if recipe.cache == "concat" else "static"))
+            return [MhaToDecomposed()]
         case unreachable:
             assert_never(unreachable)
-    return passes
+
+
+def _causal(recipe: Recipe) -> list[Pass]:
+    match recipe.self_attention:
+        case "gqa":
+            return [GrowCaches()] if recipe.cache == "concat" else []
+        case "mha":
+            if _own_buffers(recipe) == "static":
+                raise _excluded(recipe)
+            return [GqaToMha(explicit_mask=_explicit_mask(recipe))]
+        case "attention":
+            return [GqaToAttention(_own_buffers(recipe))]
+        case "decomposed":
+            return [GqaToDecomposed(_own_buffers(recipe))]
+        case unreachable:
+            assert_never(unreachable)
+
+
+def _own_buffers(recipe: Recipe) -> OwnBuffers:
+    match recipe.cache:
+        case "static" | "concat" as cache:
+            return cache
+        case "shared":
+            raise _excluded(recipe)
+        case unreachable:
+            assert_never(unreachable)
+
+
+def _excluded(recipe: Recipe) -> PassError:
+    return PassError(
+        f"The recipe {recipe.name!r} asks for self-attention {recipe.self_attention!r} over a"
+        f" cache {recipe.cache!r}, which it cannot have"
+    )
+
+
+def _explicit_mask(recipe: Recipe) -> bool:
+    mask = recipe.options.get("mask")
+    if mask not in {None, "explicit"}:
+        raise PassError(f"The recipe {recipe.name!r} asks for a mask {mask!r}, not 'explicit'")
+    return mask == "explicit"
+
+
+def _gelu(recipe: Recipe) -> list[Pass]:
+    gelu = recipe.options.get("gelu")
+    if gelu not in {None, "contributed"}:
+        raise PassError(f"The recipe {recipe.name!r} asks for a Gelu {gelu!r}, not 'contributed'")
+    return [ContributedGelu()] if gelu else []
 
 
 def _precision(recipe: Recipe, part: Part) -> list[Pass]:
@@ -56,8 +126,8 @@ def _precision(recipe: Recipe, part: Part) -> list[Pass]:
     match precision:
         case "fp32":
             return []
-        case "fp16":
-            return [Fp16()]
+        case "fp16" | "bf16":
+            return [Half(precision)]
         case "int8":
             return [_int8(recipe, part)]
         case unreachable:

@@ -11,6 +11,9 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.canvas import Canvas, lazy
 
+_NEWEST_OF_IR_10 = 22
+"""The newest opset that was published together with ONNX's file format of version 10."""
+
 
 class Pass(Protocol):
     """One rewrite of a graph, in place."""
@@ -64,6 +67,20 @@ def canvas_for(model: ir.Model, prefix: str) -> Canvas:
     return Canvas(prefix, model.graph.initializers)
 
 
+def insert_before(node: ir.Node, canvas: Canvas) -> None:
+    """Put the drawing of `canvas` before `node`."""
+    if node.graph is not None:
+        node.graph.insert_before(node, canvas.nodes)
+
+
+def need_opset(model: ir.Model, opset: int) -> None:
+    """Let `model` use what came with `opset`; operators drawn for an older one mean the same."""
+    versions = model.graph.opset_imports
+    versions[""] = max(versions[""], opset)
+    if versions[""] > _NEWEST_OF_IR_10:
+        model.ir_version = max(model.ir_version, 11)
+
+
 def replace(node: ir.Node, canvas: Canvas, values: Sequence[ir.Value]) -> None:
     """Put the drawing of `canvas` in the place of `node`; `values` take over its outputs' roles."""
     graph = node.graph
@@ -78,16 +95,22 @@ def replace(node: ir.Node, canvas: Canvas, values: Sequence[ir.Value]) -> None:
 
 
 def linear(value: ir.Value | None) -> tuple[ir.Value, ...]:
-    """Return weight and bias of the linear layer x W + b that produces `value`.
+    """Return weight and bias, if any, of the linear layer x W + b that produces `value`.
 
     Nothing is returned where there is none, or where something else uses it too.
     """
-    add = value.producer() if value else None
-    matmul = add.inputs[0].producer() if add and add.op_type == "Add" and add.inputs[0] else None
-    if add is None or matmul is None or matmul.op_type != "MatMul":
+    parts: list[ir.Value | None] = []
+    used = [value]
+    node = value.producer() if value else None
+    if node is not None and node.op_type == "Add":
+        product, bias = node.inputs
+        parts.append(bias)
+        used.append(product)
+        node = product.producer() if product else None
+    if node is None or node.op_type != "MatMul":
         return ()
-    parts = (matmul.inputs[1], add.inputs[1])
-    private = all(len(x.uses()) == 1 for x in (value, matmul.outputs[0], *parts) if x)
+    parts.insert(0, node.inputs[1])
+    private = all(len(x.uses()) == 1 for x in (*used, *parts) if x)
     found = tuple(part for part in parts if part is not None and part.const_value is not None)
     return found if private and len(found) == len(parts) else ()
 

@@ -1,18 +1,27 @@
 """Single precision -> half precision, inputs and outputs included."""
 
-import numpy as np
+from typing import Literal
+
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import lazy
+from whisperopt.passes.rewrite import need_opset
 
-_FLOAT, _HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
+_FLOAT = ir.DataType.FLOAT
+_DTYPES = {"fp16": ir.DataType.FLOAT16, "bf16": ir.DataType.BFLOAT16}
+# Conv takes bfloat16 since then.
+_BF16_OPSET = 22
 
 
-class Fp16:
-    """Every float32 weight and value -> float16.
+class Half:
+    """Every float32 weight and value -> float16 or bfloat16.
 
     Layer normalization keeps computing in float32 by its own rule (`stash_type`).
     """
+
+    def __init__(self, precision: Literal["fp16", "bf16"]) -> None:
+        """Choose between a fine grain and a wide range."""
+        self.dtype = _DTYPES[precision]
 
     def requires(self, model: ir.Model) -> str | None:
         """Casts to float32 would keep islands of single precision."""
@@ -24,14 +33,16 @@ class Fp16:
     def apply(self, model: ir.Model) -> None:
         """Retype all values and convert weights when they are written."""
         graph = model.graph
+        if self.dtype is ir.DataType.BFLOAT16:
+            need_opset(model, _BF16_OPSET)
         for value in graph.initializers.values():
             tensor = value.const_value
             if tensor is not None and tensor.dtype == _FLOAT:
-                value.const_value = _half(tensor)
-                value.type = ir.TensorType(_HALF)
+                value.const_value = _converted(tensor, self.dtype)
+                value.type = ir.TensorType(self.dtype)
         for value in [*graph.inputs, *(output for node in graph for output in node.outputs)]:
             if value.dtype == _FLOAT:
-                value.type = ir.TensorType(_HALF)
+                value.type = ir.TensorType(self.dtype)
 
     def ensures(self, model: ir.Model) -> str | None:
         """No declared float32 is left."""
@@ -41,6 +52,6 @@ class Fp16:
         return None
 
 
-def _half(tensor: ir.TensorProtocol) -> ir.LazyTensor:
+def _converted(tensor: ir.TensorProtocol, dtype: ir.DataType) -> ir.LazyTensor:
     shape = tensor.shape.numpy()
-    return lazy(tensor.name or "", shape, lambda: tensor.numpy().astype(np.float16), _HALF)
+    return lazy(tensor.name or "", shape, lambda: tensor.numpy().astype(dtype.numpy()), dtype)
