@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from whisperopt.distributions import GROUP
+from whisperopt.host.distributions import GROUP
 
 NOTHING = "pass"
 RAISE = "raise OSError('libsad.so.3: cannot open shared object')"

@@ -12,8 +12,8 @@ import msgspec
 
 from whisperopt import isolated
 from whisperopt.backend import API, Backend, Probe, Recipe
-from whisperopt.distributions import GROUP, OWN, version
 from whisperopt.errors import BadInputError
+from whisperopt.host.distributions import GROUP, OWN, version
 from whisperopt.matrix import Target, nearest
 
 LIMIT = "WHISPEROPT_PROBE_SECONDS"

@@ -12,10 +12,10 @@ from tests.fetcher import releases
 from tests.fetcher.releases import catalog, evidence, host, variant
 from whisperopt import fetcher
 from whisperopt.backend import Tier
-from whisperopt.distributions import SYSTEM
 from whisperopt.errors import NothingFitsError
 from whisperopt.fetcher.decisions import Decision, best, resolve
 from whisperopt.host import Gpu, Host
+from whisperopt.host.distributions import SYSTEM
 from whisperopt.release.catalog import Variant, encode, parse
 
 ON_NVIDIA = "tensorrt-decomposed-fp16 cuda-gqa-fp16 cuda-decomposed-fp16"

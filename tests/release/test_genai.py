@@ -72,7 +72,13 @@ def test_a_growing_cache_needs_no_length(tmp_path: Path, manifest: Manifest) -> 
 
 @pytest.mark.parametrize(
     ("backend", "provider"),
-    [("cpu", []), ("cuda", [{"cuda": {}}]), ("directml", [{"dml": {}}])],
+    [
+        ("cpu", []),
+        ("cuda", [{"cuda": {}}]),
+        ("directml", [{"dml": {}}]),
+        ("tensorrt", [{"NvTensorRtRtx": {}}]),
+        ("webgpu", [{"WebGPU": {}}]),
+    ],
 )
 def test_the_provider_goes_by_genais_name(
     tmp_path: Path, manifest: Manifest, backend: str, provider: list[object]

@@ -5,8 +5,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from whisperopt import distributions
 from whisperopt.errors import WhisperoptError
+from whisperopt.host import distributions
 from whisperopt.runtime import provider as providers
 from whisperopt.runtime.ort import CPU
 from whisperopt.runtime.probe_provider import why_not

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import click
 
-from whisperopt.adapters import Gpu
 from whisperopt.backend import Probe
 from whisperopt.cli.render import show_rows
 from whisperopt.diagnosis import Diagnosis
 from whisperopt.host import Host
+from whisperopt.host.adapters import Gpu
 
 _NOTHING = "–"
 _TOLD = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "sve", "i8mm", "bf16")

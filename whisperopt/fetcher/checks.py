@@ -5,8 +5,8 @@ from collections.abc import Callable
 import msgspec
 
 from whisperopt.backend import Tier
-from whisperopt.distributions import SYSTEM
 from whisperopt.host import Host
+from whisperopt.host.distributions import SYSTEM
 from whisperopt.release.catalog import EvidenceEntry, Variant
 
 _UPGRADE = "Upgrade whisperopt"

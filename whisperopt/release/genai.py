@@ -9,7 +9,12 @@ from whisperopt.artifact import Manifest
 from whisperopt.whisper import HOP_LENGTH, SAMPLE_RATE, Dimensions
 
 # What GenAI calls the provider of a backend; the CPU is its default.
-_PROVIDERS = {"cuda": "cuda", "directml": "dml", "tensorrt": "NvTensorRtRtx"}
+_PROVIDERS = {
+    "cuda": "cuda",
+    "directml": "dml",
+    "tensorrt": "NvTensorRtRtx",
+    "webgpu": "WebGPU",
+}
 _N_FFT = 400
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from whisperopt import distributions
+from whisperopt.host import distributions
 from whisperopt.runtime.provider import Provider
 
 CUDNN = "cuDNN"

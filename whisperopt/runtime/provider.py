@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from whisperopt import distributions
 from whisperopt.backend import Probe
 from whisperopt.errors import WhisperoptError
+from whisperopt.host import distributions
 
 if TYPE_CHECKING:
     import onnxruntime as ort

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from whisperopt import adapters, distributions
-from whisperopt.adapters import Gpu
-from whisperopt.distributions import Need
-from whisperopt.distributions import version as distribution_version
 from whisperopt.errors import BadInputError
+from whisperopt.host import adapters, distributions
+from whisperopt.host.adapters import Gpu
+from whisperopt.host.distributions import Need
+from whisperopt.host.distributions import version as distribution_version
 
 __all__ = ["Gpu", "Host", "detect", "distribution_version", "probe", "read", "usable_cores"]
 

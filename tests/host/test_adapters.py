@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.drivers import FakeNvml, FakeRegistry
-from whisperopt import adapters
-from whisperopt.adapters import Gpu
+from whisperopt.host import adapters
+from whisperopt.host.adapters import Gpu
 
 
 def replace_module(monkeypatch: pytest.MonkeyPatch, name: str, module: object) -> None:

@@ -7,12 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from whisperopt import adapters, distributions
 from whisperopt import host as hosts
 from whisperopt.errors import BadInputError
-from whisperopt.host import Gpu, Host
+from whisperopt.host import Gpu, Host, adapters, distributions
 
-RECORDED = sorted((Path(__file__).parent / "hosts").glob("*.json"))
+RECORDED = sorted((Path(__file__).parents[1] / "hosts").glob("*.json"))
 EXTRAS = {"onnxruntime-gpu": "cuda", "tensorrt": "tensorrt"}
 NVIDIA = Gpu(vendor="nvidia", name="A", compute_capability="8.9")
 RADEON = Gpu(vendor="amd", name="B")

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from whisperopt import distributions
 from whisperopt.backend import Backend, Probe
-from whisperopt.host import Gpu, Host
+from whisperopt.host import Gpu, Host, distributions
 from whisperopt.matrix import Matrix, Target
 from whisperopt.registry import Broken
 from whisperopt.runtime import libraries

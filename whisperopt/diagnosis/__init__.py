@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from whisperopt import findings, registry
+from whisperopt import registry
 from whisperopt.backend import Backend, Probe
-from whisperopt.findings import Finding, Scene
+from whisperopt.diagnosis import findings
+from whisperopt.diagnosis.findings import Finding, Scene
 from whisperopt.host import Host
 from whisperopt.matrix import Matrix
 from whisperopt.probing import Proof, no_proof, proofs

@@ -9,10 +9,10 @@ import pytest
 
 from tests import extras
 from tests.fetcher import releases
-from whisperopt import diagnosis, distributions, matrix, registry
+from whisperopt import diagnosis, matrix, registry
 from whisperopt.backend import Probe
 from whisperopt.diagnosis import Diagnosis, Finding
-from whisperopt.host import Host
+from whisperopt.host import Host, distributions
 from whisperopt.matrix import Matrix
 from whisperopt.registry import Broken
 

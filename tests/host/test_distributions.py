@@ -8,8 +8,8 @@ import pytest
 
 from tests import extras
 from tests.sites import Site
-from whisperopt import distributions
-from whisperopt.distributions import Need
+from whisperopt.host import distributions
+from whisperopt.host.distributions import Need
 
 
 @pytest.fixture
