@@ -13,16 +13,23 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 import whisperopt
+from tests.builder.test_line import Stage
 from tests.makers import SMALL, write_huggingface
 from whisperopt import artifact as artifacts
-from whisperopt import matrix
+from whisperopt import matrix, registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.checkpoint.shapes import required
 from whisperopt.errors import BadInputError, WhisperoptError
-from whisperopt.inspection import inspect, inspect_artifact, inspect_checkpoint, inspect_onnx
+from whisperopt.inspection import (
+    failed_rehearsals,
+    inspect,
+    inspect_artifact,
+    inspect_checkpoint,
+    inspect_onnx,
+)
 from whisperopt.inspection.facts import (
     ArtifactFacts,
     CheckpointFacts,
@@ -166,7 +173,7 @@ def test_each_attention_says_its_form(facts: CheckpointFacts) -> None:
     assert forms == {
         "tensorrt": ("decomposed", "decomposed", "decomposed"),
         "cuda": ("mha", "gqa", "mha"),
-        "directml": ("decomposed", "decomposed", "decomposed"),
+        "directml": ("decomposed", "gqa", "decomposed"),
         "openvino": ("decomposed", "mha", "decomposed"),
         "cpu": ("mha", "gqa", "decomposed"),
     }
@@ -408,3 +415,17 @@ def test_a_damaged_graph_is_a_sentence_or_an_answer(
         said = answer(path)
     assert "\n" not in said
     assert not caplog.records
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_rehearsal_says_what_the_real_runtime_makes_of_an_artifact(
+    passed: bool, small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = msgspec.structs.replace(registry.require("cpu"), stages=(Stage(passed=passed),))
+    monkeypatch.setattr(registry, "require", lambda _name: staged)
+    assert inspect_artifact(small_artifact).rehearsals == ()
+    facts = inspect(small_artifact.path, rehearse=True)
+    assert isinstance(facts, ArtifactFacts)
+    (rehearsed,) = facts.rehearsals
+    assert (rehearsed.name, rehearsed.passed) == ("stage", passed)
+    assert failed_rehearsals(facts) == ([] if passed else [small_artifact.manifest.variant])

@@ -7,6 +7,8 @@ libraries, drivers), apart from whisperopt's own environment: the wheels overwri
 """
 
 import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,7 +21,7 @@ from whisperopt.isolated import call
 if TYPE_CHECKING:
     from whisperopt.artifact import Artifact
 
-__all__ = ["INSTALL", "Rehearsal", "Rehearsed", "call", "home"]
+__all__ = ["INSTALL", "Rehearsal", "Rehearsed", "call", "home", "rehearse"]
 
 INSTALL = "Run `ci/install-rehearsals {name}` of whisperopt's repository (Debian, as root)"
 
@@ -65,6 +67,33 @@ class Rehearsal(Protocol):
         `scratch` is an empty folder to write to.
         """
         ...
+
+
+def rehearse(
+    built: "Artifact", rehearsals: Iterable[Rehearsal], scratch: Path
+) -> tuple[Rehearsed, ...]:
+    """Return what each rehearsal says of `built`; one that is not possible here says why.
+
+    Each gets a folder of its own inside `scratch`, which is removed afterwards.
+    """
+    return tuple(_one(built, rehearsal, scratch / "rehearsal") for rehearsal in rehearsals)
+
+
+def _one(built: "Artifact", rehearsal: Rehearsal, folder: Path) -> Rehearsed:
+    probe = rehearsal.probe()
+    if not probe.ready:
+        return Rehearsed(
+            name=rehearsal.name,
+            runtime=probe.runtime,
+            version=probe.version,
+            passed=None,
+            reason=f"not tried: {probe.reason}. {probe.remedy}".rstrip(),
+        )
+    folder.mkdir()
+    try:
+        return rehearsal.run(built, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def home(name: str) -> Path:

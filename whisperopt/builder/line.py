@@ -11,7 +11,6 @@ from whisperopt import artifact, registry, select
 from whisperopt.artifact import Artifact, Manifest
 from whisperopt.backend import Backend, Probe, Recipe, Tier
 from whisperopt.builder.outcome import Lot, Outcome
-from whisperopt.builder.rehearsing import rehearse
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import PARTS, CoreModel
 from whisperopt.host import Host
@@ -22,7 +21,7 @@ from whisperopt.proof import gates, structure
 from whisperopt.proof.case import Case
 from whisperopt.proof.clips import ClipSet
 from whisperopt.proof.prover import NoEvidence
-from whisperopt.rehearsal import Rehearsed
+from whisperopt.rehearsal import Rehearsed, rehearse
 from whisperopt.release import catalog, genai
 from whisperopt.runtime import self_test
 

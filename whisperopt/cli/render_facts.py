@@ -32,9 +32,11 @@ def show_facts(facts: Facts) -> None:
             _show_attention(facts.attention)
             _show_variants([facts])
             _show_operators("Nodes", {part: g.operators for part, g in facts.graphs.items()})
+            _show_rehearsals([facts])
         case ReleaseFacts():
             _show_variants(facts.variants)
             _show_decoders(facts.variants)
+            _show_rehearsals(facts.variants)
 
 
 def _show_checkpoint(facts: CheckpointFacts) -> None:
@@ -182,6 +184,18 @@ def _show_variants(variants: Sequence[ArtifactFacts]) -> None:
             for one in variants
         ],
     )
+
+
+def _show_rehearsals(variants: Iterable[ArtifactFacts]) -> None:
+    marks = {True: "passed", False: "✗", None: ""}
+    rows = [
+        (one.variant, found.name, marks[found.passed], found.reason)
+        for one in variants
+        for found in one.rehearsals
+    ]
+    if rows:
+        title = "Rehearsals: the real runtime without its device"
+        show_rows(title, ("variant", "rehearsal", "", "why"), rows)
 
 
 def _show_decoders(variants: Iterable[ArtifactFacts]) -> None:

@@ -6,14 +6,23 @@ from whisperopt import artifact as artifacts
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.inspection.checkpoint import inspect_checkpoint
 from whisperopt.inspection.disk import inspect_artifact, inspect_onnx, inspect_release
-from whisperopt.inspection.facts import Facts
+from whisperopt.inspection.facts import ArtifactFacts, Facts, ReleaseFacts
 from whisperopt.release import catalog, store
 
-__all__ = ["inspect", "inspect_artifact", "inspect_checkpoint", "inspect_onnx", "inspect_release"]
+__all__ = [
+    "failed_rehearsals",
+    "inspect",
+    "inspect_artifact",
+    "inspect_checkpoint",
+    "inspect_onnx",
+    "inspect_release",
+]
 
 
-def inspect(source: str | Path) -> Facts:
+def inspect(source: str | Path, *, rehearse: bool = False) -> Facts:
     """Look into an ONNX file, a release, an artifact, or anything that `build` takes as a model.
+
+    With `rehearse` the variants of a release or artifact are also handed to their real runtimes.
 
     Raises BadInputError for what does not exist or cannot be read, IntegrityError for a damaged
     catalog, NetworkError when the hub was needed and could not be reached.
@@ -23,7 +32,20 @@ def inspect(source: str | Path) -> Facts:
         return inspect_onnx(path)
     if (path / catalog.NAME).is_file() or (path / ".commit").is_dir():
         store.recover(path)
-        return inspect_release(path)
+        return inspect_release(path, rehearse=rehearse)
     if artifacts.is_artifact(path):
-        return inspect_artifact(artifacts.read(path))
+        return inspect_artifact(artifacts.read(path), rehearse=rehearse)
     return inspect_checkpoint(resolve(str(source)))
+
+
+def failed_rehearsals(facts: Facts) -> list[str]:
+    """Return the names of the variants that a real runtime refused."""
+    match facts:
+        case ArtifactFacts():
+            variants: tuple[ArtifactFacts, ...] = (facts,)
+        case ReleaseFacts():
+            variants = facts.variants
+        case _:
+            variants = ()
+    refused = {one.variant: [r for r in one.rehearsals if r.passed is False] for one in variants}
+    return [name for name, rehearsals in refused.items() if rehearsals]

@@ -2,12 +2,13 @@
 
 from collections.abc import Set as AbstractSet
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import onnx_ir as ir
 
 from whisperopt import artifact as artifacts
-from whisperopt import registry
+from whisperopt import registry, rehearsal
 from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import PARTS
@@ -16,13 +17,14 @@ from whisperopt.inspection.graphs import graph_facts, open_graph, part_of, quiet
 from whisperopt.inspection.sizes import attention_layers, cache_bytes
 from whisperopt.proof import structure
 from whisperopt.proof.capability import CapabilityTable
+from whisperopt.rehearsal import Rehearsed
 from whisperopt.release import catalog
 
 _OLDEST_OPSET = 13
 """Where the tables begin: CUDA's lists the kernels of each operator from version 13 on."""
 
 
-def inspect_release(folder: Path) -> ReleaseFacts:
+def inspect_release(folder: Path, *, rehearse: bool = False) -> ReleaseFacts:
     """Look into every variant that the catalog of the release `folder` names."""
     content = catalog.read(folder)
     return ReleaseFacts(
@@ -30,7 +32,8 @@ def inspect_release(folder: Path) -> ReleaseFacts:
         created=content.created,
         variants=tuple(
             msgspec.structs.replace(
-                inspect_artifact(artifacts.read(folder / variant.path)), tier=variant.tier
+                inspect_artifact(artifacts.read(folder / variant.path), rehearse=rehearse),
+                tier=variant.tier,
             )
             for entry in content.models.values()
             for variant in entry.variants
@@ -38,8 +41,8 @@ def inspect_release(folder: Path) -> ReleaseFacts:
     )
 
 
-def inspect_artifact(artifact: Artifact) -> ArtifactFacts:
-    """Look into both graphs of one variant; its weights are not read."""
+def inspect_artifact(artifact: Artifact, *, rehearse: bool = False) -> ArtifactFacts:
+    """Look into both graphs of one variant; without a rehearsal its weights are not read."""
     manifest = artifact.manifest
     precision = manifest.recipe.decoder_precision
     return ArtifactFacts(
@@ -52,7 +55,14 @@ def inspect_artifact(artifact: Artifact) -> ArtifactFacts:
         attention=attention_layers(manifest.dims),
         caches=cache_bytes(manifest.dims, "fp32" if precision == "int8" else precision),
         graphs={part: graph_facts(open_graph(artifact.graph(part))) for part in PARTS},
+        rehearsals=_rehearsed(artifact) if rehearse else (),
     )
+
+
+def _rehearsed(artifact: Artifact) -> tuple[Rehearsed, ...]:
+    backend = registry.require(artifact.manifest.backend)
+    with TemporaryDirectory() as scratch:
+        return rehearsal.rehearse(artifact, backend.rehearsals(), Path(scratch))
 
 
 def inspect_onnx(path: Path) -> OnnxFacts:

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from whisperopt.backend import Tier
+from whisperopt.rehearsal import Rehearsed
 from whisperopt.whisper import Dimensions
 
 AttentionKind = Literal["encoder", "self", "cross"]
@@ -163,6 +164,8 @@ class ArtifactFacts(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     attention: tuple[AttentionLayers, ...]
     caches: CacheBytes
     graphs: dict[str, GraphFacts]
+    rehearsals: tuple[Rehearsed, ...] = ()
+    """What the real runtime says without its device, if it was asked."""
 
 
 class ReleaseFacts(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="release"):
