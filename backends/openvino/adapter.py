@@ -10,6 +10,7 @@ from whisperopt.errors import WhisperoptError
 from whisperopt.rehearsal import Rehearsal
 
 from .recipes import RECIPES
+from .rehearsal import OpenVinoRehearsal
 
 if TYPE_CHECKING:
     from whisperopt.graph.core import CoreModel
@@ -25,27 +26,24 @@ class OpenVinoBackend:
     extra = "openvino"
 
     def probe(self) -> Probe:
-        """Ask OpenVINO for its CPU device."""
-        if find_spec("openvino") is None:
-            return Probe(
-                runtime=self.runtime,
-                reason="OpenVINO is not installed",
-                remedy=f"pip install 'whisperopt[{self.extra}]'",
-            )
+        """Ask OpenVINO for its CPU device, in this process."""
+        installed = find_spec("openvino") is not None
         try:
             from .session import probe
 
             return probe()
         except (ImportError, RuntimeError) as error:
-            return Probe(runtime=self.runtime, reason=f"OpenVINO does not load: {error}")
+            reason = f"does not load: {error}" if installed else "is not installed"
+            remedy = f"pip install 'whisperopt[{self.extra}]'"
+            return Probe(runtime=self.runtime, reason=f"OpenVINO {reason}", remedy=remedy)
 
     def recipes(self) -> tuple[Recipe, ...]:
         """Return the ladder."""
         return RECIPES
 
     def rehearsals(self) -> tuple[Rehearsal, ...]:
-        """Return nothing: its device is the CPU, which every machine has."""
-        return ()
+        """Return the plugin's word on every node; the device itself is on every machine."""
+        return (OpenVinoRehearsal(),)
 
     def capabilities(self) -> "CapabilityTable":
         """Return what OpenVINO's ONNX front end converts and its CPU plugin executes."""

@@ -1,6 +1,8 @@
 """Compiles artifacts with OpenVINO; the self-attention cache is state inside the runtime."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,14 +11,18 @@ from openvino._offline_transformations import apply_make_stateful_transformation
 
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Probe
-from whisperopt.errors import WhisperoptError
+from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.host import usable_cores
+from whisperopt.runtime import limits
+
+from .reasons import reason
 
 if TYPE_CHECKING:
     from whisperopt.arrays import Floats, Tokens
 
 _DEVICE = "CPU"
 _PRECISION = "INFERENCE_PRECISION_HINT"
+_LENGTH = "past_sequence_length"
 
 
 def probe() -> Probe:
@@ -34,27 +40,25 @@ def probe() -> Probe:
 class OpenVinoSession:
     """Encoder and decoder of one artifact; the decoder keeps its cache between steps."""
 
-    max_batch: int | None = None
-
     def __init__(self, artifact: Artifact, *, threads: int | None) -> None:
         """Compile both graphs for latency on `threads` cores."""
         core = ov.Core()
+        recipe = artifact.manifest.recipe
         # An artifact may come from anywhere: nothing else of its options reaches the runtime.
-        precision = artifact.manifest.recipe.options.get(_PRECISION, "f32")
+        precision = recipe.options.get(_PRECISION, "f32")
         _check_precision(core, precision)
         config = {
             _PRECISION: precision,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads or usable_cores(),
         }
-        self.dims = artifact.manifest.dims
-        try:
+        self.text_context = artifact.manifest.dims.text_context
+        # others give empty tensors without an error where the batch is dynamic
+        self.max_batch: int | None = 1 if recipe.self_attention == "gqa" else None
+        with _reasons(f"OpenVINO cannot compile {artifact.name}"):
             decoder = _stateful(core.read_model(artifact.graph("decoder")))
             self.encoder = core.compile_model(artifact.graph("encoder"), _DEVICE, config)
             self.decoder = core.compile_model(decoder, _DEVICE, config)
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise WhisperoptError(f"OpenVINO cannot compile {artifact.name}: {reason}") from None
         self._graphs = [artifact.graph(part) for part in ("encoder", "decoder")]
 
     @property
@@ -66,9 +70,16 @@ class OpenVinoSession:
 
     def encode(self, features: "Floats") -> "OpenVinoDecoder":
         """Encode float32 [B, mels, frames]; the decoder reads the cross caches in place."""
-        request = self.encoder.create_infer_request()
-        request.infer({"audio_features": np.ascontiguousarray(features)})
-        return OpenVinoDecoder(self, request)
+        batch = features.shape[0]
+        if self.max_batch is not None and batch > self.max_batch:
+            raise BadInputError(
+                f"OpenVINO's GroupQueryAttention computes batches of one only, this is {batch}",
+                "Encode the recordings one after another, or choose a variant with another attention",
+            )
+        with _reasons("OpenVINO failed to encode"):
+            request = self.encoder.create_infer_request()
+            request.infer({"audio_features": np.ascontiguousarray(features)})
+            return OpenVinoDecoder(self, request)
 
 
 class OpenVinoDecoder:
@@ -78,34 +89,72 @@ class OpenVinoDecoder:
 
     def __init__(self, session: OpenVinoSession, encoded: ov.InferRequest) -> None:
         """Hand the encoder's outputs to the decoder without a copy."""
-        self._encoded = encoded
+        self._capacity = session.text_context
         self._request = session.decoder.create_infer_request()
-        self._dims = session.dims
-        for port in session.encoder.outputs[1:]:
-            name = port.get_any_name()
-            self._request.set_tensor(name.replace("present", "past", 1), encoded.get_tensor(port))
-        self._batch = encoded.get_tensor("hidden_states").shape[0]
+        self._heard: dict[str, ov.Tensor] = {}
+        """What was made of the audio: the encoder's output, and the cross caches."""
+        for port in session.encoder.outputs:
+            name = port.get_any_name().replace("present", "past", 1)
+            self._heard[name] = encoded.get_tensor(port)
+        self._hidden = self._heard.pop("hidden_states")
+        self._batch = self._hidden.shape[0]
+        self._inputs = {port.get_any_name() for port in session.decoder.inputs}
+        self._empty = {
+            state.name: (self._batch, *state.state.shape[1:])  # a length that may grow is 0
+            for state in self._request.query_state()
+        }
+        self._listen()
         self.reset()
 
     def reset(self) -> None:
         """Forget all tokens; the encoded audio stays."""
         self.past = 0
-        heads, size = self._dims.decoder_kv_heads, self._dims.head_size
         for state in self._request.query_state():
-            state.state = ov.Tensor(np.zeros((self._batch, heads, 0, size), np.float32))
+            state.state = ov.Tensor(np.zeros(self._empty[state.name], np.float32))
 
     def hidden_states(self) -> "Floats":
         """Return the encoder output float32 [B, frames / 2, D]."""
-        return np.array(self._encoded.get_tensor("hidden_states").data, np.float32)
+        return np.array(self._hidden.data, np.float32)
 
     def step(self, ids: "Tokens") -> "Floats":
         """Append `ids` int32 [B, S]; return logits float32 [B, S, V], valid until the next step."""
-        if self.past + ids.shape[1] > self._dims.text_context:
-            raise WhisperoptError(f"The decoder holds at most {self._dims.text_context} tokens")
-        self._request.set_tensor("input_ids", ov.Tensor(np.ascontiguousarray(ids)))
-        self._request.infer()
+        limits.check_room(self.past, ids.shape[1], self._capacity)
+        with _reasons("OpenVINO failed to decode"):
+            self._request.set_tensor("input_ids", ov.Tensor(np.ascontiguousarray(ids)))
+            if _LENGTH in self._inputs:  # a cache of fixed length cannot tell how full it is
+                self._request.set_tensor(_LENGTH, ov.Tensor(np.array([self.past], np.int32)))
+            self._request.infer()
         self.past += ids.shape[1]
         return np.asarray(self._request.get_tensor("logits").data, np.float32)
+
+    def reorder(self, rows: "Tokens") -> None:
+        """Let row i go on from what row `rows[i]`, int32 [B], has seen and heard."""
+        rows = limits.checked_rows(rows, self._batch)
+        if (rows == np.arange(self._batch)).all():
+            return
+        if self.past:
+            for state in self._request.query_state():
+                state.state = _picked(state.state, rows)
+        self._hidden = _picked(self._hidden, rows)
+        self._heard = {name: _picked(value, rows) for name, value in self._heard.items()}
+        self._listen()
+
+    def _listen(self) -> None:
+        for name, value in self._heard.items():
+            self._request.set_tensor(name, value)
+
+
+@contextmanager
+def _reasons(what: str) -> Iterator[None]:
+    """Turn OpenVINO's own errors into a sentence that starts with `what`."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise WhisperoptError(f"{what}: {reason(error)}") from None
+
+
+def _picked(tensor: ov.Tensor, rows: "Tokens") -> ov.Tensor:
+    return ov.Tensor(np.ascontiguousarray(tensor.data[rows]))
 
 
 def _check_precision(core: ov.Core, precision: str) -> None:
@@ -117,10 +166,13 @@ def _check_precision(core: ov.Core, precision: str) -> None:
 
 
 def _stateful(model: ov.Model) -> ov.Model:
+    """Keep every cache that the graph both takes and gives inside the runtime."""
+    presents = {port.get_any_name() for port in model.outputs}
     pairs = {}
     for port in model.inputs:
-        name = port.get_any_name()
-        if "_self_" in name:
-            pairs[name] = name.replace("past", "present", 1)
+        past = port.get_any_name()
+        present = past.replace("past", "present", 1)
+        if past != present and present in presents:
+            pairs[past] = present
     apply_make_stateful_transformation(model, pairs)
     return model

@@ -49,8 +49,8 @@ def test_json_says_which_rung_each_attention_takes(run: Run, model: Path) -> Non
     targets = {one["target"]: one for one in ran.json["targets"]}
     chosen = {one["attention"]: one for one in targets["directml"]["attention"]}
     assert set(chosen) == {"encoder", "self", "cross"}
-    assert chosen["self"]["rung"] == "decomposed-fp16"
-    assert "not gqa-fp16" in chosen["self"]["reason"]
+    assert chosen["self"]["rung"] == "gqa-fp16"
+    assert "ONNX Runtime DirectML" in chosen["self"]["reason"]
 
 
 def _garbage(folder: Path) -> Path:

@@ -16,6 +16,7 @@ _COMMANDS = {
     "fetch": ("whisperopt.cli.fetch", "Fetch the variant that fits a host."),
     "targets": ("whisperopt.cli.doctor", "Show the matrix as this host sees it."),
     "inspect": ("whisperopt.cli.inspect", "Show attention, caches, operators and rungs."),
+    "export": ("whisperopt.cli.export", "Write a model as another runtime's pipeline opens it."),
     "doctor": ("whisperopt.cli.doctor", "Show hardware, runtimes, conflicts and the fix."),
 }
 
