@@ -50,6 +50,7 @@ def test_the_packaged_matrix_has_one_target_per_kind_of_device() -> None:
         "tensorrt": ("tensorrt", "nvidia"),
         "cuda": ("cuda", "nvidia"),
         "directml": ("directml", "d3d12"),
+        "webgpu": ("webgpu", "gpu"),
         "openvino": ("openvino", "cpu"),
         "cpu": ("cpu", "cpu"),
     }

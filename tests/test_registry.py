@@ -7,13 +7,13 @@ import pytest
 
 from tests import sites
 from tests.sites import Site, source
+from tests.targets import OWN
 from whisperopt import isolated, matrix, registry
 from whisperopt.backend import API
 from whisperopt.errors import BadInputError
 from whisperopt.registry import Broken
 
 ROOT = Path(__file__).parents[1]
-OWN = ["cpu", "cuda", "directml", "openvino", "tensorrt"]
 
 
 @pytest.fixture

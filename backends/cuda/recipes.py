@@ -24,6 +24,7 @@ RECIPES = (
         cache="shared",
         encoder_precision="bf16",
         decoder_precision="bf16",
+        stands_in_for=_HALF[:1],
         selectable_from=Tier.MEASURED,
         caution="nothing on a CPU can emulate bfloat16",
     ),

@@ -16,6 +16,7 @@ import pytest
 from tests.cli.conftest import Run, write_sound
 from tests.fetcher import releases
 from tests.makers import SMALL, huggingface_config, write_ctranslate2, write_huggingface
+from tests.targets import TARGETS
 from whisperopt import matrix, registry
 from whisperopt.builder import space
 from whisperopt.checkpoint.resolve import open_checkpoint
@@ -169,7 +170,7 @@ def test_a_matrix_that_is_not_there_is_named(
     [
         ("cpuu", "There is no target 'cpuu'. Did you mean 'cpu'?"),
         ("cpu,tensort", "There is no target 'tensort'. Did you mean 'tensorrt'?"),
-        ("toaster", "Use one of: tensorrt, cuda, directml, openvino, cpu, all"),
+        ("toaster", f"Use one of: {', '.join(TARGETS)}, all"),
         (",", "No target was named"),
     ],
 )

@@ -6,11 +6,12 @@ from pathlib import Path
 import onnx.parser
 import onnx_ir as ir
 
+from tests.targets import OWN
 from whisperopt.proof.capability import CapabilityTable, load_table
 from whisperopt.proof.structure import StructuralReport, check
 
 ROOT = Path(__file__).parents[2]
-BACKENDS = ("cpu", "cuda", "tensorrt", "directml", "openvino")
+BACKENDS = tuple(OWN)
 
 GQA_INPUTS = (
     "{t}[{b},S,16] q, {t}[{b},S,16] k, {t}[{b},S,16] v,"

@@ -76,7 +76,9 @@ def check(graph: "ir.Model", table: CapabilityTable, *, part: str = "decoder") -
             if isinstance(finding, Condition):
                 conditions[f"{op}: {finding.text}"] = None
             else:
-                name = node.name or f"{op} -> {node.outputs[0].name}"
+                name = node.name or " -> ".join(
+                    [op, *(out.name or "" for out in node.outputs[:1])]
+                )
                 rejections.append(Rejection(node=name, op=op, reason=finding.reason))
     return StructuralReport(
         part=part,
