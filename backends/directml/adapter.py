@@ -4,6 +4,7 @@ from whisperopt.ort_backend import OrtBackend
 from whisperopt.runtime.provider import Provider
 
 from .recipes import RECIPES
+from .rehearsal import DirectmlRehearsal
 
 BACKEND = OrtBackend(
     name="directml",
@@ -13,6 +14,8 @@ BACKEND = OrtBackend(
         name="DmlExecutionProvider",
         device="dml",
         sequential=True,
+        chunked_prefill="none",
     ),
     ladder=RECIPES,
+    stages=(DirectmlRehearsal(),),
 )

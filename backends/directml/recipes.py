@@ -1,6 +1,9 @@
 """The ladder of DirectML, which stays at opset 20 and computes in half precision."""
 
-from whisperopt.backend import Recipe, Tier
+from whisperopt.backend import Recipe
+
+# Its kernel is of com.microsoft's Gelu; that of ai.onnx is spelled out, and over thrice as far off.
+_GELU = {"gelu": "contributed"}
 
 RECIPES = (
     Recipe(
@@ -12,11 +15,19 @@ RECIPES = (
         cache="shared",
         encoder_precision="fp16",
         decoder_precision="fp16",
-        selectable_from=Tier.MEASURED,
-        caution=(
-            "DirectML's GroupQueryAttention reads the cache from its output buffer and was wrong "
-            "on some drivers: only a self-test on the device can clear it"
-        ),
+        options=_GELU,
+    ),
+    Recipe(
+        name="mha-fp16",
+        summary="MultiHeadAttention with a full bias and a growing cache; cross-attention decomposed",
+        self_attention="mha",
+        cross_attention="decomposed",
+        encoder_attention="decomposed",
+        cache="concat",
+        encoder_precision="fp16",
+        decoder_precision="fp16",
+        options={"mask": "explicit", **_GELU},
+        stands_in_for=("gqa-fp16",),
     ),
     Recipe(
         name="decomposed-fp16",
@@ -27,5 +38,18 @@ RECIPES = (
         cache="static",
         encoder_precision="fp16",
         decoder_precision="fp16",
+        options=_GELU,
+    ),
+    Recipe(
+        name="decomposed-fp32",
+        summary="Standard operators over a static cache in single precision; lossless",
+        self_attention="decomposed",
+        cross_attention="decomposed",
+        encoder_attention="decomposed",
+        cache="static",
+        encoder_precision="fp32",
+        decoder_precision="fp32",
+        options=_GELU,
+        stands_in_for=("gqa-fp16", "mha-fp16", "decomposed-fp16"),
     ),
 )

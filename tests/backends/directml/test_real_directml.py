@@ -1,0 +1,103 @@
+"""The real DirectML on a software device: our ladder passes, and sabotage does not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from whisperopt.backends.directml.rehearsal import DirectmlRehearsal, Played, judge, play
+
+from tests.backends.directml.variants import ODD, RUNGS
+from tests.makers import SMALL
+from tests.passes import forms
+from whisperopt.artifact import Artifact
+from whisperopt.checkpoint.checkpoint import Checkpoint
+from whisperopt.proof.tape import Array, Run, Tape, record
+
+PROBE = DirectmlRehearsal().probe()
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not PROBE.ready, reason=f"{PROBE.reason}. {PROBE.remedy}"),
+]
+
+
+def played(artifact: Artifact, folder: Path, *, shared: bool) -> tuple[Tape, Played]:
+    """Record a prefill and a step of one row, and let DirectML make the same calls."""
+    tape = record(artifact, folder / "tape", batches=(1,), steps=1)
+    return tape, play(tape, artifact.path, folder, shared=shared)
+
+
+@pytest.mark.parametrize("name", ["gqa-fp16", "mha-fp16", "decomposed-fp16"])
+def test_every_rung_computes_what_the_cpu_computes(
+    name: str, small_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    artifact = forms.write(small_checkpoint, RUNGS[name], tmp_path / "artifact")
+    told = DirectmlRehearsal().run(artifact, tmp_path)
+    assert told.passed, told.reason
+    assert told.facts["onnxruntime"] == PROBE.version
+    assert int(told.facts["decoder on DmlExecutionProvider"]) > 50
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("mha-cross", "MultiHeadAttention (decoder.layers.0.encoder_attn/attention): 80070057"),
+        ("mha-unmasked", "has a relative error of"),
+        ("attention", "2 Attention would silently run on the CPU"),
+    ],
+)
+def test_sabotage_is_caught_with_the_right_reason(
+    name: str, reason: str, small_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    recipe = ODD[name]
+    artifact = forms.write(small_checkpoint, recipe, tmp_path / "artifact")
+    passed, told = judge(*played(artifact, tmp_path, shared=recipe.cache == "shared"))
+    assert passed is False
+    assert reason in told
+
+
+def test_gqa_in_two_buffers_loses_the_past(small_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    artifact = forms.write(small_checkpoint, RUNGS["gqa-fp16"], tmp_path / "artifact")
+    passed, told = judge(*played(artifact, tmp_path, shared=False))
+    assert passed is False
+    assert "(step 1, batch 1)" in told
+
+
+@pytest.mark.parametrize(("name", "right"), [("gqa-fp16", False), ("decomposed-fp16", True)])
+def test_a_chunk_behind_a_past_is_wrong_through_gqa_only(
+    name: str, right: bool, small_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    recipe = RUNGS[name]
+    artifact = forms.write(small_checkpoint, recipe, tmp_path / "artifact")
+    tape = Tape(runs=(chunk(artifact, tmp_path / "tape"),))
+    result = play(tape, artifact.path, tmp_path, shared=recipe.cache == "shared")
+    passed, told = judge(tape, result)
+    assert passed is right, told
+    assert right or "(chunk) has a relative error of" in told
+
+
+def chunk(artifact: Artifact, folder: Path) -> Run:
+    """Return what the CPU computes of three tokens at once behind the prompt."""
+    import onnxruntime as ort
+
+    before = record(artifact, folder, batches=(1,), steps=0).runs[1]
+    past = before.feeds[0].shape[1]
+    presents = {one.name.replace("present", "past", 1): one for one in before.outputs}
+    feeds = {one.name: (presents.get(one.name, one)).read(folder) for one in before.feeds}
+    feeds["input_ids"] = forms.random_tokens(SMALL, batch=1, length=3)
+    feeds["past_sequence_length"] = np.array([past], np.int32)
+    session = ort.InferenceSession(artifact.graph("decoder"), providers=["CPUExecutionProvider"])
+    names = [one.name for one in session.get_outputs()]
+    outputs = dict(zip(names, session.run(names, feeds), strict=True))
+    return Run(
+        graph="decoder.onnx",
+        label="chunk",
+        feeds=tuple(kept(folder, name, values) for name, values in feeds.items()),
+        outputs=tuple(kept(folder, name, values) for name, values in outputs.items()),
+        valid=past + 3,
+    )
+
+
+def kept(folder: Path, name: str, values: np.ndarray) -> Array:
+    """Write one tensor to a file of its own."""
+    values.tofile(folder / f"chunk-{name}.bin")
+    return Array(name=name, file=f"chunk-{name}.bin", dtype=values.dtype.name, shape=values.shape)
