@@ -39,6 +39,8 @@ class Tier(enum.StrEnum):
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Attention = Literal["gqa", "mha", "attention", "decomposed"]
 """GroupQueryAttention, MultiHeadAttention, ai.onnx Attention-23, or standard operators."""
+Trait = Literal["explicit-mask", "contributed-gelu"]
+"""A causal mask as full attention bias of MultiHeadAttention; com.microsoft's Gelu."""
 Cache = Literal["shared", "static", "concat"]
 
 
@@ -62,7 +64,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How 8-bit weights are scaled; `dynamic` also rounds the encoder's activations."""
     kv_heads: int | None = None
     """Mean-pool the decoder's own key/value heads into so many; None keeps the checkpoint's."""
+    traits: tuple[Trait, ...] = ()
+    """What else the runtime wants of the graphs."""
     options: Mapping[str, str] = {}
+    """What the backend's own adapter reads; nothing of it changes the graphs."""
     stands_in_for: tuple[str, ...] = ()
     """Recipes above that make this one unnecessary: it is tried only while none is accepted."""
     selectable_from: Tier = Tier.EMULATED
@@ -73,7 +78,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def form(self) -> tuple[str, ...]:
         """What decides the operators of both graphs, whatever their precision."""
-        return (self.self_attention, self.cross_attention, self.encoder_attention, self.cache)
+        attention = (self.self_attention, self.cross_attention, self.encoder_attention)
+        heads = () if self.kv_heads is None else (f"kv{self.kv_heads}",)
+        return (*attention, self.cache, *heads, *self.traits)
 
     @property
     def precisions(self) -> frozenset[Precision]:

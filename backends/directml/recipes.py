@@ -1,9 +1,9 @@
 """The ladder of DirectML, which stays at opset 20 and computes in half precision."""
 
-from whisperopt.backend import Recipe
+from whisperopt.backend import Recipe, Trait
 
 # Its kernel is of com.microsoft's Gelu; that of ai.onnx is spelled out, and over thrice as far off.
-_GELU = {"gelu": "contributed"}
+_GELU: tuple[Trait, ...] = ("contributed-gelu",)
 
 RECIPES = (
     Recipe(
@@ -15,7 +15,7 @@ RECIPES = (
         cache="shared",
         encoder_precision="fp16",
         decoder_precision="fp16",
-        options=_GELU,
+        traits=_GELU,
     ),
     Recipe(
         name="mha-fp16",
@@ -26,7 +26,7 @@ RECIPES = (
         cache="concat",
         encoder_precision="fp16",
         decoder_precision="fp16",
-        options={"mask": "explicit", **_GELU},
+        traits=("explicit-mask", *_GELU),
         stands_in_for=("gqa-fp16",),
     ),
     Recipe(
@@ -38,7 +38,7 @@ RECIPES = (
         cache="static",
         encoder_precision="fp16",
         decoder_precision="fp16",
-        options=_GELU,
+        traits=_GELU,
     ),
     Recipe(
         name="decomposed-fp32",
@@ -49,7 +49,7 @@ RECIPES = (
         cache="static",
         encoder_precision="fp32",
         decoder_precision="fp32",
-        options=_GELU,
+        traits=_GELU,
         stands_in_for=("gqa-fp16", "mha-fp16", "decomposed-fp16"),
     ),
 )

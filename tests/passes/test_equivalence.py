@@ -32,16 +32,16 @@ def takes(recipe: Recipe) -> bool:
 
 def self_forms() -> list[Recipe]:
     """Return every form of self-attention and its cache that the plan takes."""
-    asked = product(get_args(Attention), get_args(Cache), ({}, {"mask": "explicit"}))
+    asked = product(get_args(Attention), get_args(Cache), ((), ("explicit-mask",)))
     made = [
         form(
-            name="-".join((attention, cached, *options.values())),
+            name="-".join((attention, cached, *traits)),
             self_attention=attention,
             cache=cached,
-            options=options,
+            traits=traits,
         )
-        for attention, cached, options in asked
-        if attention == "mha" or not options
+        for attention, cached, traits in asked
+        if attention == "mha" or not traits
     ]
     return [recipe for recipe in made if takes(recipe)]
 

@@ -43,7 +43,7 @@ def test_cache_grows_and_its_length_is_the_past(small_core: CoreModel) -> None:
 def test_explicit_mask_is_one_bias_for_all_layers_in_every_dimension(
     small_checkpoint: Checkpoint, tmp_path
 ) -> None:
-    recipe = forms.form(self_attention="mha", cache="concat", options={"mask": "explicit"})
+    recipe = forms.form(self_attention="mha", cache="concat", traits=("explicit-mask",))
     model = ir.load(forms.write(small_checkpoint, recipe, tmp_path).graph("decoder"))
     found = [n for n in nodes(model, "MultiHeadAttention") if len(n.outputs) == 3]
     assert len(found) == SMALL.decoder_layers

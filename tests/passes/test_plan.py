@@ -62,7 +62,7 @@ def test_caches_that_a_form_cannot_have_are_refused_by_name(
 
 
 def test_every_other_cache_is_taken() -> None:
-    taken = [(recipe.self_attention, recipe.cache) for recipe in SELF_FORMS if not recipe.options]
+    taken = [(recipe.self_attention, recipe.cache) for recipe in SELF_FORMS if not recipe.traits]
     assert taken == [
         *(("gqa", cache) for cache in ("shared", "static", "concat")),
         ("mha", "concat"),
@@ -71,20 +71,14 @@ def test_every_other_cache_is_taken() -> None:
     ]
 
 
-def test_mask_is_spelled_out_where_the_options_say_so() -> None:
+def test_mask_is_spelled_out_where_the_traits_say_so() -> None:
     plain = form(CORE, self_attention="mha", cache="concat", options={"device": "GPU"})
     (step,) = passes_for(plain, "decoder")
     assert isinstance(step, GqaToMha)
     assert not step.explicit_mask
-    (step,) = passes_for(form(plain, options={"mask": "explicit"}), "decoder")
+    (step,) = passes_for(form(plain, traits=("explicit-mask",)), "decoder")
     assert isinstance(step, GqaToMha)
     assert step.explicit_mask
-
-
-def test_unknown_mask_is_refused() -> None:
-    recipe = form(CORE, self_attention="mha", cache="concat", options={"mask": "none"})
-    with pytest.raises(PassError, match="asks for a mask 'none', not 'explicit'"):
-        passes_for(recipe, "decoder")
 
 
 def test_heads_are_pooled_before_anything_else() -> None:
@@ -118,7 +112,7 @@ def test_names_and_versions_are_those_of_the_core(
         "int8" in precisions(recipe, part) and recipe.int8 != "group"
     )
     assert ({node.domain for node in model.graph} == {""}) == (
-        standard and "gelu" not in recipe.options
+        standard and "contributed-gelu" not in recipe.traits
     )
 
 

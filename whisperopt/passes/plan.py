@@ -1,9 +1,4 @@
-"""Turns a recipe into the passes that make it, for each part of the model.
-
-Two entries of `Recipe.options` are read here, all others are for the runtime: `mask = "explicit"`
-gives `self_attention = "mha"` a full attention bias in the place of its attribute `unidirectional`,
-and `gelu = "contributed"` takes com.microsoft's Gelu.
-"""
+"""Turns a recipe into the passes that make it, for each part of the model."""
 
 from pathlib import Path
 from typing import Literal, assert_never
@@ -81,7 +76,7 @@ def _causal(recipe: Recipe) -> list[Pass]:
         case "mha":
             if _own_buffers(recipe) == "static":
                 raise _excluded(recipe)
-            return [GqaToMha(explicit_mask=_explicit_mask(recipe))]
+            return [GqaToMha(explicit_mask="explicit-mask" in recipe.traits)]
         case "attention":
             return [GqaToAttention(_own_buffers(recipe))]
         case "decomposed":
@@ -107,18 +102,8 @@ def _excluded(recipe: Recipe) -> PassError:
     )
 
 
-def _explicit_mask(recipe: Recipe) -> bool:
-    mask = recipe.options.get("mask")
-    if mask not in {None, "explicit"}:
-        raise PassError(f"The recipe {recipe.name!r} asks for a mask {mask!r}, not 'explicit'")
-    return mask == "explicit"
-
-
 def _gelu(recipe: Recipe) -> list[Pass]:
-    gelu = recipe.options.get("gelu")
-    if gelu not in {None, "contributed"}:
-        raise PassError(f"The recipe {recipe.name!r} asks for a Gelu {gelu!r}, not 'contributed'")
-    return [ContributedGelu()] if gelu else []
+    return [ContributedGelu()] if "contributed-gelu" in recipe.traits else []
 
 
 def _precision(recipe: Recipe, part: Part) -> list[Pass]:

@@ -87,4 +87,4 @@ def test_lesser_rungs_are_tried_only_in_need(name: str) -> None:
 def test_every_adapter_has_a_rung_without_attention_kernels() -> None:
     plain = RUNGS["decomposed-fp16"]
     assert not plain.stands_in_for
-    assert plain.form == ("decomposed", "decomposed", "decomposed", "static")
+    assert plain.form[:4] == ("decomposed", "decomposed", "decomposed", "static")
