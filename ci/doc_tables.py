@@ -35,12 +35,22 @@ def targets() -> str:
 
 def recipes() -> str:
     """Return one section per backend with the rungs of its ladder."""
-    heads = ("recipe", "what", "encoder", "decoder", "cache", "selectable from")
+    heads = ("recipe", "what", "encoder", "decoder", "cache", "selectable from", "stands in for")
     sections = []
     for name in registry.names():
         rows = [_recipe(recipe) for recipe in registry.require(name).recipes()]
         sections.append(f"### `{name}`\n\n{_table(heads, rows)}")
     return "\n\n".join(sections)
+
+
+def rehearsals() -> str:
+    """Return one row per rehearsal of the backends that ship."""
+    rows = [
+        (f"`{one.name}`", one.summary, one.tier)
+        for name in registry.names()
+        for one in registry.require(name).rehearsals()
+    ]
+    return _table(("rehearsal", "what it shows", "worth"), rows)
 
 
 def gates() -> str:
@@ -78,6 +88,7 @@ def _recipe(recipe: Recipe) -> tuple[str, ...]:
         f"{recipe.self_attention} + {recipe.cross_attention}, {recipe.decoder_precision}",
         recipe.cache,
         recipe.selectable_from,
+        ", ".join(f"`{name}`" for name in recipe.stands_in_for) or "–",
     )
 
 
