@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.fetcher import releases
+from tests.sites import Site
 from whisperopt import artifact, first_open, host, isolated, registry
 from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
@@ -83,7 +84,7 @@ def test_where_no_other_process_can_be_started_it_is_tested_in_this_one(
     assert (len(child.asked), Session.steps) == (1, 2)
 
 
-@pytest.mark.parametrize("change", ["files", "host", "place"])
+@pytest.mark.parametrize("change", ["files", "host", "place", "libraries", "device"])
 def test_what_changed_is_tried_again(
     one: Artifact, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
@@ -94,6 +95,12 @@ def test_what_changed_is_tried_again(
             one.graph("decoder").write_bytes(b"others")
         case "host":
             monkeypatch.setattr(host, "probe", lambda: releases.host("arm-server-linux"))
+        case "libraries":
+            site = Site(one.path.with_name("site"))
+            site.distribution("nvidia-cudnn-cu13", "9.99")
+            monkeypatch.syspath_prepend(site.folder)
+        case "device":
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
         case "place":
             one = Artifact(one.path.rename(one.path.with_name("moved")), one.manifest)
     first_open.open_session(one)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from whisperopt import isolated
 from whisperopt.errors import BadInputError
+from whisperopt.processes import alive
 
 _MODULE = """
 from whisperopt import isolated
@@ -133,3 +135,24 @@ def test_nobody_has_to_wait_for_it_to_end(child: Any, monkeypatch: pytest.Monkey
     assert "took over" in child("import time; time.sleep(600)", limit=0.5)
     assert time.monotonic() - started < 30
     assert os.environ.get("WHISPEROPT_ISOLATED") is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not tell that a parent ended")
+def test_it_ends_when_whoever_asked_is_killed(tmp_path: Path) -> None:
+    """A service that is stopped leaves no process behind that still holds the device."""
+    told = tmp_path / "told"
+    body = f"import os, pathlib, time; pathlib.Path({str(told)!r}).write_text(str(os.getpid()))"
+    (tmp_path / "asked.py").write_text(_MODULE.format(body=f"{body}; time.sleep(600)"))
+    asking = "from whisperopt import isolated; isolated.ask('asked', {}, limit=600)"
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", asking], env={**os.environ, "PYTHONPATH": path}
+    )
+    while not (told.is_file() and told.read_text()):
+        time.sleep(0.1)
+    parent.kill()
+    parent.wait()
+    ends = time.monotonic() + 20
+    while alive(int(told.read_text())) and time.monotonic() < ends:
+        time.sleep(0.1)
+    assert not alive(int(told.read_text()))

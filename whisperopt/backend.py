@@ -60,6 +60,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cache: Cache
     encoder_precision: Precision
     decoder_precision: Precision
+    computes: Precision | None = None
+    """The precision of the arithmetic where the runtime is told another than the graphs hold."""
     int8: Literal["block", "group", "dynamic"] = "block"
     """How 8-bit weights are scaled; `dynamic` also rounds the encoder's activations."""
     kv_heads: int | None = None
@@ -84,8 +86,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def precisions(self) -> frozenset[Precision]:
-        """The precisions of both parts."""
-        return frozenset((self.encoder_precision, self.decoder_precision))
+        """What both parts are stored and computed in."""
+        stored = {self.encoder_precision, self.decoder_precision}
+        return frozenset(stored | ({self.computes} if self.computes else set()))
 
     @property
     def half(self) -> bool:

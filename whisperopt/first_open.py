@@ -6,6 +6,7 @@ this host's hardware, drivers and runtimes, and is not tried again until one of 
 
 import contextlib
 import hashlib
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Backend, Session
 from whisperopt.errors import WhisperoptError
+from whisperopt.host import distributions
 
 LIMIT = "WHISPEROPT_OPEN_SECONDS"
 """The variable that says how long the first opening may take."""
@@ -25,6 +27,11 @@ LIMIT = "WHISPEROPT_OPEN_SECONDS"
 _SECONDS = 900  # a GPU's engines are built then
 _CHILD = "whisperopt.first_open"
 _DAY = 24 * 60 * 60
+_STEERING = (
+    *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"),
+    *("VK_DRIVER_FILES", "VK_ICD_FILENAMES"),
+)
+"""Variables that say which device or driver computes."""
 _DOCTOR = "`whisperopt doctor` says more about this host"
 
 
@@ -108,7 +115,9 @@ def _fingerprint(artifact: Artifact) -> str:
         for path in artifact.path.iterdir()
     )
     place = str(artifact.path.resolve())
-    key = msgspec.json.encode([__version__, place, files, hosts.probe()])
+    steered = [os.environ.get(name) for name in _STEERING]
+    here = [hosts.probe(), distributions.libraries(), steered]
+    key = msgspec.json.encode([__version__, place, files, *here])
     return hashlib.sha256(key).hexdigest()
 
 

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -68,6 +70,7 @@ def answer(reply: Callable[[dict[str, Any]], dict[str, Any]]) -> NoReturn:
     """
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     if limit := os.environ.get(_INSIDE):  # ends it even when nobody waits any more
         faulthandler.dump_traceback_later(
             float(limit) + _PATIENCE,
@@ -135,6 +138,13 @@ def crash(status: int, said: str) -> str:
         f"{status:#x}" if status > 255 else str(status)
     )  # Windows tells crashes by such numbers
     return f"it ended with exit status {shown}{last}"
+
+
+def _end_with(parent: int) -> None:
+    """End this process when `parent` was ended from outside; Windows does not tell."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:

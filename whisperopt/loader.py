@@ -46,7 +46,7 @@ def load(
             f"No variant of {source} opens on this host ({why})", "`whisperopt explain` says more"
         )
     artifact, session, chosen = first
-    return Transcriber(artifact, session, (chosen, *passed_over), spare=opened)
+    return Transcriber(artifact, session, (chosen, *passed_over), opened, passed_over)
 
 
 def _opened(

@@ -40,6 +40,8 @@ class Requirements(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     compute_capability: str | None = None
     cpu_features: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
+    """Where the runtime has a wheel, e.g. `linux-x86_64`; empty: wherever `os` and `arch` say."""
 
 
 class CiCell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -37,6 +37,7 @@ RECIPES = (
         cache="concat",
         encoder_precision="fp32",
         decoder_precision="fp32",
+        computes="bf16",
         options={_PRECISION: "bf16"},
     ),
     Recipe(

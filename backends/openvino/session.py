@@ -118,6 +118,7 @@ class OpenVinoDecoder:
 
     def step(self, ids: "Tokens") -> "Floats":
         """Append `ids` int32 [B, S]; return logits float32 [B, S, V], valid until the next step."""
+        limits.check_ids(ids, self._batch)
         limits.check_room(self.past, ids.shape[1], self._capacity)
         with _reasons("OpenVINO failed to decode"):
             self._request.set_tensor("input_ids", ov.Tensor(np.ascontiguousarray(ids)))

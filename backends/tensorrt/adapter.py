@@ -5,7 +5,7 @@ import msgspec
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Probe, Session
 from whisperopt.errors import WhisperoptError
-from whisperopt.host import distribution_version
+from whisperopt.host import distribution_version, distributions
 from whisperopt.ort_backend import OrtBackend
 from whisperopt.runtime import provider as providers
 from whisperopt.runtime.provider import Provider
@@ -90,9 +90,9 @@ class TensorRtBackend(OrtBackend, frozen=True, kw_only=True):
         )
 
     def _versions(self, chosen: Provider) -> str:
-        names = ("onnxruntime-gpu", "onnxruntime", "tensorrt", "tensorrt-cu13", "tensorrt-cu12")
-        known = {name: distribution_version(name) for name in (*names, _PLUG_IN)}
-        return f"{chosen.name} {known}"
+        known = distributions.installed()  # those of the system too
+        own = {n: v for n, v in known.items() if n.startswith(("onnxruntime", "tensorrt"))}
+        return f"{chosen.name} {own}"
 
 
 def _options(chosen: Provider, artifact: Artifact, runtime: str) -> dict[str, str]:

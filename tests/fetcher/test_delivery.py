@@ -21,7 +21,8 @@ import whisperopt
 from tests.fetcher import releases
 from tests.fetcher.releases import MODEL, host
 from tests.fetcher.server import Site, headers, plain, serve, status
-from whisperopt import artifact, fetcher
+from whisperopt import artifact, fetcher, registry
+from whisperopt.backend import Probe
 from whisperopt.cli import main
 from whisperopt.errors import (
     BadInputError,
@@ -31,7 +32,7 @@ from whisperopt.errors import (
     NothingFitsError,
     WhisperoptError,
 )
-from whisperopt.fetcher import cached, delivery, explain, fetch, transport
+from whisperopt.fetcher import cached, delivery, explain, fetch, here, transport
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
 
@@ -483,3 +484,25 @@ def test_importing_the_fetcher_pulls_in_nothing_heavy() -> None:
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_runtime_that_does_not_load_here_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody recorded this host: what is installed is asked before it is chosen."""
+    monkeypatch.delenv("WHISPEROPT_HOST", raising=False)
+    asked = []
+
+    def probe(name: str) -> Probe:
+        asked.append(name)
+        return Probe(runtime=name, reason=None if name == "cpu" else f"{name} lacks a library")
+
+    releases.write_release(tmp_path / "r", "cuda-gqa-fp16", "cpu-gqa-fp32")
+    here._reason.cache_clear()
+    monkeypatch.setattr(registry, "probe", probe)
+    monkeypatch.setattr(here, "detect", lambda: host("rtx4070-windows"))
+    best, broken = explain(tmp_path / "r")[MODEL]
+    assert asked == ["cuda", "cpu"]
+    assert (best.variant.backend, best.accepted) == ("cpu", True)
+    assert broken.reason == "does not work on this host: cuda lacks a library"
+    here._reason.cache_clear()

@@ -43,7 +43,7 @@ REASONS = (
     ("arm-server-linux", "cuda-gqa-fp16", "is for x86_64, this host is arm64"),
     ("broken-cuda-linux", "cuda-gqa-fp16", "libcublasLt.so.13 is not found"),
     ("broken-cuda-linux", "tensorrt-decomposed-fp16", "tensorrt-cu13 is not installed"),
-    ("gtx1060-linux", "cuda-gqa-fp16", "needs compute capability >=7.0, this host has 6.1"),
+    ("gtx1060-linux", "cuda-gqa-fp16", "needs compute capability >=7.5, this host has 6.1"),
     ("intel-laptop-linux", "cuda-gqa-fp16", "this host has no NVIDIA GPU"),
     ("intel-laptop-linux", "directml-gqa-fp16", "is for windows, this host runs linux"),
     ("m3-macos", "cuda-gqa-fp16", "is for linux and windows, this host runs macos"),
@@ -58,7 +58,7 @@ REASONS = (
     ("rtx4070-windows-bare", "cuda-gqa-fp16", "installable: onnxruntime-gpu is not installed"),
     ("rtx5080-windows-rtx", "cuda-gqa-fp16", "installable: onnxruntime-gpu is not installed"),
     ("several-wheels-windows", "cuda-gqa-fp16", "overwrite each other's files"),
-    ("snapdragon-windows", "directml-decomposed-fp16", "onnxruntime-directml is not installed"),
+    ("snapdragon-windows", "directml-decomposed-fp16", "is for x86_64, this host is arm64"),
 )
 """Host, a variant that it does not get, and what it is told."""
 

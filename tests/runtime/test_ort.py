@@ -68,6 +68,14 @@ def changed(provider: Provider, **changes: object) -> Provider:
     return msgspec.structs.replace(provider, **changes)
 
 
+def test_caches_are_made_by_the_provider_where_python_cannot_allocate(
+    session: Session, small_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = written(session, small_checkpoint, batch=2)[1]
+    monkeypatch.setattr(session, "provider", changed(CPU, allocates=False))
+    assert written(session, small_checkpoint, batch=2)[1] == expected
+
+
 def deal_in_bfloat16(path: Path) -> None:
     """Put casts around a graph, so that it takes and returns bfloat16 where it did float32."""
     model = onnx.load(path)

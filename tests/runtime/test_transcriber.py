@@ -1,5 +1,6 @@
 """From recordings to transcripts on a small made-up model."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ from tests.makers import SMALL
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Decoder, Session
 from whisperopt.errors import BadInputError, WhisperoptError
-from whisperopt.runtime.transcriber import Transcriber
+from whisperopt.runtime.transcriber import Opened, Transcriber
 
 WINDOW = SMALL.window
 RATE = 16_000
@@ -86,6 +87,25 @@ def test_a_device_that_disappears_without_a_spare_is_one_sentence(
     with pytest.raises(
         WhisperoptError, match=r"stopped working: DEVICE_REMOVED: the GPU is lost\. `"
     ):
+        broken.transcribe(noise(2 * WINDOW), "en")
+
+
+def test_spares_that_do_not_open_are_told_as_well(
+    small_artifact: Artifact, small_session: Session
+) -> None:
+    refused = ["zeroth: known before"]
+
+    def spares() -> Iterator[Opened]:
+        refused.append("second: is off by 9")
+        yield small_artifact, small_session, "third: fits"
+        refused.append("fourth: hangs")
+
+    broken = Transcriber(small_artifact, Vanishing(small_session), ("first",), spares(), refused)
+    broken.transcribe(noise(2 * WINDOW), "en")
+    assert broken.decisions[0] == "third: fits"
+    assert broken.decisions[2:] == ("second: is off by 9",)
+    broken.session = Vanishing(small_session)
+    with pytest.raises(WhisperoptError, match=r"the GPU is lost; fourth: hangs\."):
         broken.transcribe(noise(2 * WINDOW), "en")
 
 

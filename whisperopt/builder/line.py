@@ -74,7 +74,7 @@ class Line:
         for rank, recipe in enumerate(ladder):
             outcome = Outcome(manifest=self._manifest(bench, recipe), ladder_rank=rank)
             better = _accepted(recipe.stands_in_for, outcomes)
-            outcomes.append(_unneeded(outcome, better) if better else self._made(bench, outcome))
+            outcomes.append(_unneeded(outcome, better) if better else self._tried(bench, outcome))
         ranked = select.select([outcome.candidate for outcome in outcomes])
         lot = Lot(
             target=target,
@@ -99,6 +99,16 @@ class Line:
             decoding=checkpoint.decoding,
             checkpoint=self._digest,
         )
+
+    def _tried(self, bench: Bench, outcome: Outcome) -> Outcome:
+        """Make one variant; a backend that raises loses it, and nobody else anything."""
+        try:
+            return self._made(bench, outcome)
+        except (WhisperoptError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001  # it may be anybody's backend
+            failure = f"the backend {bench.backend.name} raised {type(error).__name__}: {error}"
+            return msgspec.structs.replace(outcome, failure=failure)
 
     def _made(self, bench: Bench, outcome: Outcome) -> Outcome:
         """Write one variant and climb from proof to proof until one refuses it."""

@@ -39,7 +39,7 @@ def explain(
     from whisperopt import host as hosts
     from whisperopt.cli.render import show_decisions
 
-    host = hosts.read(host_file) if host_file else hosts.detect()
+    host = hosts.read(host_file) if host_file else None
     answers = fetcher.explain(repo, model, host, target, insecure=insecure)
     known = sorted({one.variant.target for decisions in answers.values() for one in decisions})
     if target is not None and target not in known:
@@ -47,7 +47,7 @@ def explain(
     for name, decisions in answers.items():
         show_decisions(name, decisions)
     if as_json:
-        print_json({"host": host, "models": answers})
+        print_json({"host": host or hosts.detect(), "models": answers})
     unserved = [name for name, d in answers.items() if not any(one.accepted for one in d)]
     if unserved:
         raise NothingFitsError(f"Nothing fits this host for {', '.join(unserved)}")
@@ -79,7 +79,7 @@ def fetch(
     from whisperopt.cli.progress import Display
     from whisperopt.cli.render import show_decisions
 
-    host = hosts.read(host_file) if host_file else hosts.detect()
+    host = hosts.read(host_file) if host_file else None
     answers = fetcher.explain(repo, model, host, target, insecure=insecure)
     show_decisions(model, answers[model])
     with Display() as display:

@@ -1,5 +1,6 @@
 """The checks of one variant before one host: the first that refuses gives the reason."""
 
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -10,7 +11,9 @@ from whisperopt.host.distributions import SYSTEM
 from whisperopt.release.catalog import EvidenceEntry, Variant
 
 _UPGRADE = "Upgrade whisperopt"
-_REQUIREMENTS = {"compute_capability", "cpu_features", "runtime"}
+_REQUIREMENTS = {"compute_capability", "cpu_features", "platforms", "runtime"}
+_SPECIFIER = re.compile(r"\s*[<>=!~][\w.,<>=!~*+ -]*")
+"""What stands in hints as it is: no `===`, say, that shields what a shell would run."""
 _DEVICES = {
     "nvidia": "NVIDIA GPU",
     "d3d12": "GPU that Direct3D 12 can use",
@@ -95,6 +98,16 @@ def _other_arch(case: Case) -> Refusal | None:
     return Refusal(f"is for {' and '.join(case.variant.arch)}, this host is {case.host.arch}")
 
 
+def _no_wheel(case: Case) -> Refusal | None:
+    wanted = case.variant.requires.get("platforms", ())
+    if not isinstance(wanted, list | tuple) or not all(isinstance(name, str) for name in wanted):
+        return _not_understood("platforms")
+    if not wanted or f"{case.host.os}-{case.host.arch}" in wanted:
+        return None
+    here = f"{case.host.os} on {case.host.arch}"
+    return Refusal(f"there is no {case.variant.runtime} for {here}")
+
+
 def _no_device(case: Case) -> Refusal | None:
     device = case.variant.device
     if device == "cpu" or case.host.gpu_for(device):
@@ -127,7 +140,7 @@ def _version_fits(found: str, wanted: object) -> bool | None:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
     from packaging.version import InvalidVersion, Version
 
-    if not isinstance(wanted, str) or not wanted.strip():
+    if not isinstance(wanted, str) or not _SPECIFIER.fullmatch(wanted):
         return None
     try:
         return SpecifierSet(wanted).contains(Version(found), prereleases=True)
@@ -224,6 +237,7 @@ _CHECKS: tuple[Callable[[Case], Refusal | None], ...] = (
     _of_the_future,
     _other_os,
     _other_arch,
+    _no_wheel,
     _no_device,
     _weak_gpu,
     _missing_instructions,

@@ -15,8 +15,9 @@ from whisperopt import artifact, cache, processes
 from whisperopt.artifact import Artifact
 from whisperopt.errors import BadInputError, DiskError, IntegrityError, WhisperoptError
 from whisperopt.fetcher.decisions import Decision, best, resolve
+from whisperopt.fetcher.here import this_host
 from whisperopt.fetcher.transport import DirectorySource, Source, open_source
-from whisperopt.host import Host, detect
+from whisperopt.host import Host
 from whisperopt.matrix import nearest
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
@@ -50,7 +51,8 @@ def fetch(
     source = _source(repo, insecure=insecure)
     catalog = _read(source)
     _check_target(catalog, model, target)
-    variant = best(resolve(catalog, model, host or detect(), target=target))
+    host = host or this_host(catalog, [model], target)
+    variant = best(resolve(catalog, model, host, target=target))
     destination = Path(to).resolve() if to is not None else _cache_folder(model, variant)
     try:
         if not _is_there(destination, variant):
@@ -70,8 +72,8 @@ def explain(
 ) -> dict[str, tuple[Decision, ...]]:
     """Judge every variant of `model` (default: of every model) in a release for `host`."""
     catalog = _read(_source(repo, insecure=insecure))
-    host = host or detect()
     models = sorted(catalog.models) if model is None else [model]
+    host = host or this_host(catalog, models, target)
     return {name: resolve(catalog, name, host, target=target) for name in models}
 
 

@@ -62,6 +62,12 @@ def installed() -> dict[str, str]:
     return found
 
 
+def libraries() -> dict[str, str]:
+    """Return NVIDIA's own wheels, which bring what providers link, with their versions."""
+    names = {name for name in _names() if name.startswith("nvidia-")}
+    return {name: number for name in sorted(names) if (number := version(name))}
+
+
 def plain(name: str) -> str:
     """Return `name` without the CUDA version that some wheels carry: `tensorrt-cu13`."""
     return _CUDA_MAJOR.sub("", name)

@@ -16,6 +16,14 @@ def check_batch(batch: int, most: int | None) -> None:
         )
 
 
+def check_ids(ids: Tokens, batch: int) -> None:
+    """Refuse what is not int32 [B, S]: one runtime returns nothing for it, and says nothing."""
+    if ids.dtype != np.int32 or ids.ndim != 2 or ids.shape[0] != batch or not ids.size:
+        raise BadInputError(
+            f"A step takes int32 [{batch}, tokens], not {ids.dtype} {list(ids.shape)}"
+        )
+
+
 def check_room(past: int, new: int, capacity: int) -> None:
     """Refuse more tokens than the caches and the position table hold."""
     if past + new > capacity:

@@ -110,6 +110,7 @@ class OrtDecoder:
 
     def step(self, ids: "Tokens") -> "Floats":
         """Append `ids` int32 [B, S]; return logits float32 [B, S, V], valid until the next step."""
+        limits.check_ids(ids, self._batch)
         session, binding, new = self._session, self._binding, ids.shape[1]
         limits.check_room(self.past, new, session.dims.text_context)
         limits.check_chunk(
@@ -192,8 +193,13 @@ class OrtDecoder:
     def _allocate(self, length: int) -> dict[str, "ort.OrtValue"]:
         dims = self._session.dims
         shape = (self._batch, dims.decoder_kv_heads, length, dims.head_size)
-        element, device = self._session.element, self._session.provider.device
-        return {name: ort_graph.zeros(shape, element, device) for name in self._presents}
+        session, element = self._session, self._session.element
+        if session.provider.allocates:
+            device = session.provider.device
+            return {name: ort_graph.zeros(shape, element, device) for name in self._presents}
+        host = ort_graph.zeros(shape, element, CPU.device)
+        rows = np.arange(self._batch, dtype=np.int32)
+        return {name: session.rows.pick(host, rows) for name in self._presents}
 
 
 def _open(

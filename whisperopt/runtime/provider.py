@@ -38,6 +38,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Batches for which GroupQueryAttention takes several tokens behind a past."""
     max_batch: int | None = None
     """The largest batch that is computed correctly; None means any."""
+    allocates: bool = True
+    """Whether Python can ask for the device's memory; else only what ran there lies there."""
     mover: str = ""
     """The provider that reorders batches in the same memory, if this one would compile for it."""
 

@@ -80,7 +80,7 @@ def check(session: Session, artifact: Artifact) -> None:
     if expected is None:
         return
     recipe = artifact.manifest.recipe
-    tolerance = max(_TOLERANCE[recipe.encoder_precision], _TOLERANCE[recipe.decoder_precision])
+    tolerance = max(_TOLERANCE[precision] for precision in recipe.precisions)
     try:
         _compare(session, artifact, expected, tolerance)
     except WhisperoptError:

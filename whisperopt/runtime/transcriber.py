@@ -1,6 +1,6 @@
 """Turns recordings into transcripts with an opened session."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -53,10 +53,14 @@ class Transcriber:
         session: Session,
         decisions: tuple[str, ...] = (),
         spare: Iterable[Opened] = (),
+        refused: Sequence[str] = (),
     ) -> None:
-        """Listen with `session`, opened from `artifact`, and with `spare` ones if it breaks."""
+        """Listen with `session`, opened from `artifact`, and with `spare` ones if it breaks.
+
+        `refused` grows by a reason for every spare one that does not open.
+        """
         self.artifact, self.session, self.decisions = artifact, session, decisions
-        self._spare = iter(spare)
+        self._spare, self._refused = iter(spare), refused
         self._dims = artifact.manifest.dims
         self._decoding = artifact.manifest.decoding
         self._tokenizer = Tokenizer(artifact.tokenizer, self._decoding.end_of_text)
@@ -102,11 +106,15 @@ class Transcriber:
         said = error.problem if isinstance(error, WhisperoptError) else str(error)
         first_line = (said.strip() or type(error).__name__).splitlines()[0]
         broken = f"{self.artifact.manifest.variant} stopped working: {first_line}"
+        known = len(self._refused)
         opened = next(self._spare, None)
+        refused = self._refused[known:]
         if opened is None:
-            raise WhisperoptError(broken, "`whisperopt doctor` says more") from None
+            raise WhisperoptError(
+                "; ".join((broken, *refused)), "`whisperopt doctor` says more"
+            ) from None
         self.artifact, self.session, chosen = opened
-        self.decisions = (chosen, broken, *self.decisions[1:])
+        self.decisions = (chosen, broken, *refused, *self.decisions[1:])
 
     def _decode(self, features: Floats, language: str | None) -> tuple[str, str | None]:
         decoder = self.session.encode(features[None])

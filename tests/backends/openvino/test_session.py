@@ -50,6 +50,14 @@ def expected(small_session: Session) -> dict[int, Run]:
     return {batch: ran(small_session, batch) for batch in (1, 2)}
 
 
+def test_ids_of_another_batch_are_refused(growing: Session) -> None:
+    decoder = growing.encode(FEATURES)
+    for ids in (PROMPT[:1], np.concatenate([PROMPT, PROMPT])):
+        with pytest.raises(BadInputError, match="A step takes int32"):
+            decoder.step(ids)
+    assert decoder.past == 0
+
+
 @pytest.mark.parametrize("recipe", [*LADDER, *OTHERS], ids=lambda recipe: recipe.name)
 def test_prefill_and_steps_agree_with_onnx_runtime(
     recipe: Recipe, small_checkpoint: Checkpoint, expected: dict[int, Run], tmp_path: Path

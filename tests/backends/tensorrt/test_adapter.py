@@ -161,3 +161,14 @@ def test_a_stand_in_names_rungs_above_it() -> None:
 def test_no_cache_is_shared_by_providers() -> None:
     assert adapter.TENSORRT.name != adapter.TENSORRT_RTX.name
     assert BACKEND._versions(adapter.TENSORRT) != BACKEND._versions(adapter.TENSORRT_RTX)
+
+
+def test_a_newer_tensorrt_of_the_system_takes_no_old_engines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = []
+    for version in ("10.9.0", "10.15.1"):
+        known = {"onnxruntime-gpu": "1.31.0", "tensorrt": version}
+        monkeypatch.setattr(adapter.distributions, "installed", lambda known=known: known)
+        found.append(BACKEND._versions(adapter.TENSORRT))
+    assert found[0] != found[1]

@@ -1,0 +1,70 @@
+"""The real WebGPU provider on a software device: our ladder passes, and sabotage does not."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from whisperopt.backends.webgpu.rehearsal import WebgpuRehearsal, judge
+
+from tests.passes import forms
+from whisperopt import registry
+from whisperopt.artifact import Artifact
+from whisperopt.checkpoint.checkpoint import Checkpoint
+from whisperopt.graph.core import CoreModel
+from whisperopt.proof.tape import compare, record
+
+PROBE = WebgpuRehearsal().probe()
+RUNGS = {recipe.name: recipe for recipe in registry.require("webgpu").recipes()}
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not PROBE.ready, reason=f"{PROBE.reason}. {PROBE.remedy}"),
+]
+
+
+@pytest.mark.parametrize("name", RUNGS)
+def test_every_rung_computes_what_the_cpu_computes(
+    name: str, small_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    made = forms.write(small_checkpoint, RUNGS[name], tmp_path / "artifact")
+    for path in [*made.path.glob("encoder.onnx*"), *made.path.glob("decoder.onnx*")]:
+        path.unlink()
+    registry.require("webgpu").build(RUNGS[name], CoreModel(small_checkpoint), made.path)
+    told = WebgpuRehearsal().run(made, tmp_path)
+    assert told.passed, told.reason
+    assert told.version == PROBE.version
+    assert "on WebGpu" in told.facts["decoder.onnx"]
+
+
+def test_attention_of_opset_23_is_found_on_the_cpu(
+    small_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    recipe = forms.form(forms.DECOMPOSED, encoder_attention="attention", decoder_precision="fp32")
+    told = WebgpuRehearsal().run(forms.write(small_checkpoint, recipe, tmp_path / "a"), tmp_path)
+    assert told.passed is False
+    assert "of encoder.onnx, 2 Attention would silently run on the CPU" in told.reason
+
+
+def test_fused_attention_in_the_encoder_is_off(
+    small_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    recipe = forms.form(cross_attention="decomposed")
+    told = WebgpuRehearsal().run(forms.write(small_checkpoint, recipe, tmp_path / "a"), tmp_path)
+    assert told.passed is False
+    assert "(encoder, batch 1) has a relative error of" in told.reason
+
+
+def test_several_tokens_at_once_are_off(small_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """What the session's single steps avoid; a release that mends it makes them needless."""
+    made = forms.write(small_checkpoint, RUNGS["gqa-fp32"], tmp_path / "artifact")
+    tape = record(made, tmp_path / "tape", batches=(1,), steps=1, at_once=20)
+    told = _at_once(made, tape, tmp_path)
+    assert told[0] is False
+    assert "(20 at once, batch 1) has a relative error of" in told[1]
+
+
+def _at_once(made: Artifact, tape, scratch: Path) -> tuple[bool | None, str]:
+    manifest = msgspec.structs.replace(
+        made.manifest, recipe=forms.form(RUNGS["gqa-fp32"], self_attention="decomposed")
+    )
+    replayed = WebgpuRehearsal().replay(tape, Artifact(made.path, manifest), scratch)
+    return judge(replayed, compare(tape, scratch / "tape", scratch / "outputs"), 1e-3)
