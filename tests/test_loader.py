@@ -253,4 +253,4 @@ def test_an_artifact_of_a_newer_schema_gives_way_to_the_next(
     manifest.write_text(manifest.read_text().replace('"schema": "1.0"', '"schema": "2.0"'))
     transcriber = loader.load(release)
     assert opened(transcriber) == "cpu-gqa-int8"
-    assert any("written by a newer whisperopt" in reason for reason in transcriber.decisions)
+    assert any("this whisperopt reads '1.0'" in reason for reason in transcriber.decisions)

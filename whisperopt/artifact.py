@@ -10,6 +10,7 @@ from whisperopt.errors import BadInputError
 from whisperopt.whisper import Decoding, Dimensions
 
 MANIFEST = "artifact.json"
+SCHEMA = "1.0"
 TOKENIZER = "tokenizer.json"
 
 
@@ -62,7 +63,9 @@ def read(path: Path) -> Artifact:
     """Read the artifact in the folder `path`."""
     manifest = path / MANIFEST
     try:
-        found = msgspec.json.decode(manifest.read_bytes(), type=Manifest)
+        raw = manifest.read_bytes()
+        _check_schema(manifest, msgspec.json.decode(raw))
+        found = msgspec.json.decode(raw, type=Manifest)
         if problem := Dimensions.check(found.dims) or found.decoding.check(found.dims):
             raise msgspec.DecodeError(problem)  # noqa: TRY301  # told like any other damage
         return Artifact(path, found)
@@ -76,6 +79,15 @@ def read(path: Path) -> Artifact:
             f"{manifest} cannot be understood: {error}",
             "It was damaged, or written by a newer whisperopt: fetch it again or upgrade",
         ) from None
+
+
+def _check_schema(path: Path, raw: object) -> None:
+    schema = raw.get("schema", SCHEMA) if isinstance(raw, dict) else SCHEMA
+    if schema != SCHEMA:
+        raise BadInputError(
+            f"{path} has the schema {schema!r}, this whisperopt reads {SCHEMA!r}",
+            "Upgrade whisperopt, or fetch the artifact again",
+        )
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

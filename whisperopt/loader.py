@@ -43,7 +43,8 @@ def load(
     if first is None:
         why = "; ".join(passed_over) or "none was found"
         raise NothingFitsError(
-            f"No variant of {source} opens on this host ({why})", "`whisperopt explain` says more"
+            f"No variant of {source} opens on this host ({why})",
+            "`whisperopt doctor` says what is missing here",
         )
     artifact, session, chosen = first
     return Transcriber(artifact, session, (chosen, *passed_over), opened, passed_over)

@@ -54,7 +54,9 @@ def variant(
         "device": row.device,
         "os": row.os,
         "arch": row.arch,
-        "requires": {k: v for k, v in msgspec.to_builtins(row.requires).items() if v},
+        "requires": {
+            k: v for k, v in msgspec.json.decode(msgspec.json.encode(row.requires)).items() if v
+        },
         "target_rank": MATRIX.targets.index(row),
         "ladder_rank": 0,
         "tier": Tier.EMULATED,

@@ -25,7 +25,8 @@ def needed(checkpoint: Checkpoint, recipes: Sequence[Recipe], *, proof: bool) ->
         for recipe in recipes
     )
     if proof and recipes:
-        total += sum(weights.values()) * _BYTES["fp32"] * (1 + len(_twins(recipes)))
+        twins = any(recipe.half for recipe in recipes)
+        total += sum(weights.values()) * _BYTES["fp32"] * (1 + twins)
     return round(total)
 
 
@@ -49,8 +50,3 @@ def check(size: int, release: Path) -> None:
             f" {free / _MB:.0f} MB free",
             "Make room, or build fewer targets at once with --target",
         )
-
-
-def _twins(recipes: Sequence[Recipe]) -> set[tuple[str, ...]]:
-    """Return the forms of which an fp32 twin is written: those with half precision."""
-    return {recipe.form for recipe in recipes if recipe.half}

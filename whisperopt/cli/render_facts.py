@@ -32,10 +32,12 @@ def show_facts(facts: Facts) -> None:
             _show_attention(facts.attention)
             _show_variants([facts])
             _show_operators("Nodes", {part: g.operators for part, g in facts.graphs.items()})
+            _show_verdicts([facts])
             _show_rehearsals([facts])
         case ReleaseFacts():
             _show_variants(facts.variants)
             _show_decoders(facts.variants)
+            _show_verdicts(facts.variants)
             _show_rehearsals(facts.variants)
 
 
@@ -111,6 +113,9 @@ def _show_operators(title: str, counts: Mapping[str, Mapping[str, int]]) -> None
     show_rows(title, ("operator", *counts), rows)
 
 
+_VERDICTS = {True: "executes it", False: "✗", None: "unknown"}
+
+
 def _show_onnx(facts: OnnxFacts) -> None:
     graph = facts.graph
     show_rows(
@@ -132,11 +137,11 @@ def _show_onnx(facts: OnnxFacts) -> None:
     _show_operators("Nodes", {graph.part: graph.operators})
     show_rows(
         "Runtimes",
-        ("backend", "", "why"),
+        ("backend", "verdict", "why"),
         [
             (
                 one.backend,
-                {True: "executes it", False: "✗", None: "unknown"}[one.executed],
+                _VERDICTS[one.executed],
                 _with(one.reason, one.conditions),
             )
             for one in facts.backends
@@ -184,6 +189,11 @@ def _show_variants(variants: Sequence[ArtifactFacts]) -> None:
             for one in variants
         ],
     )
+
+
+def _show_verdicts(variants: Iterable[ArtifactFacts]) -> None:
+    rows = [(one.variant, _VERDICTS[one.verdict.executed], one.verdict.reason) for one in variants]
+    show_rows("Each variant's own runtime, by its capability table", ("variant", "", "why"), rows)
 
 
 def _show_rehearsals(variants: Iterable[ArtifactFacts]) -> None:

@@ -55,7 +55,26 @@ def inspect_artifact(artifact: Artifact, *, rehearse: bool = False) -> ArtifactF
         attention=attention_layers(manifest.dims),
         caches=cache_bytes(manifest.dims, "fp32" if precision == "int8" else precision),
         graphs={part: graph_facts(open_graph(artifact.graph(part))) for part in PARTS},
+        verdict=_own_verdict(artifact),
         rehearsals=_rehearsed(artifact) if rehearse else (),
+    )
+
+
+def _own_verdict(artifact: Artifact) -> Verdict:
+    """Hold both graphs against the table of the backend that the artifact was built for."""
+    backend = artifact.manifest.backend
+    table = _table(backend)
+    if isinstance(table, str):
+        return Verdict(backend=backend, executed=None, reason=table)
+    with quiet():
+        reports = [
+            structure.check(open_graph(artifact.graph(part)), table, part=part) for part in PARTS
+        ]
+    return Verdict(
+        backend=backend,
+        executed=all(report.accepted for report in reports),
+        reason="; ".join(report.summary() for report in reports),
+        conditions=tuple(dict.fromkeys(c for report in reports for c in report.conditions)),
     )
 
 

@@ -164,6 +164,8 @@ class ArtifactFacts(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     attention: tuple[AttentionLayers, ...]
     caches: CacheBytes
     graphs: dict[str, GraphFacts]
+    verdict: Verdict
+    """What the capability table of its own backend says of both graphs."""
     rehearsals: tuple[Rehearsed, ...] = ()
     """What the real runtime says without its device, if it was asked."""
 

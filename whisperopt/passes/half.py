@@ -2,10 +2,12 @@
 
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import lazy
-from whisperopt.passes.rewrite import need_opset
+from whisperopt.passes.rewrite import PassError, need_opset
 
 _FLOAT = ir.DataType.FLOAT
 _DTYPES = {"fp16": ir.DataType.FLOAT16, "bf16": ir.DataType.BFLOAT16}
@@ -53,5 +55,11 @@ class Half:
 
 
 def _converted(tensor: ir.TensorProtocol, dtype: ir.DataType) -> ir.LazyTensor:
-    shape = tensor.shape.numpy()
-    return lazy(tensor.name or "", shape, lambda: tensor.numpy().astype(dtype.numpy()), dtype)
+    def read() -> npt.NDArray[np.generic]:
+        with np.errstate(over="ignore"):
+            halved: npt.NDArray[np.generic] = tensor.numpy().astype(dtype.numpy())
+        if dtype is ir.DataType.FLOAT16 and np.isinf(halved).any():
+            raise PassError(f"{tensor.name} holds numbers that do not fit into half precision")
+        return halved
+
+    return lazy(tensor.name or "", tensor.shape.numpy(), read, dtype)

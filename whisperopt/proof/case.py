@@ -1,5 +1,6 @@
 """Proves variants one after another against the same core model: the stateful edge of the proof."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -79,7 +80,13 @@ class Case:
         known = None if here else self._emulated.get(graphs)
         if isinstance(known, Evidence):
             return msgspec.structs.replace(known, variant=built.manifest.variant, digest=digest)
-        recipe = built.manifest.recipe
+        twin = self._scratch / "twin"
+        if built.manifest.recipe.half:
+            try:
+                write_twin(built.path, twin)
+            except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
+                shutil.rmtree(twin, ignore_errors=True)
+                return NoEvidence(f"its fp32 twin cannot be made: {error}")
         device = target.device if here else "cpu"
         runtime = backend.runtime if here else "onnxruntime"
         evidence = prove(
@@ -89,10 +96,11 @@ class Case:
                 tier=Tier.MEASURED if here else Tier.EMULATED,
                 stride=1 if here else EMULATED_STRIDE,
                 host_class=self._host.host_class(device, runtime),
-                twin=self._twin(recipe) if recipe.half else None,
+                twin=twin if twin.exists() else None,
             ),
             self._progress,
         )
+        shutil.rmtree(twin, ignore_errors=True)
         if not here:
             self._emulated[graphs] = evidence
         return evidence
@@ -144,9 +152,3 @@ class Case:
             twin=twin,
             stride=stride,
         )
-
-    def _twin(self, recipe: Recipe) -> Path:
-        folder = self._scratch / "-".join(("twin", *recipe.form))
-        if not folder.exists():
-            write_twin(recipe, self._core, folder)
-        return folder

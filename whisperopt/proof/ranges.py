@@ -5,17 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import onnx_ir as ir
 
 from whisperopt.arrays import Floats
-from whisperopt.backend import Recipe
 from whisperopt.errors import WhisperoptError
-from whisperopt.graph.canvas import typed
-from whisperopt.graph.core import PARTS, CoreModel
+from whisperopt.graph.canvas import lazy, typed
+from whisperopt.graph.core import PARTS
 from whisperopt.graph.files import write
-from whisperopt.passes.plan import make
 from whisperopt.passes.rewrite import canvas_for
 from whisperopt.proof.evidence import Range
 from whisperopt.proof.inference import inferred
@@ -24,12 +21,14 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 
-def write_twin(recipe: Recipe, core: CoreModel, folder: Path) -> None:
-    """Write the fp32 twin of `recipe` with the peak of every value as further outputs."""
-    twin = msgspec.structs.replace(recipe, encoder_precision="fp32", decoder_precision="fp32")
+def write_twin(shipped: Path, folder: Path) -> None:
+    """Write the graphs in `shipped` again in fp32, with the peak of every value as an output.
+
+    It is made from the very graphs that ship, whoever wrote them.
+    """
     folder.mkdir()
     for part in PARTS:
-        write(_watched(make(twin, core, part)), folder / f"{part}.onnx")
+        write(_watched(_widened(ir.load(shipped / f"{part}.onnx"))), folder / f"{part}.onnx")
 
 
 def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> Range:
@@ -48,6 +47,32 @@ def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> 
 
 
 _PEAK = "peak/"
+_HALF, _FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
+
+
+def _widened(model: ir.Model) -> ir.Model:
+    """Turn every float16 into float32: weights, constants, casts and declared types."""
+    for value in model.graph.initializers.values():
+        if value.const_value is not None and value.const_value.dtype == _HALF:
+            value.const_value = _as_float(value.const_value)
+    for node in model.graph:
+        for attribute in list(node.attributes.values()):
+            if attribute.type == ir.AttributeType.TENSOR and attribute.as_tensor().dtype == _HALF:
+                wide = _as_float(attribute.as_tensor())
+                node.attributes.add(ir.AttrTensor(attribute.name, wide))
+        if node.op_type == "Cast" and node.attributes["to"].as_int() == _HALF:
+            node.attributes.add(ir.AttrInt64("to", int(_FLOAT)))
+    graph = model.graph
+    outputs = [output for node in graph for output in node.outputs]
+    for value in [*graph.inputs, *graph.initializers.values(), *outputs]:
+        if value.dtype == _HALF:
+            value.type = ir.TensorType(_FLOAT)
+    return model
+
+
+def _as_float(tensor: ir.TensorProtocol) -> ir.LazyTensor:
+    shape = tensor.shape.numpy()
+    return lazy(tensor.name or "", shape, lambda: tensor.numpy().astype(np.float32), _FLOAT)
 
 
 def _watched(model: ir.Model) -> ir.Model:

@@ -73,6 +73,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """|a - b| / |b| over all valid values."""
     relative_max: float
     """max|a - b| / max|b| over all valid values."""
+    odd: str = ""
+    """Why the errors are infinite, if they are."""
 
 
 def record(
@@ -120,7 +122,7 @@ def within(differences: Iterable[Difference], bar: float) -> str | None:
         return None
     place = f"{worst.output} ({worst.label})"
     if not np.isfinite(worst.relative_l2):
-        return f"{place} is missing, wrongly sized or not a number"
+        return f"{place} {worst.odd}"
     return f"{place} has a relative error of {worst.relative_l2:.2g}, allowed is {bar:g}"
 
 
@@ -268,8 +270,20 @@ def _difference(run: Run, expected: Array, folder: Path, outputs: Path) -> Diffe
             found = found - found.mean(axis=-1, keepdims=True)
         errors = _relative(found, wanted)
     return Difference(
-        label=run.label, output=expected.name, relative_l2=errors[0], relative_max=errors[1]
+        label=run.label,
+        output=expected.name,
+        relative_l2=errors[0],
+        relative_max=errors[1],
+        odd=_odd(expected, outputs),
     )
+
+
+def _odd(expected: Array, outputs: Path) -> str:
+    if not (outputs / expected.file).is_file():
+        return "was not computed"
+    if expected.read(outputs) is None:
+        return f"does not have the shape {list(expected.shape)}"
+    return "holds values that are no numbers"
 
 
 def _relative(

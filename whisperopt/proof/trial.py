@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,6 +62,11 @@ def main(path: Path) -> int:
         evidences.write(request.out, _Trial(request).run())
     except WhisperoptError as error:
         sys.stdout.write(f"{error}\n")
+        return FAILED
+    except Exception as error:  # noqa: BLE001  # a backend's or runtime's own, told by its first line
+        traceback.print_exc()
+        first_line = (str(error).strip() or "no reason given").splitlines()[0]
+        sys.stdout.write(f"{type(error).__name__}: {first_line}\n")
         return FAILED
     return 0
 

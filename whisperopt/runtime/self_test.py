@@ -100,7 +100,7 @@ def _compare(session: Session, artifact: Artifact, expected: SelfTest, tolerance
         if not error <= tolerance:
             raise WhisperoptError(
                 f"the self-test's {name} is off by {error:.2g}, allowed is {tolerance:g}:"
-                " this runtime or driver computes wrong values here"
+                " this variant is wrong, or this runtime or driver computes wrong values here"
             )
 
 
