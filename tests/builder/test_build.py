@@ -106,7 +106,7 @@ class TestProven:
     def test_a_release_holds_real_files_and_nothing_else(self, proven: Built) -> None:
         folders = {f"small--{name}" for name in proven.variants()}
         found = {path.name for path in proven.path.iterdir()}
-        assert found == folders | {"catalog.json", "report.json", "evidence"}
+        assert found == folders | {"catalog.json", "report.json", "report.html", "evidence"}
         for path in proven.path.rglob("*"):
             assert not path.is_symlink()
             assert path.is_dir() or path.stat().st_nlink == 1
@@ -136,6 +136,13 @@ class TestProven:
     def test_the_report_on_disk_is_what_was_returned(self, proven: Built) -> None:
         raw = (proven.path / "report.json").read_bytes()
         assert msgspec.json.decode(raw, type=Report) == proven.report
+
+    def test_the_page_shows_every_candidate_and_the_clips(self, proven: Built) -> None:
+        page = (proven.path / "report.html").read_text("utf-8")
+        for target in proven.report.targets:
+            for candidate in target.candidates:
+                assert candidate.name.removeprefix(f"{target.name}-") in page
+        assert "<script" not in page
 
     def test_losers_leave_no_files_and_the_risky_one_waits(self, proven: Built) -> None:
         fates = {c.name: c for target in proven.report.targets for c in target.candidates}

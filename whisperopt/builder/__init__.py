@@ -11,6 +11,7 @@ from whisperopt import registry
 from whisperopt.backend import Recipe
 from whisperopt.builder import space
 from whisperopt.builder.line import Line, Progress
+from whisperopt.builder.page import write_page
 from whisperopt.builder.publish import publish
 from whisperopt.builder.summary import summarize
 from whisperopt.checkpoint.resolve import resolve
@@ -72,6 +73,7 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
             report = publish(
                 staging, Path(out), matrix=matrix, lots=lots, report=report, version=version
             )
+            write_page(staging, report, lots=lots, case=line.case, matrix=matrix)
             store.commit(staging, Path(out))
             store.prune(Path(out))
     return report

@@ -52,6 +52,7 @@ def build(  # noqa: PLR0913  # one parameter for each option
             progress=display.update,
         )
     show_report(report)
+    click.echo(f"{out / 'report.html'} shows all of it", err=True)
     if as_json:
         print_json(report)
     if report.missing:

@@ -1,0 +1,66 @@
+from tests.proof.samples import WORDS, changed, evidence, sample
+from tests.report import made
+from whisperopt.proof.clips import Clip
+from whisperopt.report.comparison import compare, marked
+
+
+def test_the_same_words_are_no_difference():
+    found = compare(evidence(), made.CORE, made.CLIPS)
+    assert found is not None
+    assert (found.changed, found.worse, found.better, len(found.clips)) == ((), 0, 0, 4)
+
+
+def test_errors_are_counted_above_the_core_models():
+    core = changed(evidence(), 0, text=WORDS.replace("fox", "box"))
+    worse = changed(core, 2, text=WORDS.replace("brown fox", "brawn"))
+    better = changed(worse, 0, text=WORDS)
+    found = compare(better, core, made.CLIPS)
+    assert found is not None
+    assert [clip.delta for clip in found.clips] == [-1, 0, 2, 0]
+    assert [clip.clip for clip in found.changed] == ["s2.ogg", "s0.ogg"]
+    assert (found.worse, found.better, found.transcribed) == (1, 1, True)
+
+
+def test_words_are_aligned_as_errors_are_counted():
+    pieces = marked("the quick fox jumps", "the quiet fox jumps high")
+    assert pieces == (
+        ("same", "the"),
+        ("missing", "quick"),
+        ("extra", "quiet"),
+        ("same", "fox jumps"),
+        ("extra", "high"),
+    )
+    assert marked("", "") == ()
+    assert marked("a b", "") == (("missing", "a b"),)
+    assert marked("", "a b") == (("extra", "a b"),)
+
+
+def test_without_transcripts_the_core_model_is_the_truth():
+    other = changed(evidence(), 1, text=WORDS + " again")
+    found = compare(other, made.CORE, None)
+    assert found is not None
+    assert not found.transcribed
+    assert [clip.delta for clip in found.clips] == [0, 1, 0, 0]
+
+
+def test_clips_without_speech_count_for_nothing_where_others_have_transcripts():
+    clips = made.clip_set(Clip(file="s0.ogg", text=WORDS), Clip(file="s1.ogg", kind="noise"))
+    found = compare(evidence(), made.CORE, clips)
+    assert found is not None
+    assert [clip.clip for clip in found.clips] == ["s0.ogg"]
+
+
+def test_another_clip_set_is_not_compared():
+    assert compare(evidence(clip_digest="sha256:1"), made.CORE, made.CLIPS) is None
+
+
+def test_clips_that_the_core_model_did_not_hear_are_left_out():
+    assert compare(evidence(sample("new.ogg")), made.CORE, None) is None
+
+
+def test_an_endless_loop_is_cut():
+    looped = changed(evidence(), 0, text="no " * 5000)
+    found = compare(looped, made.CORE, made.CLIPS)
+    assert found is not None
+    assert found.clips[0].delta > 4000
+    assert max(len(text) for _, text in found.clips[0].variant) < 600
