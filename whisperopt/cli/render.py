@@ -14,6 +14,10 @@ from whisperopt.release.report import CandidateReport, Report, TargetReport
 _STYLE: dict[str, str] = {Tier.MEASURED: "green", Tier.EMULATED: "cyan", Tier.STRUCTURAL: "yellow"}
 
 
+_UNNEEDED = "not needed:"
+"""How the reason of a stand-in begins whose better rung is accepted; one row tells them all."""
+
+
 def console() -> Console:
     """Return where tables go; wide enough for reasons where nobody watches."""
     terminal = sys.stderr.isatty()
@@ -36,10 +40,14 @@ def show_report(report: Report) -> None:
     losers.add_column("tier", no_wrap=True)
     losers.add_column("reason")
     for target in report.targets:
+        spared = [one for one in target.candidates if one.reason.startswith(_UNNEEDED)]
         for candidate in target.candidates:
-            if candidate.name != target.selected:
+            if candidate.name != target.selected and candidate not in spared:
                 mark = "" if candidate.accepted else "rejected: "
                 losers.add_row(candidate.name, _tier(candidate.tier), f"{mark}{candidate.reason}")
+        if spared:
+            names = ", ".join(one.name.removeprefix(f"{target.name}-") for one in spared)
+            losers.add_row(f"{target.name}: stand-ins", "", f"{_UNNEEDED} {names}")
     if losers.row_count:
         output.print(losers)
     rehearsals = _rehearsals(report)
