@@ -133,7 +133,8 @@ def crash(status: int, said: str) -> str:
     last = f": {lines[-1].strip()[:_LONGEST]}" if lines else ""
     if status < 0:
         names = {one.value: one.name for one in signal.Signals}
-        return f"the runtime aborted the process ({names.get(-status, -status)}){last}"
+        name = names.get(-status, f"signal {-status}")
+        return f"the runtime aborted the process ({name}){last}"
     shown = (
         f"{status:#x}" if status > 255 else str(status)
     )  # Windows tells crashes by such numbers

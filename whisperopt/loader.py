@@ -70,7 +70,7 @@ def _candidates(
         yield source, "asked for"
         return
     folder = Path(source)
-    if (folder / catalog.NAME).is_file() or (folder / ".commit").is_dir():
+    if store.is_release(folder):
         store.recover(folder)
         yield from _of_release(folder, target, model, passed_over)
     elif artifacts.is_artifact(folder):

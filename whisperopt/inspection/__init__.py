@@ -8,7 +8,7 @@ from whisperopt.errors import BadInputError
 from whisperopt.inspection.checkpoint import inspect_checkpoint
 from whisperopt.inspection.disk import inspect_artifact, inspect_onnx, inspect_release
 from whisperopt.inspection.facts import ArtifactFacts, Facts, ReleaseFacts
-from whisperopt.release import catalog, store
+from whisperopt.release import store
 
 __all__ = [
     "failed_rehearsals",
@@ -29,24 +29,19 @@ def inspect(source: str | Path, *, rehearse: bool = False) -> Facts:
     catalog, NetworkError when the hub was needed and could not be reached.
     """
     path = Path(source).expanduser()
-    if rehearse and not (is_release(path) or artifacts.is_artifact(path)):
+    if rehearse and not (store.is_release(path) or artifacts.is_artifact(path)):
         raise BadInputError(
             f"{source} is neither a release nor an artifact, so it cannot be rehearsed",
             "Give a folder that `whisperopt build` wrote",
         )
     if path.suffix.lower() == ".onnx" and not path.is_dir():
         return inspect_onnx(path)
-    if is_release(path):
+    if store.is_release(path):
         store.recover(path)
         return inspect_release(path, rehearse=rehearse)
     if artifacts.is_artifact(path):
         return inspect_artifact(artifacts.read(path), rehearse=rehearse)
     return inspect_checkpoint(resolve(str(source)))
-
-
-def is_release(path: Path) -> bool:
-    """Say whether the folder `path` is a release, perhaps one whose last commit was cut short."""
-    return (path / catalog.NAME).is_file() or (path / ".commit").is_dir()
 
 
 def failed_rehearsals(facts: Facts) -> list[str]:

@@ -1,15 +1,14 @@
 """Runs trials in processes of their own: a crash, a hang or an abort is a reason, never the end."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
+from whisperopt import isolated
 from whisperopt.proof import evidence as evidences
 from whisperopt.proof.evidence import Evidence
 from whisperopt.proof.trial import FAILED, Request
@@ -49,7 +48,9 @@ def prove(
     if process.returncode == FAILED:
         return NoEvidence(last_line.rstrip(".") or "failed and gave no reason")
     if process.returncode != 0 or not request.out.is_file():
-        return NoEvidence(_crash(process.returncode, errors))
+        return NoEvidence(
+            isolated.crash(process.returncode, errors.read_text("utf-8", "replace").strip())
+        )
     try:
         return evidences.read(request.out)
     except msgspec.DecodeError as error:
@@ -86,13 +87,3 @@ def _follow(
             process.wait()
         process.stdout.close()
     return last_line, hung.is_set()
-
-
-def _crash(status: int, errors: Path) -> str:
-    lines = errors.read_text("utf-8", "replace").strip().splitlines()
-    last = f": {lines[-1]}" if lines else ""
-    if status < 0:
-        names = {one.value: one.name for one in signal.Signals}
-        name = names.get(-status, f"signal {-status}")
-        return f"the runtime aborted the process ({name}){last}"
-    return f"the trial ended with exit status {status}{last}"

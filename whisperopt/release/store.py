@@ -76,6 +76,11 @@ def prune(release: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def is_release(folder: Path) -> bool:
+    """Say whether `folder` is a release, perhaps one whose last commit was cut short."""
+    return (folder / catalog.NAME).is_file() or (folder / _COMMIT).is_dir()
+
+
 def recover(release: Path) -> None:
     """Finish a commit that was interrupted; does nothing if there is none."""
     if not (release / _COMMIT).is_dir():
