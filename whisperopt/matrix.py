@@ -13,11 +13,15 @@ import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from whisperopt.errors import BadInputError
+from whisperopt.objective import Objective
 
 Device = Literal["nvidia", "d3d12", "gpu", "cpu"]
 """`d3d12` is any GPU on Windows, `gpu` any GPU at all."""
 Os = Literal["linux", "windows", "macos"]
 Arch = Literal["x86_64", "arm64"]
+
+Precision = Literal["int8", "bf16", "fp16", "fp32"]
+_COARSEST_FIRST: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -26,13 +30,17 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The bounds that a variant must meet to be selectable; `targets.toml` explains each."""
 
     encoder_cosine: float
+    encoder_relative_error: float
     top1_agreement: float
     kl_divergence: float
     token_match: float
+    clips_no_worse: float
     batch_agreement: float
     wer_increase: float
     wer_vs_core: float
     max_activation: float
+    weight_scale: float
+    weight_error: float
 
 
 class Requirements(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,8 +71,15 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     requires: Requirements = Requirements()
     recipes: tuple[str, ...] = ()
     """Names of the backend's recipes to try; empty means all."""
-    gates: Gates
+    gates: dict[Precision, Gates]
+    """The finer the numbers, the closer to the core model."""
+    objective: Objective = Objective()
     ci: CiCell
+
+    def gates_for(self, precisions: Iterable[str]) -> Gates:
+        """Return the gates of a variant with such `precisions`: those of the coarsest."""
+        found = set(precisions)
+        return self.gates[next((p for p in _COARSEST_FIRST if p in found), "fp32")]
 
 
 class Matrix(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,10 +145,11 @@ def parse(text: str, source: str) -> Matrix:
 
 
 def _checked(target: Target) -> Target:
-    for name in Gates.__struct_fields__:
-        if not math.isfinite(getattr(target.gates, name)):
-            msg = f"gates.{name} is no number"
-            raise msgspec.ValidationError(msg)
+    for precision, gates in target.gates.items():
+        for name in Gates.__struct_fields__:
+            if not math.isfinite(getattr(gates, name)):
+                msg = f"gates.{name} for {precision} is no number"
+                raise msgspec.ValidationError(msg)
     wanted = target.requires.compute_capability
     try:
         SpecifierSet(wanted or "")
@@ -143,10 +159,13 @@ def _checked(target: Target) -> Target:
     return target
 
 
+_GateTable = dict[str, float | dict[str, float]]
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: Literal["1.0"]
     device_order: tuple[Device, ...]
-    gates: dict[str, float]
+    gates: _GateTable
     targets: dict[str, dict[str, Any]]
 
 
@@ -158,10 +177,28 @@ def _convert(raw: dict[str, Any]) -> Matrix:
             if not _NAME.fullmatch(name) or name in ("all", "auto", "core"):
                 msg = "is no plain name of small letters, digits and dashes, or a reserved one"
                 raise msgspec.ValidationError(msg)  # noqa: TRY301  # one place names the table
-            own = msgspec.convert(table.get("gates", {}), dict[str, float])
-            whole = {**table, "name": name, "gates": {**file.gates, **own}}
+            gates = _resolved(file.gates, msgspec.convert(table.get("gates", {}), _GateTable))
+            whole = {**table, "name": name, "gates": gates}
             targets.append(_checked(msgspec.convert(whole, Target)))
         except msgspec.ValidationError as error:
             msg = f"[targets.{name}] {error}"
             raise msgspec.ValidationError(msg) from None
     return Matrix(device_order=file.device_order, targets=tuple(targets))
+
+
+def _resolved(*tables: _GateTable) -> dict[Precision, dict[str, float]]:
+    """Let each table override the ones before it, and what is for one precision what is for all."""
+    for table in tables:
+        for name, value in table.items():
+            if isinstance(value, dict) and name not in _COARSEST_FIRST:
+                msg = f"gates.{name} is no precision: use one of {', '.join(_COARSEST_FIRST)}"
+                raise msgspec.ValidationError(msg)
+    resolved: dict[Precision, dict[str, float]] = {}
+    for precision in _COARSEST_FIRST:
+        own: dict[str, float] = {}
+        for table in tables:
+            own |= {name: value for name, value in table.items() if isinstance(value, float)}
+            finer = table.get(precision, {})
+            own |= finer if isinstance(finer, dict) else {}
+        resolved[precision] = own
+    return resolved

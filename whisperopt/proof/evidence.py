@@ -1,67 +1,120 @@
 """Evidence: the raw samples behind a verdict, written by the process that proves."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from whisperopt.backend import Tier
 from whisperopt.host import Host
 
+SCHEMA = "1.1"
+
+# Bounds are checked when evidence is read, since it may come from anywhere.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Nanoseconds = Annotated[int, msgspec.Meta(gt=0, le=10**15)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+Distance = Annotated[float, msgspec.Meta(ge=0)]
+Cosine = Annotated[float, msgspec.Meta(ge=-1.001, le=1.001)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one clip gave.
 
-    Times are in nanoseconds. `agreements` of `positions` have the core model's most likely token
-    when the core's own words are forced; `kl_sum` adds up their divergence in nats. `cosine` and
-    `relative_error` compare the encoder's outputs. The core model's own samples compare with
-    themselves.
+    Times are in nanoseconds. `edits` counts the errors against the `units` of the transcript:
+    words, or characters where a language writes no spaces; both are 0 without a transcript.
+    `agreements` of `positions` have the core model's most likely token when the core's own words
+    are forced; `kl_sum` adds up their divergence in nats. `cosine` and `relative_error` compare
+    the encoder's outputs. The core model's own samples compare with themselves.
     """
 
     clip: str
-    seconds: float
-    tokens: list[int]
+    seconds: Seconds
+    tokens: list[Count]
     text: str
-    total_ns: int
-    encode_ns: int
+    edits: Count
+    units: Count
+    total_ns: Nanoseconds
+    encode_ns: Nanoseconds
     warm_up: bool = False
-    cosine: float
-    relative_error: float
-    positions: int
-    agreements: int
+    cosine: Cosine
+    relative_error: Distance
+    positions: Count
+    agreements: Count
     kl_sum: float
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The largest absolute fp32 value inside a graph and the node that made it."""
 
-    value: float
+    value: Distance
     node: str
+
+
+class Lap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One timed decoding of `clips`, all in one batch, within a round."""
+
+    round: Count
+    """Round 0 warms up and does not count."""
+    clips: tuple[str, ...]
+    seconds: Seconds
+    """Length of the audio, all clips together."""
+    total_ns: Nanoseconds
+
+
+class Race(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Times taken in rounds that went around among several variants, one at work at a time."""
+
+    rivals: tuple[str, ...]
+    """The variants that took part, this one among them."""
+    started: str
+    load_ns: Nanoseconds
+    peak_rss_bytes: Count
+    """Of a process that only opens the variant and decodes."""
+    laps: tuple[Lap, ...]
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the machine was doing meanwhile, as far as it tells: None where it does not."""
+
+    clock_mhz: tuple[Distance, Distance] | None = None
+    """Mean clock of the cores when the run began and when it ended."""
+    load: tuple[Distance, Distance] | None = None
+    """Runnable processes, averaged over a minute, when the run began and when it ended."""
+    governor: str | None = None
+    joules: Distance | None = None
+    """Energy that the processor packages drew during the run, other processes' included."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One run of one variant on one host."""
 
-    schema: Literal["1.0"] = "1.0"
+    schema: Literal["1.1"] = "1.1"
     variant: str
     digest: str
     tier: Tier
     how: str
     """What ran the graphs, in words."""
+    runtime: str
+    """Distribution and version that computed, e.g. `onnxruntime 1.32.0`."""
     host: Host
     host_class: str
     whisperopt: str
     started: str
+    """ISO 8601, UTC."""
     clip_set: str
     clip_digest: str
-    threads: int
-    load_ns: int
-    peak_rss_bytes: int
-    placement: dict[str, int]
-    batch_agreement: float | None
+    threads: Count
+    load_ns: Nanoseconds
+    peak_rss_bytes: Count
+    placement: dict[str, Count]
+    batch_agreement: Share | None
     """Share of positions with the same top token alone and in a batch of two; None: batch 1 only."""
     activations: Range | None = None
+    machine: Machine = Machine()
     samples: list[Sample]
+    race: Race | None = None
 
 
 def write(path: Path, evidence: Evidence) -> None:
