@@ -189,3 +189,22 @@ def test_a_real_session_passes_in_another_process(
     session = first_open.open_session(small_artifact, threads=1)
     assert session.placement
     assert len(list((tmp_path / "self-tests").iterdir())) == 1
+
+
+def test_trying_out_opens_nothing_in_this_process_and_counts_as_the_first_opening(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = answering(monkeypatch, {})
+    monkeypatch.setattr(Backend, "open", None)
+    first_open.try_out(one)
+    first_open.try_out(one)
+    assert len(child.asked) == 1
+
+
+def test_trying_out_says_what_is_wrong(one: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, {"problem": "The driver is too old", "remedy": "Update it"})
+    with pytest.raises(WhisperoptError, match="too old"):
+        first_open.try_out(one)
+    answering(monkeypatch, None)
+    with pytest.raises(WhisperoptError, match="no other Python can be started"):
+        first_open.try_out(one)

@@ -4,10 +4,12 @@ import ctypes
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from whisperopt import processes
 from whisperopt.processes import alive
 
 
@@ -74,3 +76,32 @@ def test_windows_is_asked_through_its_own_functions(
     monkeypatch.setattr(ctypes, "get_last_error", lambda: error, raising=False)
     assert alive(process) is answer
     assert kernel.open == []
+
+
+def test_the_peak_of_memory_is_this_processs_own() -> None:
+    before = processes.peak_rss_bytes()
+    held = bytearray(b"x") * (64 * 2**20)
+    assert processes.peak_rss_bytes() >= before
+    assert before > 2**20
+    del held
+
+
+def test_where_the_system_tells_no_peak_psutil_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(processes, "_PROC", tmp_path)
+    assert processes.peak_rss_bytes() > 2**20
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "available"),
+    [("max", "5", None), ("1000", "400", 600), ("400", "1000", 0), ("", "", None)],
+)
+def test_a_container_may_leave_less_memory_than_there_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, used: str, available: int | None
+) -> None:
+    monkeypatch.setattr(processes, "_CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text(limit)
+    (tmp_path / "memory.current").write_text(used)
+    found = processes.available_bytes()
+    assert found == available if available is not None else found > 2**20

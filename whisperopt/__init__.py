@@ -6,19 +6,21 @@ if TYPE_CHECKING:
     from whisperopt.builder import build as build
     from whisperopt.fetcher import fetch as fetch
     from whisperopt.loader import load as load
+    from whisperopt.tuner import tune as tune
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "build", "fetch", "load"]
+__all__ = ["__version__", "build", "fetch", "load", "tune"]
 
 _HOMES = {
     "build": "whisperopt.builder",
     "fetch": "whisperopt.fetcher",
     "load": "whisperopt.loader",
+    "tune": "whisperopt.tuner",
 }
 
 
 def __getattr__(name: str) -> object:
-    """Import the three public functions on first use: the package itself must stay light."""
+    """Import a public function on first use: the package itself must stay light."""
     from importlib import import_module
 
     if name not in _HOMES:

@@ -6,20 +6,18 @@ this host's hardware, drivers and runtimes, and is not tried again until one of 
 
 import contextlib
 import hashlib
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from whisperopt import __version__, cache, isolated, registry
 from whisperopt import artifact as artifacts
-from whisperopt import host as hosts
+from whisperopt import cache, isolated, registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Backend, Session
 from whisperopt.errors import WhisperoptError
-from whisperopt.host import distributions
+from whisperopt.host import fingerprint
 
 LIMIT = "WHISPEROPT_OPEN_SECONDS"
 """The variable that says how long the first opening may take."""
@@ -27,18 +25,13 @@ LIMIT = "WHISPEROPT_OPEN_SECONDS"
 _SECONDS = 900  # a GPU's engines are built then
 _CHILD = "whisperopt.first_open"
 _DAY = 24 * 60 * 60
-_STEERING = (
-    *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"),
-    *("VK_DRIVER_FILES", "VK_ICD_FILENAMES"),
-)
-"""Variables that say which device or driver computes."""
 _DOCTOR = "`whisperopt doctor` says more about this host"
 
 
 def open_session(artifact: Artifact, *, threads: int | None = None) -> Session:
     """Open `artifact`; raise `WhisperoptError` with the reason if it fails in any way."""
     backend = registry.require(artifact.manifest.backend)
-    passed = cache.folder("self-tests") / _fingerprint(artifact)
+    passed = _passed(artifact)
     if passed.is_file():
         return _open(backend, artifact, threads)
     tried = _try(artifact, threads, passed.with_suffix(".hung"))
@@ -47,6 +40,20 @@ def open_session(artifact: Artifact, *, threads: int | None = None) -> Session:
         _check(session, artifact)
     _write(passed, "")
     return session
+
+
+def try_out(artifact: Artifact, *, threads: int | None = None) -> None:
+    """Open `artifact` in a process of its own only; raise `WhisperoptError` if it fails there.
+
+    What passed on this host before is not tried again.
+    """
+    registry.require(artifact.manifest.backend)
+    passed = _passed(artifact)
+    if passed.is_file():
+        return
+    if not _try(artifact, threads, passed.with_suffix(".hung")):
+        raise WhisperoptError("no other Python can be started from this process")
+    _write(passed, "")
 
 
 def reply(request: dict[str, Any]) -> dict[str, Any]:
@@ -108,17 +115,15 @@ def _check(session: Session, artifact: Artifact) -> None:
         raise WhisperoptError(f"its first step failed: {type(error).__name__}: {error}") from None
 
 
-def _fingerprint(artifact: Artifact) -> str:
-    """Name this artifact on this host: its files as they are, hardware, drivers and runtimes."""
+def _passed(artifact: Artifact) -> Path:
+    """Return where it is noted that this artifact, its files as they are, passed on this host."""
     files = sorted(
         (path.name, (facts := path.stat()).st_size, facts.st_mtime_ns)
         for path in artifact.path.iterdir()
     )
     place = str(artifact.path.resolve())
-    steered = [os.environ.get(name) for name in _STEERING]
-    here = [hosts.probe(), distributions.libraries(), steered]
-    key = msgspec.json.encode([__version__, place, files, *here])
-    return hashlib.sha256(key).hexdigest()
+    key = msgspec.json.encode([place, files, fingerprint.here()])
+    return cache.folder("self-tests") / hashlib.sha256(key).hexdigest()
 
 
 def _hung(path: Path, limit: float) -> bool:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from whisperopt.errors import BadInputError
 
@@ -44,6 +44,17 @@ def possible() -> bool:
     return name.startswith(("python", "pypy")) and not frozen and _INSIDE not in os.environ
 
 
+def command(module: str) -> list[str]:
+    """Return what runs `module` in another Python."""
+    return [sys.executable, "-P", "-m", module]
+
+
+def environment(limit: float) -> dict[str, str]:
+    """Return the variables of a process that sees this one's packages and knows its time limit."""
+    path = os.pathsep.join(dict.fromkeys(entry for entry in sys.path if entry))
+    return {**os.environ, "PYTHONPATH": path, _INSIDE: f"{limit:g}"}
+
+
 def ask(module: str, request: Mapping[str, Any], *, limit: float) -> dict[str, Any] | str | None:
     """Run `python -m MODULE` with `request`; return its answer, or why there is none.
 
@@ -51,13 +62,7 @@ def ask(module: str, request: Mapping[str, Any], *, limit: float) -> dict[str, A
     """
     if not possible():
         return None
-    path = os.pathsep.join(dict.fromkeys(entry for entry in sys.path if entry))
-    answer = call(
-        [sys.executable, "-P", "-m", module],
-        request,
-        seconds=limit,
-        environment={"PYTHONPATH": path, _INSIDE: str(limit)},
-    )
+    answer = call(command(module), request, seconds=limit, environment=environment(limit))
     if isinstance(answer, str) and "No module named 'whisperopt" in answer:
         return None  # found here by other means than a path
     return answer
@@ -68,9 +73,8 @@ def answer(reply: Callable[[dict[str, Any]], dict[str, Any]]) -> NoReturn:
 
     What a runtime prints goes to stderr, and what it does at the end of a process is not awaited.
     """
-    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    output = stdout()
+    end_with_parent()
     if limit := os.environ.get(_INSIDE):  # ends it even when nobody waits any more
         faulthandler.dump_traceback_later(
             float(limit) + _PATIENCE,
@@ -80,6 +84,13 @@ def answer(reply: Callable[[dict[str, Any]], dict[str, Any]]) -> NoReturn:
     json.dump(reply(json.load(sys.stdin)), output)
     output.flush()
     os._exit(0)
+
+
+def stdout() -> TextIO:
+    """Return this process's stdout, and send to stderr whatever else is written there."""
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return output
 
 
 def call(
@@ -141,6 +152,20 @@ def crash(status: int, said: str) -> str:
     return f"it ended with exit status {shown}{last}"
 
 
+def kill(process: "subprocess.Popen[Any]") -> None:
+    """End a process that leads a session of its own, and whatever it started."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
+def end_with_parent() -> None:
+    """Let this process end when the one that started it is ended from outside."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
 def _end_with(parent: int) -> None:
     """End this process when `parent` was ended from outside; Windows does not tell."""
     while os.getppid() == parent:
@@ -149,11 +174,7 @@ def _end_with(parent: int) -> None:
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:
-    """End the process and whatever it started; what still holds its pipes is not awaited."""
-    if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
+    """End the process; what still holds its pipes is not awaited."""
+    kill(process)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.communicate(timeout=_PATIENCE)

@@ -10,6 +10,7 @@ from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.fetcher import Decision, best, cached, resolve
+from whisperopt.fetcher.tuned import recall, reorder
 from whisperopt.host import Host
 from whisperopt.matrix import nearest
 from whisperopt.release import catalog, store
@@ -102,7 +103,7 @@ def _of_release(
             f"{folder} has no variant of {name} for the target {target!r}", nearest(target, known)
         )
     host = hosts.detect()
-    decisions = resolve(content, name, host, target=wanted)
+    decisions = reorder(resolve(content, name, host, target=wanted), recall(content, name, wanted))
     best(decisions)
     passed_over += _unused_gpus(decisions, host, wanted)
     for decision in decisions:

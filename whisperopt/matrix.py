@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -97,6 +97,13 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
         if not wanted:
             raise BadInputError("No target was named", f"Use one of: all, {', '.join(known)}")
         return tuple(t for t in self.targets if "all" in wanted or t.name in wanted)
+
+    def aiming_at(self, objective: Objective | None) -> Self:
+        """Return this matrix with another objective for every target; None changes nothing."""
+        if objective is None:
+            return self
+        aimed = (msgspec.structs.replace(t, objective=objective) for t in self.targets)
+        return msgspec.structs.replace(self, targets=tuple(aimed))
 
     def target(self, name: str) -> Target:
         """Return the one target called `name`."""

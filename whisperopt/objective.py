@@ -50,6 +50,5 @@ def parse(goal: str | None, at_most: Mapping[str, float], *, default: Objective)
             )
         if not math.isfinite(bound):
             raise BadInputError(f"The limit {name} is no number", "Give one such as 0.5")
-    return msgspec.convert(
-        {"goal": goal or default.goal, "at_most": {**default.at_most, **at_most}}, Objective
-    )
+    limits: dict[str, float] = {**default.at_most, **at_most}  # type: ignore[dict-item]  # mypy 1.x: keys of a Literal
+    return msgspec.convert({"goal": goal or default.goal, "at_most": limits}, Objective)

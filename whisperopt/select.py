@@ -1,34 +1,44 @@
 """Ranks the variants of one target: a pure function that says why each stands where it stands."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from whisperopt.backend import Tier
+from whisperopt.merits import Merits, behind, by_objective, figure, inverse, outside
+from whisperopt.objective import LATENCY, Objective
+from whisperopt.pareto import front
 
 if TYPE_CHECKING:
     from whisperopt.proof.gates import Metrics
 
-T = TypeVar("T")
-
-TOO_CLOSE = 0.05
-"""Medians that differ by less than this share are too close to call on a machine with noise."""
+_FASTEST = {
+    "latency": "fastest measured",
+    "throughput": "most audio a second",
+    "size": "smallest",
+    "memory": "least memory",
+}
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """One variant as the build saw it."""
+    """One variant as the catalog knows it."""
 
     name: str
     target: str
     ladder_rank: int
-    tier: Tier | None
-    """None: not even structurally accepted."""
     selectable_from: Tier
     caution: str = ""
+    size_bytes: int = 0
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What the evidence says of one variant, on one kind of host."""
+
+    tier: Tier | None
+    """None: not even structurally accepted."""
     failure: str = ""
     """Every reason against it; empty if it passed."""
-    size_bytes: int = 0
     metrics: "Metrics | None" = None
 
 
@@ -37,101 +47,160 @@ class Ranked(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     accepted: bool
+    """Whether it passed every proof that it needs."""
     selected: bool = False
+    pareto: bool = False
+    """Whether no accepted one is both faster and more accurate."""
     reason: str
 
 
-def select(candidates: Sequence[Candidate]) -> tuple[Ranked, ...]:
-    """Rank one target's `candidates`, best first, the selected one on top if there is one.
+def select(
+    catalog: Sequence[Candidate],
+    evidence: Mapping[str, Standing],
+    objective: Objective = LATENCY,
+) -> tuple[Ranked, ...]:
+    """Rank one target's variants, best first, the selected one on top if there is one.
 
-    Measured before emulated before structural; among measured the lowest median latency, and of
-    those too close to call the smallest; among unmeasured the ladder's order.
+    What keeps the objective's limits goes before what does not, and only that is selected.
+    Measured goes before emulated before structural. Among measured the objective decides, and
+    where it is too close to call the smaller size; among unmeasured the size if that is the
+    objective, else the ladder's order.
     """
-    accepted = [c for c in candidates if refusal(c) is None]
-    order = _order(accepted)
+    merits = {c.name: merits_of(c, evidence[c.name]) for c in catalog}
+    tiers = {c.name: evidence[c.name].tier for c in catalog}
+    accepted = [c for c in catalog if refusal(c, evidence[c.name]) is None]
+    within = [c for c in accepted if outside(merits[c.name], objective) is None]
+    order = _order(within, tiers, merits, objective)
+    beyond = sorted((c for c in accepted if c not in within), key=lambda c: c.ladder_rank)
+    best = front({c.name: (_latency(merits[c.name]), merits[c.name].wer_delta) for c in accepted})
     ranked = [
-        Ranked(name=c.name, accepted=True, selected=position == 0, reason=_reason(c, order))
-        for position, c in enumerate(order)
+        Ranked(
+            name=c.name,
+            accepted=True,
+            selected=place == 0,
+            pareto=c.name in best,
+            reason=_reason(c, order, tiers, merits, objective),
+        )
+        for place, c in enumerate(order)
+    ]
+    ranked += [
+        Ranked(
+            name=c.name,
+            accepted=True,
+            pareto=c.name in best,
+            reason=outside(merits[c.name], objective) or "",
+        )
+        for c in beyond
     ]
     refused = [
-        Ranked(name=candidate.name, accepted=False, reason=reason)
-        for candidate in sorted(candidates, key=lambda c: (c.ladder_rank, c.name))
-        if (reason := refusal(candidate))
+        Ranked(name=c.name, accepted=False, reason=reason)
+        for c in sorted(catalog, key=lambda c: (c.ladder_rank, c.name))
+        if (reason := refusal(c, evidence[c.name]))
     ]
     return (*ranked, *refused)
 
 
-def by_latency(
-    items: Iterable[T], *, latency: Callable[[T], float], size: Callable[[T], int]
-) -> list[T]:
-    """Order by median latency; of those too close to call the smallest goes first.
+def merits_of(candidate: Candidate, standing: Standing) -> Merits:
+    """Take a variant's numbers from its samples: only a device itself tells times and memory."""
+    metrics, size = standing.metrics, candidate.size_bytes
+    if metrics is None:
+        return Merits(size_bytes=size)
+    if standing.tier is not Tier.MEASURED:
+        return Merits(size_bytes=size, wer_delta=metrics.wer_delta)
+    return Merits(
+        size_bytes=size,
+        latency_ms=figure(metrics.latency_ms_p50, metrics.latency_ms_interval),
+        throughput=inverse(metrics.throughput or metrics.rtfx, metrics.throughput_interval),
+        peak_rss_mb=metrics.peak_rss_mb,
+        wer_delta=metrics.wer_delta,
+    )
 
-    Where the sizes are equal too the faster goes first, and of twins the one that came first.
-    """
-    left = sorted(items, key=latency)
-    order = []
-    while left:
-        close = [item for item in left if latency(item) <= latency(left[0]) * (1 + TOO_CLOSE)]
-        best = min(range(len(close)), key=lambda place: size(close[place]))
-        order.append(left.pop(best))  # the close ones lead
-    return order
 
-
-def refusal(candidate: Candidate) -> str | None:
+def refusal(candidate: Candidate, standing: Standing) -> str | None:
     """Return why `candidate` cannot be selected, or None."""
-    if candidate.failure or candidate.tier is None:
-        return candidate.failure or "was not proven"
-    if _waits(candidate):
-        return (
-            f"{candidate.tier}, selectable once {candidate.selectable_from}: {candidate.caution}"
-        )
+    if standing.failure or standing.tier is None:
+        return standing.failure or "was not proven"
+    if _waits(candidate, standing):
+        return f"{standing.tier}, selectable once {candidate.selectable_from}: {candidate.caution}"
     return None
 
 
-def held(candidate: Candidate) -> bool:
+def held(candidate: Candidate, standing: Standing) -> bool:
     """Say whether a variant passed everything but waits for proof on a device."""
-    return not candidate.failure and candidate.tier is not None and _waits(candidate)
+    return not standing.failure and standing.tier is not None and _waits(candidate, standing)
 
 
-def _waits(candidate: Candidate) -> bool:
+def _waits(candidate: Candidate, standing: Standing) -> bool:
     """A build without proof selects on structure alone; a caution always asks for more."""
-    tier = candidate.tier
+    tier = standing.tier
     if tier is None or tier.rank >= candidate.selectable_from.rank:
         return False
     return bool(candidate.caution) or tier is not Tier.STRUCTURAL
 
 
-def _order(accepted: Sequence[Candidate]) -> list[Candidate]:
-    measured = [c for c in accepted if c.tier is Tier.MEASURED and c.metrics is not None]
-    others = [c for c in accepted if c not in measured]
-    others.sort(key=lambda c: (-(c.tier.rank if c.tier else -1), c.ladder_rank, c.name))
+def _latency(merits: Merits) -> float | None:
+    return merits.latency_ms.value if merits.latency_ms else None
+
+
+def _order(
+    accepted: Sequence[Candidate],
+    tiers: Mapping[str, Tier | None],
+    merits: Mapping[str, Merits],
+    objective: Objective,
+) -> list[Candidate]:
+    measured = [c for c in accepted if tiers[c.name] is Tier.MEASURED]
     measured.sort(key=lambda c: c.name)
-    return [*by_latency(measured, latency=_latency, size=lambda c: c.size_bytes), *others]
+    others = [c for c in accepted if c not in measured]
+    others.sort(
+        key=lambda c: (
+            -(tier.rank if (tier := tiers[c.name]) else -1),
+            0 if objective.needs_times else c.size_bytes,
+            c.ladder_rank,
+            c.name,
+        )
+    )
+    ranked = by_objective(measured, merits=lambda c: merits[c.name], objective=objective)
+    return [*ranked, *others]
 
 
-def _latency(candidate: Candidate) -> float:
-    return candidate.metrics.latency_ms_p50 if candidate.metrics else float("inf")
-
-
-def _reason(candidate: Candidate, order: Sequence[Candidate]) -> str:
+def _reason(
+    candidate: Candidate,
+    order: Sequence[Candidate],
+    tiers: Mapping[str, Tier | None],
+    merits: Mapping[str, Merits],
+    objective: Objective,
+) -> str:
     best = order[0]
+    own, first = merits[candidate.name], merits[best.name]
+    tier = tiers[candidate.name]
     if candidate is best:
-        return _why_best(candidate, order)
-    if candidate.tier is Tier.MEASURED and best.tier is Tier.MEASURED:
-        slower = 100 * (_latency(candidate) / _latency(best) - 1)
-        if slower <= 100 * TOO_CLOSE:
-            return f"too close to call ({slower:+.0f} %) and larger"
-        return f"{slower:.0f} % slower"
-    if candidate.tier is best.tier:
+        return _why_best(best, order, tiers, merits, objective)
+    if tier is not tiers[best.name]:
+        return f"only {tier}"
+    if tier is not Tier.MEASURED:
+        if not objective.needs_times:
+            return "not smaller"
         return "further down the ladder; neither is measured"
-    return f"only {candidate.tier}"
+    return behind(own, first, objective)
 
 
-def _why_best(best: Candidate, order: Sequence[Candidate]) -> str:
+def _why_best(
+    best: Candidate,
+    order: Sequence[Candidate],
+    tiers: Mapping[str, Tier | None],
+    merits: Mapping[str, Merits],
+    objective: Objective,
+) -> str:
     if len(order) == 1:
         return "the only one that passed"
-    if best.tier is not Tier.MEASURED:
-        return f"first on the ladder of those that are {best.tier}"
-    if _latency(best) > min(_latency(c) for c in order if c.tier is Tier.MEASURED):
-        return "too close to call with the fastest, and smaller"
-    return "fastest measured"
+    tier = tiers[best.name]
+    if tier is not Tier.MEASURED:
+        if not objective.needs_times:
+            return f"smallest of those that are {tier}"
+        return f"first on the ladder of those that are {tier}"
+    costs = [merits[c.name].cost(objective) for c in order if tiers[c.name] is tier]
+    if len(costs) == 1:
+        return "the only one that was measured"
+    if merits[best.name].cost(objective).value > min(cost.value for cost in costs):
+        return f"too close to call with the {_FASTEST[objective.goal]}, and smaller"
+    return _FASTEST[objective.goal]

@@ -52,6 +52,11 @@ def test_cell_is_built_and_proven(model: Path, clips: Path, tmp_path: Path) -> N
     (target,) = report["targets"]
     assert (target["name"], target["tier"]) == ("cpu", "measured")
     assert (cell / "release" / "catalog.json").is_file()
+    assert (cell / "summary.md").read_text("utf-8").startswith("### small: The target has")
+    if shutil.which("chromium"):
+        assert (cell / "report.png").read_bytes().startswith(b"\x89PNG")
+    else:
+        assert "Chromium is not installed" in answer.stderr
     assert (cell / "release" / f"small--{target['selected']}" / "decoder.onnx").is_file()
 
 

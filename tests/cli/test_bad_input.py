@@ -291,7 +291,7 @@ def test_a_write_that_the_system_cuts_short_leaves_the_old_release(
         ("[1]", "line 1"),
         ('{"file": "text.wav"}', "text.wav cannot be read as audio"),
         ('{"file": "short.wav"}', "short.wav is only 0.05 s long"),
-        ('{"file": "long.wav"}', "no clip with speech of at most 0.4 s. Cut the clips"),
+        ('{"file": "long.wav"}', "long.wav: longer than the model's window of 0.4 s."),
     ],
 )
 def test_clips_that_cannot_be_used_are_refused(

@@ -15,10 +15,10 @@ from whisperopt.backend import Decoder, Recipe, Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import CoreModel
 from whisperopt.passes.plan import dims_of, write_variant
-from whisperopt.proof import case
+from whisperopt.proof import listening
 from whisperopt.whisper import Decoding, Dimensions
 
-CORE = msgspec.structs.replace(case.CORE, name="core")
+CORE = msgspec.structs.replace(listening.CORE, name="core")
 DECOMPOSED = msgspec.structs.replace(
     CORE,
     name="decomposed",

@@ -4,17 +4,107 @@ from typing import Any
 
 import msgspec
 
-from tests.proof.samples import GATES, HOST, WORDS, clip_set, evidence, sample
+from tests.fetcher import releases
+from whisperopt import matrix
 from whisperopt.backend import Tier
 from whisperopt.host import Gpu
+from whisperopt.proof.answers import Answers
 from whisperopt.proof.clips import Clip
-from whisperopt.proof.evidence import Evidence
+from whisperopt.proof.evidence import Evidence, Machine, Sample
 from whisperopt.rehearsal import Rehearsed
-from whisperopt.release.report import CandidateMetrics, CandidateReport, Report, TargetReport
+from whisperopt.release.report import (
+    CandidateMetrics,
+    CandidateReport,
+    LanguageErrors,
+    ProofReport,
+    Report,
+    TargetReport,
+)
+from whisperopt.whisper import Decoding
 
 HOSTILE = "</title></style><script>alert(1)</script><img src=x onerror=alert(2)>\"'`&amp;"
-CORE = evidence()
-CLIPS = clip_set()
+HOST = releases.host("plain-vm-linux")
+GATES = matrix.load().target("cpu").gates_for(["int8"])
+WORDS = "the quick brown fox jumps over one lazy dog today"
+
+
+DECODING = Decoding(
+    start_of_transcript=0,
+    end_of_text=1,
+    no_timestamps=2,
+    transcribe=None,
+    languages={},
+    suppress=[],
+    suppress_first=[],
+    alignment_heads=[],
+)
+
+
+def sample(clip: str = "s0.ogg", **changes: Any) -> Sample:
+    """Return what a perfect run of one clip gives: ten words in 100 ms."""
+    facts: dict[str, Any] = {
+        "clip": clip,
+        "seconds": 3.0,
+        "tokens": list(range(10)),
+        "text": WORDS,
+        "edits": 0,
+        "units": 10,
+        "total_ns": 100_000_000,
+        "encode_ns": 50_000_000,
+        "cosine": 1.0,
+        "relative_error": 0.0,
+        "positions": 10,
+        "agreements": 10,
+        "kl_sum": 0.0,
+    }
+    return Sample(**(facts | changes))
+
+
+def evidence(*samples: Sample, **changes: Any) -> Evidence:
+    """Return evidence of `samples` (default: a perfect run of four clips)."""
+    facts: dict[str, Any] = {
+        "variant": "cpu-gqa-fp32",
+        "digest": "sha256:0",
+        "tier": Tier.MEASURED,
+        "how": "the cpu backend",
+        "runtime": "onnxruntime 1.32.0",
+        "host": HOST,
+        "host_class": HOST.host_class("cpu", "onnxruntime"),
+        "whisperopt": "0",
+        "started": "2026-01-01T00:00:00+00:00",
+        "clip_set": "made",
+        "clip_digest": "sha256:0",
+        "threads": 1,
+        "load_ns": 2_000_000,
+        "peak_rss_bytes": 2**20,
+        "placement": {},
+        "batch_agreement": 1.0,
+        "samples": list(samples) or [sample(f"s{i}.ogg") for i in range(4)],
+    }
+    return Evidence(**(facts | changes))
+
+
+def changed(made: Evidence, index: int, **changes: Any) -> Evidence:
+    """Return `made` with one sample changed."""
+    samples = list(made.samples)
+    samples[index] = msgspec.structs.replace(samples[index], **changes)
+    return msgspec.structs.replace(made, samples=samples)
+
+
+def answers(core: Evidence | None = None, *clips: Clip) -> Answers:
+    """Return the core model's answers to `clips` (default: four, all heard rightly)."""
+    return Answers(
+        model="tiny.en",
+        checkpoint="sha256:" + "0" * 64,
+        decoding=DECODING,
+        clips=clips or tuple(Clip(file=f"s{i}.ogg", text=WORDS) for i in range(4)),
+        evidence=core or evidence(),
+    )
+
+
+def untold(core: Evidence | None = None) -> Answers:
+    """Return answers to clips without transcripts."""
+    return answers(core, *(Clip(file=f"s{i}.ogg") for i in range(4)))
 
 
 def candidate(name: str, tier: Tier | None = Tier.MEASURED, **changes: Any) -> CandidateReport:
@@ -32,6 +122,8 @@ def candidate(name: str, tier: Tier | None = Tier.MEASURED, **changes: Any) -> C
     )
     facts: dict[str, Any] = {
         "name": name,
+        "ladder_rank": 0,
+        "fate": "accepted" if changes.get("accepted", True) else "rejected",
         "accepted": True,
         "reason": "fastest measured",
         "tier": tier,
@@ -46,6 +138,9 @@ def candidate(name: str, tier: Tier | None = Tier.MEASURED, **changes: Any) -> C
 def target(name: str, *candidates: CandidateReport, **changes: Any) -> TargetReport:
     """Return a target whose first candidate is selected, if that was accepted."""
     best = candidates[0] if candidates and candidates[0].accepted else None
+    if best:
+        best = msgspec.structs.replace(best, fate="selected")
+        candidates = (best, *candidates[1:])
     facts: dict[str, Any] = {
         "name": name,
         "backend": name,
@@ -53,9 +148,26 @@ def target(name: str, *candidates: CandidateReport, **changes: Any) -> TargetRep
         "required": True,
         "selected": best.name if best else None,
         "tier": best.tier if best else None,
+        "objective": "latency",
+        "host_class": HOST.host_class("cpu", "onnxruntime"),
         "candidates": candidates,
     }
     return TargetReport(**(facts | changes))
+
+
+def proof(host_class: str, tier: Tier = Tier.MEASURED, **changes: Any) -> ProofReport:
+    """Return what one kind of host says of a variant: it passed."""
+    facts: dict[str, Any] = {
+        "host_class": host_class,
+        "tier": tier,
+        "accepted": True,
+        "reason": "",
+        "started": "2026-01-01T00:00:00+00:00",
+        "imported": False,
+        "metrics": candidate("any").metrics,
+        "report": f"evidence/{host_class}.json",
+    }
+    return ProofReport(**(facts | changes))
 
 
 def report(*targets: TargetReport, **changes: Any) -> Report:
@@ -85,9 +197,9 @@ def plain() -> tuple[Report, dict[str, Evidence]]:
     made = report(
         target(
             "cpu",
-            candidate("cpu-fast", conditions=("batch 1",), rehearsals=(rehearsed,)),
+            candidate("cpu-fast", conditions=("batch 1",), rehearsals=(rehearsed,), pareto=True),
             candidate("cpu-slow", reason="27 % slower", numbers={"latency_ms_p50": 510.0}),
-            candidate("cpu-spare", None, accepted=False, reason="not needed: it stands in"),
+            candidate("cpu-spare", None, accepted=False, fate="not needed", reason="it stands in"),
             candidate(
                 "cpu-bad", accepted=False, reason="WER 9 is above", numbers={"wer_delta": 40.0}
             ),
@@ -98,6 +210,7 @@ def plain() -> tuple[Report, dict[str, Evidence]]:
                 "directml-gqa",
                 Tier.EMULATED,
                 accepted=False,
+                fate="waits",
                 reason="emulated, selectable once measured: drivers differ",
             ),
         ),
@@ -115,6 +228,10 @@ def worst(candidates: int = 40) -> tuple[Report, dict[str, Evidence]]:
             "wer_delta": (float("nan"), 90.0, -3.0, 0.2)[n % 4],
             "latency_ms_p50": 10.0 ** (n % 7),
         }
+        odd |= {
+            "latency_ms_interval": (0.0, 10.0 ** (n % 9)),
+            "languages": (odd_language(odd["wer_delta"]),),
+        }
         odd |= {"wer_delta_interval": (-1.0, float("inf") if n % 5 == 0 else 95.0)}
         said = Rehearsed(
             name=endless, runtime=HOSTILE, passed=(None, False, True)[n % 3], reason=endless
@@ -127,6 +244,9 @@ def worst(candidates: int = 40) -> tuple[Report, dict[str, Evidence]]:
                 reason=f"{endless} because of {HOSTILE}",
                 conditions=(endless, HOSTILE),
                 rehearsals=(said, said),
+                notes=(endless, HOSTILE),
+                pareto=n % 2 == 0,
+                proofs=(proof(endless, reason=endless, accepted=False), proof(HOSTILE)),
                 numbers=odd,
             )
         )
@@ -137,8 +257,22 @@ def worst(candidates: int = 40) -> tuple[Report, dict[str, Evidence]]:
     return msgspec.structs.replace(made, host=host, core_wer=None, clip_set=None), {}
 
 
-def hostile_words() -> tuple[Report, dict[str, Evidence], Evidence]:
-    """Return a report whose clips, words and placement are hostile, with the core's evidence."""
+def odd_language(delta: float) -> LanguageErrors:
+    """Return errors in a language with a hostile name and impossible numbers."""
+    inf = float("inf")
+    return LanguageErrors(
+        language=HOSTILE,
+        unit="characters",
+        clips=0,
+        units=10**15,
+        rate=inf,
+        delta=delta,
+        interval=(-inf, 1e300),
+    )
+
+
+def hostile_words() -> tuple[Report, dict[str, Evidence], Answers]:
+    """Return a report whose clips, words and placement are hostile, with the core's answers."""
     name = HOSTILE + ".ogg"
     core = evidence(sample(name, text=f"hello {HOSTILE} world"))
     heard = evidence(
@@ -146,14 +280,10 @@ def hostile_words() -> tuple[Report, dict[str, Evidence], Evidence]:
         variant="cpu-fast",
         placement={HOSTILE: 3},
         how=HOSTILE,
+        host_class=HOSTILE,
+        machine=Machine(governor=HOSTILE, joules=float("inf")),
     )
-    made = report(target("cpu", candidate("cpu-fast", how=HOSTILE)))
-    return made, {"cpu-fast": heard}, core
-
-
-def hostile_clips() -> Any:
-    """Return the clip set of `hostile_words`."""
-    return clip_set(Clip(file=HOSTILE + ".ogg", text=f"hallo {HOSTILE} word"))
-
-
-__all__ = ["CLIPS", "CORE", "GATES", "HOSTILE"]
+    made = report(
+        target("cpu", candidate("cpu-fast", how=HOSTILE), objective=HOSTILE, host_class=HOSTILE)
+    )
+    return made, {"cpu-fast": heard}, answers(core, Clip(file=name, text=f"hallo {HOSTILE} word"))

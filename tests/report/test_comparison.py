@@ -1,11 +1,10 @@
-from tests.proof.samples import WORDS, changed, evidence, sample
-from tests.report import made
+from tests.report.made import WORDS, answers, changed, evidence, sample, untold
 from whisperopt.proof.clips import Clip
 from whisperopt.report.comparison import compare, marked
 
 
 def test_the_same_words_are_no_difference():
-    found = compare(evidence(), made.CORE, made.CLIPS)
+    found = compare(evidence(), answers())
     assert found is not None
     assert (found.changed, found.worse, found.better, len(found.clips)) == ((), 0, 0, 4)
 
@@ -14,7 +13,7 @@ def test_errors_are_counted_above_the_core_models():
     core = changed(evidence(), 0, text=WORDS.replace("fox", "box"))
     worse = changed(core, 2, text=WORDS.replace("brown fox", "brawn"))
     better = changed(worse, 0, text=WORDS)
-    found = compare(better, core, made.CLIPS)
+    found = compare(better, answers(core))
     assert found is not None
     assert [clip.delta for clip in found.clips] == [-1, 0, 2, 0]
     assert [clip.clip for clip in found.changed] == ["s2.ogg", "s0.ogg"]
@@ -37,30 +36,46 @@ def test_words_are_aligned_as_errors_are_counted():
 
 def test_without_transcripts_the_core_model_is_the_truth():
     other = changed(evidence(), 1, text=WORDS + " again")
-    found = compare(other, made.CORE, None)
+    found = compare(other, untold())
     assert found is not None
     assert not found.transcribed
     assert [clip.delta for clip in found.clips] == [0, 1, 0, 0]
 
 
 def test_clips_without_speech_count_for_nothing_where_others_have_transcripts():
-    clips = made.clip_set(Clip(file="s0.ogg", text=WORDS), Clip(file="s1.ogg", kind="noise"))
-    found = compare(evidence(), made.CORE, clips)
+    clips = (Clip(file="s0.ogg", text=WORDS), Clip(file="s1.ogg", kind="noise"))
+    found = compare(evidence(), answers(None, *clips))
     assert found is not None
     assert [clip.clip for clip in found.clips] == ["s0.ogg"]
 
 
 def test_another_clip_set_is_not_compared():
-    assert compare(evidence(clip_digest="sha256:1"), made.CORE, made.CLIPS) is None
+    assert compare(evidence(clip_digest="sha256:1"), answers()) is None
 
 
 def test_clips_that_the_core_model_did_not_hear_are_left_out():
-    assert compare(evidence(sample("new.ogg")), made.CORE, None) is None
+    assert compare(evidence(sample("new.ogg")), untold()) is None
 
 
 def test_an_endless_loop_is_cut():
     looped = changed(evidence(), 0, text="no " * 5000)
-    found = compare(looped, made.CORE, made.CLIPS)
+    found = compare(looped, answers())
     assert found is not None
     assert found.clips[0].delta > 4000
     assert max(len(text) for _, text in found.clips[0].variant) < 600
+
+
+def test_where_no_spaces_are_written_characters_are_compared():
+    said, heard = "今日は雨が降る", "今日は雪が降る"
+    core = evidence(sample("a.ogg", text=said))
+    clip = Clip(file="a.ogg", text=said, language="ja")
+    found = compare(evidence(sample("a.ogg", text=heard)), answers(core, clip))
+    assert found is not None
+    (delta,) = found.clips
+    assert (delta.unit, delta.delta, delta.reference) == ("characters", 1, said)
+    assert delta.variant == (
+        ("same", "今日は"),
+        ("missing", "雨"),
+        ("extra", "雪"),
+        ("same", "が降る"),
+    )

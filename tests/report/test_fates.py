@@ -1,46 +1,16 @@
-import msgspec
+import typing
+
 import pytest
 
 from tests.report import made
-from whisperopt import select
 from whisperopt.backend import Tier
-from whisperopt.builder import line
-from whisperopt.report.fates import Fate, fate, outcome
+from whisperopt.release import report as reports
+from whisperopt.report.fates import Fate, outcome
 
 
-def test_every_fate_is_told_apart():
-    report, _ = made.plain()
-    cpu, directml = report.targets
-    assert [fate(c, cpu) for c in cpu.candidates] == [
-        Fate.SELECTED,
-        Fate.ACCEPTED,
-        Fate.NOT_NEEDED,
-        Fate.REJECTED,
-    ]
-    assert [fate(c, directml) for c in directml.candidates] == [Fate.WAITS]
-
-
-def test_the_words_of_selection_are_understood():
-    waits = select.Candidate(
-        name="a",
-        target="cpu",
-        ladder_rank=0,
-        tier=Tier.EMULATED,
-        selectable_from=Tier.MEASURED,
-        caution="drivers differ",
-    )
-    (ranked,) = select.select([waits])
-    said = made.candidate("a", Tier.EMULATED, accepted=False, reason=ranked.reason)
-    assert fate(said, made.target("cpu", said)) is Fate.WAITS
-
-
-def test_the_words_of_the_line_are_understood():
-    class Outcome(msgspec.Struct):
-        failure: str = ""
-
-    reason = line._unneeded(Outcome(), "gqa").failure
-    said = made.candidate("a", None, accepted=False, reason=reason)
-    assert fate(said, made.target("cpu", said)) is Fate.NOT_NEEDED
+def test_every_fate_of_a_report_has_its_words():
+    assert {fate.value for fate in Fate} == set(typing.get_args(reports.Fate))
+    assert all(fate.word and fate.meaning.endswith(".") for fate in Fate)
 
 
 def test_marks_and_words_differ():
@@ -50,10 +20,10 @@ def test_marks_and_words_differ():
 @pytest.mark.parametrize(
     ("tiers", "sentence"),
     [
-        ((Tier.MEASURED,), "The target has a variant: 1 measured on this machine."),
+        ((Tier.MEASURED,), "The target has a variant: 1 measured on the device."),
         (
             (Tier.MEASURED, Tier.EMULATED),
-            "Both targets have a variant: 1 measured on this machine, 1 proven in emulation.",
+            "Both targets have a variant: 1 measured on the device, 1 proven in emulation.",
         ),
         (
             (Tier.STRUCTURAL, None),

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from tests.report import made
 from tests.report.test_markup import ANY
-from whisperopt.report.markdown import MOST_ROWS, escaped, summary
+from tests.report.travelled import NOTE, travelled
+from whisperopt.report.escaping import escaped
+from whisperopt.report.markdown import MOST_ROWS, summary
 
 CELLS = re.compile(r"(?<!\\)\|")
 
@@ -34,6 +36,33 @@ def test_what_came_out_otherwise_than_before_is_told_with_reasons():
     assert "- directml: not built → nothing" in text
     assert "- nothing: the same" in summary(after, after)
     assert "What changed" not in summary(after)
+
+
+def test_the_same_variant_with_other_numbers_is_told_where_they_can_be_compared():
+    before, slow = (
+        made.report(made.target("cpu", made.candidate("cpu-a"))),
+        {"latency_ms_p50": 600.0},
+    )
+    slower = made.report(made.target("cpu", made.candidate("cpu-a", numbers=slow)))
+    worse = made.report(made.target("cpu", made.candidate("cpu-a", numbers={"wer_delta": 0.4})))
+    close = {"latency_ms_p50": 410.0}
+    alike = made.report(made.target("cpu", made.candidate("cpu-a", numbers=close)))
+    other = made.target("cpu", made.candidate("cpu-a", numbers=slow), host_class="another")
+    assert "cpu\\-a as before, slower, 400 → 600 ms" in summary(slower, before)
+    assert "cpu\\-a as before, faster, 600 → 400 ms" in summary(before, slower)
+    assert "as before, change of the WER \\+0.10 → \\+0.40" in summary(worse, before)
+    assert "nothing: the same" in summary(alike, before)
+    assert "nothing: the same" in summary(made.report(other), before)
+    assert "- cpu: no longer built" in summary(made.report(), before)
+
+
+def test_objectives_counts_languages_and_open_questions_are_told():
+    text = summary(travelled()[0])
+    assert "14 candidates: ★ 4 selected · ✓ 4 accepted · ◷ 1 waits for a device · ✗ 2" in text
+    assert "| 330 (318 … 346) |" in text
+    assert "- cpu: best is the least time for a clip, with change of the WER ≤ 0.5 points" in text
+    assert "- cpu: en +0.05, de +0.14, ja +0.24" in text
+    assert f"- openvino, cpu: {NOTE}" in text
 
 
 def test_many_losers_are_counted_and_cut():

@@ -4,7 +4,8 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.report import made
-from whisperopt import select
+from tests.report import travelled as travels
+from whisperopt.contest import TOO_CLOSE
 from whisperopt.proof import words
 from whisperopt.report.page import render
 
@@ -12,7 +13,7 @@ VOID = {"meta", "br"}
 PLAIN = """
 html head meta title style body header main section footer div p span a h1 h2 h3 h4 dl dt dd ol
 ul li table caption thead tbody tr th td details summary figure figcaption bdi b em strong del
-ins svg g path circle rect text
+ins small svg g path circle rect text
 """
 
 
@@ -45,21 +46,26 @@ class Page(HTMLParser):
 
 def plain():
     report, evidence = made.plain()
-    gates = {target.name: made.GATES for target in report.targets}
-    return render(report, evidence, made.CORE, clip_set=made.CLIPS, gates=gates)
+    gates = {one.name: made.GATES for target in report.targets for one in target.candidates}
+    return render(report, evidence, made.answers(), gates=gates)
 
 
 def worst(candidates=40):
     report, evidence = made.worst(candidates)
-    return render(report, evidence, None, gates={report.targets[0].name: made.GATES})
+    gates = {one.name: made.GATES for one in report.targets[0].candidates}
+    return render(report, evidence, gates=gates)
 
 
 def hostile_words():
-    report, evidence, core = made.hostile_words()
-    return render(report, evidence, core, clip_set=made.hostile_clips())
+    return render(*made.hostile_words())
 
 
-@pytest.fixture(params=[plain, worst, hostile_words])
+def travelled():
+    report, evidence, answers, gates = travels.travelled()
+    return render(report, evidence, answers, gates=gates)
+
+
+@pytest.fixture(params=[plain, worst, hostile_words, travelled])
 def text(request):
     return request.param()
 
@@ -147,7 +153,7 @@ def test_the_speed_of_a_stand_in_is_nowhere():
     report = made.report(
         made.target("cuda", made.candidate("cuda-gqa", made.Tier.EMULATED, numbers=slow))
     )
-    text = render(report, {}, None)
+    text = render(report, {})
     assert "98,765" not in text
     assert "98765" not in text
     assert "no time to show" in text
@@ -155,23 +161,101 @@ def test_the_speed_of_a_stand_in_is_nowhere():
 
 def test_a_build_without_proof_is_a_page_too():
     bare = made.candidate("cpu-a", made.Tier.STRUCTURAL, metrics=made.CandidateMetrics())
-    text = render(made.report(made.target("cpu", bare), core_wer=None, clip_set=None), {}, None)
+    text = render(made.report(made.target("cpu", bare), core_wer=None, clip_set=None), {})
     assert "No variant was heard" in text
     assert "None" not in Page(text).all_of("td")
 
 
 def test_no_target_is_a_page_too():
-    Page(render(made.report(), {}, None))
+    Page(render(made.report(), {}))
 
 
 def test_what_the_page_says_of_the_statistics_is_so():
     said = Page(plain()).all_of("dd")
-    assert f"less than {100 * select.TOO_CLOSE:.0f} % apart are too close to call" in said
+    assert f"more than {100 * TOO_CLOSE:.0f} % lie between them" in said
     assert "a thousand times" in said
     assert words._RESAMPLES == 1000
 
 
 @pytest.mark.parametrize("created", ["0001-01-01T00:00:00+14:00", "yesterday", "2026-01-01"])
 def test_any_date_is_shown(created):
-    text = render(made.report(created=created), {}, None)
+    text = render(made.report(created=created), {})
     assert created[:10] in text
+
+
+def test_each_target_tells_its_objective_and_the_host_that_decided():
+    said = Page(travelled()).all_of("dd")
+    assert (
+        "the least time for a clip, with change of the WER ≤ 0.5 points and size ≤ 100 MB" in said
+    )
+    for host_class in (travels.CPU, travels.OPENVINO, travels.H200):
+        assert host_class in said
+
+
+def test_each_measured_target_has_a_chart_with_the_kind_of_host():
+    page = Page(travelled())
+    assert page.names.count("figure") == page.names.count("figcaption") == 3
+    assert {travels.CPU, travels.OPENVINO, travels.H200} <= set(page.texts["small"])
+    assert page.all_of("span").count("Pareto front") >= 4
+
+
+def test_languages_are_told_apart_with_their_units():
+    page = Page(travelled())
+    assert {"en", "de", "ja"} <= set(page.texts["bdi"])
+    cells = page.all_of("td")
+    assert "180 characters" in cells
+    assert "CER 11.44 %" in cells
+    assert "288 words" in cells
+
+
+def test_english_alone_needs_no_table_of_languages():
+    assert "Errors by language" not in plain()
+
+
+def test_what_the_clips_cannot_tell_stands_with_the_numbers():
+    page = Page(travelled())
+    assert f": {travels.NOTE}." in page.all_of("li")
+    assert f"W{travels.NOTE[1:]}." in page.all_of("p")
+
+
+def test_proofs_on_other_machines_are_told_with_their_verdicts():
+    page = Page(travelled())
+    assert "Proven on 2 kinds of host, refused on 1" in page.all_of("summary")
+    assert travels.RTX in page.all_of("bdi")
+    assert "brought from another machine" in page.texts["small"]
+    assert ": encoder: cosine 0.91 is below 0.9995" in page.all_of("span")
+
+
+def test_one_proof_on_the_machine_itself_needs_no_table():
+    own = made.candidate("cpu-a", proofs=(made.proof("linux"),))
+    assert "Where it was proven" not in render(made.report(made.target("cpu", own)), {})
+
+
+def test_what_the_machine_did_meanwhile_is_told():
+    cells = Page(travelled()).all_of("td")
+    assert "2,391 … 2,445" in cells
+    assert "0.4 … 2.1" in cells
+    assert "performance" in cells
+
+
+def test_rounds_throughput_and_memory_are_told():
+    page = Page(travelled())
+    assert " 318 … 346 in 6 rounds" in page.texts["small"]
+    assert {"318 … 346", "20.9 … 22.1"} <= set(page.texts["small"])
+    assert {"21.2×", "350 MB"} <= set(page.texts["b"])
+
+
+def test_many_stand_ins_share_a_rung_and_are_all_named():
+    page = Page(travelled())
+    assert "3 stand-ins" in page.texts["h4"]
+    assert "cpu-attention-fp32" in page.texts["bdi"]
+    assert "it stands in for gqa-mixed, which is accepted" in page.texts["span"]
+
+
+def test_a_time_outside_the_race_is_marked_as_such():
+    raced = made.candidate("cpu-a", numbers={"latency_ms_interval": (390.0, 410.0)})
+    alone = made.candidate("cpu-b", accepted=False, reason="encoder: cosine")
+    text = render(made.report(made.target("cpu", raced, alone)), {})
+    assert Page(text).texts["small"].count(" outside the race") == 1
+    assert "timed outside the race: compare with care" in text
+    assert "compare with care" not in travelled()

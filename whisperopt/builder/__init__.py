@@ -11,16 +11,19 @@ from whisperopt import registry
 from whisperopt.backend import Recipe
 from whisperopt.builder import space
 from whisperopt.builder.line import Line, Progress
-from whisperopt.builder.page import write_page
 from whisperopt.builder.publish import publish
 from whisperopt.builder.summary import summarize
+from whisperopt.builder.timing import raced
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.errors import BadInputError
 from whisperopt.graph.core import CoreModel
 from whisperopt.matrix import Matrix
+from whisperopt.objective import Objective
 from whisperopt.proof import clips as clip_sets
+from whisperopt.records import page
 from whisperopt.release import catalog, store
 from whisperopt.release.report import Report
+from whisperopt.report.page import FILE
 from whisperopt.whisper import Dimensions
 
 __all__ = ["build"]
@@ -35,6 +38,7 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
     proof: bool = True,
     kv_heads: int | None = None,
     version: str | None = None,
+    objective: Objective | None = None,
     matrix: Matrix | None = None,
     progress: Progress = lambda _name, _doing: None,
 ) -> Report:
@@ -42,11 +46,12 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
 
     `clips` is a manifest of recordings to prove on instead of the packaged ones; without `proof`
     variants are only structurally proven. With `kv_heads` every recipe of GroupQueryAttention is
-    also tried with so many key/value heads, mean-pooled. A required target without a selected
-    variant is in `Report.missing`; everything that could be selected is released all the same.
+    also tried with so many key/value heads, mean-pooled. `objective` says what the best variant
+    is, in place of the matrix. A required target without a selected variant is in
+    `Report.missing`; everything that passed is released all the same.
     """
     started = time.monotonic()
-    matrix = matrix or matrices.load()
+    matrix = (matrix or matrices.load()).aiming_at(objective)
     targets = matrix.choose(target.split(",") if isinstance(target, str) else target)
     backends = [registry.require_for(one) for one in targets]
     ladders = [
@@ -59,23 +64,34 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
     _check_name(core.checkpoint.name)
     _check_heads(kv_heads, core.checkpoint.dims)
     if clip_set is not None:
-        clip_set = clip_set.within(core.checkpoint.dims.window)
+        known = core.checkpoint.decoding.known_languages
+        clip_set = clip_set.within(core.checkpoint.dims.window, known)
         for left_out in clip_set.left_out:
-            progress("clips", f"{left_out} is left out: longer than the model's window")
+            progress("clips", f"left out: {left_out}")
+        for note in clip_set.notes():
+            progress("clips", note)
     space.check(space.needed(core.checkpoint, [*chain(*ladders)], proof=proof), Path(out))
     host = hosts.probe()
     with store.staging(Path(out)) as staging:
         line = Line(core, host, clip_set, staging, progress)
         orders = zip(targets, backends, ladders, strict=True)
         lots = tuple(line.run(*order) for order in orders)
+        lots = raced(lots, line.case, staging, progress)
         report = summarize(line, lots, time.monotonic() - started)
         with store.locked(Path(out)):
             report = publish(
-                staging, Path(out), matrix=matrix, lots=lots, report=report, version=version
+                staging,
+                Path(out),
+                matrix=matrix,
+                lots=lots,
+                case=line.case,
+                report=report,
+                version=version,
             )
-            write_page(staging, report, lots=lots, case=line.case, matrix=matrix)
+            (staging / FILE).write_text(page.render(staging, report, matrix), "utf-8")
             store.commit(staging, Path(out))
             store.prune(Path(out))
+    line.forget()
     return report
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from packaging.version import Version
 
-from whisperopt import artifact, registry, select
+from whisperopt import artifact, registry
 from whisperopt.artifact import Artifact, Manifest
 from whisperopt.backend import Backend, Probe, Recipe, Tier
 from whisperopt.builder.outcome import Lot, Outcome
@@ -17,14 +17,17 @@ from whisperopt.host import Host
 from whisperopt.matrix import Target
 from whisperopt.ort_backend import OrtBackend
 from whisperopt.passes.plan import dims_of
-from whisperopt.proof import gates, structure
+from whisperopt.proof import fidelity, journal, structure
 from whisperopt.proof.case import Case
 from whisperopt.proof.clips import ClipSet
+from whisperopt.proof.listening import Heard, listen
 from whisperopt.proof.prover import NoEvidence
 from whisperopt.rehearsal import Rehearsed, rehearse
 from whisperopt.release import catalog, genai
 from whisperopt.runtime import self_test
 
+SCRATCH = ".proof"
+"""Folder inside the staging folder for what proofs need meanwhile."""
 Progress = Callable[[str, str], None]
 """Called with the name of what is being made and a few words on what happens to it."""
 
@@ -59,11 +62,20 @@ class Line:
         self._staging, self._progress = staging, progress
         self._digest = core.checkpoint.digest()
         self._case: Case | None = None
+        self.heard: Heard | None = None
+        """What the core model said to the clips, once anything was proven."""
 
     @property
     def case(self) -> Case | None:
         """The proof against the core model, once anything was proven."""
         return self._case
+
+    def forget(self) -> None:
+        """Drop the notes on what was proven, once the evidence is safe."""
+        if self._case is not None:
+            self._case.forget()
+        if self.heard is not None:
+            journal.forget(self.heard.journal)
 
     def run(self, target: Target, backend: Backend, ladder: Sequence[Recipe]) -> Lot:
         """Make, prove and rank the recipes of `ladder`; losers leave no files."""
@@ -75,14 +87,7 @@ class Line:
             outcome = Outcome(manifest=self._manifest(bench, recipe), ladder_rank=rank)
             better = _accepted(recipe.stands_in_for, outcomes)
             outcomes.append(_unneeded(outcome, better) if better else self._tried(bench, outcome))
-        ranked = select.select([outcome.candidate for outcome in outcomes])
-        lot = Lot(
-            target=target,
-            backend=backend,
-            probe=bench.probe,
-            outcomes=tuple(outcomes),
-            ranked=ranked,
-        )
+        lot = Lot(target=target, backend=backend, probe=bench.probe, outcomes=tuple(outcomes))
         for outcome in outcomes:
             if outcome not in lot.kept:
                 shutil.rmtree(self._folder(outcome.manifest), ignore_errors=True)
@@ -119,6 +124,8 @@ class Line:
         except WhisperoptError as error:
             return msgspec.structs.replace(outcome, failure=str(error))
         outcome = self._with_structure(outcome, bench.backend)
+        if not outcome.failure:
+            outcome = self._with_fidelity(outcome, bench.target)
         if outcome.failure or self._case is None:
             return outcome
         if not bench.here:
@@ -137,8 +144,8 @@ class Line:
         artifact.write_manifest(folder, manifest)
         if isinstance(backend, OrtBackend):
             genai.write(folder, manifest)
-        if self._case is not None:
-            shutil.copyfile(self._case.self_test, folder / self_test.FILE)
+        if self.heard is not None:
+            shutil.copyfile(self.heard.self_test, folder / self_test.FILE)
 
     def _with_structure(self, outcome: Outcome, backend: Backend) -> Outcome:
         import onnx_ir as ir
@@ -160,10 +167,19 @@ class Line:
             files=catalog.describe_files(folder),
         )
 
+    def _with_fidelity(self, outcome: Outcome, target: Target) -> Outcome:
+        """Hold every weight against the checkpoint's: noise of small numbers hides much."""
+        recipe = outcome.manifest.recipe
+        self._progress(outcome.manifest.variant, "comparing weights")
+        folder = self._folder(outcome.manifest)
+        found = fidelity.check(self.core, folder, recipe, target.gates_for(recipe.precisions))
+        how = f"{outcome.how}; {found.compared} of {found.of} weights are the checkpoint's"
+        return msgspec.structs.replace(outcome, failure="; ".join(found.reasons), how=how)
+
     def _with_rehearsals(self, outcome: Outcome, backend: Backend) -> Outcome:
         self._progress(outcome.manifest.variant, "rehearsing")
         built = Artifact(self._folder(outcome.manifest), outcome.manifest)
-        rehearsals = rehearse(built, backend.rehearsals(), self._staging / ".proof")
+        rehearsals = rehearse(built, backend.rehearsals(), self._staging / SCRATCH)
         refused = [f"{one.name}: {one.reason}" for one in rehearsals if one.passed is False]
         return msgspec.structs.replace(
             outcome,
@@ -180,51 +196,52 @@ class Line:
             )
         self._progress(manifest.variant, "proving")
         built = Artifact(self._folder(manifest), manifest)
-        evidence = case.prove(built, outcome.files, bench.target, bench.backend, here=bench.here)
+        evidence = case.prove(
+            built, outcome.files, bench.target.device, bench.backend, here=bench.here
+        )
         if isinstance(evidence, NoEvidence):
             return msgspec.structs.replace(outcome, failure=evidence.reason)
-        verdict = gates.judge(
-            evidence,
-            case.core,
-            case.clip_set,
-            bench.target.gates,
-            gpu=bench.target.device != "cpu",
-        )
-        return msgspec.structs.replace(
-            outcome,
-            tier=evidence.tier,
-            how="; ".join([evidence.how, *_shown(outcome.rehearsals)]),
-            failure=verdict.reason,
-            evidence=evidence,
-            metrics=verdict.metrics,
-        )
+        how = f"{outcome.how}; {evidence.how}"
+        judged = outcome.judged(evidence, case.answers, bench.target)
+        return msgspec.structs.replace(judged, how=how)
 
     def _open_case(self, manifest: Manifest, clip_set: ClipSet) -> Case:
-        scratch = self._staging / ".proof"
+        scratch = self._staging / SCRATCH
         scratch.mkdir()
         self._progress("core model", "listening to the clips")
-        core = msgspec.structs.replace(manifest, dims=self.core.checkpoint.dims)
-        return Case(
+
+        def progress(line: str) -> None:
+            self._progress("", line)
+
+        self.heard = listen(
             self.core,
-            core,
+            manifest,
             clip_set=clip_set,
             host=self.host,
             scratch=scratch,
-            progress=lambda line: self._progress("", line),
+            progress=progress,
+        )
+        return Case(
+            self.heard.answers,
+            self.heard.references,
+            clip_set=clip_set,
+            host=self.host,
+            scratch=scratch,
+            progress=progress,
         )
 
 
 def _accepted(recipes: Sequence[str], outcomes: Sequence[Outcome]) -> str | None:
     """Return the first of `recipes` whose variant is selectable, or None."""
     for outcome in outcomes:
-        if outcome.manifest.recipe.name in recipes and not select.refusal(outcome.candidate):
+        if outcome.manifest.recipe.name in recipes and not outcome.refusal:
             return outcome.manifest.recipe.name
     return None
 
 
 def _unneeded(outcome: Outcome, better: str) -> Outcome:
     reason = f"not needed: it stands in for {better}, which is accepted"
-    return msgspec.structs.replace(outcome, failure=reason)
+    return msgspec.structs.replace(outcome, failure=reason, needed=False)
 
 
 def _shown(rehearsals: Sequence[Rehearsed]) -> list[str]:

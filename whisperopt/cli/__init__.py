@@ -14,6 +14,8 @@ _COMMANDS = {
     "transcribe": ("whisperopt.cli.transcribe", "Turn recordings into text."),
     "explain": ("whisperopt.cli.fetch", "Say which variant a host gets, and why not the others."),
     "fetch": ("whisperopt.cli.fetch", "Fetch the variant that fits a host."),
+    "validate": ("whisperopt.cli.validate", "Prove a release on this machine; take in evidence."),
+    "tune": ("whisperopt.cli.tune", "Time the best variants here and remember who won."),
     "targets": ("whisperopt.cli.doctor", "Show the matrix as this host sees it."),
     "inspect": ("whisperopt.cli.inspect", "Show attention, caches, operators and rungs."),
     "export": ("whisperopt.cli.export", "Write a model as another runtime's pipeline opens it."),

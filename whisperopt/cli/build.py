@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from whisperopt.cli import json_option, print_json
+from whisperopt.cli.aim import aim_options, aimed
 from whisperopt.errors import GateFailedError
 
 
@@ -17,6 +18,7 @@ from whisperopt.errors import GateFailedError
 @click.option("--kv-heads", type=int, help="Also try so many pooled key/value heads.")
 @click.option("--version", help="Release version; default: digest of the content.")
 @click.option("--matrix", type=click.Path(path_type=Path), help="Another targets.toml.")
+@aim_options
 @json_option
 def build(  # noqa: PLR0913  # one parameter for each option
     *,
@@ -28,6 +30,8 @@ def build(  # noqa: PLR0913  # one parameter for each option
     kv_heads: int | None,
     version: str | None,
     matrix: Path | None,
+    objective: str | None,
+    limits: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Build MODEL for every target, prove each variant, and select the best one for each target.
@@ -48,6 +52,7 @@ def build(  # noqa: PLR0913  # one parameter for each option
             proof=not no_proof,
             kv_heads=kv_heads,
             version=version,
+            objective=aimed(objective, limits),
             matrix=matrices.load(matrix),
             progress=display.update,
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from whisperopt.cli import json_option, print_json
+from whisperopt.cli.aim import aim_options, aimed
 from whisperopt.errors import BadInputError, NothingFitsError
 from whisperopt.matrix import nearest
 
@@ -24,6 +25,7 @@ _TARGET = click.option("--target", help="Restrict the choice to one target.")
 @_HOST
 @_TARGET
 @_INSECURE
+@aim_options
 @json_option
 def explain(
     *,
@@ -32,6 +34,8 @@ def explain(
     host_file: Path | None,
     target: str | None,
     insecure: bool,
+    objective: str | None,
+    limits: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Say which variant of the release REPO (a folder or URL) a host gets, and why."""
@@ -40,7 +44,9 @@ def explain(
     from whisperopt.cli.render import show_decisions
 
     host = hosts.read(host_file) if host_file else None
-    answers = fetcher.explain(repo, model, host, target, insecure=insecure)
+    answers = fetcher.explain(
+        repo, model, host, target, insecure=insecure, objective=aimed(objective, limits)
+    )
     known = sorted({one.variant.target for decisions in answers.values() for one in decisions})
     if target is not None and target not in known:
         raise BadInputError(f"{repo} has no target {target!r}", nearest(target, known))

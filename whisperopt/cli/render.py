@@ -1,5 +1,6 @@
 """The tables of builds and decisions, on stderr; those of `inspect` are in `render_facts.py`."""
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -11,11 +12,9 @@ from whisperopt.backend import Tier
 from whisperopt.fetcher import Decision
 from whisperopt.release.report import CandidateReport, Report, TargetReport
 
+_ASKED = {"throughput": {"throughput"}, "memory MB": {"memory", "peak_rss_mb"}}
+"""Columns that only some objectives ask for, and the words of those."""
 _STYLE: dict[str, str] = {Tier.MEASURED: "green", Tier.EMULATED: "cyan", Tier.STRUCTURAL: "yellow"}
-
-
-_UNNEEDED = "not needed:"
-"""How the reason of a stand-in begins whose better rung is accepted; one row tells them all."""
 
 
 def console() -> Console:
@@ -27,33 +26,89 @@ def console() -> Console:
 def show_report(report: Report) -> None:
     """Print a build's outcome: each target's selected variant, and why every loser lost."""
     output = console()
-    table = Table(title=f"{report.model}: one variant for each target", title_justify="left")
+    for table in (_selected(report), _languages(report), _losers(report), _rehearsals(report)):
+        if table.row_count:
+            output.print(table)
+    for note, names in _notes(report).items():
+        output.print(f"{', '.join(names)}: {note}.")
+    output.print(_footer(report))
+
+
+def _selected(report: Report) -> Table:
+    """Tabulate what was selected; throughput and memory only where they were asked for."""
+    title = f"{report.model}: one variant for each target"
+    asked = {word for target in report.targets for word in re.findall(r"\w+", target.objective)}
+    more = [column for column, words in _ASKED.items() if asked & words]
+    table = Table(title=title, title_justify="left")
     for column in ("target", "selected", "tier"):
         table.add_column(column, no_wrap=True)
-    for column in ("WER %", "increase", "tokens equal", "latency ms", "RTFx", "MB"):
+    numbers = ("WER %", "increase", "tokens equal", "latency ms", "RTFx", "MB", *more)
+    for column in numbers:
         table.add_column(column, justify="right", no_wrap=True)
     for target in report.targets:
-        table.add_row(*_target_row(target))
-    output.print(table)
-    losers = Table(title="Not selected, and why", title_justify="left")
-    losers.add_column("variant", no_wrap=True)
-    losers.add_column("tier", no_wrap=True)
-    losers.add_column("reason")
+        best = _best(target)
+        if best is None:
+            table.add_row(target.name, Text("none", style="red"), *[""] * (1 + len(numbers)))
+        else:
+            name = f"{best.name} ◆" if best.pareto else best.name
+            table.add_row(target.name, name, _tier(best.tier), *_numbers(best, more))
+    return table
+
+
+def _languages(report: Report) -> Table:
+    """Tabulate the errors of what was selected by language, where that is more than English."""
+    table = Table(title="Language by language", title_justify="left")
+    for column in ("selected", "language"):
+        table.add_column(column, no_wrap=True)
+    for column in ("clips", "heard", "rate %", "increase", "95 % interval"):
+        table.add_column(column, justify="right", no_wrap=True)
     for target in report.targets:
-        spared = [one for one in target.candidates if one.reason.startswith(_UNNEEDED)]
-        for candidate in target.candidates:
-            if candidate.name != target.selected and candidate not in spared:
-                mark = "" if candidate.accepted else "rejected: "
-                losers.add_row(candidate.name, _tier(candidate.tier), f"{mark}{candidate.reason}")
+        best = _best(target)
+        found = best.metrics.languages if best else ()
+        if best is None or not (len(found) > 1 or any(one.unit != "words" for one in found)):
+            continue
+        for one in found:
+            heard = f"{one.units:,} {one.unit}"
+            low, high = one.interval
+            reach = f"{low:+.2f} … {high:+.2f}"
+            row = (str(one.clips), heard, f"{one.rate:.2f}", f"{one.delta:+.2f}", reach)
+            table.add_row(best.name, one.language, *row)
+    return table
+
+
+def _losers(report: Report) -> Table:
+    """Tabulate why the others were not selected; stand-ins that were not needed share a row."""
+    table = Table(title="Not selected, and why", title_justify="left")
+    table.add_column("variant", no_wrap=True)
+    table.add_column("tier", no_wrap=True)
+    table.add_column("reason")
+    for target in report.targets:
+        spared = [one for one in target.candidates if one.fate == "not needed"]
+        for one in target.candidates:
+            if one.fate not in {"selected", "not needed"}:
+                name = f"{one.name} ◆" if one.pareto else one.name
+                table.add_row(name, _tier(one.tier), _reason(one))
         if spared:
             names = ", ".join(one.name.removeprefix(f"{target.name}-") for one in spared)
-            losers.add_row(f"{target.name}: stand-ins", "", f"{_UNNEEDED} {names}")
-    if losers.row_count:
-        output.print(losers)
-    rehearsals = _rehearsals(report)
-    if rehearsals.row_count:
-        output.print(rehearsals)
-    output.print(_footer(report))
+            table.add_row(f"{target.name}: stand-ins", "", f"not needed: {names}")
+    return table
+
+
+def _reason(candidate: CandidateReport) -> str:
+    """Return why a variant was not selected; of several proofs against it each on its line."""
+    if candidate.fate != "rejected":
+        return candidate.reason
+    return "rejected: " + candidate.reason.replace("; ", "\n  ")
+
+
+def _notes(report: Report) -> dict[str, list[str]]:
+    """Return what the clips cannot tell of what was selected, each note with its variants."""
+    found: dict[str, list[str]] = {}
+    for target in report.targets:
+        if best := _best(target):
+            for note in best.notes:
+                found.setdefault(note, []).append(best.name)
+    return found
 
 
 def _rehearsals(report: Report) -> Table:
@@ -74,28 +129,43 @@ def _rehearsals(report: Report) -> Table:
     return table
 
 
-def _target_row(target: TargetReport) -> Iterable[str | Text]:
-    best = next((c for c in target.candidates if c.name == target.selected), None)
-    if best is None:
-        return (target.name, Text("none", style="red"), *[""] * 7)
-    return (target.name, best.name, _tier(best.tier), *_numbers(best))
+def _best(target: TargetReport) -> CandidateReport | None:
+    return next((c for c in target.candidates if c.name == target.selected), None)
 
 
-def _numbers(candidate: CandidateReport) -> list[str]:
+def _numbers(candidate: CandidateReport, more: Sequence[str]) -> list[str]:
     metrics = candidate.metrics
     real = candidate.tier is Tier.MEASURED  # a stand-in's speed says nothing about the device
+    low, high = metrics.latency_ms_interval or (None, None)
+    reach = f" ({_time(low)}–{_time(high)})" if real and low is not None else ""
+    told = {
+        "throughput": _number(metrics.throughput if real else None, ".1f"),
+        "memory MB": _number(metrics.peak_rss_mb if real else None, ".0f"),
+    }
     return [
         _number(metrics.wer, ".2f"),
         _number(metrics.wer_delta, "+.2f"),
         _number(metrics.token_match and metrics.token_match * 100, ".0f", " %"),
-        _number(metrics.latency_ms_p50 if real else None, ".0f"),
+        _time(metrics.latency_ms_p50 if real else None) + reach,
         _number(metrics.rtfx if real else None, ".1f"),
         _number((metrics.size_bytes or 0) / 1e6, ".0f"),
+        *(told[column] for column in more),
     ]
 
 
+def _time(milliseconds: float | None) -> str:
+    short = milliseconds is not None and milliseconds < 100
+    return _number(milliseconds, ".1f" if short else ".0f")
+
+
 def _footer(report: Report) -> str:
-    lines = [f"Built in {report.seconds:.0f} s by whisperopt {report.whisperopt}."]
+    lines = [f"Made in {report.seconds:.0f} s by whisperopt {report.whisperopt}."]
+    aims: dict[str, list[str]] = {}
+    for target in report.targets:
+        aims.setdefault(target.objective, []).append(target.name)
+    if set(aims) - {"latency"}:
+        said = "; ".join(f"{aim} ({', '.join(names)})" for aim, names in aims.items())
+        lines.append(f"The objective was {said}.")
     if report.core_wer is not None:
         lines.append(
             f"The fp32 core model's own WER on the clip set '{report.clip_set}' is"
@@ -103,8 +173,9 @@ def _footer(report: Report) -> str:
             " clips; an emulated variant hears every third one."
         )
         lines.append(
-            "measured: ran here on its device; emulated: its very graphs ran here on the CPU,"
-            " its speed is unknown."
+            "measured: ran on its device, latencies with the range of the rounds; emulated: its"
+            " very graphs ran elsewhere, its speed is unknown; ◆: nothing accepted for the target"
+            " is both faster and more accurate."
         )
     return " ".join(lines)
 

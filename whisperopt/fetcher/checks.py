@@ -8,6 +8,8 @@ import msgspec
 from whisperopt.backend import Tier
 from whisperopt.host import Host
 from whisperopt.host.distributions import SYSTEM
+from whisperopt.merits import Merits, figure, inverse
+from whisperopt.objective import LATENCY, Objective
 from whisperopt.release.catalog import EvidenceEntry, Variant
 
 _UPGRADE = "Upgrade whisperopt"
@@ -37,6 +39,7 @@ class Case(msgspec.Struct, frozen=True):
     variant: Variant
     host: Host
     target: str | None
+    objective: Objective = LATENCY
 
     @property
     def evidence(self) -> tuple[EvidenceEntry, ...]:
@@ -54,6 +57,26 @@ class Case(msgspec.Struct, frozen=True):
         """The median measured on this host class, infinite if there is none."""
         found = [entry.latency_ms_p50 for entry in self.evidence if entry.tier == Tier.MEASURED]
         return min((latency for latency in found if latency is not None), default=float("inf"))
+
+    @property
+    def merits(self) -> Merits:
+        """The numbers of the evidence that this host class measured; elsewhere's do not count."""
+        own = [e for e in self.evidence if e.tier == Tier.MEASURED and e.accepted]
+        if not own:
+            return Merits(size_bytes=self.variant.size)
+        best = min(own, key=lambda entry: entry.latency_ms_p50 or float("inf"))
+        rate = best.throughput or best.rtfx
+        return Merits(
+            size_bytes=self.variant.size,
+            latency_ms=(
+                figure(best.latency_ms_p50, best.latency_ms_interval)
+                if best.latency_ms_p50
+                else None
+            ),
+            throughput=inverse(rate, best.throughput_interval) if rate else None,
+            peak_rss_mb=best.peak_rss_mb,
+            wer_delta=best.wer_delta,
+        )
 
     @property
     def tier(self) -> Tier:

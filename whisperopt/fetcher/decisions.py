@@ -9,8 +9,9 @@ from whisperopt.backend import Tier
 from whisperopt.errors import NothingFitsError
 from whisperopt.fetcher.checks import Case, Refusal, first_refusal
 from whisperopt.host import Host
+from whisperopt.merits import by_objective, outside
+from whisperopt.objective import Objective
 from whisperopt.release.catalog import Catalog, Variant
-from whisperopt.select import by_latency
 
 _SHOWN = 4
 
@@ -28,12 +29,18 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 def resolve(
-    catalog: Catalog, model: str, host: Host, *, target: str | None = None
+    catalog: Catalog,
+    model: str,
+    host: Host,
+    *,
+    target: str | None = None,
+    objective: Objective | None = None,
 ) -> tuple[Decision, ...]:
     """Judge every variant of `model` for `host`, best first, accepted before rejected.
 
     1. the host's best device first
-    2. on one device what was measured on this host class, by median latency
+    2. on one device what was measured on this host class, by `objective` (default: the one that
+       the release was built with), and what keeps its limits before what does not
     3. then the order of targets, and within a target the order of its ladder
     4. variants that never ran anywhere come last; among the rejected the installable come first
     """
@@ -51,7 +58,7 @@ def resolve(
     fitting: list[Case] = []
     rejected: list[Decision] = []
     for variant in variants:
-        case = Case(variant, host, target)
+        case = Case(variant, host, target, objective or variant.objective)
         if refusal := first_refusal(case):
             rejected.append(_rejected(variant, refusal))
         else:
@@ -79,31 +86,64 @@ def _ranked(fitting: Iterable[Case]) -> list[Decision]:
     decisions = []
     for _, group in itertools.groupby(proven, key=lambda case: case.variant.device):
         on_device = list(group)
-        decisions += _measured(case for case in on_device if case.measured)
+        measured = [case for case in on_device if case.measured]
+        decisions += _measured([case for case in measured if not _beyond(case)])
         decisions += [_unmeasured(case) for case in on_device if not case.measured]
+        decisions += [_outside(case) for case in measured if _beyond(case)]
     unproven = [case.variant for case in cases if case.tier is Tier.STRUCTURAL]
     reason = "only structurally proven: comes after everything that ran"
     return decisions + [Decision(variant, accepted=True, reason=reason) for variant in unproven]
 
 
-def _measured(cases: Iterable[Case]) -> list[Decision]:
-    order = by_latency(
-        cases, latency=lambda case: case.latency_ms, size=lambda case: case.variant.size
-    )
-    decisions = []
-    for place, case in enumerate(order):
-        reason = f"measured here: {_milliseconds(case.latency_ms)}"
-        fastest = min(other.latency_ms for other in order[place:])
-        if case.latency_ms > fastest:
-            reason += f", too close to call with {_milliseconds(fastest)}, and smaller"
-        decisions.append(Decision(case.variant, accepted=True, reason=reason))
-    return decisions
+def _measured(cases: Sequence[Case]) -> list[Decision]:
+    """Order by the objective: that of the first target, where targets of a device differ."""
+    if not cases:
+        return []
+    objective = cases[0].objective
+    order = by_objective(cases, merits=lambda case: case.merits, objective=objective)
+    return [
+        Decision(case.variant, accepted=True, reason=_why(case, order[place:], objective))
+        for place, case in enumerate(order)
+    ]
+
+
+def _why(case: Case, rest: Sequence[Case], objective: Objective) -> str:
+    """Say what was measured, and against what of the `rest` it stands first on size alone."""
+    said = f"measured here: {_milliseconds(case.latency_ms)}"
+    if objective.goal != "latency":
+        said += f", {_aim(case, objective)}"
+    cost = case.merits.cost(objective)
+    closest = min(rest, key=lambda other: other.merits.cost(objective).value)
+    if closest.merits.cost(objective).value < cost.value:
+        said += f", too close to call with {_aim(closest, objective)}, and smaller"
+    return said
+
+
+def _aim(case: Case, objective: Objective) -> str:
+    value = case.merits.cost(objective).value
+    match objective.goal:
+        case "latency":
+            return _milliseconds(value)
+        case "throughput":
+            return f"{1 / value:.1f} times real time with many clips"
+        case "size":
+            return f"{value / 1e6:.1f} MB"
+        case "memory":
+            return f"{value:.0f} MiB of memory"
 
 
 def _milliseconds(latency: float) -> str:
     if latency == float("inf"):
         return "passed, but was not timed"
     return f"{latency:.{0 if latency >= 10 else 2}f} ms median"
+
+
+def _beyond(case: Case) -> str | None:
+    return outside(case.merits, case.objective)
+
+
+def _outside(case: Case) -> Decision:
+    return Decision(case.variant, accepted=True, reason=_beyond(case) or "")
 
 
 def _unmeasured(case: Case) -> Decision:

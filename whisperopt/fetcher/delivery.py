@@ -14,11 +14,12 @@ from pathlib import Path
 from whisperopt import artifact, cache, processes
 from whisperopt.artifact import Artifact
 from whisperopt.errors import BadInputError, DiskError, IntegrityError, WhisperoptError
-from whisperopt.fetcher.decisions import Decision, best, resolve
-from whisperopt.fetcher.here import this_host
+from whisperopt.fetcher.decisions import Decision, best
+from whisperopt.fetcher.here import judge
 from whisperopt.fetcher.transport import DirectorySource, Source, open_source
 from whisperopt.host import Host
 from whisperopt.matrix import nearest
+from whisperopt.objective import Objective
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, File, Variant
@@ -51,8 +52,7 @@ def fetch(
     source = _source(repo, insecure=insecure)
     catalog = _read(source)
     _check_target(catalog, model, target)
-    host = host or this_host(catalog, [model], target)
-    variant = best(resolve(catalog, model, host, target=target))
+    variant = best(judge(catalog, [model], host, target)[model])
     destination = Path(to).resolve() if to is not None else _cache_folder(model, variant)
     try:
         if not _is_there(destination, variant):
@@ -69,12 +69,16 @@ def explain(
     target: str | None = None,
     *,
     insecure: bool = False,
+    objective: Objective | None = None,
 ) -> dict[str, tuple[Decision, ...]]:
-    """Judge every variant of `model` (default: of every model) in a release for `host`."""
+    """Judge every variant of `model` (default: of every model) in a release for `host`.
+
+    By default that is this machine, and the objective is what it was tuned for, or else what the
+    release was built for.
+    """
     catalog = _read(_source(repo, insecure=insecure))
     models = sorted(catalog.models) if model is None else [model]
-    host = host or this_host(catalog, models, target)
-    return {name: resolve(catalog, name, host, target=target) for name in models}
+    return judge(catalog, models, host, target, objective)
 
 
 def cached(model: str) -> list[Path]:
@@ -125,13 +129,24 @@ def _cache_folder(model: str, variant: Variant) -> Path:
     return cache.folder("artifacts") / f"{model}--{variant.name}--{digest[:12]}"
 
 
+def difference(folder: Path, variant: Variant) -> str | None:
+    """Return how `folder` differs from what the catalog says, or None; every byte is read."""
+    if problem := _strange_file(folder, variant):
+        return problem
+    for file in variant.files:
+        path = folder / file.path
+        if path.stat().st_size != file.size or catalogs.sha256(path) != file.sha256:
+            return f"{file.path} has other content"
+    return None
+
+
 def _is_there(destination: Path, variant: Variant) -> bool:
     """Say whether `destination` holds the variant; anything else in it is an error."""
     if not destination.exists():
         return False
     if destination.is_dir() and not any(destination.iterdir()):
         return False
-    if problem := _difference(destination, variant):
+    if problem := difference(destination, variant):
         raise BadInputError(
             f"{destination} exists and is not {variant.name}: {problem}",
             "Remove it, or choose another folder",
@@ -227,19 +242,8 @@ def _commit(staging: Path, destination: Path, variant: Variant) -> None:
     try:
         staging.rename(destination)
     except OSError:
-        if not destination.is_dir() or _difference(destination, variant):
+        if not destination.is_dir() or difference(destination, variant):
             raise
-
-
-def _difference(folder: Path, variant: Variant) -> str | None:
-    """Return how `folder` differs from what the catalog says, or None."""
-    if problem := _strange_file(folder, variant):
-        return problem
-    for file in variant.files:
-        path = folder / file.path
-        if path.stat().st_size != file.size or catalogs.sha256(path) != file.sha256:
-            return f"{file.path} has other content"
-    return None
 
 
 def _strange_file(folder: Path, variant: Variant) -> str | None:

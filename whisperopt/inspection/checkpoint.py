@@ -17,7 +17,7 @@ from whisperopt.matrix import Matrix, Target
 from whisperopt.passes.plan import make
 from whisperopt.proof import structure
 from whisperopt.proof.capability import CapabilityTable
-from whisperopt.select import Candidate, Ranked
+from whisperopt.select import Candidate, Ranked, Standing
 
 _KINDS: tuple[AttentionKind, ...] = ("encoder", "self", "cross")
 
@@ -54,7 +54,10 @@ def climb(core: CoreModel, target: Target) -> Ladder:
     except WhisperoptError as error:
         return _ladder(target, "", (), str(error))
     tries = [_try(core, target, recipe, table, rank) for rank, recipe in enumerate(recipes)]
-    ranked = {one.name: one for one in select.select([one.candidate for one in tries])}
+    ranking = select.select(
+        [one.candidate for one in tries], {one.candidate.name: one.standing for one in tries}
+    )
+    ranked = {one.name: one for one in ranking}
     rungs = tuple(one.rung(ranked[one.candidate.name]) for one in tries)
     return _ladder(target, f"{table.runtime} {table.version}", rungs)
 
@@ -64,6 +67,7 @@ class _Try(msgspec.Struct, frozen=True, kw_only=True):
 
     recipe: Recipe
     candidate: Candidate
+    standing: Standing
     conditions: tuple[str, ...]
 
     def rung(self, ranked: Ranked) -> Rung:
@@ -77,7 +81,7 @@ class _Try(msgspec.Struct, frozen=True, kw_only=True):
             },
             taken=ranked.selected,
             accepted=ranked.accepted,
-            waits=select.held(self.candidate),
+            waits=select.held(self.candidate, self.standing),
             reason=ranked.reason,
             conditions=self.conditions,
         )
@@ -101,12 +105,13 @@ def _try(
         name=recipe.name,
         target=target.name,
         ladder_rank=rank,
-        tier=None if refusals else Tier.STRUCTURAL,
         selectable_from=recipe.selectable_from,
         caution=recipe.caution,
-        failure="; ".join(refusals),
     )
-    return _Try(recipe=recipe, candidate=candidate, conditions=tuple(conditions))
+    standing = Standing(tier=None if refusals else Tier.STRUCTURAL, failure="; ".join(refusals))
+    return _Try(
+        recipe=recipe, candidate=candidate, standing=standing, conditions=tuple(conditions)
+    )
 
 
 def _ladder(target: Target, runtime: str, rungs: Sequence[Rung], unusable: str = "") -> Ladder:

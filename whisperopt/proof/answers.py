@@ -4,11 +4,13 @@ They travel with a release, so that another machine can prove its variants witho
 """
 
 import hashlib
-import zipfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from whisperopt.proof.clips import Clip
 from whisperopt.proof.evidence import Evidence
@@ -68,16 +70,25 @@ class References:
     def load(self, clip: Clip) -> Reference:
         """Return the core model's answer to `clip`."""
         if self.path.is_dir():
-            return Reference.load(self.path / _entry(clip))
-        with zipfile.ZipFile(self.path) as packed, packed.open(_entry(clip)) as file:
-            return Reference.load(file)
+            with np.load(self.path / _entry(clip)) as own:
+                return Reference.load(dict(own))
+        with np.load(self.path) as packed:
+            return Reference.load(
+                {part: packed[f"{_key(clip)}.{part}"] for part in Reference.PARTS}
+            )
 
-    def pack(self, path: Path) -> None:
-        """Write all entries of the folder to one file; the same entries give the same bytes."""
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
-            for entry in sorted(self.path.glob("*.npz")):
-                packed.writestr(zipfile.ZipInfo(entry.name), entry.read_bytes())
+    def pack(self, path: Path, clips: Iterable[Clip]) -> None:
+        """Write the entries of all `clips` in the folder to one file."""
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for clip in clips:
+            with np.load(self.path / _entry(clip)) as own:
+                arrays |= {f"{_key(clip)}.{part}": own[part] for part in Reference.PARTS}
+        np.savez_compressed(path, allow_pickle=False, **arrays)
+
+
+def _key(clip: Clip) -> str:
+    return hashlib.sha256(clip.file.encode()).hexdigest()[:24]
 
 
 def _entry(clip: Clip) -> str:
-    return hashlib.sha256(clip.file.encode()).hexdigest()[:24] + ".npz"
+    return f"{_key(clip)}.npz"

@@ -1,77 +1,57 @@
-"""Proves variants one after another against the same core model: the stateful edge of the proof."""
+"""Proves variants one after another against the same answers: the stateful edge of the proof."""
 
+import importlib.util
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from whisperopt import artifact
-from whisperopt.artifact import Artifact, Manifest
-from whisperopt.backend import Backend, Recipe, Tier
-from whisperopt.errors import WhisperoptError
-from whisperopt.graph.core import CoreModel
+from whisperopt.artifact import Artifact
+from whisperopt.backend import Backend, Tier
 from whisperopt.host import Host
-from whisperopt.matrix import Target
-from whisperopt.passes.plan import write_variant
-from whisperopt.proof.clips import ClipSet
+from whisperopt.matrix import Device
+from whisperopt.proof import journal
+from whisperopt.proof.answers import Answers
+from whisperopt.proof.clips import EMULATED_STRIDE, ClipSet
 from whisperopt.proof.evidence import Evidence
 from whisperopt.proof.prover import NoEvidence, prove
 from whisperopt.proof.ranges import write_twin
-from whisperopt.proof.trial import EMULATOR, Request
+from whisperopt.proof.trial import Request
 from whisperopt.release import catalog
 from whisperopt.release.catalog import File
-from whisperopt.runtime import self_test
-
-CORE = Recipe(
-    name="fp32",
-    summary="The core model as it is authored",
-    self_attention="gqa",
-    cross_attention="mha",
-    encoder_attention="mha",
-    cache="shared",
-    encoder_precision="fp32",
-    decoder_precision="fp32",
-)
-EMULATED_STRIDE = 3
-"""A stand-in's speed is not wanted, and every third clip still gives hundreds of positions."""
 
 
 class Case:
-    """Holds the core model's answers to the clips, and lets variants stand against them."""
+    """Lets variants stand against the core model's answers to one clip set."""
 
     def __init__(
         self,
-        core: CoreModel,
-        manifest: Manifest,
+        answers: Answers,
+        references: Path,
         *,
         clip_set: ClipSet,
         host: Host,
         scratch: Path,
         progress: Callable[[str], None],
     ) -> None:
-        """Run the core model over all clips; `manifest` is that of any of its variants."""
-        self._core, self.clip_set, self._host, self._scratch = core, clip_set, host, scratch
-        self._progress = progress
+        """Compare with `answers`, whose numbers are in the file `references`."""
+        self.answers, self.references = answers, references
+        self.clip_set, self.host = clip_set, host
+        self._scratch, self._progress = scratch, progress
         self._emulated: dict[str, Evidence | NoEvidence] = {}
-        (scratch / "references").mkdir()
-        self.core = self._run_core(manifest)
-
-    @property
-    def self_test(self) -> Path:
-        """The values that every variant must come close to when it is opened."""
-        return self._scratch / "references" / self_test.FILE
+        self._journals: list[Path] = []
 
     def prove(
         self,
         built: Artifact,
         files: Sequence[File],
-        target: Target,
+        device: Device,
         backend: Backend,
         *,
         here: bool,
     ) -> Evidence | NoEvidence:
-        """Measure `built` if its runtime is `here`, else emulate it on the CPU.
+        """Measure `built` if its runtime and `device` are `here`, else emulate it on the CPU.
 
         Several targets may ship the very same graphs: those are emulated once.
         """
@@ -81,74 +61,52 @@ class Case:
         if isinstance(known, Evidence):
             return msgspec.structs.replace(known, variant=built.manifest.variant, digest=digest)
         twin = self._scratch / "twin"
-        if built.manifest.recipe.half:
+        if built.manifest.recipe.half and _can_make_twins():
             try:
                 write_twin(built.path, twin)
             except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
                 shutil.rmtree(twin, ignore_errors=True)
                 return NoEvidence(f"its fp32 twin cannot be made: {error}")
-        device = target.device if here else "cpu"
-        runtime = backend.runtime if here else "onnxruntime"
+        request = self._request(built, digest, device, backend, here=here)
         evidence = prove(
-            self._request(
-                built,
-                digest,
-                tier=Tier.MEASURED if here else Tier.EMULATED,
-                stride=1 if here else EMULATED_STRIDE,
-                host_class=self._host.host_class(device, runtime),
-                twin=twin if twin.exists() else None,
-            ),
-            self._progress,
+            msgspec.structs.replace(request, twin=twin if twin.exists() else None), self._progress
         )
         shutil.rmtree(twin, ignore_errors=True)
         if not here:
             self._emulated[graphs] = evidence
         return evidence
 
-    def _run_core(self, manifest: Manifest) -> Evidence:
-        folder = self._scratch / "core"
-        folder.mkdir()
-        write_variant(CORE, self._core, folder)
-        (folder / artifact.TOKENIZER).write_bytes(self._core.checkpoint.tokenizer_json())
-        own = msgspec.structs.replace(manifest, target="core", backend=EMULATOR, recipe=CORE)
-        artifact.write_manifest(folder, own)
-        request = self._request(
-            Artifact(folder, own),
-            "",
-            tier=Tier.MEASURED,
-            host_class=self._host.host_class("cpu", "onnxruntime"),
-            is_core=True,
-        )
-        evidence = prove(request, self._progress)
-        if isinstance(evidence, NoEvidence):
-            raise WhisperoptError(
-                f"The core model could not be run for comparison: {evidence.reason}",
-                "`whisperopt doctor` says whether ONNX Runtime is ready; --no-proof does without",
-            )
-        return evidence
+    def forget(self) -> None:
+        """Drop the notes on what was proven, once the evidence is safe."""
+        journal.forget(*self._journals)
 
     def _request(
-        self,
-        built: Artifact,
-        digest: str,
-        *,
-        tier: Tier,
-        host_class: str,
-        is_core: bool = False,
-        twin: Path | None = None,
-        stride: int = 1,
+        self, built: Artifact, digest: str, device: Device, backend: Backend, *, here: bool
     ) -> Request:
+        tier = Tier.MEASURED if here else Tier.EMULATED
+        clips = self.clip_set.digest
+        notes = journal.folder("variant", digest, tier, self.host, clips, self.answers.checkpoint)
+        self._journals.append(notes)
         return Request(
             artifact=built.path,
             digest=digest,
             tier=tier,
-            host=self._host,
-            host_class=host_class,
+            host=self.host,
+            host_class=(
+                self.host.host_class(device, backend.runtime)
+                if here
+                else self.host.host_class("cpu", "onnxruntime")
+            ),
             manifest=self.clip_set.manifest,
-            references=self._scratch / "references",
-            is_core=is_core,
-            threads=self._host.cores,
+            references=self.references,
+            is_core=False,
+            threads=self.host.cores,
+            journal=notes,
             out=self._scratch / f"{built.manifest.variant}.json",
-            twin=twin,
-            stride=stride,
+            stride=1 if here else EMULATED_STRIDE,
         )
+
+
+def _can_make_twins() -> bool:
+    """Say whether graphs can be rewritten here: a machine that only measures may lack `onnx`."""
+    return all(importlib.util.find_spec(name) for name in ("onnx", "onnx_ir"))

@@ -1,7 +1,8 @@
 """What the fp32 core model says to each clip, kept on disk while variants are compared with it."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import msgspec
 import numpy as np
@@ -11,13 +12,18 @@ from whisperopt.arrays import Floats
 
 KEPT = 64
 """Most likely tokens whose probabilities are kept for each position."""
+_EVERY = 12
+"""Of the encoder's output every so many-th position is kept: each weight takes part in all."""
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """One clip: `hidden` [L, D], `tokens` after the prompt, the likeliest tokens of each position.
+    """One clip: `hidden` [K, D], `tokens` after the prompt, the likeliest tokens of each position.
 
-    `best` int32 [S, 64] and `log_probabilities` float32 [S, 64] cover prompt and tokens.
+    Of the encoder's output every twelfth position is kept. `best` int32 [S, 64] and
+    `log_probabilities` float32 [S, 64] cover prompt and tokens.
     """
+
+    PARTS: ClassVar = ("hidden", "tokens", "best", "log_probabilities")
 
     hidden: Floats
     tokens: list[int]
@@ -26,17 +32,18 @@ class Reference(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, hidden: Floats, tokens: list[int], logits: Floats) -> Self:
-        """Keep what is needed of the core model's `logits` [S, V]."""
+        """Keep what is needed of the core model's `hidden` [L, D] and `logits` [S, V]."""
         log_probabilities = log_softmax(logits)
         best = np.argpartition(-log_probabilities, KEPT, axis=-1)[:, :KEPT]
         kept = np.take_along_axis(log_probabilities, best, axis=-1)
         order = np.argsort(-kept, axis=-1)
         ranked = np.take_along_axis(best, order, axis=-1).astype(np.int32)
-        return cls(hidden, tokens, ranked, np.take_along_axis(kept, order, axis=-1))
+        sorted_kept = np.take_along_axis(kept, order, axis=-1)
+        return cls(hidden[::_EVERY], tokens, ranked, sorted_kept)
 
     def save(self, path: Path) -> None:
         """Write one file; hidden states in half precision, which moves a cosine by about 1e-7."""
-        np.savez(
+        np.savez_compressed(
             path,
             hidden=self.hidden.astype(np.float16),
             tokens=np.array(self.tokens, np.int32),
@@ -45,25 +52,25 @@ class Reference(msgspec.Struct, frozen=True):
         )
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what `save` wrote."""
-        with np.load(path) as file:
-            return cls(
-                file["hidden"].astype(np.float32),
-                file["tokens"].tolist(),
-                file["best"],
-                file["log_probabilities"],
-            )
+    def load(cls, parts: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Make sense of the arrays that `save` wrote, by `PARTS`."""
+        return cls(
+            parts["hidden"].astype(np.float32),
+            parts["tokens"].tolist(),
+            parts["best"],
+            parts["log_probabilities"],
+        )
 
     def cosine(self, hidden: Floats) -> float:
-        """Return the cosine similarity of two encoder outputs."""
-        a, b = self.hidden.ravel().astype(np.float64), hidden.ravel().astype(np.float64)
+        """Return the cosine similarity with another output `hidden` [L, D] of the encoder."""
+        a = self.hidden.ravel().astype(np.float64)
+        b = hidden[::_EVERY].ravel().astype(np.float64)
         return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-30))
 
     def relative_error(self, hidden: Floats) -> float:
-        """Return max|a - b| / max|b| of two encoder outputs."""
+        """Return max|a - b| / max|b| against another output `hidden` [L, D] of the encoder."""
         largest = max(float(np.abs(self.hidden).max()), 1e-30)
-        return float(np.abs(hidden - self.hidden).max()) / largest
+        return float(np.abs(hidden[::_EVERY] - self.hidden).max()) / largest
 
     def agreements(self, logits: Floats) -> int:
         """Count the positions of `logits` [S, V] with the core model's most likely token."""

@@ -4,13 +4,14 @@ import math
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from whisperopt import __version__, registry
+from whisperopt import __version__, isolated, registry
 from whisperopt.arrays import Floats
 from whisperopt.artifact import Artifact
 from whisperopt.artifact import read as read_artifact
@@ -19,12 +20,18 @@ from whisperopt.errors import WhisperoptError
 from whisperopt.host import Host
 from whisperopt.proof import clips as clip_sets
 from whisperopt.proof import evidence as evidences
+from whisperopt.proof import words
+from whisperopt.proof.answers import References
 from whisperopt.proof.clips import Clip, ClipSet
 from whisperopt.proof.evidence import Evidence, Range, Sample
+from whisperopt.proof.journal import Journal
+from whisperopt.proof.machine import Watch
 from whisperopt.proof.ranges import largest_activation
 from whisperopt.proof.reference import Reference
+from whisperopt.proof.words import Errors
 from whisperopt.runtime import greedy, mel, self_test
 from whisperopt.runtime.tokenizer import Tokenizer
+from whisperopt.whisper import SAMPLE_RATE
 
 EMULATOR = "cpu"
 """The backend on which other backends' graphs are emulated."""
@@ -43,9 +50,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     host_class: str
     manifest: Path
     references: Path
-    """Folder of the core model's answers; the core model's own trial fills it."""
+    """The core model's answers: a file, or the folder that the core model's own trial fills."""
     is_core: bool
     threads: int
+    journal: Path
+    """Folder where every finished clip is noted, to go on from there."""
     out: Path
     stride: int = 1
     """Use only every so many-th clip of a kind."""
@@ -58,6 +67,7 @@ def main(path: Path) -> int:
     request = msgspec.json.decode(
         path.read_bytes(), type=Request, dec_hook=lambda kind, value: kind(value)
     )
+    isolated.end_with_parent()
     try:
         evidences.write(request.out, _Trial(request).run())
     except WhisperoptError as error:
@@ -75,26 +85,27 @@ class _Trial:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.artifact: Artifact = read_artifact(request.artifact)
-        self.clip_set: ClipSet = clip_sets.read(request.manifest).within(
-            self.artifact.manifest.dims.window
-        )
-        self.clips = self.clip_set.thinned(request.stride)
         self.decoding = self.artifact.manifest.decoding
         self.dims = self.artifact.manifest.dims
+        self.clip_set: ClipSet = clip_sets.read(request.manifest, checked=True).within(
+            self.dims.window, self.decoding.known_languages
+        )
+        self.clips = self.clip_set.thinned(request.stride)
+        self.references = References(request.references)
+        self.journal = Journal(request.journal)
         self.tokenizer = Tokenizer(self.artifact.tokenizer, self.decoding.end_of_text)
 
     def run(self) -> Evidence:
-        request = self.request
+        request, watch = self.request, Watch()
         backend = EMULATOR if request.tier is Tier.EMULATED else self.artifact.manifest.backend
+        began = datetime.now(UTC).isoformat(timespec="seconds")
         started = time.perf_counter_ns()
-        opened = registry.require(backend).open(self.artifact, threads=request.threads)
+        chosen = registry.require(backend)
+        opened = chosen.open(self.artifact, threads=request.threads)
         load_ns = time.perf_counter_ns() - started
         _say("testing itself")
         self.test(opened)
-        samples = [self.sample(opened, self.clips[0], warm_up=True)]
-        for number, clip in enumerate(self.clips, 1):
-            _say(f"clip {number} of {len(self.clips)}")
-            samples.append(self.sample(opened, clip))
+        samples = list(self.samples(opened))
         emulated = request.tier is Tier.EMULATED
         return Evidence(
             variant=self.artifact.manifest.variant,
@@ -102,10 +113,11 @@ class _Trial:
             tier=request.tier,
             how=f"the {backend} backend"
             + (f" in its place, on {len(self.clips)} clips" if emulated else ""),
+            runtime=" ".join(request.host.serving(chosen.runtime) or (chosen.runtime,)),
             host=request.host,
             host_class=request.host_class,
             whisperopt=__version__,
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            started=began,
             clip_set=self.clip_set.name,
             clip_digest=self.clip_set.digest,
             threads=request.threads,
@@ -114,14 +126,27 @@ class _Trial:
             placement=opened.placement,
             batch_agreement=self.batch_agreement(opened),
             activations=self.activations(),
+            machine=watch.machine(),
             samples=samples,
         )
+
+    def samples(self, session: Session) -> Iterator[Sample]:
+        """Warm up, then yield a sample of every clip: those found before, and then the others."""
+        before = {sample.clip: sample for sample in self.journal.samples()}
+        yield self.sample(session, self.clips[0], warm_up=True)
+        for number, clip in enumerate(self.clips, 1):
+            _say(f"clip {number} of {len(self.clips)}")
+            known = before.get(clip.file)
+            if known is None or (self.request.is_core and not self.references.has(clip)):
+                known = self.sample(session, clip)
+                self.journal.add(known)
+            yield known
 
     def test(self, session: Session) -> None:
         """Record what the core model says to the self-test's sound, or hold a variant to it."""
         if self.request.is_core:
             expected = self_test.record(session, self.dims, self.decoding.prompt(None))
-            self_test.write(self.request.references / self_test.FILE, expected)
+            self_test.write(self.request.out.with_name(self_test.FILE), expected)
         else:
             self_test.check(session, self.artifact)
 
@@ -138,11 +163,15 @@ class _Trial:
         cosine, kl_sum = reference.cosine(hidden), reference.kl_sum(logits)
         if not math.isfinite(cosine + kl_sum):
             raise WhisperoptError(f"gave values that are no numbers for {clip.file}")
+        text = self.tokenizer.decode(tokens)
+        errors = words.count(clip.text, text, clip.language) if clip.text else Errors(0, 0)
         return Sample(
             clip=clip.file,
-            seconds=audio.size / 16_000,
+            seconds=audio.size / SAMPLE_RATE,
             tokens=tokens,
-            text=self.tokenizer.decode(tokens),
+            text=text,
+            edits=errors.edits,
+            units=errors.units,
             total_ns=ended - started,
             encode_ns=encoded - started,
             warm_up=warm_up,
@@ -154,14 +183,17 @@ class _Trial:
         )
 
     def compare(
-        self, decoder: Decoder, clip: Clip, prompt: list[int], tokens: list[int]
+        self, decoder: Decoder, clip: Clip, prompt: list[int], said: list[int]
     ) -> tuple[Reference, Floats]:
-        """Return the core model's answer and this session's logits [S, V] when forced to it."""
+        """Return the core model's answer and this session's logits [S, V] when forced to it.
+
+        The core model's own answer is what it just `said` to the clip.
+        """
         if self.request.is_core:
-            logits = _forced(decoder, [[*prompt, *tokens]])[0]
-            Reference.of(decoder.hidden_states()[0], tokens, logits).save(self.path(clip))
-            return self.reference(clip), logits
-        reference = self.reference(clip)
+            logits = _forced(decoder, [[*prompt, *said]])[0]
+            self.references.save(clip, Reference.of(decoder.hidden_states()[0], said, logits))
+            return self.references.load(clip), logits
+        reference = self.references.load(clip)
         return reference, _forced(decoder, [[*prompt, *reference.tokens]])[0]
 
     def batch_agreement(self, session: Session) -> float | None:
@@ -170,7 +202,7 @@ class _Trial:
         if session.max_batch == 1 or len(spoken) < 2:
             return None
         _say("a batch of two")
-        references = [self.reference(clip) for clip in spoken]
+        references = [self.references.load(clip) for clip in spoken]
         length = min(len(reference.tokens) for reference in references)
         rows = [
             [*self.prompt(clip), *reference.tokens[:length]]
@@ -193,26 +225,17 @@ class _Trial:
         inputs = [
             (
                 self.features(audio[clip])[None],
-                [*self.prompt(clip), *self.reference(clip).tokens],
+                [*self.prompt(clip), *self.references.load(clip).tokens],
             )
             for clip in loudest[:_RANGE_CLIPS]
         ]
         return largest_activation(self.request.twin, inputs)
 
-    def reference(self, clip: Clip) -> Reference:
-        """Return the core model's answer to `clip`."""
-        return Reference.load(self.path(clip))
-
-    def path(self, clip: Clip) -> Path:
-        """Return where the core model's answer to `clip` lies."""
-        return self.request.references / f"{self.clip_set.clips.index(clip)}.npz"
-
     def features(self, audio: Floats) -> Floats:
         return mel.log_mel(audio, self.dims.mels, self.dims.frames)
 
     def prompt(self, clip: Clip) -> list[int]:
-        language = clip.language if clip.language in self.decoding.languages else None
-        return self.decoding.prompt(language)
+        return self.decoding.prompt(clip.language)
 
 
 def _say(doing: str) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +10,8 @@ import msgspec
 
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError, IntegrityError
+from whisperopt.objective import Objective
+from whisperopt.untrusted import places_of_control
 
 NAME = "catalog.json"
 SCHEMA_MAJOR = "1"
@@ -24,7 +26,6 @@ _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.I
 _EVIDENCE = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,248}[A-Za-z0-9_-])?"  # names model, variant and host
 _REPORT = re.compile(rf"({_EVIDENCE}/)*{_EVIDENCE}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # would steer a terminal
 _CHUNK = 2**20
 
 # Bounds are checked when a catalog is read; NaN and infinity are no JSON.
@@ -48,8 +49,16 @@ class EvidenceEntry(msgspec.Struct, frozen=True, kw_only=True):
     tier: str
     accepted: bool
     reason: str = ""
+    started: str = ""
+    imported: bool = False
+    """Whether it was made on another machine than the one that wrote it into the release."""
     latency_ms_p50: Positive | None = None
+    latency_ms_interval: tuple[Positive, Positive] | None = None
+    """Smallest and largest median of a round of the race."""
     rtfx: Positive | None = None
+    throughput: Positive | None = None
+    throughput_interval: tuple[Positive, Positive] | None = None
+    peak_rss_mb: Positive | None = None
     wer_delta: float | None = None
     report: str = ""
     """Path of the raw samples inside the release."""
@@ -84,6 +93,10 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """Position of the recipe in its ladder."""
     selectable_from: str = Tier.EMULATED
     caution: str = ""
+    precisions: tuple[str, ...] = ("fp32",)
+    """Of both graphs: the coarsest decides which gates hold."""
+    objective: Objective = Objective()
+    """What makes one variant of the target better than another."""
     tier: str
     """The best proof on any host class."""
     path: str
@@ -94,18 +107,30 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[EvidenceEntry, ...] = ()
 
 
+class AnswersEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """The core model's answers to one clip set, which other machines prove variants with."""
+
+    clip_set: str
+    clip_digest: str
+    document: File
+    """The answers as JSON, inside `evidence/`."""
+    references: File
+    """The numbers behind them, inside `evidence/`."""
+
+
 class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One model in a release: its selectable variants, and those that wait for a device."""
 
     version: str
     checkpoint: str
     variants: tuple[Variant, ...]
+    answers: tuple[AnswersEntry, ...] = ()
 
 
 class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     """What a release holds."""
 
-    schema: str = "1.0"
+    schema: str = "1.1"
     created: str
     device_order: tuple[str, ...]
     models: dict[str, ModelEntry]
@@ -124,7 +149,7 @@ def parse(data: bytes, source: str) -> Catalog:
     if len(data) > MAX_BYTES:
         raise IntegrityError(f"{source} is larger than {MAX_BYTES} bytes")
     try:
-        if place := next(_places_of_control(msgspec.json.decode(data)), None):
+        if place := next(places_of_control(msgspec.json.decode(data)), None):
             raise IntegrityError(f"{source}: {place} holds a control character")
         schema = msgspec.json.decode(data, type=_Schema).schema
         if schema.split(".")[0] != SCHEMA_MAJOR:
@@ -160,10 +185,12 @@ def encode(catalog: Catalog) -> bytes:
 
 def describe_files(folder: Path) -> tuple[File, ...]:
     """Hash every file of an artifact folder, sorted by name."""
-    return tuple(
-        File(path=path.name, size=path.stat().st_size, sha256=sha256(path))
-        for path in sorted(folder.iterdir())
-    )
+    return tuple(describe(path) for path in sorted(folder.iterdir()))
+
+
+def describe(path: Path) -> File:
+    """Hash one file."""
+    return File(path=path.name, size=path.stat().st_size, sha256=sha256(path))
 
 
 def digest(files: Sequence[File]) -> str:
@@ -185,22 +212,6 @@ class _Schema(msgspec.Struct):
     schema: str
 
 
-def _places_of_control(value: object, place: str = "") -> Iterator[str]:
-    """Yield the path of each string, or of each value whose key is one, with such a character."""
-    if isinstance(value, str) and _CONTROL.search(value):
-        yield place or "the text"
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            inside = f"{place}.{key}" if place else key
-            if _CONTROL.search(key):
-                yield f"a key of {place or 'the catalog'}"
-            else:
-                yield from _places_of_control(inner, inside)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _places_of_control(inner, f"{place}[{index}]")
-
-
 def _is_plain(name: str, pattern: re.Pattern[str], longest: int) -> bool:
     """Say whether `name` is safe as a file name on every system, and in a shell."""
     fits = len(name) <= longest and pattern.fullmatch(name) is not None
@@ -220,6 +231,8 @@ def _problem(name: str, entry: ModelEntry) -> str | None:
     names = [variant.name for variant in entry.variants]
     if len(set(names)) < len(names):
         return f"models.{name} lists a variant twice"
+    if problem := _answers_problem(entry.answers):
+        return f"models.{name}.answers: {problem}"
     problems = (_variant_problem(variant) for variant in entry.variants)
     return next((f"models.{name}.{problem}" for problem in problems if problem), None)
 
@@ -236,6 +249,17 @@ def _variant_problem(variant: Variant) -> str | None:
         return f"{variant.name}.{problem}"
     if variant.digest != digest(variant.files):
         return f"{variant.name}.digest does not match its files"
+    return None
+
+
+def _answers_problem(answers: tuple[AnswersEntry, ...]) -> str | None:
+    if len(answers) > MAX_FILES:
+        return f"{len(answers)} clip sets"
+    for file in (file for entry in answers for file in (entry.document, entry.references)):
+        if not re.fullmatch(_EVIDENCE, file.path):
+            return f"{file.path[:_MAX_NAME]!r} is not a plain file name"
+        if not _SHA256.fullmatch(file.sha256):
+            return f"{file.path} has no valid sha256"
     return None
 
 

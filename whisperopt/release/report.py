@@ -1,5 +1,6 @@
 """`report.json`: every target, every candidate, every reason."""
 
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -8,7 +9,7 @@ from whisperopt.backend import Tier
 from whisperopt.host import Host
 from whisperopt.rehearsal import Rehearsed
 
-
+NAME = "report.json"
 Fate = Literal["selected", "accepted", "waits", "rejected", "not needed"]
 
 
@@ -47,6 +48,7 @@ class CandidateMetrics(msgspec.Struct, frozen=True, kw_only=True):
     rtfx: float | None = None
     throughput: float | None = None
     """Audio seconds / wall seconds, with as many clips at once as the session takes."""
+    throughput_interval: tuple[float, float] | None = None
     latency_ms_p50: float | None = None
     latency_ms_interval: tuple[float, float] | None = None
     """Smallest and largest median of a round; None: not timed in rounds."""
@@ -132,6 +134,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def missing(self) -> list[str]:
         """The required targets for which nothing could be selected."""
         return [t.name for t in self.targets if t.required and t.selected is None]
+
+
+def read(release: Path) -> Report | None:
+    """Read the report of a release; None if it is damaged or of another version.
+
+    The catalog counts, not this.
+    """
+    try:
+        return msgspec.json.decode((release / NAME).read_bytes(), type=Report)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def encode(report: Report) -> bytes:

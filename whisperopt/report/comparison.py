@@ -6,8 +6,10 @@ from typing import Literal
 import msgspec
 
 from whisperopt.proof import words
-from whisperopt.proof.clips import Clip, ClipSet
+from whisperopt.proof.answers import Answers
+from whisperopt.proof.clips import Clip
 from whisperopt.proof.evidence import Evidence, Sample
+from whisperopt.proof.words import Unit
 
 Kind = Literal["same", "missing", "extra"]
 Marked = tuple[tuple[Kind, str], ...]
@@ -18,10 +20,11 @@ _LONGEST = 120
 class ClipDelta(msgspec.Struct, frozen=True, kw_only=True):
     """What one clip gave; texts are as they are compared, after Whisper's normalisation.
 
-    `delta` is the number of word errors above the core model's.
+    `delta` is the number of errors above the core model's, counted in `unit`.
     """
 
     clip: str
+    unit: Unit
     delta: int
     same_text: bool
     reference: str
@@ -52,15 +55,16 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         return sum(clip.delta < 0 for clip in self.clips)
 
 
-def compare(evidence: Evidence, core: Evidence, clip_set: ClipSet | None) -> Comparison | None:
-    """Return both runs side by side, or None where they did not hear the same clip set.
+def compare(evidence: Evidence, answers: Answers) -> Comparison | None:
+    """Return a variant's run beside the core model's, or None where both heard other clips.
 
-    Without a `clip_set`, or where nobody speaks, there is no transcript; if no clip has one, the
-    core model's words stand for the truth.
+    Clips that nobody speaks or that have no transcript are left out; if none has one, the core
+    model's words stand for the truth.
     """
-    known = {clip.file: clip for clip in clip_set.clips} if clip_set else {}
+    core = answers.evidence
     if evidence.clip_digest != core.clip_digest:
         return None
+    known = {clip.file: clip for clip in answers.clips}
     cores = {s.clip: s for s in core.samples if not s.warm_up}
     pairs = [(s, cores[s.clip]) for s in evidence.samples if not s.warm_up and s.clip in cores]
     told = [(ours, theirs) for ours, theirs in pairs if _text(known, ours)]
@@ -77,43 +81,45 @@ def _text(known: dict[str, Clip], sample: Sample) -> str:
 def _delta(ours: Sample, theirs: Sample, clip: Clip | None, told: bool) -> ClipDelta:  # noqa: FBT001
     language = clip.language if clip else "en"
     truth = clip.text if clip and told else theirs.text
-    normalize = words.normalizer(language)
-    reference, core, variant = (normalize(text) for text in (truth, theirs.text, ours.text))
+    unit = words.unit(language)
+    texts = (truth, theirs.text, ours.text)
+    reference, core, variant = (words.normalized(text, language) for text in texts)
     edits = [words.count(truth, heard.text, language).edits for heard in (ours, theirs)]
     same = core == variant
     return ClipDelta(
         clip=ours.clip,
+        unit=unit,
         delta=edits[0] - edits[1],
         same_text=same,
-        reference=_shortened(reference.split()),
-        core=() if same else marked(reference, core),
-        variant=() if same else marked(reference, variant),
+        reference=_shortened(reference.split(), unit),
+        core=() if same else marked(reference, core, unit),
+        variant=() if same else marked(reference, variant, unit),
     )
 
 
-def marked(reference: str, heard: str) -> Marked:
-    """Align two normalised texts word by word, as word errors are counted."""
+def marked(reference: str, heard: str, unit: Unit = "words") -> Marked:
+    """Align two normalised texts, whose units have spaces between them, as errors are counted."""
     import jiwer
 
     wanted, got = reference.split(), heard.split()
     if not wanted:
-        return (("extra", _shortened(got)),) if got else ()
+        return (("extra", _shortened(got, unit)),) if got else ()
     (chunks,) = jiwer.process_words(reference, heard).alignments
     pieces: list[tuple[Kind, str]] = []
     for chunk in chunks:
+        missing = wanted[chunk.ref_start_idx : chunk.ref_end_idx]
+        extra = got[chunk.hyp_start_idx : chunk.hyp_end_idx]
         if chunk.type == "equal":
-            pieces.append(("same", _shortened(got[chunk.hyp_start_idx : chunk.hyp_end_idx])))
+            pieces.append(("same", _shortened(extra, unit)))
             continue
-        for kind, part in (
-            ("missing", wanted[chunk.ref_start_idx : chunk.ref_end_idx]),
-            ("extra", got[chunk.hyp_start_idx : chunk.hyp_end_idx]),
-        ):
-            if part:
-                pieces.append((kind, _shortened(part)))  # type: ignore[arg-type]  # both are kinds
+        if missing:
+            pieces.append(("missing", _shortened(missing, unit)))
+        if extra:
+            pieces.append(("extra", _shortened(extra, unit)))
     return tuple(pieces)
 
 
-def _shortened(text: Sequence[str]) -> str:
+def _shortened(text: Sequence[str], unit: Unit) -> str:
     left = len(text) - _LONGEST
-    shown = " ".join(text[:_LONGEST])
-    return f"{shown} … ({left} more words)" if left > 0 else shown
+    shown = (" " if unit == "words" else "").join(text[:_LONGEST])
+    return f"{shown} … ({left} more {unit})" if left > 0 else shown

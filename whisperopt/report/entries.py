@@ -1,19 +1,20 @@
 """What the page shows of each variant, gathered from report, gates and raw samples."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from whisperopt.backend import Tier
 from whisperopt.matrix import Gates
-from whisperopt.proof.clips import ClipSet
+from whisperopt.proof.answers import Answers
 from whisperopt.proof.evidence import Evidence
 from whisperopt.release.report import CandidateReport, Report, TargetReport
 from whisperopt.report.comparison import Comparison, compare
-from whisperopt.report.fates import Fate, fate
-from whisperopt.report.front import front
-from whisperopt.report.scatter import Point
+from whisperopt.report.fates import Fate
+from whisperopt.report.frame import Point
+
+Interval = tuple[float, float]
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,9 +24,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     candidate: CandidateReport
     fate: Fate
     gate: float | None
-    """Largest increase of the WER that its target allows, in percent points."""
+    """Largest increase of the WER that it may have, in percent points."""
     evidence: Evidence | None
     comparison: Comparison | None
+
+    @property
+    def short(self) -> str:
+        """Its name without the target's."""
+        return self.candidate.name.removeprefix(f"{self.target.name}-")
 
     @property
     def measured(self) -> bool:
@@ -36,6 +42,32 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     def latency(self) -> float | None:
         """Median milliseconds for a clip, if that means something."""
         return self.candidate.metrics.latency_ms_p50 if self.measured else None
+
+    @property
+    def latency_bounds(self) -> Interval | None:
+        """The fastest and the slowest round's median, if it was timed in rounds."""
+        return _known(self.candidate.metrics.latency_ms_interval) if self.measured else None
+
+    @property
+    def throughput(self) -> float | None:
+        """Audio seconds a second, many clips at once, if that means something."""
+        return self.candidate.metrics.throughput if self.measured else None
+
+    @property
+    def throughput_bounds(self) -> Interval | None:
+        """The slowest and the fastest round's, if it was timed in rounds."""
+        return _known(self.candidate.metrics.throughput_interval) if self.measured else None
+
+    @property
+    def rtfx(self) -> float | None:
+        """Audio seconds a second, one clip at a time, if that means something."""
+        return self.candidate.metrics.rtfx if self.measured else None
+
+    @property
+    def rounds(self) -> int:
+        """Number of rounds in which it was timed; 0 if that is not known."""
+        race = self.evidence.race if self.evidence else None
+        return len({lap.round for lap in race.laps if lap.round}) if race else 0
 
     @property
     def change(self) -> float | None:
@@ -50,15 +82,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return None if wer is None or change is None else wer - change
 
     @property
-    def bounds(self) -> tuple[float, float] | None:
+    def bounds(self) -> Interval | None:
         """The interval of the change, if it has one."""
-        bounds = self.candidate.metrics.wer_delta_interval
-        return bounds if bounds is not None and all(map(math.isfinite, bounds)) else None
-
-    @property
-    def clips(self) -> int:
-        """Number of clips behind the change; 0 if that is not known."""
-        return len(self.comparison.clips) if self.comparison else 0
+        return _known(self.candidate.metrics.wer_delta_interval)
 
     @property
     def point(self) -> Point | None:
@@ -67,9 +93,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         if latency is None or change is None or not math.isfinite(latency) or latency <= 0:
             return None
         return Point(
-            name=self.candidate.name,
+            name=self.short,
             fate=self.fate,
+            front=self.candidate.pareto,
             latency=latency,
+            reach=self.latency_bounds,
             change=change,
             bounds=self.bounds,
         )
@@ -78,30 +106,40 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 def gather(
     report: Report,
     evidence: Mapping[str, Evidence],
-    core: Evidence | None,
-    clip_set: ClipSet | None,
+    answers: Answers | None,
     gates: Mapping[str, Gates],
 ) -> tuple[Entry, ...]:
-    """Return every candidate of every target, in the report's order."""
+    """Return every candidate of every target, in the report's order.
+
+    What was rejected may be unknown to `gates`: it has the bound that all others agree on.
+    """
+    bounds = {own.wer_increase for own in gates.values()}
+    usual = next(iter(bounds)) if len(bounds) == 1 else None
     entries = []
     for target in report.targets:
-        own = gates.get(target.name)
         for candidate in target.candidates:
-            found = evidence.get(candidate.name)
+            own, found = gates.get(candidate.name), evidence.get(candidate.name)
             entries.append(
                 Entry(
                     target=target,
                     candidate=candidate,
-                    fate=fate(candidate, target),
-                    gate=own.wer_increase if own else None,
+                    fate=Fate(candidate.fate),
+                    gate=own.wer_increase if own else usual,
                     evidence=found,
-                    comparison=compare(found, core, clip_set) if found and core else None,
+                    comparison=compare(found, answers) if found and answers else None,
                 )
             )
     return tuple(entries)
 
 
-def on_front(entries: tuple[Entry, ...]) -> set[str]:
-    """Return the names of the accepted, measured variants that no other one beats."""
-    accepted = [e for e in entries if e.candidate.accepted]
-    return front({e.candidate.name: (e.latency, e.candidate.metrics.wer_delta) for e in accepted})
+def notes(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """Return what the samples cannot tell, each note once, with the variants that it is about."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        for note in entry.candidate.notes:
+            found.setdefault(note, []).append(entry)
+    return found
+
+
+def _known(bounds: Interval | None) -> Interval | None:
+    return bounds if bounds is not None and all(map(math.isfinite, bounds)) else None

@@ -3,14 +3,14 @@
 import enum
 
 from whisperopt.backend import Tier
-from whisperopt.release.report import CandidateReport, Report, TargetReport
+from whisperopt.release.report import Report
 from whisperopt.report.numbers import counted
 
 TIERS = {
-    Tier.MEASURED: "It ran on this kind of device, on the machine that built it, and was"
-    " held to every gate. Times are real.",
+    Tier.MEASURED: "It ran on this very kind of device and was held to every gate. Times are real,"
+    " and they speak of that kind of machine only.",
     Tier.EMULATED: "The very graphs that ship ran somewhere else (on the CPU, or in the real runtime"
-    " on a device made of software) and was held to every gate. The words are real, the speed is"
+    " on a device made of software) and were held to every gate. The words are real, the speed is"
     " unknown.",
     Tier.STRUCTURAL: "Every node is one that the runtime takes, by its published tables or its own"
     " partitioner or compiler. Nothing was computed.",
@@ -19,16 +19,28 @@ TIERS = {
 
 
 class Fate(enum.Enum):
-    """What became of a candidate: a word, a mark that needs no colour, and what it means."""
+    """What became of a candidate, by its name in reports."""
 
-    SELECTED = ("selected", "★", "What machines of this kind get.")
-    ACCEPTED = ("accepted", "✓", "Passed every gate, but another one is better.")
-    WAITS = ("waits for a device", "◷", "Passed here; only the device itself can clear it.")
-    REJECTED = ("rejected", "✗", "A proof refused it; never selected.")
-    NOT_NEEDED = ("not needed", "–", "Stands in for one that was accepted, so it was not made.")
+    SELECTED = "selected"
+    ACCEPTED = "accepted"
+    WAITS = "waits"
+    REJECTED = "rejected"
+    NOT_NEEDED = "not needed"
 
-    def __init__(self, word: str, mark: str, meaning: str) -> None:
-        self.word, self.mark, self.meaning = word, mark, meaning
+    @property
+    def word(self) -> str:
+        """It in words."""
+        return "waits for a device" if self is Fate.WAITS else self.value
+
+    @property
+    def mark(self) -> str:
+        """What tells it apart where there is no colour."""
+        return _MARKS[self]
+
+    @property
+    def meaning(self) -> str:
+        """What it means, in a sentence."""
+        return _MEANINGS[self]
 
     @property
     def key(self) -> str:
@@ -36,15 +48,15 @@ class Fate(enum.Enum):
         return self.name.lower().replace("_", "-")
 
 
-def fate(candidate: CandidateReport, target: TargetReport) -> Fate:
-    """Return what became of one candidate of `target`."""
-    if candidate.accepted:
-        return Fate.SELECTED if candidate.name == target.selected else Fate.ACCEPTED
-    if candidate.reason.startswith("not needed"):
-        return Fate.NOT_NEEDED
-    if candidate.tier and candidate.reason.startswith(f"{candidate.tier}, selectable once "):
-        return Fate.WAITS
-    return Fate.REJECTED
+_MARKS = dict(zip(Fate, "★✓◷✗–", strict=True))
+_MEANINGS = {
+    Fate.SELECTED: "What machines of this kind get.",
+    Fate.ACCEPTED: "Passed every gate; another one is better, or this one is beyond a limit that"
+    " was set.",
+    Fate.WAITS: "Passed here; only the device itself can clear it.",
+    Fate.REJECTED: "A proof refused it; never selected.",
+    Fate.NOT_NEEDED: "Stands in for one that was accepted, so it was not made.",
+}
 
 
 def outcome(report: Report) -> str:
@@ -57,7 +69,7 @@ def outcome(report: Report) -> str:
     parts = [
         f"{tiers.count(tier)} {words}"
         for tier, words in (
-            (Tier.MEASURED, "measured on this machine"),
+            (Tier.MEASURED, "measured on the device"),
             (Tier.EMULATED, "proven in emulation"),
             (Tier.STRUCTURAL, "checked in structure only"),
         )

@@ -3,16 +3,27 @@
 from collections.abc import Mapping, Sequence
 
 from whisperopt.release.report import CandidateReport, TargetReport
-from whisperopt.report.charts import bar, strip
-from whisperopt.report.comparison import ClipDelta, Comparison, Marked
+from whisperopt.report.aims import aim, decided
+from whisperopt.report.charts import bar
+from whisperopt.report.clips import clips
 from whisperopt.report.entries import Entry
 from whisperopt.report.fates import Fate
-from whisperopt.report.marks import badge, chip, result, tier
+from whisperopt.report.heard import languages, many
+from whisperopt.report.marks import badge, chip, front, result, tier
 from whisperopt.report.markup import Content, Html, named, tag
-from whisperopt.report.numbers import NONE, allows, counted, interval, megabytes, number, points
-
-MOST_CLIPS = 12
-"""So many of a variant's changed clips are shown with their words."""
+from whisperopt.report.numbers import (
+    counted,
+    interval,
+    megabytes,
+    milliseconds,
+    number,
+    points,
+    rounds,
+    sentence,
+    shows,
+    speed,
+)
+from whisperopt.report.proven import proven
 
 
 def ladder(target: TargetReport, entries: Sequence[Entry], place: int) -> Html:
@@ -20,24 +31,37 @@ def ladder(target: TargetReport, entries: Sequence[Entry], place: int) -> Html:
     state = "✗ nothing could be selected" + (", though it is required" if target.required else "")
     nothing = tag("p", tag("strong", state, class_="nothing"), class_="lead")
     largest = max((e.candidate.metrics.size_bytes or 0 for e in entries), default=0)
-    tried = f"{len(entries)} candidates, best first; those that were refused as on the ladder."
+    spared = [entry for entry in entries if entry.fate is Fate.NOT_NEEDED]
+    alone = spared if len(spared) < 2 else []
+    tried = [entry for entry in entries if entry not in spared or entry in alone]
+    rungs = [_rung(entry, largest) for entry in tried]
     return tag(
         "section",
         tag("h3", named(target.name), id=f"heading-{place}"),
         None if any(entry.fate is Fate.SELECTED for entry in entries) else nothing,
-        tag("p", tag("b", "Runtime here: "), target.runtime, class_="aside"),
-        tag("p", tried, class_="aside") if len(entries) > 1 else None,
-        tag("ol", [_rung(entry, largest) for entry in entries], class_="ladder"),
+        _facts(target, len(entries)),
+        tag("ol", rungs, None if alone or not spared else _spared(spared), class_="ladder"),
         id=f"target-{place}",
         class_="target",
         aria_labelledby=f"heading-{place}",
     )
 
 
+def _facts(target: TargetReport, candidates: int) -> Html:
+    facts = [
+        ("best is", aim(target.objective)),
+        ("decided on", decided(target)),
+        ("runtime here", target.runtime),
+        ("tried", f"{counted(candidates, 'candidate')}, best first, then as on the ladder"),
+    ]
+    pairs = [tag("div", tag("dt", name), tag("dd", value)) for name, value in facts]
+    return tag("dl", pairs, class_="basis")
+
+
 def _rung(entry: Entry, largest: int) -> Html:
     candidate, own = entry.candidate, entry.fate
     chips = [chip(rehearsed) for rehearsed in candidate.rehearsals]
-    reading = allows(entry.bounds, entry.gate, entry.clips)
+    found = candidate.metrics.languages
     return tag(
         "li",
         tag("span", own.mark, class_="stop", aria_hidden="true"),
@@ -46,28 +70,61 @@ def _rung(entry: Entry, largest: int) -> Html:
             tag("h4", named(candidate.name)),
             badge(own),
             tier(candidate.tier),
+            front() if candidate.pareto else None,
+            tag("span", f"rung {candidate.ladder_rank + 1}", class_="rank"),
             class_="title",
         ),
         tag("p", candidate.reason, class_="reason"),
         _figures(entry, largest),
-        tag("p", reading, class_="aside") if reading else None,
+        [tag("p", note, class_="aside") for note in _readings(entry)],
         tag("ul", chips, class_="chips") if chips else None,
+        languages(found, entry.gate, own) if many(found) else None,
+        proven(candidate, opened=own is Fate.SELECTED),
         _proof(entry),
-        _clips(entry.comparison) if entry.comparison else None,
+        clips(entry.comparison) if entry.comparison else None,
         class_=f"rung {own.key}",
     )
+
+
+def _spared(entries: Sequence[Entry]) -> Html:
+    """Return one rung for all candidates that were not needed."""
+    own = Fate.NOT_NEEDED
+    items = [
+        tag("li", named(one.candidate.name), ": ", tag("span", _spare(one))) for one in entries
+    ]
+    return tag(
+        "li",
+        tag("span", own.mark, class_="stop", aria_hidden="true"),
+        tag("div", tag("h4", f"{len(entries)} stand-ins"), badge(own), class_="title"),
+        tag("ul", items, class_="spared"),
+        class_=f"rung {own.key}",
+    )
+
+
+def _spare(entry: Entry) -> str:
+    return entry.candidate.reason.removeprefix(f"{entry.fate.word}: ")
+
+
+def _readings(entry: Entry) -> list[str]:
+    """Say what the interval shows, and what the samples cannot tell."""
+    shown = shows(entry.bounds, entry.gate)
+    return [*([shown] if shown else []), *map(sentence, entry.candidate.notes)]
 
 
 def _figures(entry: Entry, largest: int) -> Html | None:
     metrics = entry.candidate.metrics
     shown: list[tuple[str, Content]] = []
     if entry.change is not None:
-        change = (tag("b", points(entry.change)), f" ({interval(entry.bounds)})")
-        shown.append(("change of WER", change))
-        shown.append(("WER", tag("b", number(metrics.wer, unit=" %"))))
+        shown.append(("change of WER", _figure(points(entry.change), interval(entry.bounds))))
+        shown.append(("WER", _figure(number(metrics.wer, unit=" %"))))
     if entry.latency is not None:
-        shown.append(("time for a clip", tag("b", number(entry.latency, ",.0f", " ms"))))
-        shown.append(("speed", tag("b", number(metrics.rtfx, ".1f", "× real time"))))
+        shown.append(("time for a clip", _figure(milliseconds(entry.latency), _race(entry))))
+        shown.append(("speed", _figure(speed(entry.rtfx, "× real time"))))
+    if entry.throughput is not None:
+        reach = rounds(entry.throughput_bounds) if entry.throughput_bounds else ""
+        shown.append(("many at once", _figure(speed(entry.throughput), reach)))
+    if metrics.peak_rss_mb and entry.measured:
+        shown.append(("memory", _figure(number(metrics.peak_rss_mb, ",.0f", " MB"))))
     if metrics.size_bytes:
         size = [tag("b", megabytes(metrics.size_bytes)), bar(metrics.size_bytes / largest)]
         shown.append(("size", size))
@@ -75,6 +132,18 @@ def _figures(entry: Entry, largest: int) -> Html | None:
         return None
     pairs = [tag("div", tag("dt", name), tag("dd", value)) for name, value in shown]
     return tag("dl", pairs, class_="figures")
+
+
+def _race(entry: Entry) -> str:
+    """Say how the rounds went; a time outside the race was taken in another hour."""
+    if entry.latency_bounds is None:
+        return "outside the race"
+    count = f" in {counted(entry.rounds, 'round')}" if entry.rounds else ""
+    return f"{rounds(entry.latency_bounds)}{count}"
+
+
+def _figure(value: str, reach: str = "") -> Content:
+    return [tag("b", value), tag("small", f" {reach}") if reach else None]
 
 
 def _proof(entry: Entry) -> Html | None:
@@ -116,49 +185,3 @@ def _rehearsals(candidate: CandidateReport) -> Html:
         said = (tag("b", tag("bdi", one.name), f" {result(one)}"), f" ({runtime}): {one.reason}")
         items.append(tag("li", said, tag("p", facts, class_="facts") if facts else None))
     return tag("div", tag("p", tag("b", "Rehearsals:")), tag("ul", items))
-
-
-def _clips(comparison: Comparison) -> Html:
-    total, changed = len(comparison.clips), comparison.changed
-    if not changed:
-        said = f"Clip by clip: the core model's very words in all {total}."
-        return tag("p", said, class_="aside")
-    even = total - comparison.worse - comparison.better
-    counts = f"{comparison.worse} worse, {comparison.better} better, {even} with as many errors"
-    against = "transcripts" if comparison.transcribed else "the core model's own words"
-    basis = f"{total} clips, errors counted against {against}; {len(changed)} with other words."
-    shown = [_clip(delta) for delta in changed[:MOST_CLIPS]]
-    left = len(changed) - len(shown)
-    return tag(
-        "details",
-        tag("summary", f"Clip by clip: {counts}"),
-        tag("p", basis, class_="aside"),
-        tag("div", strip([clip.delta for clip in comparison.clips]), class_="strips"),
-        tag("p", "One bar for each clip: up is worse, down is better.", class_="aside"),
-        shown,
-        tag("p", f"{left} more clips have other words.", class_="aside") if left > 0 else None,
-    )
-
-
-def _clip(delta: ClipDelta) -> Html:
-    said = "as many errors"
-    if delta.delta:
-        said = f"{abs(delta.delta)} {'more' if delta.delta > 0 else 'fewer'}"
-        said += " errors" if abs(delta.delta) > 1 else " error"
-    mark = "▲" if delta.delta > 0 else "▼" if delta.delta < 0 else "="
-    kind = "worse" if delta.delta > 0 else "better" if delta.delta < 0 else "even"
-    texts = [("reference", delta.reference or NONE), ("core model", _marked(delta.core))]
-    texts.append(("this variant", _marked(delta.variant)))
-    lines = [tag("div", tag("dt", name), tag("dd", text)) for name, text in texts]
-    head = tag("p", named(delta.clip), " ", tag("span", f"{mark} {said}", class_=kind))
-    return tag("div", head, tag("dl", lines), class_="clip")
-
-
-def _marked(pieces: Marked) -> Content:
-    if not pieces:
-        return tag("em", "nothing")
-    shown: list[Content] = []
-    for kind, text in pieces:
-        element = {"same": "span", "missing": "del", "extra": "ins"}[kind]
-        shown += [" " if shown else None, tag(element, text)]
-    return shown

@@ -1,33 +1,37 @@
 """A short summary in GitHub's Markdown, for pull requests."""
 
-import re
+from collections.abc import Iterable
 
 from whisperopt.backend import Tier
 from whisperopt.release.report import CandidateReport, Report, TargetReport
-from whisperopt.report.fates import Fate, fate, outcome
-from whisperopt.report.markup import clean
-from whisperopt.report.numbers import interval, megabytes, number, points
+from whisperopt.report.aims import aim
+from whisperopt.report.differences import differences, selected, timed, with_range
+from whisperopt.report.escaping import escaped
+from whisperopt.report.fates import Fate, outcome
+from whisperopt.report.numbers import NONE, interval, megabytes, number, points, speed
 
 MOST_ROWS = 40
 """So many candidates that were not selected are listed with their reasons."""
-_LONGEST = 240
-_JOINER = "\N{WORD JOINER}"
-_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~&$])")
-_LINKS = re.compile(r"(@|#|://|www\.|GH-)", re.IGNORECASE)
+_MOST_NOTES = 8
 
 
 def summary(report: Report, before: Report | None = None) -> str:
     """Return the outcome of `report`, and what became different since `before`.
 
-    Nothing from outside can become a link, a mention, HTML or another cell: see `escaped`.
+    Nothing from outside can become a link, a mention, HTML or another cell: see `escaping`.
     """
     lines = [
         f"### {escaped(report.model)}: {escaped(outcome(report))}",
         "",
-        "| target | selected | proof | WER | change (95 %) | ms | × real time | size |",
+        "| target | selected | proof | WER | change (95 %) | ms (rounds) | × real time | size |",
         "|---|---|---|--:|--:|--:|--:|--:|",
         *(_row(target) for target in report.targets),
-        *(_differences(report, before) if before else []),
+        "",
+        _counts(report),
+        *_aims(report),
+        *(differences(report, before) if before else []),
+        *_languages(report),
+        *_notes(report),
         *_refused(report),
         "",
         _footer(report),
@@ -35,64 +39,72 @@ def summary(report: Report, before: Report | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def escaped(text: str) -> str:
-    """Return `text` for one line of Markdown: no markup, no cell's end, no link, no mention."""
-    line = " ".join(clean(text).split())
-    if len(line) > _LONGEST:
-        line = line[: _LONGEST - 1] + "…"
-    apart = _LINKS.sub(lambda found: f"{found[0][0]}{_JOINER}{found[0][1:]}", line)
-    return _MARKUP.sub(r"\\\1", apart)
-
-
 def _row(target: TargetReport) -> str:
-    best = next((c for c in target.candidates if c.name == target.selected), None)
+    best = selected(target)
     if best is None:
         state = "✗ **nothing**" + (" (required)" if target.required else "")
-        return _cells(escaped(target.name), state, *["–"] * 6)
+        return _cells(escaped(target.name), state, *[NONE] * 6)
     metrics, real = best.metrics, best.tier is Tier.MEASURED
     return _cells(
         escaped(target.name),
         escaped(best.name),
         str(best.tier),
         number(metrics.wer, unit=" %"),
-        f"{points(metrics.wer_delta)} ({interval(metrics.wer_delta_interval)})",
-        number(metrics.latency_ms_p50 if real else None, ",.0f"),
-        number(metrics.rtfx if real else None, ".1f"),
+        with_range(points(metrics.wer_delta), interval(metrics.wer_delta_interval)),
+        timed(best) if real else NONE,
+        speed(metrics.rtfx if real else None, ""),
         megabytes(metrics.size_bytes),
     )
 
 
-def _differences(report: Report, before: Report) -> list[str]:
-    """List the targets with another outcome than `before`, and why it is so now."""
-    old = {target.name: target for target in before.targets}
+def _counts(report: Report) -> str:
+    fates = [Fate(one.fate) for target in report.targets for one in target.candidates]
+    told = [f"{fate.mark} {fates.count(fate)} {fate.word}" for fate in Fate if fate in fates]
+    return f"{len(fates)} candidates: {' · '.join(told)}" if told else "No candidates"
+
+
+def _aims(report: Report) -> list[str]:
+    """Say what was best and on which kind of host that was decided, alike targets together."""
+    alike: dict[str, list[str]] = {}
+    for target in report.targets:
+        where = f", decided on {target.host_class}" if target.host_class else ", nothing was run"
+        alike.setdefault(aim(target.objective) + where, []).append(target.name)
+    lines = [f"- {_names(names)}: best is {escaped(said)}" for said, names in alike.items()]
+    return ["", *lines] if lines else []
+
+
+def _languages(report: Report) -> list[str]:
+    """Say how each language changed, where a variant that was selected heard more than one."""
     lines = []
     for target in report.targets:
-        was = old.get(target.name)
-        if was and (was.selected, was.tier) == (target.selected, target.tier):
-            continue
-        earlier = _chosen(was) if was else "not built"
-        why = _why(target, was.selected if was else None)
-        lines.append(f"- {escaped(target.name)}: {earlier} → {_chosen(target)}{why}")
-    return ["", "**What changed**", "", *(lines or ["- nothing: the same variants and proofs"])]
+        best = selected(target)
+        found = best.metrics.languages if best else ()
+        said = [f"{escaped(one.language)} {points(one.delta)}" for one in found]
+        if len(said) > 1:
+            lines.append(f"- {escaped(target.name)}: {', '.join(said)}")
+    return ["", "**Change by language**", "", *lines] if lines else []
 
 
-def _chosen(target: TargetReport) -> str:
-    return f"{escaped(target.selected)} ({target.tier})" if target.selected else "nothing"
+def _notes(report: Report) -> list[str]:
+    """List what the clips cannot tell of what was selected, each note once."""
+    about: dict[str, list[str]] = {}
+    for target in report.targets:
+        best = selected(target)
+        for note in best.notes if best else ():
+            about.setdefault(note, []).append(target.name)
+    lines = [f"- {_names(names)}: {escaped(note)}" for note, names in about.items()]
+    left = len(lines) - _MOST_NOTES
+    more = [f"- … {left} more"] if left > 0 else []
+    return ["", "**What the clips cannot tell**", "", *lines[:_MOST_NOTES], *more] if lines else []
 
 
-def _why(target: TargetReport, former: str | None) -> str:
-    """Return the reason of the selected candidate, and of the one that was selected before."""
-    names = dict.fromkeys((target.selected, former))
-    reasons = {c.name: c.reason for c in target.candidates}
-    told = [
-        f"{escaped(n)}: {escaped(reasons[n])}" for n in names if n is not None and n in reasons
-    ]
-    return f". {'; '.join(told)}" if told else ""
+def _names(names: Iterable[str]) -> str:
+    return escaped(", ".join(names))
 
 
 def _refused(report: Report) -> list[str]:
     rows = [
-        _cells(escaped(one.name), _fate(one, target), escaped(one.reason))
+        _cells(escaped(one.name), _fate(one), escaped(one.reason))
         for target in report.targets
         for one in target.candidates
         if one.name != target.selected
@@ -113,8 +125,8 @@ def _refused(report: Report) -> list[str]:
     ]
 
 
-def _fate(candidate: CandidateReport, target: TargetReport) -> str:
-    own: Fate = fate(candidate, target)
+def _fate(candidate: CandidateReport) -> str:
+    own = Fate(candidate.fate)
     return f"{own.mark} {own.word}"
 
 

@@ -35,3 +35,9 @@ def chip(rehearsed: Rehearsed) -> Html:
     return tag(
         "li", glyph, " ", tag("bdi", rehearsed.name), f" rehearsal {word}", class_=f"chip {key}"
     )
+
+
+def front() -> Html:
+    """Return the mark of what is on the Pareto front."""
+    glyph = tag("span", "◆", aria_hidden="true", class_="glyph")
+    return tag("span", glyph, " Pareto front", class_="front-mark")

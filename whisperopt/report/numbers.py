@@ -1,6 +1,7 @@
 """Numbers as people read them, and what the statistics allow to be said."""
 
 import math
+from datetime import UTC, datetime
 
 NONE = "–"
 """Stands where there is no number."""
@@ -27,6 +28,21 @@ def megabytes(size: int | None) -> str:
     return number(size / 1e6, ",.0f" if size >= 1e7 else ".2g", " MB") if size else NONE
 
 
+def milliseconds(value: float | None, unit: str = " ms") -> str:
+    """Format a time; short ones get a decimal."""
+    return number(value, _finely(value), unit)
+
+
+def rounds(bounds: tuple[float, float] | None) -> str:
+    """Format the least and the most of several times or speeds."""
+    return span(bounds, _finely(bounds[0] if bounds else None))
+
+
+def speed(value: float | None, unit: str = "×") -> str:
+    """Format how many seconds of audio a second takes in."""
+    return number(value, _finely(value), unit)
+
+
 def points(value: float | None) -> str:
     """Format a change in percent points, with its sign."""
     return number(value, "+.2f")
@@ -37,33 +53,50 @@ def interval(bounds: tuple[float, float] | None) -> str:
     return f"{points(bounds[0])} … {points(bounds[1])}" if _known(bounds) and bounds else NONE
 
 
+def span(bounds: tuple[float, float] | None, form: str = ",.0f", unit: str = "") -> str:
+    """Format the smallest and the largest of several values."""
+    if not _known(bounds) or bounds is None:
+        return NONE
+    low, high = (number(bound, form) for bound in bounds)
+    return f"{low}{unit}" if low == high else f"{low} … {high}{unit}"
+
+
+def moment(created: str) -> str:
+    """Shorten an ISO time to the minute; anything else stays as it is."""
+    try:
+        found = datetime.fromisoformat(created)
+        return f"{found.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if found.tzinfo else created
+    except (OverflowError, ValueError):
+        return created
+
+
 def counted(number_of: int, noun: str) -> str:
     """Return so many of something, as one says it."""
     return f"{number_of} {noun}" if number_of == 1 else f"{number_of} {noun}s"
 
 
-def allows(bounds: tuple[float, float] | None, gate: float | None, clips: int) -> str:
-    """Say what the interval of an increase lets one conclude from so many `clips`; may be empty."""
+def sentence(text: str) -> str:
+    """Return `text` with a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else text
+
+
+def shows(bounds: tuple[float, float] | None, gate: float | None) -> str:
+    """Say what the interval of an increase shows; may be empty."""
     if bounds is None or not _known(bounds):
         return ""
     low, high = bounds
     if low == high == 0.0:
-        return f"No clip has more or fewer errors{_room(clips) if clips else ''}."
+        return "No clip has more or fewer errors than the core model's."
     if gate is not None and low > gate:
         return f"Above the gate of {points(gate)} beyond what chance explains (95 %)."
-    if gate is not None and high > gate:
-        reach = f"an increase of {points(high)}, above the gate of {points(gate)}"
-        return f"These clips cannot rule out {reach}: more clips would tell."
     if low <= 0.0 <= high:
         return "No difference from the core model that these clips could show."
     direction = "Better than" if high < 0.0 else "Worse than"
     return f"{direction} the core model on these clips beyond what chance explains (95 %)."
 
 
-def _room(clips: int) -> str:
-    """Bound the share of which `clips` draws showed nothing: the exact rule of three."""
-    share = 100 * (1 - 0.05 ** (1 / clips))
-    return f"; {clips} clips leave room for up to {share:.2g} % of all clips to differ (95 %)"
+def _finely(value: float | None) -> str:
+    return ".1f" if value is not None and value < 100 else ",.0f"
 
 
 def _known(bounds: tuple[float, float] | None) -> bool:

@@ -3,43 +3,45 @@
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 
 from whisperopt.matrix import Gates
-from whisperopt.proof.clips import ClipSet
+from whisperopt.proof.answers import Answers
 from whisperopt.proof.evidence import Evidence
-from whisperopt.release.report import Report
-from whisperopt.report import tables
-from whisperopt.report.entries import Entry, gather, on_front
-from whisperopt.report.fates import TIERS, Fate, outcome
+from whisperopt.release.report import Report, TargetReport
+from whisperopt.report.entries import Entry, gather
+from whisperopt.report.fates import Fate, outcome
+from whisperopt.report.frame import Point
+from whisperopt.report.heard import heard
 from whisperopt.report.ladder import ladder
-from whisperopt.report.marks import badge, tier
+from whisperopt.report.machines import machines
+from whisperopt.report.marks import badge
 from whisperopt.report.markup import Content, Html, named, tag
-from whisperopt.report.numbers import counted, number
+from whisperopt.report.numbers import counted, moment, number
+from whisperopt.report.overview import all_numbers, overview
+from whisperopt.report.reading import reading
 from whisperopt.report.scatter import scatter
 from whisperopt.report.style import STYLE
 
 FILE = "report.html"
 """Its name in a release."""
-_WIDE, _NARROW = 820.0, 350.0
+_WIDE, _HALF, _NARROW = 820.0, 520.0, 350.0
 
 
 def render(
     report: Report,
     evidence: Mapping[str, Evidence],
-    core: Evidence | None,
+    answers: Answers | None = None,
     *,
-    clip_set: ClipSet | None = None,
     gates: Mapping[str, Gates] | None = None,
 ) -> str:
     """Return the page as text.
 
-    `evidence` is by variant, `gates` by target. Without `core` clips are not compared, without
-    `clip_set` (for the transcripts) only with the core model's words, and without `gates` no line
-    is drawn; evidence of other clips than the core model's is not compared either.
+    `evidence` and `gates` are by variant; the evidence is that of the kind of host which decided.
+    Without `answers` clips are not compared, nor where a variant heard other clips than those, and
+    without `gates` no line is drawn.
     """
-    entries = gather(report, evidence, core, clip_set, gates or {})
+    entries = gather(report, evidence, answers, gates or {})
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -67,7 +69,7 @@ def _header(report: Report) -> Html:
         ("core model, fp32", core),
         ("clips", report.clip_set or "none: built without proof"),
         ("machine", f"{host.os} {host.arch}, {host.cpu_vendor} {host.isa}, {host.cores} cores"),
-        ("built", f"{_moment(report.created)}, in {report.seconds:,.0f} s"),
+        ("made", f"{moment(report.created)}, in {report.seconds:,.0f} s"),
         ("whisperopt", report.whisperopt),
     ]
     return tag(
@@ -83,15 +85,6 @@ def _header(report: Report) -> Html:
     )
 
 
-def _moment(created: str) -> str:
-    """Shorten an ISO time to the minute; anything else stays as it is."""
-    try:
-        moment = datetime.fromisoformat(created)
-        return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment.tzinfo else created
-    except (OverflowError, ValueError):
-        return created
-
-
 def _sections(report: Report, entries: tuple[Entry, ...]) -> list[Html]:
     by_target = {t: list(own) for t, own in groupby(entries, key=lambda e: e.target.name)}
     ladders = [
@@ -100,88 +93,66 @@ def _sections(report: Report, entries: tuple[Entry, ...]) -> list[Html]:
     ]
     why = "Every candidate that was tried, and what became of it."
     return [
-        tag("section", tag("h2", "At a glance"), tables.overview(report, entries)),
+        tag("section", tag("h2", "At a glance"), overview(report, entries)),
         _time_and_errors(report, entries),
-        _words(entries),
+        heard(entries),
         tag("section", tag("h2", "Ladders"), tag("p", why, class_="aside"), ladders, id="ladders"),
         tag("section", tag("h2", "All numbers"), _folded(entries)),
-        tag(
-            "section",
-            tag("h2", "Machine and versions"),
-            tag("div", tables.machine(report.host), tables.versions(report), class_="pair"),
-            _features(report),
-        ),
-        _reading(),
+        machines(report, entries),
+        reading(),
     ]
 
 
 def _time_and_errors(report: Report, entries: tuple[Entry, ...]) -> Html:
-    """Show errors against time: only what was measured has a time."""
+    """Show errors against time, a picture for each target: only what was measured has a time."""
     placed = [(entry, point) for entry in entries if (point := entry.point) is not None]
     elsewhere = sum(e.change is not None and e.point is None for e in entries)
-    are = "is not in this picture: its" if elsewhere == 1 else "are not in this picture: their"
+    are = "is not in these pictures: its" if elsewhere == 1 else "are not in these pictures: their"
     left_out = f"{counted(elsewhere, 'variant')} not measured on a device {are} speed is unknown."
     note = tag("p", left_out, class_="aside") if elsewhere else None
     title = tag("h2", "Errors against time")
     if not placed:
         none = tag("p", "Nothing was measured on a device here, so there is no time to show.")
         return tag("section", title, none, note)
-    best = on_front(entries)
-    gates = sorted({entry.gate for entry, _ in placed if entry.gate is not None})
-    points = [point for _, point in placed]
-    drawn = [
-        tag(
-            "div",
-            scatter(points, best, gates, report.core_wer, width=width),
-            class_=class_,
-        )
-        for width, class_ in ((_WIDE, "wide"), (_NARROW, "slim"))
-    ]
+    shown = [t for t in report.targets if any(entry.target is t for entry, _ in placed)]
+    width = _WIDE if len(shown) == 1 else _HALF
+    drawn = [_chart(target, placed, report.core_wer, width) for target in shown]
+    raced = [point.reach is not None for _, point in placed]
+    level = ", level ones the range of the rounds." if any(raced) else "."
+    if any(raced) and not all(raced):
+        level += " What has none was timed outside the race: compare with care."
     caption = tag(
-        "figcaption",
-        "Left is faster, down is more accurate. ",
-        _front(sorted(best)) if best else None,
-        "Upright lines are 95 % intervals.",
+        "p",
+        "Left is faster, down is more accurate. The stairs are the Pareto front: nothing accepted"
+        " is both faster and more accurate. Upright lines are 95 % intervals",
+        level,
+        class_="aside",
     )
-    return tag(
-        "section",
-        title,
-        tag("figure", drawn, _legend({point.fate for point in points}), caption),
-        note,
-    )
+    legend = _legend({point.fate for _, point in placed})
+    charts = tag("div", drawn, class_="charts" if len(drawn) > 1 else None)
+    return tag("section", title, charts, legend, caption, note)
 
 
-def _front(best: Sequence[str]) -> list[Content]:
-    names: list[Content] = [(", " if place else "", named(one)) for place, one in enumerate(best)]
-    said = (
-        "The stairs are the Pareto front: nothing accepted is both faster and more accurate than "
-    )
-    return [said, *names, ". "]
-
-
-def _words(entries: tuple[Entry, ...]) -> Html:
-    title = tag("h2", "What the clips can tell")
-    table = tables.changes(entries)
-    if table is None:
-        return tag("section", title, tag("p", "No variant was heard: there is no WER to compare."))
-    intro = (
-        "The line is the 95 % interval of the change, from drawing the clips again and again. The"
-        " solid line is the core model, the dashed one the gate; an arrow lies beyond the picture."
-        " What was not measured is hollow; it may have heard fewer clips and is compared on those."
-    )
-    return tag("section", title, tag("p", intro, class_="aside"), table)
+def _chart(
+    target: TargetReport,
+    placed: Sequence[tuple[Entry, Point]],
+    core_wer: float | None,
+    width: float,
+) -> Html:
+    own = [point for entry, point in placed if entry.target is target]
+    among = [point for _, point in placed]
+    gates = sorted({e.gate for e, _ in placed if e.target is target and e.gate is not None})
+    sizes = ((width, "wide"), (_NARROW, "slim"))
+    drawn = [
+        tag("div", scatter(own, gates, core_wer, among=among, width=size), class_=class_)
+        for size, class_ in sizes
+    ]
+    host = tag("small", target.host_class) if target.host_class else None
+    return tag("figure", tag("figcaption", named(target.name), " ", host), drawn)
 
 
 def _folded(entries: Sequence[Entry]) -> Html:
-    return tag("details", tag("summary", "Show the table"), tables.all_numbers(entries))
-
-
-def _features(report: Report) -> Html | None:
-    features = " ".join(report.host.cpu_features)
-    if not features:
-        return None
-    summary = tag("summary", f"{len(report.host.cpu_features)} processor features")
-    return tag("details", summary, tag("p", features, class_="facts"))
+    return tag("details", tag("summary", "Show the table"), all_numbers(entries))
 
 
 def _legend(shown: set[Fate]) -> Html:
@@ -189,33 +160,6 @@ def _legend(shown: set[Fate]) -> Html:
         "ul",
         [tag("li", badge(fate)) for fate in Fate if fate in shown],
         class_="legend",
-    )
-
-
-def _reading() -> Html:
-    tiers = [tag("div", tag("dt", tier(one)), tag("dd", text)) for one, text in TIERS.items()]
-    fates = [tag("div", tag("dt", badge(fate)), tag("dd", fate.meaning)) for fate in Fate]
-    terms: dict[str, Content] = {
-        "WER": "Word error rate, after Whisper's own text normalisation. The change is in percent"
-        " points against the fp32 core model on the same clips, so a clip that both get wrong"
-        " counts for neither.",
-        "interval": "Clips are drawn again in pairs, a thousand times; 95 % of the changes lie"
-        " inside. It speaks of clips like these, not of other voices or languages.",
-        "time for a clip": "The median over the clips, on the machine that built this. Medians less"
-        " than 5 % apart are too close to call: then the smaller variant wins.",
-        "marks in texts": [
-            tag("ins", "underlined"),
-            " was heard and not said, ",
-            tag("del", "struck out"),
-            " was said and not heard. Texts are normalised.",
-        ],
-    }
-    words = [tag("div", tag("dt", key), tag("dd", text)) for key, text in terms.items()]
-    return tag(
-        "section",
-        tag("h2", "How to read this"),
-        tag("dl", tiers, fates, words, class_="reading"),
-        class_="how",
     )
 
 

@@ -70,6 +70,7 @@ thead th { overflow-wrap: normal; }
   border-bottom-color: transparent; }
 .drawn thead th { padding-bottom: .4rem; border-bottom-color: var(--line); }
 .row { display: block; max-width: 100%; height: auto; }
+.pair + table { margin-top: 1.8rem; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr));
   gap: 1.5rem 3rem; align-items: start; }
 
@@ -94,7 +95,8 @@ svg .axis { font-size: 13px; }
 svg .end { text-anchor: end; } svg .middle { text-anchor: middle; }
 svg .label { font-weight: 600; paint-order: stroke; stroke: var(--card); stroke-width: 4px;
   stroke-linejoin: round; }
-svg .gate-label { fill: var(--rejected); }
+svg .gate-label { fill: var(--rejected); paint-order: stroke; stroke: var(--card);
+  stroke-width: 3px; }
 .grid { stroke: var(--line); fill: none; }
 .zero { stroke: var(--soft); fill: none; stroke-width: 1.5; }
 .gate { stroke: var(--rejected); stroke-dasharray: 5 4; fill: none; stroke-width: 1.5; }
@@ -108,7 +110,12 @@ svg .front-label { fill: var(--selected); }
 .point.cross, .beyond { fill: none; stroke-width: 2.5; stroke: var(--own, var(--rejected)); }
 .ring { fill: none; stroke: var(--own); stroke-width: 1.5; }
 .trough { fill: var(--trough); } .fill { fill: var(--soft); }
-figcaption { color: var(--soft); font-size: .92rem; margin-top: .6rem; max-width: 48rem; }
+figcaption { margin-bottom: .5rem; font-weight: 600; }
+small { color: var(--soft); font-size: .85em; font-weight: 400; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr));
+  gap: 1.4rem; }
+figure > small, figcaption small { display: block; }
+:is(td, .figures) small { display: block; }
 .legend, .chips { list-style: none; display: flex; flex-wrap: wrap; gap: .4rem .6rem; padding: 0;
   margin: .8rem 0 0; }
 
@@ -130,14 +137,25 @@ figcaption { color: var(--soft); font-size: .92rem; margin-top: .6rem; max-width
 .rung.selected:last-child::before { display: none; }
 .title { display: flex; flex-wrap: wrap; gap: .3rem .8rem; align-items: center; }
 .reason { max-width: 48rem; }
-dl.figures { display: flex; flex-wrap: wrap; gap: .5rem 1.8rem; text-align: left; margin: .5rem 0;
+.rank { color: var(--soft); font-size: .85rem; }
+.front-mark { font-size: .88rem; color: var(--selected); white-space: nowrap; }
+.basis { display: grid; gap: .2rem; margin: .5rem 0 0; max-width: 52rem; }
+.basis > div { display: grid; grid-template-columns: 7rem 1fr; gap: .2rem .8rem;
+  align-items: baseline; }
+.basis dd { font-size: .92rem; }
+.spared { padding: 0; margin: .4rem 0 0; list-style: none; font-size: .92rem; }
+.spared li { margin: .15rem 0; } .spared span { color: var(--soft); }
+.open h3 { margin: 1.8rem 0 .6rem; font-size: 1.1rem; } .open ul { padding-left: 1.2rem; margin: 0; }
+details > table { width: calc(100% - 1.1rem); }
+.hosts .better { white-space: nowrap; }
+dl.figures { display: flex; flex-wrap: wrap; gap: .5rem 1.6rem; text-align: left; margin: .5rem 0;
   font-variant-numeric: tabular-nums; }
 .figures svg { margin-left: .6rem; vertical-align: middle; }
 .chip { font-size: .85rem; border: 1px solid var(--line); border-radius: .4rem;
   padding: .05rem .5rem; }
 .chip.failed { color: var(--rejected); border-color: var(--rejected); }
 .chip.not-tried { color: var(--soft); border-style: dashed; }
-details { margin: .5rem 0; }
+details { margin: .3rem 0; }
 summary { cursor: pointer; color: var(--link); font-size: .92rem; padding: .15rem 0;
   width: fit-content; }
 details > :not(summary) { margin-left: 1.1rem; }
@@ -164,7 +182,7 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   color: var(--soft);
   font-size: .9rem; }
 
-@media (min-width: 44.01rem) {
+@media (min-width: 58.01rem), print {
   td[data-label^="worse"] { min-width: clamp(9rem, 20vw, 19rem); }
   .stacked tbody th { min-width: 5.5rem; }
   .drawn tbody th { min-width: 9rem; }
@@ -172,14 +190,7 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   .drawn tbody tr + tr :is(td, th):not([data-label^="worse"]) {
     border-top: 1px solid var(--line); }
 }
-@media (max-width: 60rem) {
-  .drawn :is(th:nth-child(3), td[data-label="proof"]) { display: none; }
-}
-@media (max-width: 44rem) {
-  .drawn td[data-label="proof"] { display: block; }
-  .facts { grid-template-columns: 1fr 1fr; }
-  body { padding: 1.5rem 1rem 3rem; }
-  .wide { display: none; } .slim { display: block; }
+@media screen and (max-width: 58rem) {
   .stacked, .stacked tbody, .stacked tr, .stacked td, .stacked tbody th { display: block; }
   .stacked caption { display: block; }
   .stacked thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px;
@@ -189,26 +200,32 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   .stacked.stacked tbody :is(td, th) { border: 0; padding: .1rem 0; text-align: left;
     white-space: normal; }
   .stacked td { display: grid; grid-template-columns: 8rem 1fr; gap: .5rem; align-items: center; }
+  .stacked td small { grid-column: 2; }
   .stacked td.empty { display: none; }
   .stacked td::before { content: attr(data-label); color: var(--soft); font-size: .85rem; }
   .drawn tbody tr { display: flex; flex-wrap: wrap; align-items: baseline; gap: .2rem .8rem; }
-  .drawn.drawn tbody tr :is(td, th) { border: 0; }
   .drawn tbody th, .drawn td[data-label^="worse"] { flex: 0 0 100%; }
   .drawn td { display: block; }
   .drawn td::before { content: none; }
   .drawn td.figures::before { content: attr(data-label) " "; }
   .badge, .tier { justify-self: start; }
-  .clip dl > div { grid-template-columns: 1fr; gap: 0; margin-bottom: .4rem; }
+}
+@media screen and (max-width: 44rem) {
+  .facts { grid-template-columns: 1fr 1fr; }
+  body { padding: 1.5rem 1rem 3rem; }
+  .wide { display: none; } .slim { display: block; }
+  .clip dl > div, .basis > div { grid-template-columns: 1fr; gap: 0; margin-bottom: .4rem; }
   .rung { padding-left: 2.6rem; }
 }
 @media print {
   html { font-size: 9pt; }
   body { max-width: none; padding: 0; }
   h2 { margin-top: 2rem; }
-  td[data-label^="worse"] { min-width: 16rem; }
+  td[data-label^="worse"] { min-width: 14rem; }
+  .charts { grid-template-columns: 1fr 1fr; }
   .skip { display: none; }
-  .rung, .clip, tr, figure { break-inside: avoid; }
-  h2, h3 { break-after: avoid; }
+  .title, .figures, .clip, tr, figure { break-inside: avoid; }
+  h2, h3, .title { break-after: avoid; }
   details::details-content { content-visibility: visible; block-size: auto; }
   .scrolled { overflow: visible; } .scrolled table { min-width: 0; font-size: 7pt; }
   .badge.selected, .rung.selected, .refused, .selected > .stop { print-color-adjust: exact; }

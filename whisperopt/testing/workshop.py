@@ -11,7 +11,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.backend import Backend, Decoder, Recipe, Session
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import CoreModel
-from whisperopt.proof.case import CORE
+from whisperopt.proof.listening import CORE
 from whisperopt.testing.made import MadeCheckpoint, describe
 from whisperopt.whisper import Dimensions
 

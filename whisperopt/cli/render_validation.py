@@ -1,0 +1,55 @@
+"""The tables of `whisperopt validate`, on stderr."""
+
+from rich.table import Table
+
+from whisperopt.cli.render import console
+from whisperopt.validator.result import Row, Validation
+
+
+def show_validation(found: Validation) -> None:
+    """Print what each variant did here, what that changes, and which variants are selected."""
+    output = console()
+    if found.rows:
+        table = Table(title=f"What was found out about {found.release}", title_justify="left")
+        for column in ("variant", "verdict", "WER", "median ms"):
+            table.add_column(column, no_wrap=True)
+        table.add_column("why")
+        for row in found.rows:
+            table.add_row(row.variant, _verdict(row), *_numbers(row), _why(row))
+        output.print(table)
+    if found.changes:
+        table = Table(title="What changes", title_justify="left")
+        for column in ("what", "before", "now"):
+            table.add_column(column)
+        for change in found.changes:
+            table.add_row(change.what, change.before, change.now)
+        output.print(table)
+    else:
+        output.print("The release says what the raw samples say: nothing changes.")
+    if found.report is not None:
+        selected = ", ".join(
+            f"{row.name}: {row.selected or 'none'} ({row.tier or 'nothing proven'})"
+            for row in found.report.targets
+        )
+        output.print(f"{found.report.model} selects {selected}")
+
+
+def _verdict(row: Row) -> str:
+    if row.accepted is None:
+        return str(row.source)
+    return f"{row.source}: {row.tier if row.accepted else 'rejected'}"
+
+
+def _numbers(row: Row) -> tuple[str, str]:
+    if row.metrics is None or row.metrics.wer is None:
+        return "", ""
+    wer = f"{row.metrics.wer:.2f} ({row.metrics.wer_delta or 0:+.2f})"
+    latency, interval = row.metrics.latency_ms_p50, row.metrics.latency_ms_interval
+    if latency is None:
+        return wer, ""
+    around = f" ({interval[0]:.0f} to {interval[1]:.0f})" if interval else ""
+    return wer, f"{latency:.0f}{around}"
+
+
+def _why(row: Row) -> str:
+    return "; ".join((*filter(None, [row.reason]), *row.notes)) or "met every gate"

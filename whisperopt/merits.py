@@ -1,0 +1,95 @@
+"""The numbers of a variant that an objective weighs, and how it weighs them."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import msgspec
+
+from whisperopt import contest
+from whisperopt.contest import TOO_CLOSE, Figure
+from whisperopt.objective import Objective
+
+T = TypeVar("T")
+
+_UNKNOWN = Figure(value=math.inf, low=math.inf, high=math.inf)
+_BEHIND = {
+    "latency": "slower",
+    "throughput": "slower with many clips",
+    "size": "larger",
+    "memory": "more memory",
+}
+
+
+class Merits(msgspec.Struct, frozen=True, kw_only=True):
+    """The numbers that objectives weigh; None is not known."""
+
+    size_bytes: int
+    latency_ms: Figure | None = None
+    throughput: Figure | None = None
+    """Seconds for a second of audio, with as many clips at once as the session takes."""
+    peak_rss_mb: float | None = None
+    wer_delta: float | None = None
+
+    def cost(self, objective: Objective) -> Figure:
+        """Return what `objective` wants least of; infinite if it is not known."""
+        if objective.goal == "latency":
+            return self.latency_ms or _UNKNOWN
+        if objective.goal == "size":
+            return contest.exact(float(self.size_bytes))
+        if objective.goal == "memory":
+            return contest.exact(self.peak_rss_mb) if self.peak_rss_mb else _UNKNOWN
+        return self.throughput or _UNKNOWN
+
+
+def figure(value: float, interval: tuple[float, float] | None) -> Figure:
+    """Return a measured number with its interval; without one there is no doubt to weigh."""
+    low, high = interval or (value, value)
+    return Figure(value=value, low=low, high=high)
+
+
+def inverse(value: float, interval: tuple[float, float] | None) -> Figure:
+    """Return a rate, of which more is better, as what it costs."""
+    low, high = interval or (value, value)
+    return Figure(value=1 / value, low=1 / high, high=1 / low)
+
+
+def by_objective(
+    items: Iterable[T], *, merits: Callable[[T], Merits], objective: Objective
+) -> list[T]:
+    """Order what was measured; what cannot be told apart goes by size."""
+    return contest.order(
+        items,
+        cost=lambda item: merits(item).cost(objective),
+        size=lambda item: merits(item).size_bytes,
+    )
+
+
+def outside(merits: Merits, objective: Objective) -> str | None:
+    """Return which limit of `objective` is not kept, or not known to be kept."""
+    known = {
+        "wer_delta": merits.wer_delta,
+        "latency_ms_p50": merits.latency_ms.value if merits.latency_ms else None,
+        "size_bytes": float(merits.size_bytes),
+        "peak_rss_mb": merits.peak_rss_mb,
+    }
+    for name, bound in objective.at_most.items():
+        value = known[name]
+        if value is None:
+            return f"passed, but its {name} is not known, and at most {bound:g} was asked for"
+        if not value <= bound:
+            return f"passed, but its {name} is {value:.4g}, and at most {bound:g} was asked for"
+    return None
+
+
+def behind(own: Merits, best: Merits, objective: Objective) -> str:
+    """Say in words by how much a measured variant stands behind the `best` one."""
+    cost, least = own.cost(objective), best.cost(objective)
+    if not (cost.known and least.known):
+        return f"its {objective.goal} is not known"
+    more = 100 * (cost.value / least.value - 1)
+    if contest.faster(least, cost):
+        return f"{more:.0f} % {_BEHIND[objective.goal]}"
+    if abs(more) <= 100 * TOO_CLOSE:
+        return f"too close to call ({more:+.0f} %) and not smaller"
+    return f"too noisy to call ({more:+.0f} %, the ranges of the rounds overlap) and not smaller"

@@ -1,0 +1,86 @@
+"""Whole numbers with scales -> the weights that they stand for, as each operator packs them."""
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from whisperopt.arrays import Floats
+
+Array = npt.NDArray[np.generic]
+
+PACKED: dict[str, tuple[int, int | None, int]] = {
+    "MatMulNBits": (1, 2, 3),
+    "GatherBlockQuantized": (0, 2, 3),
+    "DynamicQuantizeMatMul": (1, 2, 3),
+    "MatMulIntegerToFloat": (1, 3, 5),
+    "MatMulInteger": (1, None, 3),
+    "QLinearMatMul": (3, 4, 5),
+}
+"""Where operators take whole numbers, their scales (None: applied later) and zero points."""
+
+_BYTE = 8
+
+
+def known(node: ir.Node) -> bool:
+    """Say whether the numbers of `node` lie in an order that is documented."""
+    given = node.attributes
+    bits = given.get("bits")
+    prepacked = given.get("weight_prepacked")
+    axis = given.get("quantize_axis")
+    return (
+        (bits is None or bits.as_int() in (2, 4, _BYTE))
+        and (prepacked is None or not prepacked.as_int())
+        and (axis is None or axis.as_int() in (-1, 1))
+    )
+
+
+def unpack(node: ir.Node, numbers: Array, scales: Array, zeros: Array | None) -> Floats:
+    """Return (numbers - zeros) * scales of the packed weight of `node`, as float32.
+
+    MatMulNBits gives [out, in], GatherBlockQuantized the table [rows, width], and the others what
+    they hold: [in, out].
+    """
+    if node.op_type == "MatMulNBits":
+        rows, channels = (node.attributes[name].as_int() for name in ("N", "K"))
+        flat = _pieces(numbers.reshape(rows, -1), node)
+        return _in_blocks(node, flat, scales.reshape(rows, -1), zeros)[:, :channels]
+    if node.op_type == "GatherBlockQuantized":
+        return _in_blocks(node, _pieces(numbers, node), scales, zeros)
+    array = np.asarray(numbers, np.float32)
+    if zeros is not None and zeros.any():
+        array = array - np.asarray(zeros, np.float32)
+    return array * np.asarray(scales, np.float32)
+
+
+def _in_blocks(node: ir.Node, numbers: Array, scales: Array, zeros: Array | None) -> Floats:
+    """Scale `numbers` [rows, n], of which every block along n has a scale [rows, blocks]."""
+    rows, blocks = scales.shape
+    block = node.attributes["block_size"].as_int() if "block_size" in node.attributes else 128
+    width = numbers.shape[1]
+    if block < 1 or -(-width // block) != blocks or len(numbers) != rows:
+        msg = f"{blocks} scales for {width} numbers in blocks of {block}"
+        raise ValueError(msg)
+    array = np.zeros((rows, blocks * block), np.float32)
+    array[:, :width] = numbers
+    split = array.reshape(rows, blocks, block)
+    if zeros is not None:
+        points = _pieces(zeros.reshape(rows, -1), node)[:, :blocks]
+        split -= np.asarray(points, np.float32)[..., None]
+    elif numbers.dtype == np.uint8:
+        split -= np.float32(2 ** (_bits(node) - 1))
+    split *= np.asarray(scales, np.float32)[..., None]
+    return array[:, :width]
+
+
+def _pieces(numbers: Array, node: ir.Node) -> Array:
+    """Cut bytes into numbers of few bits along the last axis, the lowest bits first."""
+    bits = _bits(node)
+    if bits == _BYTE or numbers.dtype != np.uint8:
+        return numbers
+    shifts = np.arange(0, _BYTE, bits, dtype=np.uint8)
+    cut = np.right_shift(numbers.astype(np.uint8)[..., None], shifts) & np.uint8(2**bits - 1)
+    return cut.reshape(*numbers.shape[:-1], -1)
+
+
+def _bits(node: ir.Node) -> int:
+    return node.attributes["bits"].as_int() if "bits" in node.attributes else 4

@@ -1,0 +1,33 @@
+"""Renders the report of a release from nothing but the release."""
+
+from pathlib import Path
+
+from whisperopt.matrix import Matrix
+from whisperopt.records import folder, verdicts
+from whisperopt.records.verdicts import Judged
+from whisperopt.release import catalog
+from whisperopt.release.report import Report
+from whisperopt.report import page
+
+
+def render(release: Path, report: Report, matrix: Matrix) -> str:
+    """Return the page for `report`, with the raw samples of the hosts that decided."""
+    entry = catalog.read(release).model(report.model)
+    bench = verdicts.bench(release, report.model, entry, matrix)
+    decisive = {row.name: row.host_class for row in report.targets}
+    shown: dict[str, Judged] = {}
+    for variant in entry.variants:
+        judged = verdicts.replay(release, bench, variant)
+        one = verdicts.decides(judged, decisive.get(variant.target))
+        if one is not None:
+            shown[variant.name] = one
+    samples = dict(folder.read_rejected(release, report))
+    samples |= {name: one.evidence for name, one in shown.items() if one.evidence is not None}
+    digests = [one.clip_digest for one in samples.values()]
+    played = max(set(digests), key=digests.count, default=None)
+    return page.render(
+        report,
+        samples,
+        bench.answers[played][0] if played else None,
+        gates=bench.gates,
+    )

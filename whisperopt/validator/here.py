@@ -1,0 +1,237 @@
+"""Proves and races the variants that this machine can run."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from whisperopt import artifact, registry
+from whisperopt import host as hosts
+from whisperopt.artifact import Artifact
+from whisperopt.checkpoint.resolve import resolve
+from whisperopt.errors import BadInputError, WhisperoptError
+from whisperopt.graph.core import CoreModel
+from whisperopt.matrix import Device
+from whisperopt.proof import clips as clip_sets
+from whisperopt.proof import fidelity, journal
+from whisperopt.proof.answers import Answers
+from whisperopt.proof.case import Case
+from whisperopt.proof.clips import ClipSet
+from whisperopt.proof.evidence import Evidence
+from whisperopt.proof.listening import listen
+from whisperopt.proof.prover import NoEvidence
+from whisperopt.racing.attach import timed
+from whisperopt.records.verdicts import Bench
+from whisperopt.release import catalog
+from whisperopt.release.catalog import Variant
+from whisperopt.validator.result import Source, Told
+
+Progress = Callable[[str, str], None]
+"""Called with the name of what is being proven and a few words on what happens to it."""
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What shall be proven, and on what."""
+
+    targets: set[str]
+    clips: Path | None
+    checkpoint: str | None
+
+
+class Proof:
+    """Proves the variants of one model that this machine can run."""
+
+    def __init__(
+        self, release: Path, bench: Bench, wanted: Wanted, staging: Path, progress: Progress
+    ) -> None:
+        """Prove what `bench` holds of `release`; `staging` takes what is needed meanwhile."""
+        self.bench = bench
+        self._release, self._wanted, self._progress = release, wanted, progress
+        self._host = hosts.probe()
+        self._scratch = staging / f".proof-{bench.model}"
+        self._scratch.mkdir()
+        self._core = _core(bench, wanted.checkpoint)
+        self._journals: list[Path] = []
+        self._case: Case | None = None
+
+    def run(self) -> list[Told]:
+        """Prove one variant after another, and race those that passed."""
+        told = list(self._told())
+        return self._raced(told)
+
+    def forget(self) -> None:
+        """Drop the notes on what was proven, once the evidence is safe."""
+        if self._case is not None:
+            self._case.forget()
+        journal.forget(*self._journals)
+
+    def _told(self) -> Iterator[Told]:
+        for variant in self.bench.entry.variants:
+            if variant.target not in self._wanted.targets:
+                continue
+            told = Told(
+                model=self.bench.model,
+                variant=variant.name,
+                target=variant.target,
+                source=Source.SKIPPED,
+                host_class=self._host.host_class(variant.device, variant.runtime),
+            )
+            if why := self._absent(variant):
+                yield msgspec.structs.replace(told, reason=why)
+            elif why := _damage(self._release / variant.path, variant):
+                yield msgspec.structs.replace(told, source=Source.DAMAGED, reason=why)
+            else:
+                evidence = self._proven(variant)
+                yield msgspec.structs.replace(
+                    told,
+                    source=Source.HERE,
+                    evidence=evidence if isinstance(evidence, Evidence) else None,
+                    reason=evidence.reason if isinstance(evidence, NoEvidence) else "",
+                )
+
+    def _absent(self, variant: Variant) -> str | None:
+        """Return why this machine cannot run `variant`, or None."""
+        if variant.device != "cpu" and self._host.gpu_for(variant.device) is None:
+            return f"this machine has no device for {variant.target}"
+        try:
+            found = registry.probe(registry.require(variant.backend).name)
+        except WhisperoptError as error:
+            return error.problem
+        return None if found.ready else found.reason
+
+    def _proven(self, variant: Variant) -> Evidence | NoEvidence:
+        case = self._case = self._case or self._open()
+        self._progress(variant.name, "proving")
+        try:
+            built = artifact.read(self._release / variant.path)
+        except BadInputError as error:
+            return NoEvidence(error.problem)
+        if self._core is not None and (why := self._unfaithful(self._core, built, variant)):
+            return NoEvidence(why)
+        backend = registry.require(variant.backend)
+        device = msgspec.convert(variant.device, Device)
+        return case.prove(built, variant.files, device, backend, here=True)
+
+    def _unfaithful(self, core: CoreModel, built: Artifact, variant: Variant) -> str:
+        found = fidelity.check(
+            core, built.path, built.manifest.recipe, self.bench.gates[variant.name]
+        )
+        return "; ".join(found.reasons)
+
+    def _raced(self, told: Sequence[Told]) -> list[Told]:
+        """Time what passed its gates; whatever falls out of the race has failed."""
+        variants = {variant.name: variant for variant in self.bench.entry.variants}
+        passed: dict[str, dict[str, Evidence]] = {}
+        for one in told:
+            if one.evidence is not None:
+                device = variants[one.variant].device
+                judged = self.bench.judge(one.evidence, gpu=device != "cpu")
+                if judged is not None and judged.accepted:
+                    passed.setdefault(device, {})[one.variant] = one.evidence
+        found: dict[str, Evidence | NoEvidence] = {}
+        for evidence in passed.values():
+            self._progress("race", f"{len(evidence)} variants in turn")
+            found |= timed(
+                evidence,
+                {name: self._release / variants[name].path for name in evidence},
+                self._clip_set,
+                threads=self._host.cores,
+                progress=lambda line: self._progress("race", line),
+            )
+        return [_with_times(one, found.get(one.variant)) for one in told]
+
+    def _open(self) -> Case:
+        self._clip_set = self._clips()
+        known = self.bench.answers.get(self._clip_set.digest)
+        if known is None:
+            known = self._listened()
+            self.bench = msgspec.structs.replace(
+                self.bench, answers={**self.bench.answers, self._clip_set.digest: known}
+            )
+        answers, references = known
+        return Case(
+            answers,
+            references,
+            clip_set=self._clip_set,
+            host=self._host,
+            scratch=self._scratch,
+            progress=lambda line: self._progress("", line),
+        )
+
+    def _clips(self) -> ClipSet:
+        found = clip_sets.read(self._wanted.clips or clip_sets.packaged())
+        if self._wanted.clips is None and found.digest not in self.bench.answers:
+            known = ", ".join(
+                answers.evidence.clip_set for answers, _ in self.bench.answers.values()
+            )
+            if known:
+                raise BadInputError(
+                    f"{self.bench.model} was proven on other clips than the packaged ones: {known}",
+                    "Name their manifest with --clips",
+                )
+        return found
+
+    def _listened(self) -> tuple[Answers, Path]:
+        """Let the core model answer clips that it has not heard, for which it must be here."""
+        if self._core is None:
+            raise BadInputError(
+                f"The release has no answers of {self.bench.model} to the clips of"
+                f" {self._clip_set.name}, and its checkpoint is not on this machine",
+                "Name it with --checkpoint, or prove on the clips that the release was built with",
+            )
+        self._progress("core model", "listening to the clips")
+        one = artifact.read(self._release / self.bench.entry.variants[0].path)
+        dims = self._core.checkpoint.dims
+        known = self._core.checkpoint.decoding.known_languages
+        self._clip_set = self._clip_set.within(dims.window, known)
+        heard = listen(
+            self._core,
+            one.manifest,
+            clip_set=self._clip_set,
+            host=self._host,
+            scratch=self._scratch,
+            progress=lambda line: self._progress("", line),
+        )
+        self._journals.append(heard.journal)
+        return heard.answers, heard.references
+
+
+def _core(bench: Bench, checkpoint: str | None) -> CoreModel | None:
+    """Return the core model if its checkpoint is on this machine; the named one must be the one."""
+    try:
+        found = resolve(checkpoint or bench.model, offline=checkpoint is None)
+        same = found.digest() == bench.entry.checkpoint
+    except (WhisperoptError, ImportError):
+        if checkpoint is not None:
+            raise
+        return None
+    if same:
+        return CoreModel(found)
+    if checkpoint is not None:
+        raise BadInputError(
+            f"{checkpoint} is not the checkpoint that {bench.model} was made from",
+            f"Name the one whose digest is {bench.entry.checkpoint[:19]}…",
+        )
+    return None
+
+
+def _damage(folder: Path, variant: Variant) -> str | None:
+    """Return which file is not the one that the catalog lists, or None."""
+    if not folder.is_dir():
+        return f"its folder {folder.name} is not in the release"
+    found = {path.name: path for path in folder.iterdir()}
+    for file in variant.files:
+        path = found.pop(file.path, None)
+        if path is None:
+            return f"{file.path} is missing"
+        if path.stat().st_size != file.size or catalog.sha256(path) != file.sha256:
+            return f"{file.path} is not the file that the catalog lists"
+    return f"{min(found)} is not in the catalog" if found else None
+
+
+def _with_times(told: Told, found: Evidence | NoEvidence | None) -> Told:
+    if found is None:
+        return told
+    if isinstance(found, NoEvidence):
+        return msgspec.structs.replace(told, evidence=None, reason=found.reason)
+    return msgspec.structs.replace(told, evidence=found)
