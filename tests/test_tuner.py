@@ -31,9 +31,10 @@ class Track:
     def __init__(self) -> None:
         self.times: dict[str, float | str] = {}
         self.entered: list[str] = []
+        self.memory_bytes: int | None = None
 
-    def run(self, entrants: Any, _clip_set: Any, *, progress: Any) -> Any:
-        self.entered = [one.name for one in entrants]
+    def run(self, entrants: Any, _clip_set: Any, *, memory_bytes: Any, progress: Any) -> Any:
+        self.entered, self.memory_bytes = [one.name for one in entrants], memory_bytes
         progress("round 1 of 6")
         found = {name: self.times.get(name, 100.0) for name in self.entered}
         return {n: t if isinstance(t, str) else race(*[t] * 6) for n, t in found.items()}
@@ -100,6 +101,21 @@ def test_every_target_of_a_device_takes_part_whatever_the_top(track: Track, rele
     assert len(track.entered) == 2
     tuner.tune(release, top=1)
     assert len(track.entered) == 1
+
+
+def test_a_gpu_races_too_and_its_memory_counts(
+    track: Track, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuner.tune(release)
+    assert track.memory_bytes is None
+    nvidia = releases.host("a100-linux")
+    both = {**nvidia.runtimes, "openvino": "2026.3.0"}
+    monkeypatch.setattr(host, "detect", lambda: msgspec.structs.replace(nvidia, runtimes=both))
+    track.times = {"cuda-gqa-fp16": 300.0}
+    found = tuner.tune(release, top=1)
+    assert sorted(name.partition("-")[0] for name in track.entered) == ["cuda", "openvino"]
+    assert found.winner == "openvino-mha-fp32"
+    assert track.memory_bytes == (nvidia.gpus[0].memory_mb or 0) * 2**20
 
 
 def test_only_one_target_if_that_is_asked_for(track: Track, release: Path) -> None:

@@ -207,7 +207,10 @@ def _race(
     )
     entrants = [Entrant(variant.name, artifact.path) for variant, artifact in chosen]
     races: Mapping[str, Race | str] = run(
-        entrants, clip_set, progress=lambda doing: progress("", doing)
+        entrants,
+        clip_set,
+        memory_bytes=_least_memory(variant for variant, _ in chosen),
+        progress=lambda doing: progress("", doing),
     )
     failed |= {
         name: f"fell out of the race: {race}"
@@ -220,6 +223,14 @@ def _race(
         for name, race in races.items()
         if not isinstance(race, str)
     ]
+
+
+def _least_memory(variants: Iterable[Variant]) -> int | None:
+    """Return the memory of the smallest GPU that takes part, if one does and tells it."""
+    host = hosts.detect()
+    gpus = [host.gpu_for(variant.device) for variant in variants]
+    known = [gpu.memory_mb for gpu in gpus if gpu and gpu.memory_mb]
+    return min(known) * 2**20 if known else None
 
 
 def _check(model: str, places: Sequence[Place], refused: Mapping[str, str]) -> None:

@@ -126,13 +126,16 @@ def test_what_a_runtime_prints_disturbs_nobody(site: Path, clips: ClipSet) -> No
     assert raced(found, "loud")
 
 
+@pytest.mark.parametrize("short", ["the machine", "a device"])
 def test_where_memory_is_short_nobody_waits_in_it(
-    site: Path, clips: ClipSet, monkeypatch: pytest.MonkeyPatch
+    site: Path, clips: ClipSet, monkeypatch: pytest.MonkeyPatch, short: str
 ) -> None:
-    monkeypatch.setattr(processes, "available_bytes", lambda: 0)
+    if short == "the machine":
+        monkeypatch.setattr(processes, "available_bytes", lambda: 0)
     note = f"import os; open({str(site / 'pids')!r}, 'a').write(str(os.getpid()) + ' ')"
     entrants = [entrant(site, name, at_open=note) for name in ("one", "two")]
-    found = run(entrants, clips, rounds=2, clips=2)
+    device = 2**10 if short == "a device" else None
+    found = run(entrants, clips, rounds=2, clips=2, memory_bytes=device)
     pids = (site / "pids").read_text().split()
     assert len(set(pids)) == len(pids) == 6
     laps = raced(found, "one").laps

@@ -14,7 +14,7 @@ from whisperopt.matrix import Matrix
 from whisperopt.proof.case import Case
 from whisperopt.records import verdicts
 from whisperopt.records.folder import EVIDENCE, keep, record, record_answers
-from whisperopt.records.rows import with_proofs
+from whisperopt.records.rows import proof_report, with_proofs
 from whisperopt.release import catalog
 from whisperopt.release import report as reports
 from whisperopt.release.catalog import AnswersEntry, Catalog, ModelEntry, Variant

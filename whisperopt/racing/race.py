@@ -38,17 +38,20 @@ def run(
     rounds: int = 6,
     clips: int = 4,
     threads: int | None = None,
+    memory_bytes: int | None = None,
     progress: Progress = lambda _: None,
 ) -> dict[str, Race | str]:
     """Time `entrants` on a few clips in `rounds` rounds behind one that warms up.
 
     In each round each decodes every clip alone, and then, if it takes batches, all of them at
     once. One that crashes, hangs or raises falls out, and the text says why; the others go on.
-    Their processes stay open side by side, asleep, unless memory is too short for that.
+    Their processes stay open side by side, asleep, unless memory is too short for that: by default
+    what is free, or `memory_bytes`, if a device has less.
     """
     chosen = choose(clip_set, clips)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    apart = _too_large(entrants)
+    free = processes.available_bytes()
+    apart = _size(entrants) * _NEEDED_PER_BYTE > min(free, memory_bytes or free) * _FREE_SHARE
     with ExitStack() as stack:
         racers = [
             stack.enter_context(closing(_Racer(one, clip_set, chosen, threads, apart=apart)))
@@ -76,15 +79,9 @@ def choose(clip_set: ClipSet, count: int) -> tuple[Clip, ...]:
     return tuple(spoken[(2 * place + 1) * len(spoken) // (2 * count)] for place in range(count))
 
 
-def _too_large(entrants: Sequence[Entrant]) -> bool:
-    """Say whether the processes of all entrants might not fit into the free memory together."""
-    size = sum(
-        file.stat().st_size
-        for one in entrants
-        if one.artifact.is_dir()
-        for file in one.artifact.iterdir()
-    )
-    return size * _NEEDED_PER_BYTE > processes.available_bytes() * _FREE_SHARE
+def _size(entrants: Sequence[Entrant]) -> int:
+    folders = (one.artifact for one in entrants if one.artifact.is_dir())
+    return sum(file.stat().st_size for folder in folders for file in folder.iterdir())
 
 
 def _rotated(racers: Sequence["_Racer"], number: int) -> Iterator["_Racer"]:
