@@ -363,7 +363,7 @@ def test_explain_on_the_command_line_takes_the_advice_to_be_insecure(
 ) -> None:
     heard = []
 
-    def answer(repo: str, *_: object, insecure: bool) -> dict[str, object]:
+    def answer(repo: str, *_: object, insecure: bool, **_more: object) -> dict[str, object]:
         heard.append(insecure)
         transport.open_source(repo, insecure=insecure)
         return {}

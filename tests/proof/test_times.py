@@ -27,6 +27,25 @@ def test_a_disturbed_round_widens_the_interval_and_leaves_the_median() -> None:
     assert disturbed.latency_interval == (100, 5000)
 
 
+def test_of_ten_rounds_one_disturbed_either_way_changes_nothing() -> None:
+    found = times(race(*[100] * 8, 20, 5000))
+    assert (found.latency_ms, found.latency_interval) == (100, (100, 100))
+    assert times(race(*[100] * 8, 5000, 5000)).latency_interval == (100, 5000)
+
+
+@given(st.integers(1, 40))
+def test_the_interval_is_the_narrowest_that_holds_the_median_with_95_percent(count: int) -> None:
+    low, high = times(race(*range(1, count + 1))).latency_interval
+    spared = low - 1
+    assert high == count - spared
+    missed = [
+        2 * sum(math.comb(count, i) for i in range(int(k) + 1)) / 2**count
+        for k in (spared, spared + 1)
+    ]
+    assert missed[1] > 0.05
+    assert spared == 0 or missed[0] <= 0.05
+
+
 def test_throughput_is_that_of_the_batches() -> None:
     found = times(race(100, 100, 100, batch=200))
     assert found.rtfx == pytest.approx(20)

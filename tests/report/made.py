@@ -4,13 +4,13 @@ from typing import Any
 
 import msgspec
 
-from tests.fetcher import releases
+from tests.proof.samples import HOST, WORDS, answers, evidence, sample
 from whisperopt import matrix
 from whisperopt.backend import Tier
 from whisperopt.host import Gpu
 from whisperopt.proof.answers import Answers
 from whisperopt.proof.clips import Clip
-from whisperopt.proof.evidence import Evidence, Machine, Sample
+from whisperopt.proof.evidence import Evidence, Machine
 from whisperopt.rehearsal import Rehearsed
 from whisperopt.release.report import (
     CandidateMetrics,
@@ -20,86 +20,9 @@ from whisperopt.release.report import (
     Report,
     TargetReport,
 )
-from whisperopt.whisper import Decoding
 
 HOSTILE = "</title></style><script>alert(1)</script><img src=x onerror=alert(2)>\"'`&amp;"
-HOST = releases.host("plain-vm-linux")
 GATES = matrix.load().target("cpu").gates_for(["int8"])
-WORDS = "the quick brown fox jumps over one lazy dog today"
-
-
-DECODING = Decoding(
-    start_of_transcript=0,
-    end_of_text=1,
-    no_timestamps=2,
-    transcribe=None,
-    languages={},
-    suppress=[],
-    suppress_first=[],
-    alignment_heads=[],
-)
-
-
-def sample(clip: str = "s0.ogg", **changes: Any) -> Sample:
-    """Return what a perfect run of one clip gives: ten words in 100 ms."""
-    facts: dict[str, Any] = {
-        "clip": clip,
-        "seconds": 3.0,
-        "tokens": list(range(10)),
-        "text": WORDS,
-        "edits": 0,
-        "units": 10,
-        "total_ns": 100_000_000,
-        "encode_ns": 50_000_000,
-        "cosine": 1.0,
-        "relative_error": 0.0,
-        "positions": 10,
-        "agreements": 10,
-        "kl_sum": 0.0,
-    }
-    return Sample(**(facts | changes))
-
-
-def evidence(*samples: Sample, **changes: Any) -> Evidence:
-    """Return evidence of `samples` (default: a perfect run of four clips)."""
-    facts: dict[str, Any] = {
-        "variant": "cpu-gqa-fp32",
-        "digest": "sha256:0",
-        "tier": Tier.MEASURED,
-        "how": "the cpu backend",
-        "runtime": "onnxruntime 1.32.0",
-        "host": HOST,
-        "host_class": HOST.host_class("cpu", "onnxruntime"),
-        "whisperopt": "0",
-        "started": "2026-01-01T00:00:00+00:00",
-        "clip_set": "made",
-        "clip_digest": "sha256:0",
-        "threads": 1,
-        "load_ns": 2_000_000,
-        "peak_rss_bytes": 2**20,
-        "placement": {},
-        "batch_agreement": 1.0,
-        "samples": list(samples) or [sample(f"s{i}.ogg") for i in range(4)],
-    }
-    return Evidence(**(facts | changes))
-
-
-def changed(made: Evidence, index: int, **changes: Any) -> Evidence:
-    """Return `made` with one sample changed."""
-    samples = list(made.samples)
-    samples[index] = msgspec.structs.replace(samples[index], **changes)
-    return msgspec.structs.replace(made, samples=samples)
-
-
-def answers(core: Evidence | None = None, *clips: Clip) -> Answers:
-    """Return the core model's answers to `clips` (default: four, all heard rightly)."""
-    return Answers(
-        model="tiny.en",
-        checkpoint="sha256:" + "0" * 64,
-        decoding=DECODING,
-        clips=clips or tuple(Clip(file=f"s{i}.ogg", text=WORDS) for i in range(4)),
-        evidence=core or evidence(),
-    )
 
 
 def untold(core: Evidence | None = None) -> Answers:

@@ -1,4 +1,5 @@
-from tests.report.made import WORDS, answers, changed, evidence, sample, untold
+from tests.proof.samples import WORDS, answers, changed, evidence, sample
+from tests.report.made import untold
 from whisperopt.proof.clips import Clip
 from whisperopt.report.comparison import compare, marked
 

@@ -259,12 +259,18 @@ def _clips(number: int) -> str:
 
 def _below(name: str, value: float | None, bound: float) -> Iterator[str]:
     if value is not None and not value >= bound:
-        yield f"{name} {value:.4g} is below {bound:g}"
+        yield f"{name} {_told_apart(value, bound)} is below {bound:g}"
 
 
 def _above(name: str, value: float | None, bound: float) -> Iterator[str]:
     if value is not None and not value <= bound:
-        yield f"{name} {value:.4g} is above {bound:g}"
+        yield f"{name} {_told_apart(value, bound)} is above {bound:g}"
+
+
+def _told_apart(value: float, bound: float) -> str:
+    """Return `value` with four digits, or as many as it takes to see that it is not `bound`."""
+    texts = (f"{value:.{digits}g}" for digits in range(4, 18))
+    return next((text for text in texts if float(text) != bound), f"{value:g}")
 
 
 def _notes(evidence: Evidence, answers: Answers, gates: Gates) -> Iterator[str]:

@@ -18,6 +18,7 @@ from whisperopt.artifact import read as read_artifact
 from whisperopt.backend import Decoder, Session, Tier
 from whisperopt.errors import WhisperoptError
 from whisperopt.host import Host
+from whisperopt.processes import peak_rss_bytes
 from whisperopt.proof import clips as clip_sets
 from whisperopt.proof import evidence as evidences
 from whisperopt.proof import words
@@ -259,18 +260,6 @@ def _stepped(
     half = max(1, ids.shape[1] // 2)
     chunks = [ids[:, :half], *np.split(ids[:, half:], ids.shape[1] - half, axis=1)]
     return np.concatenate([decoder.step(chunk).argmax(axis=-1) for chunk in chunks], axis=1)
-
-
-def peak_rss_bytes() -> int:
-    """Return the most memory that this process has used."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # getrusage would also count the process that started this one
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(lines["VmHWM"].split()[0]) * 1024
-    import psutil
-
-    info = psutil.Process().memory_info()
-    return int(getattr(info, "peak_wset", info.rss))
 
 
 if __name__ == "__main__":

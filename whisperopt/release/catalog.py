@@ -54,7 +54,7 @@ class EvidenceEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it was made on another machine than the one that wrote it into the release."""
     latency_ms_p50: Positive | None = None
     latency_ms_interval: tuple[Positive, Positive] | None = None
-    """Smallest and largest median of a round of the race."""
+    """Of the median over the rounds of the race."""
     rtfx: Positive | None = None
     throughput: Positive | None = None
     throughput_interval: tuple[Positive, Positive] | None = None

@@ -51,7 +51,7 @@ class CandidateMetrics(msgspec.Struct, frozen=True, kw_only=True):
     throughput_interval: tuple[float, float] | None = None
     latency_ms_p50: float | None = None
     latency_ms_interval: tuple[float, float] | None = None
-    """Smallest and largest median of a round; None: not timed in rounds."""
+    """Of the median over the rounds of a race; None: not timed in rounds."""
     size_bytes: int | None = None
     peak_rss_mb: float | None = None
 

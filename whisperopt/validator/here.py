@@ -10,6 +10,7 @@ from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.errors import BadInputError, WhisperoptError
+from whisperopt.fetcher import difference
 from whisperopt.graph.core import CoreModel
 from whisperopt.matrix import Device
 from whisperopt.proof import clips as clip_sets
@@ -22,7 +23,6 @@ from whisperopt.proof.listening import listen
 from whisperopt.proof.prover import NoEvidence
 from whisperopt.racing.attach import timed
 from whisperopt.records.verdicts import Bench
-from whisperopt.release import catalog
 from whisperopt.release.catalog import Variant
 from whisperopt.validator.result import Source, Told
 
@@ -149,6 +149,8 @@ class Proof:
                 self.bench, answers={**self.bench.answers, self._clip_set.digest: known}
             )
         answers, references = known
+        heard = tuple(clip for clip in self._clip_set.clips if answers.clip(clip.file))
+        self._clip_set = msgspec.structs.replace(self._clip_set, clips=heard)
         return Case(
             answers,
             references,
@@ -216,17 +218,9 @@ def _core(bench: Bench, checkpoint: str | None) -> CoreModel | None:
 
 
 def _damage(folder: Path, variant: Variant) -> str | None:
-    """Return which file is not the one that the catalog lists, or None."""
     if not folder.is_dir():
         return f"its folder {folder.name} is not in the release"
-    found = {path.name: path for path in folder.iterdir()}
-    for file in variant.files:
-        path = found.pop(file.path, None)
-        if path is None:
-            return f"{file.path} is missing"
-        if path.stat().st_size != file.size or catalog.sha256(path) != file.sha256:
-            return f"{file.path} is not the file that the catalog lists"
-    return f"{min(found)} is not in the catalog" if found else None
+    return difference(folder, variant)
 
 
 def _with_times(told: Told, found: Evidence | NoEvidence | None) -> Told:
