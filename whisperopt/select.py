@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from whisperopt.backend import Tier
-from whisperopt.merits import Merits, behind, by_objective, figure, inverse, outside
+from whisperopt.merits import Merits, behind, by_objective, figure, inverse, outside, tie
 from whisperopt.objective import LATENCY, Objective
 from whisperopt.pareto import front
 
@@ -149,7 +149,7 @@ def _order(
     objective: Objective,
 ) -> list[Candidate]:
     measured = [c for c in accepted if tiers[c.name] is Tier.MEASURED]
-    measured.sort(key=lambda c: c.name)
+    measured.sort(key=lambda c: (c.ladder_rank, c.name))
     others = [c for c in accepted if c not in measured]
     others.sort(
         key=lambda c: (
@@ -181,7 +181,8 @@ def _reason(
         if not objective.needs_times:
             return "not smaller"
         return "further down the ladder; neither is measured"
-    return behind(own, first, objective)
+    rivals = {c.name: merits[c.name] for c in order if tiers[c.name] is tier}
+    return behind(own, first, objective, rivals=rivals)
 
 
 def _why_best(
@@ -201,6 +202,7 @@ def _why_best(
     costs = [merits[c.name].cost(objective) for c in order if tiers[c.name] is tier]
     if len(costs) == 1:
         return "the only one that was measured"
-    if merits[best.name].cost(objective).value > min(cost.value for cost in costs):
-        return f"too close to call with the {_FASTEST[objective.goal]}, and smaller"
+    own, least = merits[best.name].cost(objective), min(costs, key=lambda cost: cost.value)
+    if own.value > least.value:
+        return f"{tie(own, least)} the {_FASTEST[objective.goal]}, and smaller"
     return _FASTEST[objective.goal]

@@ -9,7 +9,7 @@ from whisperopt.backend import Tier
 from whisperopt.errors import NothingFitsError
 from whisperopt.fetcher.checks import Case, Refusal, first_refusal
 from whisperopt.host import Host
-from whisperopt.merits import by_objective, outside
+from whisperopt.merits import breaks, by_objective, outside, tie
 from whisperopt.objective import Objective
 from whisperopt.release.catalog import Catalog, Variant
 
@@ -88,8 +88,9 @@ def _ranked(fitting: Iterable[Case]) -> list[Decision]:
         on_device = list(group)
         measured = [case for case in on_device if case.measured]
         decisions += _measured([case for case in measured if not _beyond(case)])
-        decisions += [_unmeasured(case) for case in on_device if not case.measured]
-        decisions += [_outside(case) for case in measured if _beyond(case)]
+        unmeasured = [case for case in on_device if not case.measured]
+        decisions += [_unmeasured(case) for case in unmeasured if not _beyond(case)]
+        decisions += [_outside(case) for case in (*measured, *unmeasured) if _beyond(case)]
     unproven = [case.variant for case in cases if case.tier is Tier.STRUCTURAL]
     reason = "only structurally proven: comes after everything that ran"
     return decisions + [Decision(variant, accepted=True, reason=reason) for variant in unproven]
@@ -114,8 +115,9 @@ def _why(case: Case, rest: Sequence[Case], objective: Objective) -> str:
         said += f", {_aim(case, objective)}"
     cost = case.merits.cost(objective)
     closest = min(rest, key=lambda other: other.merits.cost(objective).value)
-    if closest.merits.cost(objective).value < cost.value:
-        said += f", too close to call with {_aim(closest, objective)}, and smaller"
+    least = closest.merits.cost(objective)
+    if least.value < cost.value:
+        said += f", {tie(cost, least)} {_aim(closest, objective)}, and smaller"
     return said
 
 
@@ -139,7 +141,8 @@ def _milliseconds(latency: float) -> str:
 
 
 def _beyond(case: Case) -> str | None:
-    return outside(case.merits, case.objective)
+    """Return which limit is not kept; what was not measured here may keep those of times."""
+    return (outside if case.measured else breaks)(case.merits, case.objective)
 
 
 def _outside(case: Case) -> Decision:

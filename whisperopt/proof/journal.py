@@ -29,7 +29,7 @@ class Journal:
         found = []
         with contextlib.suppress(FileNotFoundError):
             for line in self._path.read_bytes().splitlines(keepends=True):
-                with contextlib.suppress(msgspec.DecodeError):
+                with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
                     if line.endswith(b"\n"):
                         found.append(msgspec.json.decode(line, type=Sample))
         return found

@@ -32,6 +32,7 @@ def prove(
     """Run one trial and return what it wrote, or why it wrote nothing."""
     path = request.out.with_suffix(".request.json")
     path.write_bytes(msgspec.json.encode(request, enc_hook=str))
+    request.out.unlink(missing_ok=True)  # what an earlier trial wrote says nothing of this one
     errors = request.out.with_suffix(".stderr")
     with errors.open("wb") as stderr:
         process = subprocess.Popen(  # noqa: S603  # our own module
@@ -53,7 +54,7 @@ def prove(
         )
     try:
         return evidences.read(request.out)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return NoEvidence(f"its evidence cannot be understood: {error}")
 
 

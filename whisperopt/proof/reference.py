@@ -1,5 +1,7 @@
 """What the fp32 core model says to each clip, kept on disk while variants are compared with it."""
 
+import functools
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -12,19 +14,25 @@ from whisperopt.arrays import Floats
 
 KEPT = 64
 """Most likely tokens whose probabilities are kept for each position."""
-_EVERY = 12
-"""Of the encoder's output every so many-th position is kept: each weight takes part in all."""
+_EVERY = 24
+"""Of the encoder's output every so many-th position is kept as it is."""
+_SUMS = 96
+"""And of all positions so many sums with random signs, which keep angles and distances."""
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """One clip: `hidden` [K, D], `tokens` after the prompt, the likeliest tokens of each position.
+    """One clip: `tokens` after the prompt, what the encoder gave, and each position's likeliest.
 
-    Of the encoder's output every twelfth position is kept. `best` int32 [S, 64] and
-    `log_probabilities` float32 [S, 64] cover prompt and tokens.
+    Of the encoder's output [L, D] `hidden` [L / 24, D] keeps every 24th position and `sketch`
+    [96, D] a random projection of all, which is small enough to travel: inner products survive it
+    within a few percent of their difference (Johnson and Lindenstrauss; with signs: Achlioptas,
+    J. Comput. Syst. Sci. 66, 2003). `best` int32 [S, 64] and `log_probabilities` float32 [S, 64]
+    cover prompt and tokens.
     """
 
-    PARTS: ClassVar = ("hidden", "tokens", "best", "log_probabilities")
+    PARTS: ClassVar = ("sketch", "hidden", "tokens", "best", "log_probabilities")
 
+    sketch: Floats
     hidden: Floats
     tokens: list[int]
     best: npt.NDArray[np.int32]
@@ -39,12 +47,13 @@ class Reference(msgspec.Struct, frozen=True):
         order = np.argsort(-kept, axis=-1)
         ranked = np.take_along_axis(best, order, axis=-1).astype(np.int32)
         sorted_kept = np.take_along_axis(kept, order, axis=-1)
-        return cls(hidden[::_EVERY], tokens, ranked, sorted_kept)
+        return cls(_sketch(hidden), hidden[::_EVERY], tokens, ranked, sorted_kept)
 
     def save(self, path: Path) -> None:
         """Write one file; hidden states in half precision, which moves a cosine by about 1e-7."""
         np.savez_compressed(
             path,
+            sketch=self.sketch.astype(np.float16),
             hidden=self.hidden.astype(np.float16),
             tokens=np.array(self.tokens, np.int32),
             best=self.best,
@@ -55,6 +64,7 @@ class Reference(msgspec.Struct, frozen=True):
     def load(cls, parts: Mapping[str, npt.NDArray[Any]]) -> Self:
         """Make sense of the arrays that `save` wrote, by `PARTS`."""
         return cls(
+            parts["sketch"].astype(np.float32),
             parts["hidden"].astype(np.float32),
             parts["tokens"].tolist(),
             parts["best"],
@@ -63,8 +73,8 @@ class Reference(msgspec.Struct, frozen=True):
 
     def cosine(self, hidden: Floats) -> float:
         """Return the cosine similarity with another output `hidden` [L, D] of the encoder."""
-        a = self.hidden.ravel().astype(np.float64)
-        b = hidden[::_EVERY].ravel().astype(np.float64)
+        a = self.sketch.ravel().astype(np.float64)
+        b = _sketch(hidden).ravel().astype(np.float64)
         return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-30))
 
     def relative_error(self, hidden: Floats) -> float:
@@ -94,6 +104,19 @@ def log_softmax(logits: Floats) -> Floats:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     total: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return total
+
+
+def _sketch(hidden: Floats) -> Floats:
+    """Return 96 sums [96, D] of all positions of `hidden` [L, D] with fixed random signs."""
+    return (_signs(len(hidden)) @ hidden / np.float32(np.sqrt(len(hidden)))).astype(np.float32)
+
+
+@functools.cache
+def _signs(length: int) -> Floats:
+    """Return -1 and 1 [96, length] that are the same on every machine, whatever NumPy it has."""
+    stream = hashlib.shake_256(b"whisperopt sketch").digest(_SUMS * length)
+    signs: Floats = (np.frombuffer(stream, np.uint8) % 2 * 2.0 - 1.0).astype(np.float32)
+    return signs.reshape(_SUMS, length)
 
 
 def _with_rest(kept: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """The folder `evidence` of a release: what is written there, kept there, and read back."""
 
-import contextlib
+import hashlib
+import math
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from whisperopt.release.catalog import AnswersEntry, EvidenceEntry, File, ModelE
 from whisperopt.release.report import CandidateMetrics, ProofReport, Report
 
 EVIDENCE = "evidence"
+_FILE = re.compile(rf"{EVIDENCE}/[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def record(
@@ -34,8 +36,7 @@ def record(
 
     One kind of host has one entry for a variant: newer evidence takes the place of older.
     """
-    host_class = re.sub(r"[^A-Za-z0-9._-]+", "-", evidence.host_class)
-    name = f"{model}--{evidence.variant}--{host_class}.json"
+    name = f"{model}--{evidence.variant}--{_plain(evidence.host_class)}.json"
     evidences.write(staging / EVIDENCE / name, evidence)
     return EvidenceEntry(
         host_class=evidence.host_class,
@@ -44,12 +45,12 @@ def record(
         reason=failure,
         started=evidence.started,
         imported=imported,
-        latency_ms_p50=metrics.latency_ms_p50,
-        latency_ms_interval=metrics.latency_ms_interval,
-        rtfx=metrics.rtfx,
-        throughput=metrics.throughput,
-        throughput_interval=metrics.throughput_interval,
-        peak_rss_mb=metrics.peak_rss_mb,
+        latency_ms_p50=_positive(metrics.latency_ms_p50),
+        latency_ms_interval=_interval(metrics.latency_ms_interval),
+        rtfx=_positive(metrics.rtfx),
+        throughput=_positive(metrics.throughput),
+        throughput_interval=_interval(metrics.throughput_interval),
+        peak_rss_mb=_positive(metrics.peak_rss_mb),
         wer_delta=metrics.wer_delta,
         report=f"{EVIDENCE}/{name}",
     )
@@ -88,7 +89,7 @@ def keep(
     rejected = [proof.report for proof in _proofs(report) if proof.report]
     for path in (*rejected, *(path for model in models for path in _named(model))):
         source, kept = release / path, staging / path
-        if not kept.exists() and source.is_file():
+        if _FILE.fullmatch(path) and not kept.exists() and _is_plain_file(source):
             shutil.copyfile(source, kept)
 
 
@@ -99,37 +100,61 @@ def read_answers(release: Path, entry: AnswersEntry) -> tuple[Answers, Path]:
     document = release / EVIDENCE / entry.document.path
     try:
         return answers_.read(document), release / EVIDENCE / entry.references.path
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityError(
             f"{document} cannot be understood: {error}", "Build the release again"
         ) from None
 
 
 def read_evidence(release: Path, variant: Variant) -> Mapping[str, Evidence]:
-    """Return the raw samples of each kind of host that are about these very files.
+    """Return the raw samples that are about these very files, by their path in the release.
 
     What is damaged, of another schema or about other files is left out: its entry then has
     nothing behind it.
     """
-    found = {}
-    for entry in variant.evidence:
-        try:
-            one = evidences.read(release / entry.report)
-        except (OSError, msgspec.DecodeError):
-            continue
-        if one.digest == variant.digest and one.variant == variant.name:
-            found[entry.host_class] = one
-    return found
+    read = {entry.report: _evidence(release, entry.report) for entry in variant.evidence}
+    return {
+        path: one
+        for path, one in read.items()
+        if one is not None and one.digest == variant.digest and one.variant == variant.name
+    }
 
 
 def read_rejected(release: Path, report: Report) -> Mapping[str, Evidence]:
     """Return the raw samples of variants that were rejected, and so are in no catalog."""
-    found = {}
-    for proof in _proofs(report):
-        with contextlib.suppress(OSError, msgspec.DecodeError):
-            one = evidences.read(release / proof.report)
-            found[one.variant] = one
-    return found
+    read = (_evidence(release, proof.report) for proof in _proofs(report))
+    return {one.variant: one for one in read if one is not None}
+
+
+def _evidence(release: Path, path: str) -> Evidence | None:
+    """Read raw samples; a report may come from anywhere, and name anything."""
+    if not _FILE.fullmatch(path) or not _is_plain_file(release / path):
+        return None
+    try:
+        return evidences.read(release / path)
+    except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
+        return None
+
+
+def _is_plain_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _plain(host_class: str) -> str:
+    """Make a part of a file's name of `host_class`, another one for every other."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", host_class)
+    if plain == host_class:
+        return plain
+    return f"{plain}-{hashlib.sha256(host_class.encode()).hexdigest()[:8]}"
+
+
+def _positive(value: float | None) -> float | None:
+    """Return a number that a catalog can hold."""
+    return value if value is not None and 0 < value < math.inf else None
+
+
+def _interval(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    return interval if interval and all(map(_positive, interval)) else None
 
 
 def _proofs(report: Report | None) -> Iterable[ProofReport]:

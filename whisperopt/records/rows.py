@@ -120,11 +120,19 @@ def _candidate(
         notes=now.verdict.notes if now and now.verdict else (),
         pareto=ranked.pareto,
         tier=standing(judged, decisive).tier,
-        how=now.evidence.how if now and now.evidence else before.how if before else "",
+        how=_how(now, before),
         conditions=before.conditions if before else (),
         rehearsals=before.rehearsals if before else (),
         metrics=numbers(now.metrics if now else None, variant.size),
     )
+
+
+def _how(now: Judged | None, before: CandidateReport | None) -> str:
+    """Say what the tier rests on; only a build knows what came before the run."""
+    said = before.how if before else ""
+    if now is None or now.evidence is None or said.endswith(now.evidence.how):
+        return said
+    return now.evidence.how
 
 
 def _fate(

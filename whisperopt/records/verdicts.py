@@ -9,6 +9,7 @@ from whisperopt.backend import Tier
 from whisperopt.matrix import Gates, Matrix
 from whisperopt.proof import gates
 from whisperopt.proof.answers import Answers
+from whisperopt.proof.clips import EMULATED_STRIDE, ClipSet
 from whisperopt.proof.evidence import Evidence
 from whisperopt.proof.gates import Metrics, Verdict
 from whisperopt.records.folder import read_answers, read_evidence
@@ -62,16 +63,23 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def judge(self, evidence: Evidence, *, gpu: bool, imported: bool = False) -> Judged | None:
-        """Return the verdict on `evidence`; None if the release has no answers to its clips."""
+        """Return the verdict on `evidence`; None if nothing follows from it.
+
+        So it is where the release has no answers to its clips, or its samples make no numbers.
+        """
         known = self.answers.get(evidence.clip_digest)
         if known is None:
             return None
-        verdict = gates.judge(evidence, known[0], self.gates[evidence.variant], gpu=gpu)
+        try:
+            verdict = gates.judge(evidence, known[0], self.gates[evidence.variant], gpu=gpu)
+        except (ArithmeticError, AssertionError, ValueError):  # samples may be anybody's
+            return None
+        against = (verdict.reason, self._unseen(evidence), _unheard(evidence, known[0]))
         return Judged(
             host_class=evidence.host_class,
             evidence=evidence,
             verdict=verdict,
-            reason="; ".join(filter(None, [verdict.reason, self._unseen(evidence)])),
+            reason="; ".join(filter(None, against)),
             started=evidence.started,
             imported=imported,
         )
@@ -102,13 +110,13 @@ def replay(release: Path, bench: Bench, variant: Variant) -> dict[str, Judged]:
     raw = read_evidence(release, variant)
     found = {}
     for entry in variant.evidence:
-        one = raw.get(entry.host_class)
+        one = raw.get(entry.report)
         if one is not None:
             judged = bench.judge(one, gpu=variant.device != "cpu", imported=entry.imported)
         else:
             judged = _crashed(entry)
         if judged is not None:
-            found[entry.host_class] = judged
+            found[judged.host_class] = judged
     return found
 
 
@@ -159,6 +167,15 @@ def basis(
         return wanted
     latest = max(measured, key=lambda one: (one.accepted, one.started), default=None)
     return latest.host_class if latest else None
+
+
+def _unheard(evidence: Evidence, answers: Answers) -> str:
+    """Say how many clips were not played: they may be the ones that went wrong."""
+    whole = ClipSet(name="", manifest=Path(), clips=answers.clips, digest="")
+    wanted = whole.thinned(EMULATED_STRIDE if evidence.tier is Tier.EMULATED else 1)
+    heard = {sample.clip for sample in evidence.samples if not sample.warm_up}
+    missing = [clip for clip in wanted if clip.file not in heard]
+    return f"its samples lack {len(missing)} of {len(wanted)} clips" if missing else ""
 
 
 def _crashed(entry: EvidenceEntry) -> Judged | None:
