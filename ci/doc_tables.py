@@ -6,6 +6,7 @@ from pathlib import Path
 
 from whisperopt import matrix, registry
 from whisperopt.backend import Recipe
+from whisperopt.matrix import Gates, Precision
 
 ROOT = Path(__file__).parent.parent
 
@@ -54,16 +55,19 @@ def rehearsals() -> str:
 
 
 def gates() -> str:
-    """Return the gates that every target starts from."""
+    """Return the gates that a target starts from, one column for each precision."""
     first, *others = (target.gates for target in matrix.load().targets)
-    names = first.__struct_fields__
-    own = {
-        name for name in names for gates in others if getattr(gates, name) != getattr(first, name)
-    }
+
+    def bound(name: str, precision: Precision) -> str:
+        value = getattr(first[precision], name)
+        own = any(getattr(gates[precision], name) != value for gates in others)
+        return "differs by target" if own else f"{value:g}"
+
     rows = [
-        (f"`{n}`", "differs by target" if n in own else f"{getattr(first, n):g}") for n in names
+        (f"`{name}`", *(bound(name, precision) for precision in first))
+        for name in Gates.__struct_fields__
     ]
-    return _table(("gate", "bound"), rows)
+    return _table(("gate", *first), rows)
 
 
 def modules(folder: str) -> str:

@@ -16,13 +16,17 @@ schema = "1.0"
 device_order = ["nvidia", "d3d12", "cpu"]
 [gates]
 encoder_cosine = 0.9
+encoder_relative_error = 2.0
 top1_agreement = 0.9
 kl_divergence = 0.1
 token_match = 0.5
+clips_no_worse = 0.9
 batch_agreement = 0.9
 wer_increase = 0.5
 wer_vs_core = 2.0
 max_activation = 60000.0
+weight_scale = 0.01
+weight_error = 0.05
 [targets.cpu]
 backend = "cpu"
 device = "cpu"
@@ -77,7 +81,8 @@ def test_another_matrix_can_be_read(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(TEXT, "utf-8")
     (target,) = matrix.load(file).targets
-    assert (target.name, target.ci.timeout_minutes, target.gates.token_match) == ("cpu", 5, 0.5)
+    gates = target.gates_for(["fp32"])
+    assert (target.name, target.ci.timeout_minutes, gates.token_match) == ("cpu", 5, 0.5)
 
 
 def test_missing_matrix_is_refused(tmp_path: Path) -> None:
@@ -97,12 +102,6 @@ def test_matrix_that_is_no_text_is_refused(tmp_path: Path) -> None:
         matrix.load(file)
 
 
-def test_a_targets_own_gate_replaces_the_common_one() -> None:
-    text = f"{TEXT}[targets.cpu.gates]\ntoken_match = 0.75\n"
-    (target,) = matrix.parse(text, "mine.toml").targets
-    assert (target.gates.token_match, target.gates.encoder_cosine) == (0.75, 0.9)
-
-
 def test_order_of_tables_is_kept() -> None:
     text = TEXT + SECOND.replace("targets.cpu", "targets.aaa")
     assert [target.name for target in matrix.parse(text, "mine.toml").targets] == ["cpu", "aaa"]
@@ -114,6 +113,8 @@ def test_order_of_tables_is_kept() -> None:
         ('device = "cpu"', 'device = "cpu"\ndevise = "cpu"', "devise"),
         ("required = true", 'required = true\nlabels = ["gpu"]', "labels"),
         ("[gates]", "[gates]\nwer = 1.0", "wer"),
+        ("[gates]", "[gates.fp16]\nwer = 1.0\n[gates]", "wer"),
+        ('device = "cpu"', 'device = "cpu"\nobjective = {aim = "size"}', "aim"),
         ('schema = "1.0"', 'schema = "1.0"\nauthor = "me"', "author"),
     ],
 )
@@ -129,6 +130,13 @@ def test_unknown_key_is_refused_by_name(before: str, after: str, key: str) -> No
         ("timeout_minutes = 5", 'timeout_minutes = "5"', "$.ci.timeout_minutes"),
         ("kl_divergence = 0.1\n", "", "kl_divergence"),
         ('backend = "cpu"\n', "", "backend"),
+        ('device = "cpu"', 'device = "cpu"\nobjective = "size"', "$.objective"),
+        ('device = "cpu"', 'device = "cpu"\nobjective = {goal = "speed"}', "'speed'"),
+        (
+            'device = "cpu"',
+            'device = "cpu"\nobjective = {at_most = {wer = 1.0}}',
+            "Invalid enum value 'wer'",
+        ),
     ],
 )
 def test_wrong_value_is_refused_with_its_table(before: str, after: str, words: str) -> None:

@@ -74,7 +74,7 @@ def read(path: Path) -> Artifact:
             f"{path} is not an artifact: it has no {MANIFEST}",
             "Give a folder that `whisperopt build` or `whisperopt fetch` wrote",
         ) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInputError(
             f"{manifest} cannot be understood: {error}",
             "It was damaged, or written by a newer whisperopt: fetch it again or upgrade",

@@ -157,6 +157,10 @@ def _checked(target: Target) -> Target:
             if not math.isfinite(getattr(gates, name)):
                 msg = f"gates.{name} for {precision} is no number"
                 raise msgspec.ValidationError(msg)
+    for limit, bound in target.objective.at_most.items():
+        if not math.isfinite(bound):
+            msg = f"objective.at_most.{limit} is no number"
+            raise msgspec.ValidationError(msg)
     wanted = target.requires.compute_capability
     try:
         SpecifierSet(wanted or "")

@@ -9,30 +9,19 @@ import msgspec
 import pytest
 
 from tests.fetcher import releases
+from tests.fetcher.deciding import accepted, decide, rejected, timed
 from tests.fetcher.releases import catalog, evidence, host, variant
 from whisperopt import fetcher
 from whisperopt.backend import Tier
 from whisperopt.errors import NothingFitsError
-from whisperopt.fetcher.decisions import Decision, best, resolve
+from whisperopt.fetcher.decisions import best, resolve
 from whisperopt.host import Gpu, Host
 from whisperopt.host.distributions import SYSTEM
-from whisperopt.release.catalog import Variant, encode, parse
+from whisperopt.release.catalog import encode, parse
 
 ON_NVIDIA = "tensorrt-decomposed-fp16 cuda-gqa-fp16 cuda-decomposed-fp16"
 ON_CPU = "cpu-gqa-fp32 cpu-gqa-int8"
 PIP = "pip install 'whisperopt[{}]'"
-
-
-def decide(machine: Host, *variants: Variant, target: str | None = None) -> tuple[Decision, ...]:
-    return resolve(catalog(*variants), releases.MODEL, machine, target=target)
-
-
-def accepted(decisions: tuple[Decision, ...]) -> list[str]:
-    return [decision.variant.name for decision in decisions if decision.accepted]
-
-
-def rejected(decisions: tuple[Decision, ...]) -> dict[str, Decision]:
-    return {d.variant.name: d for d in decisions if not d.accepted}
 
 
 def test_the_order_of_the_catalog_does_not_matter() -> None:
@@ -86,11 +75,6 @@ def test_the_cpu_provider_of_another_wheel_counts_as_the_same_host_class() -> No
     cpu = variant("cpu-gqa-fp32", tier=Tier.MEASURED, evidence=(evidence(vm, "cpu", 80.0),))
     assert "measured here: 80 ms" in decide(gpu_wheel, cpu)[0].reason
     assert "not here" in decide(older, cpu)[0].reason
-
-
-def timed(name: str, latency_ms: float | None, size: int) -> Variant:
-    proof = (evidence(host("plain-vm-linux"), "cpu", latency_ms),)
-    return variant(name, size=size, tier=Tier.MEASURED, evidence=proof)
 
 
 def test_what_is_too_close_to_call_goes_to_the_smaller() -> None:

@@ -1,5 +1,6 @@
 """Comparison with the core model, against brute force over the whole vocabulary."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperopt.proof.reference import KEPT, Reference, log_softmax
+from whisperopt.proof.reference import KEPT, Reference, _signs, log_softmax
 
 VOCABULARY = 300
 
@@ -65,13 +66,38 @@ def test_agreements_count_equal_top_tokens() -> None:
     assert Reference.of(hidden(), [], logits(4)).agreements(variant) == expected == 4
 
 
-def test_cosine_and_relative_error_against_brute_force() -> None:
-    a, b = hidden(1), hidden(2)
-    made = Reference.of(a, [], logits(0))
-    cosine = (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
-    assert made.cosine(b) == pytest.approx(float(cosine), rel=1e-5)
-    error = np.abs(a - b).max() / np.abs(a).max()
-    assert made.relative_error(b) == pytest.approx(float(error))
+def spoiled(how: str, by: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return an encoder's output [300, 32], and the same with an error of size `by`."""
+    random = np.random.default_rng(7)
+    right, noise = random.standard_normal((2, 300, 32))
+    if how == "one position":
+        noise[np.arange(300) != 130] = 0
+    elif how == "one channel":
+        noise[:, np.arange(32) != 5] = 0
+    elif how == "bias":
+        noise[:] = noise[0]
+    return right.astype(np.float32), (right + by * noise).astype(np.float32)
+
+
+@pytest.mark.parametrize("how", ["noise", "one position", "one channel", "bias"])
+@pytest.mark.parametrize("by", [0.01, 0.1, 1.0])
+def test_the_distance_of_a_cosine_from_one_survives_the_projection(how: str, by: float) -> None:
+    a, b = (x.astype(np.float64) for x in spoiled(how, by))
+    exact = (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
+    found = Reference.of(a.astype(np.float32), [], logits(0)).cosine(b.astype(np.float32))
+    assert 1 - found == pytest.approx(1 - exact, rel=0.25)
+
+
+def test_the_projection_is_the_same_on_every_machine() -> None:
+    digest = hashlib.sha256(_signs(1500).tobytes()).hexdigest()
+    assert digest[:16] == "f8323533f2384c2f"
+    assert set(np.unique(_signs(1500))) == {-1, 1}
+
+
+def test_relative_error_against_brute_force() -> None:
+    a, b = spoiled("noise", 0.5)
+    error = np.abs(a - b)[::24].max() / np.abs(a)[::24].max()
+    assert Reference.of(a, [], logits(0)).relative_error(b) == pytest.approx(float(error))
 
 
 def test_an_encoder_that_is_silent_divides_by_nothing() -> None:
@@ -89,7 +115,9 @@ def test_values_that_are_no_numbers_are_seen() -> None:
 def test_a_reference_survives_the_disk(tmp_path: Path) -> None:
     made = Reference.of(hidden(), [5, 6, 7], logits(0))
     made.save(tmp_path / "0.npz")
-    again = Reference.load(tmp_path / "0.npz")
+    with np.load(tmp_path / "0.npz") as parts:
+        assert set(parts) == set(Reference.PARTS)
+        again = Reference.load(parts)
     assert again.tokens == [5, 6, 7]
     assert again.cosine(hidden()) == pytest.approx(1, abs=1e-6)
     np.testing.assert_array_equal(again.best, made.best)

@@ -14,7 +14,7 @@ from whisperopt.matrix import Matrix
 from whisperopt.proof.case import Case
 from whisperopt.records import verdicts
 from whisperopt.records.folder import EVIDENCE, keep, record, record_answers
-from whisperopt.records.rows import proof_report, with_proofs
+from whisperopt.records.rows import Verdicts, proof_report, with_proofs
 from whisperopt.release import catalog
 from whisperopt.release import report as reports
 from whisperopt.release.catalog import AnswersEntry, Catalog, ModelEntry, Variant
@@ -58,11 +58,12 @@ def publish(  # the parts of a release
     )
     report = _with_rejected(staging, report, lots)
     keep(release, staging, models.values(), report)
-    document = Catalog(created=report.created, device_order=matrix.device_order, models=models)
     shutil.rmtree(staging / SCRATCH, ignore_errors=True)
-    (staging / catalog.NAME).write_bytes(catalog.encode(document))
     bench = verdicts.bench(staging, report.model, models[report.model], matrix)
     judged = {v.name: verdicts.replay(staging, bench, v) for v in bench.entry.variants}
+    models[report.model] = _with_tiers(bench.entry, judged)
+    document = Catalog(created=report.created, device_order=matrix.device_order, models=models)
+    (staging / catalog.NAME).write_bytes(catalog.encode(document))
     report = with_proofs(report, bench.entry, judged)
     (staging / reports.NAME).write_bytes(reports.encode(report))
     return report
@@ -105,6 +106,15 @@ def _variant(
         files=outcome.files,
         evidence=tuple(entries.values()),
     )
+
+
+def _with_tiers(entry: ModelEntry, judged: Verdicts) -> ModelEntry:
+    """Let the best proof on any kind of host count: another machine may have measured."""
+    variants = (
+        msgspec.structs.replace(variant, tier=verdicts.best_tier(judged[variant.name].values()))
+        for variant in entry.variants
+    )
+    return msgspec.structs.replace(entry, variants=tuple(variants))
 
 
 def _with_rejected(staging: Path, report: Report, lots: Sequence[Lot]) -> Report:

@@ -52,9 +52,11 @@ def validate(  # noqa: PLR0913  # one parameter for each option
     from whisperopt.cli.progress import Display
     from whisperopt.cli.render_validation import show_validation
 
-    if imports and (replay or clips):
+    given = {"--import": imports, "--replay": replay, "--clips": clips, "--checkpoint": checkpoint}
+    one, *others = [name for name, value in given.items() if value] or [""]
+    if others and one in {"--import", "--replay"}:
         raise BadInputError(
-            "--import runs nothing, so it goes with neither --clips nor --replay", "Leave one out"
+            f"{one} runs nothing, so it does not go with {' and '.join(others)}", "Leave one out"
         )
     with Display() as display:
         found = validator.validate(
@@ -79,9 +81,10 @@ def validate(  # noqa: PLR0913  # one parameter for each option
         )
     if found.failed:
         raise GateFailedError(
-            f"{', '.join(found.failed)} failed here", "The table above gives the reasons"
+            f"{', '.join(found.failed)} failed {'there' if imports else 'here'}",
+            "The table above gives the reasons",
         )
-    if replay and found.changes:
+    if replay and not all(change.asked for change in found.changes):
         raise GateFailedError(
             "The raw samples say otherwise than the release did", "The table above shows where"
         )

@@ -60,10 +60,12 @@ class Case(msgspec.Struct, frozen=True):
 
     @property
     def merits(self) -> Merits:
-        """The numbers of the evidence that this host class measured; elsewhere's do not count."""
+        """What this host class measured; elsewhere only errors count, and there the most of them."""
         own = [e for e in self.evidence if e.tier == Tier.MEASURED and e.accepted]
         if not own:
-            return Merits(size_bytes=self.variant.size)
+            errors = [e.wer_delta for e in self.variant.evidence if e.accepted]
+            known = [one for one in errors if one is not None]
+            return Merits(size_bytes=self.variant.size, wer_delta=max(known, default=None))
         best = min(own, key=lambda entry: entry.latency_ms_p50 or float("inf"))
         rate = best.throughput or best.rtfx
         return Merits(
@@ -255,6 +257,14 @@ def _failed_here(case: Case) -> Refusal | None:
     return Refusal(f"failed on this kind of host: {failed.reason or 'no reason was recorded'}")
 
 
+def _failed_in_emulation(case: Case) -> Refusal | None:
+    """What failed on a stand-in is wrong in its graphs; a failure on a device counts there only."""
+    emulated = [entry for entry in case.variant.evidence if entry.tier == Tier.EMULATED]
+    if case.measured or not emulated or any(entry.accepted for entry in emulated):
+        return None
+    return Refusal(f"failed where it was emulated: {emulated[0].reason or 'no reason given'}")
+
+
 _CHECKS: tuple[Callable[[Case], Refusal | None], ...] = (
     _other_target,
     _of_the_future,
@@ -268,6 +278,7 @@ _CHECKS: tuple[Callable[[Case], Refusal | None], ...] = (
     _no_runtime,
     _other_version,
     _broken_here,
+    _failed_in_emulation,
     _too_little_proof,
     _failed_here,
 )

@@ -41,7 +41,8 @@ def resolve(
     1. the host's best device first
     2. on one device what was measured on this host class, by `objective` (default: the one that
        the release was built with), and what keeps its limits before what does not
-    3. then the order of targets, and within a target the order of its ladder
+    3. then the order of targets, and within a target the order of its ladder, or the size if that
+       is the objective
     4. variants that never ran anywhere come last; among the rejected the installable come first
     """
     places = {device: place for place, device in enumerate(catalog.device_order)}
@@ -88,10 +89,11 @@ def _ranked(fitting: Iterable[Case]) -> list[Decision]:
         on_device = list(group)
         measured = [case for case in on_device if case.measured]
         decisions += _measured([case for case in measured if not _beyond(case)])
-        unmeasured = [case for case in on_device if not case.measured]
+        unmeasured = _by_size_if_asked([case for case in on_device if not case.measured])
         decisions += [_unmeasured(case) for case in unmeasured if not _beyond(case)]
         decisions += [_outside(case) for case in (*measured, *unmeasured) if _beyond(case)]
-    unproven = [case.variant for case in cases if case.tier is Tier.STRUCTURAL]
+    left = _by_size_if_asked([case for case in cases if case.tier is Tier.STRUCTURAL])
+    unproven = [case.variant for case in sorted(left, key=lambda case: bool(_beyond(case)))]
     reason = "only structurally proven: comes after everything that ran"
     return decisions + [Decision(variant, accepted=True, reason=reason) for variant in unproven]
 
@@ -106,6 +108,13 @@ def _measured(cases: Sequence[Case]) -> list[Decision]:
         Decision(case.variant, accepted=True, reason=_why(case, order[place:], objective))
         for place, case in enumerate(order)
     ]
+
+
+def _by_size_if_asked(cases: list[Case]) -> list[Case]:
+    """Order by size where that is the objective: it is known of everything."""
+    if cases and not cases[0].objective.needs_times:
+        return sorted(cases, key=lambda case: case.variant.size)
+    return cases
 
 
 def _why(case: Case, rest: Sequence[Case], objective: Objective) -> str:
@@ -152,7 +161,8 @@ def _outside(case: Case) -> Decision:
 def _unmeasured(case: Case) -> Decision:
     elsewhere = case.variant.tier == Tier.MEASURED
     proof = "measured on other hosts, not here" if elsewhere else "emulated, not measured here"
-    reason = f"{proof}: stands by the order of targets and recipes"
+    order = "the order of targets and recipes" if case.objective.needs_times else "its size"
+    reason = f"{proof}: stands by {order}"
     return Decision(case.variant, accepted=True, reason=reason)
 
 

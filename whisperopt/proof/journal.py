@@ -9,10 +9,11 @@ from pathlib import Path
 
 import msgspec
 
-from whisperopt import __version__, cache
+from whisperopt import __version__, cache, processes
 from whisperopt.proof.evidence import Sample
 
 _SAMPLES = "samples.jsonl"
+_OWNER = "owner"
 _KEPT_SECONDS = 7 * 24 * 60 * 60
 
 
@@ -50,9 +51,29 @@ class Journal:
 
 
 def folder(*facts: object) -> Path:
-    """Return the folder of the proof that `facts` describe: everything that its samples rest on."""
+    """Return the folder of the proof that `facts` describe: everything that its samples rest on.
+
+    It belongs to this process from now on. While another one is at the very same proof, this one
+    gets a folder of its own, which nobody will come back for.
+    """
     key = msgspec.json.encode([__version__, *facts], enc_hook=str)
-    return cache.folder("proofs") / hashlib.sha256(key).hexdigest()[:40]
+    path = cache.folder("proofs") / hashlib.sha256(key).hexdigest()[:40]
+    path.mkdir(parents=True, exist_ok=True)
+    return path if _owned(path / _OWNER) else path.with_name(f"{path.name}-{os.getpid()}")
+
+
+def _owned(owner: Path) -> bool:
+    """Take possession, unless a process that still runs did so before."""
+    try:
+        with owner.open("x", encoding="utf-8") as file:
+            file.write(str(os.getpid()))
+    except FileExistsError:
+        text = owner.read_text("utf-8", "replace")
+        known = int(text) if text.isdecimal() else 0
+        if known != os.getpid() and processes.alive(known):
+            return False
+        owner.write_text(str(os.getpid()), "utf-8")
+    return True
 
 
 def forget(*folders: Path) -> None:

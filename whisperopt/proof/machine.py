@@ -5,7 +5,9 @@ from pathlib import Path
 
 from whisperopt.proof.evidence import Machine
 
-_ENERGY = "class/powercap/intel-rapl:[0-9]/energy_uj"
+_ZONES = "class/powercap/intel-rapl:*"
+_PACKAGE = "package-"
+"""What the zones of whole processors are called; other zones lie within them or around them."""
 _GOVERNOR = "devices/system/cpu/cpu0/cpufreq/scaling_governor"
 
 
@@ -30,7 +32,11 @@ class Watch:
 
     def _joules(self) -> float | None:
         """Add up the packages' counters, which only some users may read."""
-        counts = [_text(path) for path in sorted(self._system.glob(_ENERGY))]
+        counts = [
+            _text(zone / "energy_uj")
+            for zone in sorted(self._system.glob(_ZONES))
+            if (_text(zone / "name") or "").startswith(_PACKAGE)
+        ]
         known = [int(count) for count in counts if count is not None and count.isdigit()]
         return sum(known) / 1e6 if known and len(known) == len(counts) else None
 

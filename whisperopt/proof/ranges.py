@@ -28,7 +28,7 @@ def write_twin(shipped: Path, folder: Path) -> None:
     """
     folder.mkdir()
     for part in PARTS:
-        write(_watched(_widened(ir.load(shipped / f"{part}.onnx"))), folder / f"{part}.onnx")
+        write(_watched(widened(ir.load(shipped / f"{part}.onnx"))), folder / f"{part}.onnx")
 
 
 def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> Range:
@@ -47,25 +47,26 @@ def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> 
 
 
 _PEAK = "peak/"
-_HALF, _FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
+_FLOAT = ir.DataType.FLOAT
+_HALF = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
-def _widened(model: ir.Model) -> ir.Model:
-    """Turn every float16 into float32: weights, constants, casts and declared types."""
+def widened(model: ir.Model) -> ir.Model:
+    """Turn all half precision into float32: weights, constants, casts and declared types."""
     for value in model.graph.initializers.values():
-        if value.const_value is not None and value.const_value.dtype == _HALF:
+        if value.const_value is not None and value.const_value.dtype in _HALF:
             value.const_value = _as_float(value.const_value)
     for node in model.graph:
         for attribute in list(node.attributes.values()):
-            if attribute.type == ir.AttributeType.TENSOR and attribute.as_tensor().dtype == _HALF:
+            if attribute.type == ir.AttributeType.TENSOR and attribute.as_tensor().dtype in _HALF:
                 wide = _as_float(attribute.as_tensor())
                 node.attributes.add(ir.AttrTensor(attribute.name, wide))
-        if node.op_type == "Cast" and node.attributes["to"].as_int() == _HALF:
+        if node.op_type == "Cast" and node.attributes["to"].as_int() in _HALF:
             node.attributes.add(ir.AttrInt64("to", int(_FLOAT)))
     graph = model.graph
     outputs = [output for node in graph for output in node.outputs]
     for value in [*graph.inputs, *graph.initializers.values(), *outputs]:
-        if value.dtype == _HALF:
+        if value.dtype in _HALF:
             value.type = ir.TensorType(_FLOAT)
     return model
 

@@ -21,10 +21,12 @@ def render(release: Path, report: Report, matrix: Matrix) -> str:
         one = verdicts.decides(judged, decisive.get(variant.target))
         if one is not None:
             shown[variant.name] = one
-    samples = dict(folder.read_rejected(release, report))
+    released = {variant.name for variant in entry.variants}
+    rejected = folder.read_rejected(release, report)
+    samples = {name: one for name, one in rejected.items() if name not in released}
     samples |= {name: one.evidence for name, one in shown.items() if one.evidence is not None}
-    digests = [one.clip_digest for one in samples.values()]
-    played = max(set(digests), key=digests.count, default=None)
+    digests = [one.clip_digest for one in samples.values() if one.clip_digest in bench.answers]
+    played = max(sorted(set(digests)), key=digests.count, default=None)
     return page.render(
         report,
         samples,

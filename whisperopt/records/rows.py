@@ -92,14 +92,17 @@ def _row(
         for one in ranked
     )
     best = next((one for one in released if one.fate == "selected"), None)
-    others = tuple(one for one in row.candidates if one.name not in by_name)
+    accepted = [one for one in released if one.accepted]
+    others = [one for one in released if not one.accepted]
+    others += [one for one in row.candidates if one.name not in by_name]
+    others.sort(key=lambda one: (one.ladder_rank, one.name))
     return msgspec.structs.replace(
         row,
         selected=best.name if best else None,
         tier=best.tier if best else None,
         objective=str(objective),
         host_class=decisive,
-        candidates=(*released, *others),
+        candidates=(*accepted, *others),
     )
 
 

@@ -139,33 +139,41 @@ def candidate(variant: Variant) -> Candidate:
 
 
 def standing(judged: Mapping[str, Judged], host_class: str | None) -> Standing:
-    """Return how a variant stands on one kind of host: a measurement elsewhere is none here."""
+    """Return how a variant stands on one kind of host.
+
+    A measurement elsewhere is none here, but it has run: so it is worth an emulation. Of what was
+    not measured here the most errors that were found anywhere count.
+    """
     decisive = decides(judged, host_class)
-    if decisive is None:
-        return Standing(tier=Tier.STRUCTURAL)
-    return Standing(tier=decisive.tier, failure=decisive.reason, metrics=decisive.metrics)
+    if decisive is not None and (decisive.tier is Tier.MEASURED or not decisive.accepted):
+        return Standing(tier=decisive.tier, failure=decisive.reason, metrics=decisive.metrics)
+    passed = [one.metrics for one in judged.values() if one.accepted and one.metrics]
+    return Standing(
+        tier=min(best_tier(judged.values()), Tier.EMULATED, key=lambda tier: tier.rank),
+        metrics=max(passed, key=lambda metrics: metrics.wer_delta, default=None),
+    )
 
 
 def decides(judged: Mapping[str, Judged], host_class: str | None) -> Judged | None:
     """Return what counts on one kind of host: its own word, else that of an emulation."""
     own = judged.get(host_class or "")
     emulated = [one for one in judged.values() if one.tier is Tier.EMULATED]
+    emulated.sort(key=lambda one: not one.accepted)
     return own or next(iter(emulated), None)
 
 
 def basis(
     variants: Sequence[Variant], judged: Mapping[str, Mapping[str, Judged]], wanted: str | None
 ) -> str | None:
-    """Return the kind of host that a target's variants are compared on: `wanted`, or the latest."""
-    measured = [
-        one
-        for variant in variants
-        for one in judged[variant.name].values()
-        if one.tier is Tier.MEASURED
-    ]
+    """Return the kind of host that a target's variants are compared on: `wanted`, or the latest.
+
+    Where nothing was measured that is the one that emulated them.
+    """
+    told = [one for variant in variants for one in judged[variant.name].values()]
+    measured = [one for one in told if one.tier is Tier.MEASURED]
     if any(one.host_class == wanted for one in measured):
         return wanted
-    latest = max(measured, key=lambda one: (one.accepted, one.started), default=None)
+    latest = max(measured or told, key=lambda one: (one.accepted, one.started), default=None)
     return latest.host_class if latest else None
 
 

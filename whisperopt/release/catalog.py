@@ -14,6 +14,7 @@ from whisperopt.objective import Objective
 from whisperopt.untrusted import places_of_control
 
 NAME = "catalog.json"
+SCHEMA = "1.1"
 SCHEMA_MAJOR = "1"
 MAX_BYTES = 5_000_000
 MAX_VARIANTS = 64
@@ -130,7 +131,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
 class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     """What a release holds."""
 
-    schema: str = "1.1"
+    schema: str = SCHEMA
     created: str
     device_order: tuple[str, ...]
     models: dict[str, ModelEntry]

@@ -143,7 +143,7 @@ def read(release: Path) -> Report | None:
     """
     try:
         return msgspec.json.decode((release / NAME).read_bytes(), type=Report)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None
 
 

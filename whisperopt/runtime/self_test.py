@@ -1,15 +1,17 @@
-"""The self-test on open: a prefill and a step against the core model's own values.
+"""The self-test on open: the encoder, a prefill and a step against the core model's own values.
 
 Several runtimes and drivers fail silently, with numbers of the right shape. The first time that an
 artifact is opened on a host, its session must come close to what the core model computed when the
-artifact was built.
+artifact was built. The first of the three that does not is where to look.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Self
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from whisperopt.arrays import Floats
 from whisperopt.artifact import Artifact
@@ -20,8 +22,39 @@ from whisperopt.whisper import SAMPLE_RATE, Dimensions
 
 FILE = "self_test.json"
 _KEPT = 32
+_QUARTERS = 4
 _TOLERANCE: dict[Precision, float] = {"fp32": 0.01, "fp16": 0.05, "bf16": 0.1, "int8": 0.2}
-"""Largest relative error of the kept logits; what fails silently is off by far more."""
+"""Largest relative error of the kept values; what fails silently is off by far more."""
+
+
+class Hidden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The encoder's output: means over each quarter of the time, of channels far apart.
+
+    What rounding does to single values cancels out in means, and every weight takes part in them.
+    """
+
+    means: list[list[float]]
+    """One list a quarter."""
+
+    @classmethod
+    def of(cls, hidden: Floats) -> Self:
+        """Keep the means of `hidden` [L, D]."""
+        return cls(means=_means(hidden).tolist())
+
+    def problem(self, width: int) -> str | None:
+        """Return why this cannot come from an encoder with so many channels, or None."""
+        channels = len(range(0, width, _between(width)))
+        fits = [len(quarter) for quarter in self.means] == [channels] * _QUARTERS
+        return None if fits else "means of other channels than the encoder has"
+
+    def error(self, hidden: Floats) -> float:
+        """Return ||a - b|| / ||b|| over the kept means; what is no number is infinitely off."""
+        expected = np.array(self.means, np.float64)
+        found = _means(hidden)
+        if not np.isfinite(found).all():
+            return float("inf")
+        length = max(float(np.linalg.norm(expected)), 1e-30)
+        return float(np.linalg.norm(found - expected)) / length
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,17 +91,28 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class SelfTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the core model says to a sound that everybody can make again."""
 
+    encoder: Hidden | None = None
+    """None: it was recorded before whisperopt kept any."""
     prefill: Step
     decode: Step
+
+    def problem(self, dims: Dimensions) -> str | None:
+        """Return why this cannot come from a model of size `dims`, or None."""
+        found = self.encoder.problem(dims.width) if self.encoder is not None else None
+        steps = (step.problem(dims.vocabulary) for step in (self.prefill, self.decode))
+        return found or next(filter(None, steps), None)
 
 
 def record(session: Session, dims: Dimensions, prompt: list[int]) -> SelfTest:
     """Run prompt and one more token, the likeliest, through the core model."""
     decoder = session.encode(sound(dims))
+    encoder = Hidden.of(decoder.hidden_states()[0])
     first = decoder.step(np.array([prompt], np.int32))[0, -1].copy()
     following = [int(first.argmax())]
     second = decoder.step(np.array([following], np.int32))[0, -1]
-    return SelfTest(prefill=Step.of(prompt, first), decode=Step.of(following, second))
+    return SelfTest(
+        encoder=encoder, prefill=Step.of(prompt, first), decode=Step.of(following, second)
+    )
 
 
 def check(session: Session, artifact: Artifact) -> None:
@@ -79,29 +123,56 @@ def check(session: Session, artifact: Artifact) -> None:
     expected = read(artifact)
     if expected is None:
         return
-    recipe = artifact.manifest.recipe
-    tolerance = max(_TOLERANCE[precision] for precision in recipe.precisions)
     try:
-        _compare(session, artifact, expected, tolerance)
+        _compare(session, artifact, expected)
     except WhisperoptError:
         raise
     except Exception as error:  # noqa: BLE001  # runtimes fail in their own ways, e.g. out of memory
         raise WhisperoptError(f"the self-test failed: {type(error).__name__}: {error}") from None
 
 
-def _compare(session: Session, artifact: Artifact, expected: SelfTest, tolerance: float) -> None:
-    decoder = session.encode(sound(artifact.manifest.dims))
+def _compare(session: Session, artifact: Artifact, expected: SelfTest) -> None:
+    dims, recipe = artifact.manifest.dims, artifact.manifest.recipe
+    decoder = session.encode(sound(dims))
+    agreed = ""
+    if expected.encoder is not None:
+        hidden = decoder.hidden_states()
+        _need_shape("encoder", hidden, (1, dims.audio_context, dims.width))
+        own = {recipe.encoder_precision, recipe.computes or recipe.encoder_precision}
+        _need_close("encoder", expected.encoder.error(hidden[0]), own)
+        agreed = ", though its encoder agrees"
     for name, step in (("prefill", expected.prefill), ("decode", expected.decode)):
         logits = decoder.step(np.array([step.ids], np.int32))
-        shape = (1, len(step.ids), artifact.manifest.dims.vocabulary)
-        if logits.shape != shape:
-            raise WhisperoptError(f"the self-test's {name} gave shape {logits.shape}, not {shape}")
-        error = step.error(logits[0, -1])
-        if not error <= tolerance:
-            raise WhisperoptError(
-                f"the self-test's {name} is off by {error:.2g}, allowed is {tolerance:g}:"
-                " this variant is wrong, or this runtime or driver computes wrong values here"
-            )
+        _need_shape(name, logits, (1, len(step.ids), dims.vocabulary))
+        _need_close(name, step.error(logits[0, -1]), recipe.precisions, agreed)
+        agreed = ", though its prefill agrees (look at cache and positions)"
+
+
+def _need_shape(name: str, found: Floats, shape: tuple[int, ...]) -> None:
+    if found.shape != shape:
+        raise WhisperoptError(f"the self-test's {name} gave shape {found.shape}, not {shape}")
+
+
+def _need_close(
+    name: str, error: float, precisions: Collection[Precision], agreed: str = ""
+) -> None:
+    tolerance = max(_TOLERANCE[precision] for precision in precisions)
+    if not error <= tolerance:
+        raise WhisperoptError(
+            f"the self-test's {name} is off by {error:.2g}, allowed is {tolerance:g}{agreed}:"
+            " this variant is wrong, or this runtime or driver computes wrong values here"
+        )
+
+
+def _means(hidden: Floats) -> npt.NDArray[np.float64]:
+    """[L, D] -> [quarters, kept channels]."""
+    chosen = hidden[:, :: _between(hidden.shape[1])].astype(np.float64)
+    return np.stack([part.mean(axis=0) for part in np.array_split(chosen, _QUARTERS)])
+
+
+def _between(width: int) -> int:
+    """How far apart the kept channels are."""
+    return max(1, width // _KEPT)
 
 
 def read(artifact: Artifact) -> SelfTest | None:
@@ -111,9 +182,8 @@ def read(artifact: Artifact) -> SelfTest | None:
         return None
     try:
         expected = msgspec.json.decode(path.read_bytes(), type=SelfTest)
-        for step in (expected.prefill, expected.decode):
-            if problem := step.problem(artifact.manifest.dims.vocabulary):
-                raise msgspec.DecodeError(problem)  # noqa: TRY301  # told like any other damage
+        if problem := expected.problem(artifact.manifest.dims):
+            raise msgspec.DecodeError(problem)  # noqa: TRY301  # told like any other damage
         return expected  # noqa: TRY300
     except msgspec.DecodeError as error:
         raise WhisperoptError(f"{path} cannot be understood: {error}", "Fetch it again") from None

@@ -7,7 +7,9 @@ from whisperopt import matrix as matrices
 from whisperopt.errors import BadInputError
 from whisperopt.matrix import Matrix
 from whisperopt.objective import Objective
+from whisperopt.proof import clips as clip_sets
 from whisperopt.records import verdicts
+from whisperopt.records.verdicts import Bench
 from whisperopt.release import catalog, store
 from whisperopt.release.catalog import Catalog
 from whisperopt.validator.arrivals import arrived
@@ -42,29 +44,35 @@ def validate(  # noqa: PLR0913  # every one a choice of the user's, by name
     Where it is, every weight of the variants is compared with it as well.
     """
     folder = Path(release)
-    matrix = (matrix or matrices.load()).aiming_at(objective)
+    matrix = matrix or matrices.load()
     content = _content(folder)
     names = [model] if model else sorted(content.models)
     wanted = Wanted(
         targets=_targets(target, content, names),
-        clips=Path(clips) if clips else None,
+        clips=clip_sets.read(Path(clips)) if clips and not (imports or replay) else None,
         checkpoint=checkpoint,
     )
-    benches = [verdicts.bench(folder, name, content.model(name), matrix) for name in names]
+    benches = _benches(folder, names, matrix)
     with store.staging(folder) as staging:
         told: list[Told] = []
         proofs: list[Proof] = []
-        if imports:
-            told = arrived(folder, benches, [Path(path) for path in imports])
-        elif not replay:
+        if not imports and not replay:
             proofs = [Proof(folder, bench, wanted, staging, progress) for bench in benches]
             told = [one for proof in proofs for one in proof.run()]
             benches = [proof.bench for proof in proofs]
         with store.locked(folder):
-            found = merge(folder, staging, benches, told, matrix)
+            if imports:
+                benches = _benches(folder, names, matrix)
+                told = arrived(folder, benches, [Path(path) for path in imports])
+            found = merge(folder, staging, benches, told, matrix=matrix, objective=objective)
     for proof in proofs:
         proof.forget()
     return found
+
+
+def _benches(folder: Path, names: Sequence[str], matrix: Matrix) -> list[Bench]:
+    content = catalog.read(folder)
+    return [verdicts.bench(folder, name, content.model(name), matrix) for name in names]
 
 
 def _content(folder: Path) -> Catalog:
@@ -73,7 +81,23 @@ def _content(folder: Path) -> Catalog:
             f"{folder} is not a release", "Give a folder that `whisperopt build` wrote"
         )
     store.recover(folder)
-    return catalog.read(folder)
+    content = catalog.read(folder)
+    if _is_newer(content.schema):
+        raise BadInputError(
+            f"{folder} has a catalog of schema {content.schema}, of which this whisperopt would"
+            f" lose what is newer than {catalog.SCHEMA}",
+            "Upgrade whisperopt",
+        )
+    return content
+
+
+def _is_newer(schema: str) -> bool:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(schema) > Version(catalog.SCHEMA)
+    except InvalidVersion:
+        return True
 
 
 def _targets(target: str | Iterable[str], content: Catalog, models: Sequence[str]) -> set[str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from whisperopt import artifact
 from whisperopt.errors import BadInputError
 from whisperopt.proof.admission import admit, parse
+from whisperopt.proof.admission.origin import claimed
+from whisperopt.proof.admission.submission import Objection
 from whisperopt.proof.evidence import Evidence
 from whisperopt.records.verdicts import Bench
 from whisperopt.release.catalog import Variant
@@ -15,13 +17,14 @@ from whisperopt.validator.result import Source, Told
 
 
 def arrived(release: Path, benches: Sequence[Bench], files: Sequence[Path]) -> list[Told]:
-    """Admit every file, or raise BadInputError for the first that must be refused."""
-    return [_one(release, benches, file) for file in files]
+    """Admit every file, the oldest first, or raise BadInputError for one that must be refused."""
+    told = [_one(release, benches, file) for file in files]
+    return sorted(told, key=lambda one: _moment(one.evidence.started if one.evidence else ""))
 
 
 def _one(release: Path, benches: Sequence[Bench], file: Path) -> Told:
     evidence = parse(file)
-    bench, variant = _about(benches, evidence)
+    bench, variant = _about(benches, evidence, file)
     now = datetime.now(UTC)
     tokenizer, vocabulary = _tokenizer(release, variant)
     admit(
@@ -39,17 +42,21 @@ def _one(release: Path, benches: Sequence[Bench], file: Path) -> Told:
         variant=variant.name,
         target=variant.target,
         source=Source.IMPORTED,
+        digest=variant.digest,
         host_class=evidence.host_class,
         evidence=evidence,
     )
 
 
-def _about(benches: Sequence[Bench], evidence: Evidence) -> tuple[Bench, Variant]:
-    """Return the variant with the digest of `evidence`; any one will do for `admit` to refuse."""
-    found = [(bench, variant) for bench in benches for variant in bench.entry.variants]
-    if not found:
+def _about(benches: Sequence[Bench], evidence: Evidence, file: Path) -> tuple[Bench, Variant]:
+    """Return the variant that `evidence` is about, before anything of it is opened."""
+    known = [(bench, variant) for bench in benches for variant in bench.entry.variants]
+    if not known:
         raise BadInputError("The release has no variants", "Build it first")
-    return next((one for one in found if one[1].digest == evidence.digest), found[0])
+    claim = claimed(evidence, [variant for _, variant in known])
+    if isinstance(claim, Objection):
+        raise BadInputError(f"{file} is refused: {claim.problem}", claim.remedy)
+    return next(one for one in known if one[1] is claim)
 
 
 def _tokenizer(release: Path, variant: Variant) -> tuple[Callable[[Sequence[int]], str], int]:

@@ -24,6 +24,7 @@ from whisperopt.proof.prover import NoEvidence
 from whisperopt.racing.attach import timed
 from whisperopt.records.verdicts import Bench
 from whisperopt.release.catalog import Variant
+from whisperopt.untrusted import escaped
 from whisperopt.validator.result import Source, Told
 
 Progress = Callable[[str, str], None]
@@ -34,7 +35,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What shall be proven, and on what."""
 
     targets: set[str]
-    clips: Path | None
+    clips: ClipSet | None
+    """None: those that the release was built with, if they are the packaged ones."""
     checkpoint: str | None
 
 
@@ -74,6 +76,7 @@ class Proof:
                 variant=variant.name,
                 target=variant.target,
                 source=Source.SKIPPED,
+                digest=variant.digest,
                 host_class=self._host.host_class(variant.device, variant.runtime),
             )
             if why := self._absent(variant):
@@ -106,6 +109,9 @@ class Proof:
             built = artifact.read(self._release / variant.path)
         except BadInputError as error:
             return NoEvidence(error.problem)
+        name = f"{self.bench.model}--{variant.name}"
+        if built.name != name:
+            return NoEvidence(f"its manifest says that it is {escaped(built.name)}")
         if self._core is not None and (why := self._unfaithful(self._core, built, variant)):
             return NoEvidence(why)
         backend = registry.require(variant.backend)
@@ -113,9 +119,11 @@ class Proof:
         return case.prove(built, variant.files, device, backend, here=True)
 
     def _unfaithful(self, core: CoreModel, built: Artifact, variant: Variant) -> str:
-        found = fidelity.check(
-            core, built.path, built.manifest.recipe, self.bench.gates[variant.name]
-        )
+        recipe, gates = built.manifest.recipe, self.bench.gates[variant.name]
+        try:
+            found = fidelity.check(core, built.path, recipe, gates)
+        except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
+            return f"its weights cannot be compared: {error}"
         return "; ".join(found.reasons)
 
     def _raced(self, told: Sequence[Told]) -> list[Told]:
@@ -161,7 +169,7 @@ class Proof:
         )
 
     def _clips(self) -> ClipSet:
-        found = clip_sets.read(self._wanted.clips or clip_sets.packaged())
+        found = self._wanted.clips or clip_sets.read(clip_sets.packaged())
         if self._wanted.clips is None and found.digest not in self.bench.answers:
             known = ", ".join(
                 answers.evidence.clip_set for answers, _ in self.bench.answers.values()
@@ -212,7 +220,7 @@ def _core(bench: Bench, checkpoint: str | None) -> CoreModel | None:
     if checkpoint is not None:
         raise BadInputError(
             f"{checkpoint} is not the checkpoint that {bench.model} was made from",
-            f"Name the one whose digest is {bench.entry.checkpoint[:19]}…",
+            f"Name the one whose digest is {bench.entry.checkpoint[:19]}…, or another --model",
         )
     return None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from whisperopt.matrix import Matrix
+from whisperopt.objective import Objective
 from whisperopt.records import folder, page, rows, verdicts
 from whisperopt.records.verdicts import Bench, Judged
 from whisperopt.release import catalog, store
@@ -15,6 +16,7 @@ from whisperopt.release import report as reports
 from whisperopt.release.catalog import EvidenceEntry, ModelEntry, Variant
 from whisperopt.release.report import Report
 from whisperopt.report.page import FILE
+from whisperopt.validator import changes
 from whisperopt.validator.result import Change, Row, Source, Told, Validation
 
 _HEARD = {Source.HERE, Source.IMPORTED}
@@ -25,47 +27,64 @@ def merge(
     staging: Path,
     benches: Sequence[Bench],
     told: Sequence[Told],
+    *,
     matrix: Matrix,
+    objective: Objective | None,
 ) -> Validation:
     """Write a new state of `release` with what was `told`, and say what it changes.
 
     The release may have changed meanwhile: its catalog is read again, and words on files that are
-    no longer there are dropped.
+    no longer there are dropped. Without an `objective` every variant keeps its own.
     """
     content = catalog.read(release)
     (staging / folder.EVIDENCE).mkdir()
-    models, found, changes = dict(content.models), {}, []
+    models, found = dict(content.models), {}
+    changed: list[Change] = []
     for bench in benches:
         entry = models.get(bench.model)
         if entry is None:
             continue
-        current = msgspec.structs.replace(bench, entry=entry)
+        current = _current(release, bench, entry, matrix)
         own = [one for one in told if one.model == bench.model]
         judged = {v.name: _judged(release, current, v, own) for v in entry.variants}
         found[bench.model] = judged
-        models[bench.model] = _entry(staging, current, judged, matrix)
-        changes += _verdict_changes(current, judged)
+        models[bench.model] = _entry(staging, current, judged, objective)
+        heard = {(one.variant, one.host_class) for one in own if one.source in _HEARD}
+        changed += changes.of_verdicts(bench.model, entry, models[bench.model], judged, heard)
     for path in staging.glob(".proof-*"):
         shutil.rmtree(path, ignore_errors=True)
-    folder.keep(release, staging, models.values(), reports.read(release))
-    (staging / catalog.NAME).write_bytes(
-        catalog.encode(msgspec.structs.replace(content, models=models))
-    )
     before = reports.read(release)
+    folder.keep(release, staging, models.values(), before)
+    content = msgspec.structs.replace(content, schema=catalog.SCHEMA, models=models)
+    (staging / catalog.NAME).write_bytes(catalog.encode(content))
     shown = None
     if before is not None and before.model in found:
         deciding = {one.target: one.host_class for one in told if one.source in _HEARD}
         shown = _reported(before, models[before.model], found[before.model], deciding)
         (staging / reports.NAME).write_bytes(reports.encode(shown))
         (staging / FILE).write_text(page.render(staging, shown, matrix), "utf-8")
-        changes += _selection_changes(before, shown)
+        changed += changes.of_selection(before, shown, asked=objective is not None)
+        if not told and objective is None:
+            changed += changes.of_report(before, shown)
     store.commit(staging, release)
     return Validation(
         release=release,
-        rows=tuple(_row(one, found) for one in told),
-        changes=tuple(changes),
+        rows=tuple(_row(one, models, found) for one in told),
+        changes=tuple(changed),
         report=shown,
     )
+
+
+def _current(release: Path, bench: Bench, entry: ModelEntry, matrix: Matrix) -> Bench:
+    """Return what verdicts rest on now, and the answers that were heard for them meanwhile."""
+    known = {one.clip_digest for one in bench.entry.answers}
+    heard = {
+        digest: one
+        for digest, one in bench.answers.items()
+        if digest not in known and one[0].checkpoint == entry.checkpoint
+    }
+    fresh = verdicts.bench(release, bench.model, entry, matrix)
+    return msgspec.structs.replace(fresh, answers={**heard, **fresh.answers})
 
 
 def _judged(
@@ -74,9 +93,9 @@ def _judged(
     """Return what every kind of host says of `variant`; what is told now takes the place."""
     judged = verdicts.replay(release, bench, variant)
     for one in told:
-        if one.variant != variant.name:
+        if (one.variant, one.digest) != (variant.name, variant.digest):
             continue
-        if one.evidence is not None and one.evidence.digest == variant.digest:
+        if one.evidence is not None:
             now = bench.judge(
                 one.evidence,
                 gpu=variant.device != "cpu",
@@ -84,7 +103,7 @@ def _judged(
             )
             if now is not None:
                 judged[one.host_class] = now
-        elif one.source is Source.HERE and one.evidence is None:
+        elif one.source is Source.HERE:
             judged[one.host_class] = _crash(one)
     return judged
 
@@ -100,14 +119,16 @@ def _crash(told: Told) -> Judged:
 
 
 def _entry(
-    staging: Path, bench: Bench, judged: Mapping[str, Mapping[str, Judged]], matrix: Matrix
+    staging: Path,
+    bench: Bench,
+    judged: Mapping[str, Mapping[str, Judged]],
+    objective: Objective | None,
 ) -> ModelEntry:
-    objectives = {target.name: target.objective for target in matrix.targets}
     variants = tuple(
         msgspec.structs.replace(
             variant,
             tier=verdicts.best_tier(judged[variant.name].values()),
-            objective=objectives.get(variant.target, variant.objective),
+            objective=objective or variant.objective,
             evidence=tuple(
                 _recorded(staging, bench.model, one) for one in judged[variant.name].values()
             ),
@@ -145,44 +166,15 @@ def _reported(
     return rows.with_proofs(rows.updated(before, entry, judged, deciding), entry, judged)
 
 
-def _selection_changes(before: Report, now: Report) -> list[Change]:
-    return [
-        Change(
-            model=now.model,
-            what=f"selected for {row.name}",
-            before=old.selected or "none",
-            now=row.selected or "none",
-        )
-        for old, row in zip(before.targets, now.targets, strict=True)
-        if old.selected != row.selected
-    ]
-
-
-def _verdict_changes(bench: Bench, judged: Mapping[str, Mapping[str, Judged]]) -> list[Change]:
-    changes = []
-    for variant in bench.entry.variants:
-        before = {entry.host_class: entry for entry in variant.evidence}
-        for host_class in sorted({*before, *judged[variant.name]}):
-            old, new = before.get(host_class), judged[variant.name].get(host_class)
-            said = "nothing" if old is None else _said(old.accepted, old.tier, old.reason)
-            says = (
-                "nothing: no raw samples stand behind it"
-                if new is None
-                else _said(new.accepted, new.tier, new.reason)
-            )
-            if said != says:
-                what = f"{variant.name} on {host_class}"
-                changes.append(Change(model=bench.model, what=what, before=said, now=says))
-    return changes
-
-
-def _said(accepted: bool, tier: str, reason: str) -> str:  # noqa: FBT001  # a fact of three
-    return f"{tier}, accepted" if accepted else f"{tier}, rejected: {reason}"
-
-
-def _row(told: Told, found: Mapping[str, Mapping[str, Mapping[str, Judged]]]) -> Row:
+def _row(
+    told: Told,
+    models: Mapping[str, ModelEntry],
+    found: Mapping[str, Mapping[str, Mapping[str, Judged]]],
+) -> Row:
     judged = found.get(told.model, {}).get(told.variant, {}).get(told.host_class)
     known = judged is not None and told.source in _HEARD
+    variants = models[told.model].variants if known else ()
+    size = next((variant.size for variant in variants if variant.name == told.variant), 0)
     return Row(
         model=told.model,
         variant=told.variant,
@@ -193,5 +185,5 @@ def _row(told: Told, found: Mapping[str, Mapping[str, Mapping[str, Judged]]]) ->
         accepted=judged.accepted if judged and known else None,
         reason=judged.reason if judged and known else told.reason,
         notes=judged.verdict.notes if judged and known and judged.verdict else (),
-        metrics=folder.numbers(judged.metrics, 0) if judged and known else None,
+        metrics=folder.numbers(judged.metrics, size) if judged and known else None,
     )

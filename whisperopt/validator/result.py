@@ -25,6 +25,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     variant: str
     target: str
     source: Source
+    digest: str = ""
+    """Of the files that it is about."""
     host_class: str = ""
     evidence: Evidence | None = None
     reason: str = ""
@@ -55,6 +57,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A variant with a kind of host, or a target."""
     before: str
     now: str
+    asked: bool = False
+    """Whether it follows from another objective, not from the raw samples."""
 
 
 class Validation(msgspec.Struct, frozen=True, kw_only=True):

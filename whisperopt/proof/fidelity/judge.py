@@ -62,7 +62,9 @@ class Judge:
         if array.shape != expected.shape:
             shapes = f"{list(array.shape)}, the checkpoint's {list(expected.shape)}"
             return Verdict(name=name, fault=f"{name!r} has the shape {shapes}")
-        factor = self._factor(name, array, expected)
+        factor = folded(
+            name, array, expected, dims=self._dims, part=self._part, recipe=self._recipe
+        )
         if factor != 1:
             expected = expected * np.float32(factor)
         bounds = self._bounds(found)
@@ -84,19 +86,6 @@ class Judge:
         half = found.dtype is ir.DataType.FLOAT16
         return msgspec.structs.replace(bounds, grain=_HALF_GRAIN) if half else bounds
 
-    def _factor(self, name: str, found: Floats, expected: Floats) -> float:
-        """Return what attention in standard operators has folded into its query: 1 / sqrt(Dh)."""
-        stem, query, _ = name.partition(_QUERY)
-        if not query or self._attention(stem) != "decomposed":
-            return 1.0
-        decoder = self._part == "decoder"
-        heads = self._dims.decoder_heads if decoder else self._dims.encoder_heads
-        scale = 1 / math.sqrt(self._dims.width // heads)
-        b = expected.ravel()
-        slope = float(np.dot(found.ravel(), b)) / (float(np.dot(b, b)) or 1.0)
-        near = slope > 0 and abs(math.log(slope / scale)) < abs(math.log(slope))
-        return scale if near else 1.0
-
     def _odd_factor(self, name: str, factor: float) -> str:
         """Return how weight and bias of one query differ in what was folded into them."""
         stem, query, _ = name.partition(_QUERY)
@@ -107,8 +96,24 @@ class Judge:
             return ""
         return f"{name!r} is {factor:.3g} times the checkpoint's, but {first!r} {other:.3g} times"
 
-    def _attention(self, stem: str) -> str:
-        if self._part == "encoder":
-            return self._recipe.encoder_attention
-        cross = stem.endswith("encoder_attn")
-        return self._recipe.cross_attention if cross else self._recipe.self_attention
+
+def folded(
+    name: str, found: Floats, expected: Floats, *, dims: Dimensions, part: Part, recipe: Recipe
+) -> float:
+    """Return what attention in standard operators has folded into its query: 1 / sqrt(Dh)."""
+    stem, query, _ = name.partition(_QUERY)
+    if not query or _attention(stem, part, recipe) != "decomposed":
+        return 1.0
+    heads = dims.decoder_heads if part == "decoder" else dims.encoder_heads
+    scale = 1 / math.sqrt(dims.width // heads)
+    b = expected.ravel()
+    slope = float(np.dot(found.ravel(), b)) / (float(np.dot(b, b)) or 1.0)
+    near = slope > 0 and abs(math.log(slope / scale)) < abs(math.log(slope))
+    return scale if near else 1.0
+
+
+def _attention(stem: str, part: Part, recipe: Recipe) -> str:
+    if part == "encoder":
+        return recipe.encoder_attention
+    cross = stem.endswith("encoder_attn")
+    return recipe.cross_attention if cross else recipe.self_attention

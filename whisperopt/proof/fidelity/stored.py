@@ -55,10 +55,11 @@ class StoredWeight(msgspec.Struct, frozen=True, kw_only=True):
             array = unpacking.unpack(self.node, array, fold(self.scales), zeros)
         found = np.asarray(array, np.float32)
         found = found.reshape([size for size in found.shape if size > 1])
-        return found.T if self.product and self._outputs_last else found
+        return found.T if self.product and self.outputs_last else found
 
     @property
-    def _outputs_last(self) -> bool:
+    def outputs_last(self) -> bool:
+        """Whether a product's weight lies as [in, out]."""
         if self.node.op_type == "MatMulNBits" or self.node.inputs[0] is self.value:
             return False
         transposed = self.node.attributes.get("transB")

@@ -1,0 +1,100 @@
+"""A backend whose `build` spoils what it makes: refused, with a reason that points at the place."""
+
+import re
+
+import pytest
+
+from tests.sabotage.conftest import Factory
+from tests.sabotage.saboteurs import sabotages
+from whisperopt.backend import Tier
+
+WAYS = sabotages(words=(65, 66), end_of_text=256)
+FC1, FC2 = r"'encoder\.layers\.1\.fc1\.weight'", r"'decoder\.layers\.1\.fc2\.weight'"
+FP32, FP16, BLOCK, DYNAMIC, GROUP = FORMS = (
+    *("cpu-gqa-fp32", "cuda-gqa-fp16"),
+    *("cpu-gqa-mixed", "cpu-gqa-int8", "openvino-mha-int8"),
+)
+# what 8 bits leave of a factor
+TENTH, MORE, LESS = r"1\.(09|10)\d", r"1\.0[12]\d", r"0\.9[78]\d"
+POINTING = {
+    "decoder weight x 1.1": rf"decoder: {FC2} is {TENTH} times the checkpoint's",
+    "decoder weight x 1.02": rf"decoder: {FC2} is {MORE} times",
+    "decoder weight x 0.98": rf"decoder: {FC2} is {LESS} times",
+    "encoder weight x 1.1": rf"encoder: {FC1} is {TENTH} times",
+    "encoder weight x 1.02": rf"encoder: {FC1} is {MORE} times",
+    "encoder weight x 0.98": rf"encoder: {FC1} is {LESS} times",
+    "word table x 1.02": rf"decoder: 'decoder\.embed_tokens\.weight' is {MORE} times",
+    "one channel x 1.02": rf"decoder: channel 17 of {FC2} is {MORE} times",
+    "encoder bias zeroed": r"encoder: 'encoder\.layers\.1\.fc1\.bias' is all zeros",
+    "decoder bias zeroed": r"decoder: 'decoder\.layers\.1\.encoder_attn\.q_proj\.bias' is all zeros",
+    "decoder positions shifted": r"decoder: '.*embed_positions\.weight' is .* shifted by 1 row",
+    "encoder positions shifted": r"encoder: '.*embed_positions\.weight' is .* shifted by 1 row",
+    "decoder heads swapped": r"decoder: '.*v_proj\.weight' has the channels 0 and 16 .* swapped",
+    "encoder heads swapped": r"encoder: '.*v_proj\.weight' has the channels 0 and 16 .* swapped",
+    "decoder int8 scales x 1.02": rf"decoder: {FC2} is {MORE} times",
+    "decoder int8 scales of a channel x 1.02": rf"decoder: .*channel 17 of {FC2} ",
+    "decoder int8 scale of a block x 1.02": rf"decoder: inputs 32 to 63 of channel 17 of {FC2} ",
+    "encoder int8 scales x 1.02": rf"encoder: {FC1} is {MORE} times",
+    "encoder int8 scales of a channel x 1.02": rf"encoder: .*channel 17 of {FC1} ",
+    "encoder int8 scale of a block x 1.02": rf"encoder: inputs 32 to 63 of channel 17 of {FC1} ",
+}
+"""What is told about each sabotage of weights, whatever the variant."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_honest_variants_pass(form: str, unproven: Factory) -> None:
+    outcome = unproven.made(form, lambda _folder: None)
+    assert outcome.refusal is None
+    assert outcome.tier is Tier.STRUCTURAL
+
+
+def spoilable(name: str) -> tuple[str, ...]:
+    """Return variants that have what a sabotage of weights spoils, in storage of several kinds."""
+    if name == "one channel x 1.02":
+        return FP32, FP16
+    if "int8" not in name:
+        return (FP32, DYNAMIC) if "encoder" in name else (FP32, GROUP)
+    if name.startswith("decoder"):
+        return BLOCK, GROUP
+    return (GROUP,) if "block" in name else (DYNAMIC, GROUP)
+
+
+def test_every_sabotage_of_weights_is_expected_to_be_told() -> None:
+    assert list(POINTING) == [name for name, way in WAYS.items() if way.kind == "weights"]
+
+
+@pytest.mark.parametrize(
+    ("name", "form"), [(name, form) for name in POINTING for form in spoilable(name)]
+)
+def test_a_spoiled_weight_is_named_before_anything_is_run(
+    name: str, form: str, unproven: Factory
+) -> None:
+    outcome = unproven.made(form, WAYS[name].apply)
+    assert re.match(POINTING[name], outcome.failure), outcome.failure
+    assert outcome.refusal
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("encoder product x 1.02", "the self-test's encoder is off by 0.01"),
+        (
+            "positions one later",
+            "the self-test's prefill is off by 0.4.*, though its encoder agrees",
+        ),
+        ("two self caches swapped", r"decode is off by 0.2.*prefill agrees \(look at cache and"),
+        ("a word's logit + 3", r"decoder \(the encoder agrees\): top-1 agreement 0\.\d+ is below"),
+    ],
+)
+def test_wrong_wiring_is_refused_at_the_first_part_that_is_off(
+    name: str, reason: str, proving: Factory
+) -> None:
+    outcome = proving.made(FP32, WAYS[name].apply)
+    assert re.search(reason, outcome.failure), outcome.failure
+    assert outcome.refusal
+
+
+def test_an_honest_variant_passes_the_clips(proving: Factory) -> None:
+    outcome = proving.made(FP32, lambda _folder: None)
+    assert outcome.refusal is None
+    assert outcome.tier is Tier.MEASURED
