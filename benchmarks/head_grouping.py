@@ -30,6 +30,7 @@ from whisperopt.proof.clips import ClipSet
 from whisperopt.proof.evidence import Evidence
 from whisperopt.proof.gates import Verdict
 from whisperopt.proof.listening import listen
+from whisperopt.proof.metrics import loops
 from whisperopt.proof.prover import NoEvidence
 from whisperopt.release import catalog
 
@@ -147,7 +148,7 @@ def _row(run: Run) -> str:
         f"{run.cache_bytes_a_token / 1024:g}",
         f"{metrics.wer:.1f}",
         f"{100 * metrics.top1_agreement:.1f}",
-        f"{sum(map(gates.loops, heard))} of {len(heard)}",
+        f"{sum(map(loops, heard))} of {len(heard)}",
         ", ".join(parts) or "nothing",
     )
     return f"| {' | '.join(cells)} |"

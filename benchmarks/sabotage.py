@@ -35,6 +35,7 @@ from whisperopt.proof import fidelity, gates, wiring
 from whisperopt.proof.case import Case
 from whisperopt.proof.clips import ClipSet
 from whisperopt.proof.evidence import Evidence
+from whisperopt.proof.metrics import Metrics
 from whisperopt.records import verdicts
 from whisperopt.release import catalog
 from whisperopt.release.catalog import Variant
@@ -211,7 +212,7 @@ def _opened(folder: Path, here: bool) -> str:  # noqa: FBT001  # a fact
     return ""
 
 
-def _numbers(found: gates.Metrics) -> str:
+def _numbers(found: Metrics) -> str:
     return (
         f"cosine {found.encoder_cosine:.5f}, error {found.encoder_relative_error:.3g},"
         f" top-1 {100 * found.top1_agreement:.2f} %, KL {found.kl_divergence:.2g},"

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from tests.proof import samples
 from whisperopt.backend import Tier
-from whisperopt.contest import faster
-from whisperopt.objective import LATENCY, Goal, Objective
-from whisperopt.proof import gates
+from whisperopt.proof.metrics import measure
+from whisperopt.ranking.contest import faster
+from whisperopt.ranking.objective import LATENCY, Goal, Objective
 from whisperopt.select import Candidate, Ranked, Standing, held, merits_of, refusal, select
 
-PERFECT = gates.measure(samples.evidence(), samples.answers())
+PERFECT = measure(samples.evidence(), samples.answers())
 Entrant = tuple[Candidate, Standing]
 
 

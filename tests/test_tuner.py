@@ -15,9 +15,9 @@ from whisperopt.artifact import Artifact
 from whisperopt.backend import Probe
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.fetcher.tuned import recall
-from whisperopt.objective import Objective
 from whisperopt.proof import clips
 from whisperopt.racing import race as races
+from whisperopt.ranking.objective import Objective
 from whisperopt.release import catalog as catalogs
 
 HOST = msgspec.structs.replace(

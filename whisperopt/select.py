@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from whisperopt.backend import Tier
-from whisperopt.merits import Merits, behind, by_objective, figure, inverse, outside, tie
-from whisperopt.objective import LATENCY, Objective
-from whisperopt.pareto import front
+from whisperopt.ranking.merits import Merits, behind, by_objective, figure, inverse, outside, tie
+from whisperopt.ranking.objective import LATENCY, Objective
+from whisperopt.ranking.pareto import front
 
 if TYPE_CHECKING:
-    from whisperopt.proof.gates import Metrics
+    from whisperopt.proof.metrics import Metrics
 
 _FASTEST = {
     "latency": "fastest measured",

@@ -16,8 +16,8 @@ from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.fetcher import Decision, best, difference, resolve, tuned
 from whisperopt.fetcher.tuned import Place, Raced, Tuned
 from whisperopt.matrix import nearest
-from whisperopt.merits import outside
-from whisperopt.objective import Objective
+from whisperopt.ranking.merits import outside
+from whisperopt.ranking.objective import Objective
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, Variant

@@ -13,8 +13,8 @@ from tests.targets import TARGETS
 from whisperopt import matrix
 from whisperopt.backend import Tier
 from whisperopt.proof import evidence as evidences
-from whisperopt.proof import gates
 from whisperopt.proof.answers import References
+from whisperopt.proof.metrics import measure
 from whisperopt.records import folder, rows, verdicts
 from whisperopt.release import catalog
 from whisperopt.release.report import Report
@@ -121,7 +121,7 @@ class TestProven:
     def test_the_core_models_answers_travel_with_the_release(self, proven: Built) -> None:
         (entry,) = catalog.read(proven.path).model("small").answers
         answers, numbers = folder.read_answers(proven.path, entry)
-        assert gates.measure(answers.evidence, answers).wer == proven.report.core_wer
+        assert measure(answers.evidence, answers).wer == proven.report.core_wer
         assert answers.model == "small"
         references = References(numbers)
         for sample in answers.evidence.samples:

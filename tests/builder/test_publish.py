@@ -14,9 +14,9 @@ from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
 from whisperopt.builder.outcome import Lot
 from whisperopt.checkpoint.resolve import OPENAI_NAMES
-from whisperopt.objective import Objective
 from whisperopt.proof import evidence as evidences
-from whisperopt.proof import gates
+from whisperopt.proof.metrics import measure
+from whisperopt.ranking.objective import Objective
 from whisperopt.records import folder
 from whisperopt.release import catalog, store
 from whisperopt.release import report as reports
@@ -50,7 +50,7 @@ def measured_elsewhere(release: Path, name: str = "cpu-gqa-fp32", **changes: Any
     """Let an ARM machine measure a variant of the release."""
     digest = lots.variant(release, name).digest
     made = samples.evidence(variant=name, digest=digest, host_class=ARM, **changes)
-    metrics = gates.measure(made, lots.ANSWERS)
+    metrics = measure(made, lots.ANSWERS)
     tell(release, name, folder.record(release, releases.MODEL, made, metrics, "", imported=True))
 
 
@@ -238,7 +238,7 @@ def test_evidence_of_any_host_has_a_name_that_catalogs_take(
         small_artifact.manifest, model=model, target="tensorrt", recipe=recipe
     )
     made = samples.evidence(variant=manifest.variant, host_class=host_class)
-    metrics = gates.measure(made, samples.answers())
+    metrics = measure(made, samples.answers())
     entry = folder.record(tmp_path, model, made, metrics, "")
     assert evidences.read(tmp_path / entry.report) == made
     holds = releases.catalog(releases.variant("tensorrt-decomposed-fp16", evidence=(entry,)))

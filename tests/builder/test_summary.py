@@ -6,7 +6,7 @@ from tests.builder.lots import HERE, lot, outcome, proven
 from tests.proof import samples
 from whisperopt.backend import Tier
 from whisperopt.builder import summary
-from whisperopt.objective import Objective
+from whisperopt.ranking.objective import Objective
 
 RISKY = {"selectable_from": Tier.MEASURED, "caution": "wrong on some drivers"}
 

@@ -99,3 +99,10 @@ def test_one_form_of_the_weights_is_chosen() -> None:
     assert hub.wanted([*facts, "model.bin"], "x") == [*facts, "model.bin"]
     with pytest.raises(BadInputError, match=r"no model\.safetensors"):
         hub.wanted([*facts, "pytorch_model.bin"], "x")
+
+
+def test_offline_asks_no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "_cached", lambda _: None)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(BadInputError, match="not in the local cache"):
+        hub.fetch("openai/whisper-tiny", offline=True)

@@ -17,7 +17,7 @@ from whisperopt.errors import BadInputError, NetworkError
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the weights packages and the hub."""
 
-    def unreachable(repository: str) -> hub.Snapshot:
+    def unreachable(repository: str, *, offline: bool) -> hub.Snapshot:
         raise NetworkError(f"The hub did not give {repository}: no route", "Check the connection")
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
@@ -105,7 +105,7 @@ def test_a_hub_model_is_opened_from_its_snapshot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_huggingface(tmp_path)
-    monkeypatch.setattr(hub, "fetch", lambda _: hub.Snapshot(tmp_path, "abc"))
+    monkeypatch.setattr(hub, "fetch", lambda _, offline: hub.Snapshot(tmp_path, "abc"))
     checkpoint = resolve.resolve("someone/whisper-fine")
     assert checkpoint.name == "fine"
     assert checkpoint.source == "pkg:huggingface/someone/whisper-fine@abc"

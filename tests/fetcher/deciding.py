@@ -9,7 +9,7 @@ from tests.fetcher.releases import catalog, evidence, host, variant
 from whisperopt.backend import Tier
 from whisperopt.fetcher.decisions import Decision, resolve
 from whisperopt.host import Host
-from whisperopt.objective import Objective
+from whisperopt.ranking.objective import Objective
 from whisperopt.release.catalog import Variant
 
 VM = host("plain-vm-linux")

@@ -11,9 +11,9 @@ from tests.fetcher.releases import host, variant
 from tests.proof import samples
 from whisperopt.backend import Tier
 from whisperopt.fetcher.decisions import best
-from whisperopt.objective import Goal, Objective
-from whisperopt.proof import gates
 from whisperopt.proof.gates import Verdict
+from whisperopt.proof.metrics import measure
+from whisperopt.ranking.objective import Goal, Objective
 from whisperopt.records import verdicts
 from whisperopt.records.verdicts import Judged
 from whisperopt.release.catalog import EvidenceEntry, Variant
@@ -22,7 +22,7 @@ from whisperopt.select import select
 OWN = VM.host_class("cpu", "onnxruntime")
 ELSEWHERE = host("intel-laptop-linux").host_class("cpu", "onnxruntime")
 STAND_IN = host("a100-linux").host_class("cpu", "onnxruntime")
-PERFECT = gates.measure(samples.evidence(), samples.answers())
+PERFECT = measure(samples.evidence(), samples.answers())
 
 
 @st.composite

@@ -8,7 +8,7 @@ import pytest
 from tests.fetcher.deciding import VM, accepted, decide, rejected, timed
 from tests.fetcher.releases import evidence, host, variant
 from whisperopt.backend import Tier
-from whisperopt.objective import Objective
+from whisperopt.ranking.objective import Objective
 
 
 def test_rounds_that_overlap_go_to_the_smaller() -> None:

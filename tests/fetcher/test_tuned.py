@@ -21,7 +21,7 @@ from whisperopt.errors import BadInputError
 from whisperopt.fetcher import resolve, tuned
 from whisperopt.fetcher.decisions import Decision
 from whisperopt.fetcher.tuned import Raced, Tuned, places, recall, remember, reorder
-from whisperopt.objective import Objective
+from whisperopt.ranking.objective import Objective
 from whisperopt.release import catalog as catalogs
 from whisperopt.release.catalog import Catalog, Variant
 

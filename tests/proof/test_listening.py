@@ -9,10 +9,11 @@ from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import CoreModel
 from whisperopt.proof import clips as clip_sets
-from whisperopt.proof import gates, listening
+from whisperopt.proof import listening
 from whisperopt.proof.answers import References
 from whisperopt.proof.journal import Journal
 from whisperopt.proof.listening import Heard, listen
+from whisperopt.proof.metrics import measure
 from whisperopt.proof.prover import NoEvidence
 from whisperopt.runtime import self_test
 
@@ -48,7 +49,7 @@ def test_the_core_model_answers_every_clip(
     tokens = {s.clip: s.tokens for s in answers.evidence.samples}
     assert {c.file: references.load(c).tokens for c in answers.clips} == tokens
     assert self_test.read(Artifact(made.self_test.parent, small_artifact.manifest)) is not None
-    assert gates.measure(answers.evidence, answers).wer_delta == 0
+    assert measure(answers.evidence, answers).wer_delta == 0
 
 
 def test_listening_again_goes_on_from_what_was_heard(

@@ -6,16 +6,16 @@ from hypothesis import strategies as st
 
 from tests.proof.samples import WORDS, answers, changed, clips, evidence, sample
 from tests.proof.verdicts import WRONG, judged
-from whisperopt.proof import gates
 from whisperopt.proof.clips import Clip
 from whisperopt.proof.evidence import Lap, Race
+from whisperopt.proof.metrics import loops, measure
 
 CORE = evidence()
 
 
 def test_fewer_errors_than_the_core_model_pass() -> None:
     core = changed(CORE, 0, text=WORDS + " and more and more")
-    metrics = gates.measure(CORE, answers(core))
+    metrics = measure(CORE, answers(core))
     assert metrics.wer == 0
     assert metrics.wer_delta == pytest.approx(-10)
     assert metrics.clips_no_worse == 1
@@ -44,14 +44,14 @@ def test_warm_up_counts_nowhere() -> None:
 def test_speeds_are_of_speech_only() -> None:
     noise = sample("n0.ogg", total_ns=9 * 10**9, seconds=30.0, text="", tokens=[])
     made = evidence(sample("s0.ogg"), noise)
-    metrics = gates.measure(made, answers(made, *clips(1), Clip(file="n0.ogg", kind="noise")))
+    metrics = measure(made, answers(made, *clips(1), Clip(file="n0.ogg", kind="noise")))
     assert metrics.latency_ms_p50 == metrics.latency_ms_p95 == 100
     assert metrics.rtfx == pytest.approx(30)
 
 
 def test_percentiles_and_units() -> None:
     made = evidence(*[sample(f"s{i}.ogg", total_ns=(i + 1) * 10**8) for i in range(4)])
-    metrics = gates.measure(made, answers())
+    metrics = measure(made, answers())
     assert metrics.latency_ms_p50 == 250
     assert metrics.latency_ms_p95 > 400 - 1
     assert metrics.latency_ms_interval is metrics.throughput is None
@@ -68,7 +68,7 @@ def test_times_are_those_of_the_race_where_there_was_one() -> None:
     race = Race(
         rivals=("a",), started="", load_ns=7_000_000, peak_rss_bytes=5 * 2**20, laps=tuple(laps)
     )
-    metrics = gates.measure(evidence(race=race), answers())
+    metrics = measure(evidence(race=race), answers())
     assert metrics.latency_ms_p50 == 20
     assert metrics.latency_ms_interval == (10, 30)
     assert metrics.rtfx == metrics.throughput == pytest.approx(150)
@@ -77,15 +77,15 @@ def test_times_are_those_of_the_race_where_there_was_one() -> None:
 
 @given(st.lists(st.integers(0, 9)), st.lists(st.integers(0, 9), min_size=1, max_size=8))
 def test_a_repeated_ending_is_a_loop(start: list[int], period: list[int]) -> None:
-    assert gates.loops(sample(tokens=[*start, *period * 8]))
+    assert loops(sample(tokens=[*start, *period * 8]))
 
 
 @given(st.integers(1, 8))
 def test_seven_times_is_no_loop_yet(period: int) -> None:
     tokens = [*range(100, 100 + period), *range(period)] + [*range(period)] * 6
-    assert not gates.loops(sample(tokens=tokens))
+    assert not loops(sample(tokens=tokens))
 
 
 @given(st.lists(st.integers(0, 50_000), unique=True))
 def test_different_tokens_are_no_loop(tokens: list[int]) -> None:
-    assert not gates.loops(sample(tokens=tokens))
+    assert not loops(sample(tokens=tokens))

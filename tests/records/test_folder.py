@@ -13,13 +13,13 @@ from tests.records import paper
 from tests.records.paper import CPU, HERE, MODEL, THERE
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.proof import evidence as evidences
-from whisperopt.proof import gates
+from whisperopt.proof.metrics import measure
 from whisperopt.records import folder
 from whisperopt.release import catalog
 from whisperopt.release.catalog import EvidenceEntry
 from whisperopt.release.report import Report
 
-METRICS = gates.measure(samples.evidence(), samples.answers())
+METRICS = measure(samples.evidence(), samples.answers())
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def entry_of(release: Path) -> EvidenceEntry:
 
 def test_an_entry_says_what_its_file_holds(staging: Path) -> None:
     made = paper.proof(CPU, rounds=[90, 100, 110])
-    metrics = gates.measure(made, samples.answers())
+    metrics = measure(made, samples.answers())
     entry = folder.record(staging, MODEL, made, metrics, "", imported=True)
     assert evidences.read(staging / entry.report) == made
     assert (entry.accepted, entry.imported, entry.host_class) == (True, True, HERE)

@@ -9,7 +9,7 @@ from tests.fetcher import releases
 from tests.records import paper
 from tests.records.paper import CPU, EMULATED, HERE, INT8, STAND_IN, THERE, proof
 from whisperopt.backend import Tier
-from whisperopt.objective import Objective
+from whisperopt.ranking.objective import Objective
 from whisperopt.records import page, rows, verdicts
 from whisperopt.release import catalog
 from whisperopt.release.catalog import Variant

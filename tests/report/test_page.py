@@ -5,8 +5,8 @@ import pytest
 
 from tests.report import made
 from tests.report import travelled as travels
-from whisperopt.contest import TOO_CLOSE
 from whisperopt.proof import words
+from whisperopt.ranking.contest import TOO_CLOSE
 from whisperopt.report.page import render
 
 VOID = {"meta", "br"}

@@ -53,7 +53,8 @@ def spoilable(name: str) -> tuple[str, ...]:
     if name == "one channel x 1.02":
         return FP32, FP16
     if "int8" not in name:
-        return (FP32, DYNAMIC) if "encoder" in name else (FP32, GROUP)
+        coarse = DYNAMIC if "encoder" in name else GROUP
+        return (FP32, coarse) if "x 1.02" in name or "bias" in name else (coarse,)
     if name.startswith("decoder"):
         return BLOCK, GROUP
     return (GROUP,) if "block" in name else (DYNAMIC, GROUP)

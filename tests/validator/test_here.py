@@ -16,8 +16,8 @@ from whisperopt.backend import Tier
 from whisperopt.builder import timing
 from whisperopt.errors import BadInputError
 from whisperopt.fetcher.decisions import best, resolve
-from whisperopt.objective import Objective
 from whisperopt.proof.case import Case
+from whisperopt.ranking.objective import Objective
 from whisperopt.release import catalog, store
 from whisperopt.release import report as reports
 from whisperopt.validator import here

@@ -18,8 +18,8 @@ from whisperopt.checkpoint.resolve import resolve
 from whisperopt.errors import BadInputError
 from whisperopt.graph.core import CoreModel
 from whisperopt.matrix import Matrix
-from whisperopt.objective import Objective
 from whisperopt.proof import clips as clip_sets
+from whisperopt.ranking.objective import Objective
 from whisperopt.records import page
 from whisperopt.release import catalog, store
 from whisperopt.release.report import Report

@@ -11,7 +11,7 @@ from whisperopt.matrix import Target
 from whisperopt.proof import gates
 from whisperopt.proof.answers import Answers
 from whisperopt.proof.evidence import Evidence
-from whisperopt.proof.gates import Metrics
+from whisperopt.proof.metrics import Metrics
 from whisperopt.rehearsal import Rehearsed
 from whisperopt.release.catalog import File
 from whisperopt.select import Candidate, Ranked, Standing

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from whisperopt import __version__, select
 from whisperopt.builder.line import Line
 from whisperopt.builder.outcome import Lot, Outcome
-from whisperopt.proof import gates
+from whisperopt.proof.metrics import measure
 from whisperopt.records.folder import numbers
 from whisperopt.release.report import CandidateReport, Fate, Report, TargetReport
 from whisperopt.select import Ranked
@@ -17,7 +17,7 @@ def summarize(line: Line, lots: Sequence[Lot], seconds: float) -> Report:
     checkpoint = line.core.checkpoint
     core_wer = None
     if line.case is not None:
-        core_wer = gates.measure(line.case.answers.evidence, line.case.answers).wer
+        core_wer = measure(line.case.answers.evidence, line.case.answers).wer
     return Report(
         whisperopt=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -8,8 +8,8 @@ import msgspec
 from whisperopt.backend import Tier
 from whisperopt.host import Host
 from whisperopt.host.distributions import SYSTEM
-from whisperopt.merits import Merits, figure, inverse
-from whisperopt.objective import LATENCY, Objective
+from whisperopt.ranking.merits import Merits, figure, inverse
+from whisperopt.ranking.objective import LATENCY, Objective
 from whisperopt.release.catalog import EvidenceEntry, Variant
 
 _UPGRADE = "Upgrade whisperopt"
@@ -257,6 +257,14 @@ def _failed_here(case: Case) -> Refusal | None:
     return Refusal(f"failed on this kind of host: {failed.reason or 'no reason was recorded'}")
 
 
+def _wrong_files(case: Case) -> Refusal | None:
+    """What is wrong with the files themselves is wrong on every host."""
+    for entry in case.variant.evidence:
+        if entry.tier == Tier.STRUCTURAL and not entry.accepted:
+            return Refusal(f"its files are wrong: {entry.reason or 'no reason was recorded'}")
+    return None
+
+
 def _failed_in_emulation(case: Case) -> Refusal | None:
     """What failed on a stand-in is wrong in its graphs; a failure on a device counts there only."""
     emulated = [entry for entry in case.variant.evidence if entry.tier == Tier.EMULATED]
@@ -278,6 +286,7 @@ _CHECKS: tuple[Callable[[Case], Refusal | None], ...] = (
     _no_runtime,
     _other_version,
     _broken_here,
+    _wrong_files,
     _failed_in_emulation,
     _too_little_proof,
     _failed_here,

@@ -9,8 +9,8 @@ from whisperopt.backend import Tier
 from whisperopt.errors import NothingFitsError
 from whisperopt.fetcher.checks import Case, Refusal, first_refusal
 from whisperopt.host import Host
-from whisperopt.merits import breaks, by_objective, outside, tie
-from whisperopt.objective import Objective
+from whisperopt.ranking.merits import breaks, by_objective, outside, tie
+from whisperopt.ranking.objective import Objective
 from whisperopt.release.catalog import Catalog, Variant
 
 _SHOWN = 4

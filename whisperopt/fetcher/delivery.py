@@ -19,7 +19,7 @@ from whisperopt.fetcher.here import judge
 from whisperopt.fetcher.transport import DirectorySource, Source, open_source
 from whisperopt.host import Host
 from whisperopt.matrix import nearest
-from whisperopt.objective import Objective
+from whisperopt.ranking.objective import Objective
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, File, Variant

@@ -10,7 +10,7 @@ from whisperopt import registry
 from whisperopt.fetcher.decisions import Decision, resolve
 from whisperopt.fetcher.tuned import recall, reorder
 from whisperopt.host import RECORDED, Host, detect
-from whisperopt.objective import Objective
+from whisperopt.ranking.objective import Objective
 from whisperopt.release.catalog import Catalog
 
 

@@ -15,10 +15,10 @@ from whisperopt import cache
 from whisperopt.errors import BadInputError
 from whisperopt.fetcher.decisions import Decision
 from whisperopt.host import RECORDED, fingerprint
-from whisperopt.merits import Merits, behind, by_objective, figure, inverse, outside
-from whisperopt.objective import Objective
 from whisperopt.proof.evidence import Race
 from whisperopt.proof.times import times
+from whisperopt.ranking.merits import Merits, behind, by_objective, figure, inverse, outside
+from whisperopt.ranking.objective import Objective
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, Variant
 from whisperopt.untrusted import places_of_control

@@ -14,7 +14,7 @@ from whisperopt.proof import answers as answers_
 from whisperopt.proof import evidence as evidences
 from whisperopt.proof.answers import Answers
 from whisperopt.proof.evidence import Evidence
-from whisperopt.proof.gates import Metrics
+from whisperopt.proof.metrics import Metrics
 from whisperopt.release import catalog
 from whisperopt.release.catalog import AnswersEntry, EvidenceEntry, File, ModelEntry, Variant
 from whisperopt.release.report import CandidateMetrics, ProofReport, Report

@@ -6,8 +6,8 @@ import msgspec
 
 from whisperopt import select
 from whisperopt.backend import Tier
-from whisperopt.objective import Objective
-from whisperopt.proof.gates import Metrics
+from whisperopt.proof.metrics import Metrics
+from whisperopt.ranking.objective import Objective
 from whisperopt.records.folder import numbers
 from whisperopt.records.verdicts import Judged, basis, candidate, decides, standing
 from whisperopt.release.catalog import EvidenceEntry, ModelEntry, Variant

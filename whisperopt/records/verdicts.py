@@ -11,7 +11,8 @@ from whisperopt.proof import gates
 from whisperopt.proof.answers import Answers
 from whisperopt.proof.clips import EMULATED_STRIDE, ClipSet
 from whisperopt.proof.evidence import Evidence
-from whisperopt.proof.gates import Metrics, Verdict
+from whisperopt.proof.gates import Verdict
+from whisperopt.proof.metrics import Metrics
 from whisperopt.records.folder import read_answers, read_evidence
 from whisperopt.release.catalog import EvidenceEntry, ModelEntry, Variant
 from whisperopt.select import Candidate, Standing
@@ -27,6 +28,8 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     started: str
     imported: bool = False
+    failed_at: Tier = Tier.MEASURED
+    """Without samples: `structural` if its files are wrong, which counts on every host."""
 
     @property
     def accepted(self) -> bool:
@@ -35,8 +38,8 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tier(self) -> Tier:
-        """How far it is proven there; a crash happened on the device."""
-        return self.evidence.tier if self.evidence else Tier.MEASURED
+        """How far it is proven there, or what it failed at."""
+        return self.evidence.tier if self.evidence else self.failed_at
 
     @property
     def metrics(self) -> Metrics | None:
@@ -155,7 +158,13 @@ def standing(judged: Mapping[str, Judged], host_class: str | None) -> Standing:
 
 
 def decides(judged: Mapping[str, Judged], host_class: str | None) -> Judged | None:
-    """Return what counts on one kind of host: its own word, else that of an emulation."""
+    """Return what counts on one kind of host: its own word, else that of an emulation.
+
+    Before both goes that the very files are wrong, wherever that was seen.
+    """
+    wrong = [one for one in judged.values() if one.tier is Tier.STRUCTURAL]
+    if wrong:
+        return wrong[0]
     own = judged.get(host_class or "")
     emulated = [one for one in judged.values() if one.tier is Tier.EMULATED]
     emulated.sort(key=lambda one: not one.accepted)
@@ -196,4 +205,5 @@ def _crashed(entry: EvidenceEntry) -> Judged | None:
         reason=entry.reason,
         started=entry.started,
         imported=entry.imported,
+        failed_at=Tier.STRUCTURAL if entry.tier == Tier.STRUCTURAL else Tier.MEASURED,
     )

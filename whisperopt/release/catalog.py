@@ -10,7 +10,7 @@ import msgspec
 
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError, IntegrityError
-from whisperopt.objective import Objective
+from whisperopt.ranking.objective import Objective
 from whisperopt.untrusted import places_of_control
 
 NAME = "catalog.json"

@@ -1,8 +1,8 @@
 """What came out otherwise than in the report before, in Markdown."""
 
-from whisperopt import contest
 from whisperopt.backend import Tier
-from whisperopt.contest import Figure
+from whisperopt.ranking import contest
+from whisperopt.ranking.contest import Figure
 from whisperopt.release.report import CandidateReport, Report, TargetReport
 from whisperopt.report.escaping import escaped
 from whisperopt.report.numbers import NONE, milliseconds, points, rounds

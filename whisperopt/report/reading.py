@@ -1,6 +1,6 @@
 """How to read the page: tiers, fates and words."""
 
-from whisperopt.contest import TOO_CLOSE
+from whisperopt.ranking.contest import TOO_CLOSE
 from whisperopt.report.fates import TIERS, Fate
 from whisperopt.report.marks import badge, front, tier
 from whisperopt.report.markup import Content, Html, tag

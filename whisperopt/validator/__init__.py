@@ -6,8 +6,8 @@ from pathlib import Path
 from whisperopt import matrix as matrices
 from whisperopt.errors import BadInputError
 from whisperopt.matrix import Matrix
-from whisperopt.objective import Objective
 from whisperopt.proof import clips as clip_sets
+from whisperopt.ranking.objective import Objective
 from whisperopt.records import verdicts
 from whisperopt.records.verdicts import Bench
 from whisperopt.release import catalog, store

@@ -7,7 +7,6 @@ import msgspec
 
 from whisperopt import artifact, registry
 from whisperopt import host as hosts
-from whisperopt.artifact import Artifact
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.fetcher import difference
@@ -79,10 +78,14 @@ class Proof:
                 digest=variant.digest,
                 host_class=self._host.host_class(variant.device, variant.runtime),
             )
-            if why := self._absent(variant):
-                yield msgspec.structs.replace(told, reason=why)
-            elif why := _damage(self._release / variant.path, variant):
+            if why := _damage(self._release / variant.path, variant):
                 yield msgspec.structs.replace(told, source=Source.DAMAGED, reason=why)
+            elif why := self._unfaithful(variant):  # whatever the device, files can be read here
+                yield msgspec.structs.replace(
+                    told, source=Source.HERE, reason=why, wrong_files=True
+                )
+            elif why := self._absent(variant):
+                yield msgspec.structs.replace(told, reason=why)
             else:
                 evidence = self._proven(variant)
                 yield msgspec.structs.replace(
@@ -105,23 +108,25 @@ class Proof:
     def _proven(self, variant: Variant) -> Evidence | NoEvidence:
         case = self._case = self._case or self._open()
         self._progress(variant.name, "proving")
-        try:
-            built = artifact.read(self._release / variant.path)
-        except BadInputError as error:
-            return NoEvidence(error.problem)
-        name = f"{self.bench.model}--{variant.name}"
-        if built.name != name:
-            return NoEvidence(f"its manifest says that it is {escaped(built.name)}")
-        if self._core is not None and (why := self._unfaithful(self._core, built, variant)):
-            return NoEvidence(why)
+        built = artifact.read(self._release / variant.path)
         backend = registry.require(variant.backend)
         device = msgspec.convert(variant.device, Device)
         return case.prove(built, variant.files, device, backend, here=True)
 
-    def _unfaithful(self, core: CoreModel, built: Artifact, variant: Variant) -> str:
+    def _unfaithful(self, variant: Variant) -> str:
+        """Return what is wrong with its files themselves, as far as that can be seen here."""
+        try:
+            built = artifact.read(self._release / variant.path)
+        except BadInputError as error:
+            return error.problem
+        if built.name != f"{self.bench.model}--{variant.name}":
+            return f"its manifest says that it is {escaped(built.name)}"
+        if self._core is None:
+            return ""
+        self._progress(variant.name, "comparing weights")
         recipe, gates = built.manifest.recipe, self.bench.gates[variant.name]
         try:
-            found = fidelity.check(core, built.path, recipe, gates)
+            found = fidelity.check(self._core, built.path, recipe, gates)
         except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
             return f"its weights cannot be compared: {error}"
         return "; ".join(found.reasons)

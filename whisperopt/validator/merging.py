@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from whisperopt.backend import Tier
 from whisperopt.matrix import Matrix
-from whisperopt.objective import Objective
+from whisperopt.ranking.objective import Objective
 from whisperopt.records import folder, page, rows, verdicts
 from whisperopt.records.verdicts import Bench, Judged
 from whisperopt.release import catalog, store
@@ -115,6 +116,7 @@ def _crash(told: Told) -> Judged:
         verdict=None,
         reason=told.reason,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
+        failed_at=Tier.STRUCTURAL if told.wrong_files else Tier.MEASURED,
     )
 
 

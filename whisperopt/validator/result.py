@@ -31,6 +31,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence | None = None
     reason: str = ""
     """Why it failed without samples, or was not tried."""
+    wrong_files: bool = False
+    """It failed because its files are not what the checkpoint makes: that counts everywhere."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

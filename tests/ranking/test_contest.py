@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperopt.contest import TOO_CLOSE, Figure, exact, faster, order
+from whisperopt.ranking.contest import TOO_CLOSE, Figure, exact, faster, order
 
 NAN, INF = float("nan"), float("inf")
 numbers = st.floats(min_value=1e-3, max_value=1e6)

@@ -6,9 +6,9 @@ from typing import get_args
 import msgspec
 import pytest
 
-from whisperopt import objective
 from whisperopt.errors import BadInputError
-from whisperopt.objective import LATENCY, Goal, Limit, Objective
+from whisperopt.ranking import objective
+from whisperopt.ranking.objective import LATENCY, Goal, Limit, Objective
 
 SMALL = Objective(goal="size", at_most={"wer_delta": 0.5})
 

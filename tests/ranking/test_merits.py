@@ -6,9 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperopt.contest import Figure, faster
-from whisperopt.merits import Merits, behind, breaks, by_objective, figure, inverse, outside, tie
-from whisperopt.objective import LATENCY, Objective
+from whisperopt.ranking.contest import Figure, faster
+from whisperopt.ranking.merits import (
+    Merits,
+    behind,
+    breaks,
+    by_objective,
+    figure,
+    inverse,
+    outside,
+    tie,
+)
+from whisperopt.ranking.objective import LATENCY, Objective
 
 MEASURED = Merits(
     size_bytes=70,

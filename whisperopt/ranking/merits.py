@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import msgspec
 
-from whisperopt import contest
-from whisperopt.contest import TOO_CLOSE, Figure
-from whisperopt.objective import Objective
+from whisperopt.ranking import contest
+from whisperopt.ranking.contest import TOO_CLOSE, Figure
+from whisperopt.ranking.objective import Objective
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperopt.pareto import front
+from whisperopt.ranking.pareto import front
 
 COSTS = st.one_of(st.none(), st.floats(), st.integers(0, 5).map(float))
 POINTS = st.dictionaries(st.integers(), st.tuples(COSTS, COSTS))

@@ -1,0 +1,1 @@
+"""Objectives, merits, noise and fronts."""
