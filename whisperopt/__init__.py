@@ -7,15 +7,17 @@ if TYPE_CHECKING:
     from whisperopt.fetcher import fetch as fetch
     from whisperopt.loader import load as load
     from whisperopt.tuner import tune as tune
+    from whisperopt.validator import validate as validate
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "build", "fetch", "load", "tune"]
+__all__ = ["__version__", "build", "fetch", "load", "tune", "validate"]
 
 _HOMES = {
     "build": "whisperopt.builder",
     "fetch": "whisperopt.fetcher",
     "load": "whisperopt.loader",
     "tune": "whisperopt.tuner",
+    "validate": "whisperopt.validator",
 }
 
 

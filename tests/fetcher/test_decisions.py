@@ -366,3 +366,11 @@ def test_no_public_name_of_the_package_hides_a_module_of_it() -> None:
     modules = {module.name for module in pkgutil.iter_modules(fetcher.__path__)}
     assert {"decisions", "delivery", "transport"} <= modules
     assert not modules & set(fetcher.__all__)
+
+
+def test_wrong_files_are_refused_on_every_host_and_not_only_where_that_was_seen() -> None:
+    elsewhere = releases.host("a100-linux")
+    seen = releases.evidence(elsewhere, "cpu", accepted=False, tier=Tier.STRUCTURAL, reason="bent")
+    wrong = variant("cpu-gqa-fp32", tier=Tier.MEASURED, evidence=(seen,))
+    (decision,) = decide(releases.host("plain-vm-linux"), wrong)
+    assert (decision.accepted, decision.reason) == (False, "its files are wrong: bent")

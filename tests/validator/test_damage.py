@@ -58,6 +58,8 @@ def test_weights_that_were_changed_and_hashed_again_are_told_from_the_checkpoint
     found = shop_.validate(checkpoint=str(shop_.checkpoint))
     assert found.damaged == []
     assert found.failed == [FP32]
+    (entry,) = shop_.variant(FP32).evidence
+    assert (entry.tier, entry.accepted) == (Tier.STRUCTURAL, False)  # so it counts on every host
     assert re.search(r"encoder\.", found.rows[0].reason)
     entry = shop_.entries(FP32)[HERE]
     assert not entry.accepted
