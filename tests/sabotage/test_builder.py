@@ -78,13 +78,10 @@ def test_a_spoiled_weight_is_named_before_anything_is_run(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("encoder product x 1.02", "the self-test's encoder is off by 0.01"),
-        (
-            "positions one later",
-            "the self-test's prefill is off by 0.4.*, though its encoder agrees",
-        ),
-        ("two self caches swapped", r"decode is off by 0.2.*prefill agrees \(look at cache and"),
-        ("a word's logit + 3", r"decoder \(the encoder agrees\): top-1 agreement 0\.\d+ is below"),
+        ("encoder product x 1.02", "self-test's encoder is off|from 'encoder.layers.1.fc1.bias'"),
+        ("positions one later", "its encoder agrees|from 'decoder.embed_positions.weight'"),
+        ("two self caches swapped", r"its prefill agrees \(look at cache|step 1 is off .* from"),
+        ("a word's logit + 3", r"decoder \(the encoder agrees\): top-1|the prefill is off"),
     ],
 )
 def test_wrong_wiring_is_refused_at_the_first_part_that_is_off(

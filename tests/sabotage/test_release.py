@@ -38,7 +38,7 @@ def validated(release: Path, manifest: Path, variant: str, model: Path | None = 
 def test_an_honest_release_stays_what_it_is(release: Path, manifest: Path, model: Path) -> None:
     found = validator.validate(release, clips=manifest, checkpoint=str(model))
     assert [(row.source, row.accepted) for row in found.rows] == [(Source.HERE, True)] * 2
-    assert found.changes == ()
+    assert [one for one in found.changes if not one.what.startswith("selected for")] == []
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from whisperopt.host import Host
 from whisperopt.matrix import Target
 from whisperopt.ort_backend import OrtBackend
 from whisperopt.passes.plan import dims_of
-from whisperopt.proof import fidelity, journal, structure
+from whisperopt.proof import fidelity, journal, structure, wiring
 from whisperopt.proof.case import Case
 from whisperopt.proof.clips import ClipSet
 from whisperopt.proof.listening import Heard, listen
@@ -128,6 +128,9 @@ class Line:
             outcome = self._with_fidelity(outcome, bench.target)
         if outcome.failure or self._case is None:
             return outcome
+        outcome = self._with_wiring(outcome)
+        if outcome.failure:
+            return outcome
         if not bench.here:
             outcome = self._with_rehearsals(outcome, bench.backend)
         return outcome if outcome.failure else self._with_proof(outcome, bench, self._case)
@@ -175,6 +178,19 @@ class Line:
         found = fidelity.check(self.core, folder, recipe, target.gates_for(recipe.precisions))
         how = f"{outcome.how}; {found.compared} of {found.of} weights are the checkpoint's"
         return msgspec.structs.replace(outcome, failure="; ".join(found.reasons), how=how)
+
+    def _with_wiring(self, outcome: Outcome) -> Outcome:
+        """Let the graphs compute with exact weights: coarse ones hide what is wired wrongly."""
+        self._progress(outcome.manifest.variant, "comparing graphs")
+        scratch, folder = self._staging / SCRATCH, self._folder(outcome.manifest)
+        found = wiring.check(self.core, folder, outcome.manifest.recipe, scratch)
+        compared = "with exact weights the graphs compute what the core model computes"
+        told = f"not compared with exact weights: {found.not_compared}"
+        return msgspec.structs.replace(
+            outcome,
+            failure=found.reason,
+            how=f"{outcome.how}; {told if found.not_compared else compared}",
+        )
 
     def _with_rehearsals(self, outcome: Outcome, backend: Backend) -> Outcome:
         self._progress(outcome.manifest.variant, "rehearsing")

@@ -13,7 +13,7 @@ from whisperopt.fetcher import difference
 from whisperopt.graph.core import CoreModel
 from whisperopt.matrix import Device
 from whisperopt.proof import clips as clip_sets
-from whisperopt.proof import fidelity, journal
+from whisperopt.proof import fidelity, journal, wiring
 from whisperopt.proof.answers import Answers
 from whisperopt.proof.case import Case
 from whisperopt.proof.clips import ClipSet
@@ -129,7 +129,10 @@ class Proof:
             found = fidelity.check(self._core, built.path, recipe, gates)
         except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
             return f"its weights cannot be compared: {error}"
-        return "; ".join(found.reasons)
+        if found.reasons:
+            return "; ".join(found.reasons)
+        self._progress(variant.name, "comparing graphs")
+        return wiring.check(self._core, built.path, recipe, self._scratch).reason
 
     def _raced(self, told: Sequence[Told]) -> list[Told]:
         """Time what passed its gates; whatever falls out of the race has failed."""

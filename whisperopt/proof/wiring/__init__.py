@@ -5,6 +5,7 @@ attention one token off. So each graph gets a double: the same nodes over exact 
 precision. What the double computes must be what the core model computes, up to the order of sums.
 """
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -46,6 +47,13 @@ def check(core: CoreModel, folder: Path, recipe: Recipe, scratch: Path) -> Wirin
         return Wiring(not_compared=str(error))
     except WhisperoptError as error:
         return Wiring(reason=error.problem)
+    try:
+        return _compared(core, own, double)
+    finally:
+        shutil.rmtree(double, ignore_errors=True)
+
+
+def _compared(core: CoreModel, own: Path, double: Path) -> Wiring:
     request = {
         "core": str(own),
         "double": str(double),
