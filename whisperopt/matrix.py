@@ -129,11 +129,7 @@ def load(path: Path | None = None) -> Matrix:
             ) from None
         except UnicodeDecodeError:
             raise BadInputError(f"{path} is not UTF-8 text", "Save it as UTF-8") from None
-    packaged = resources.files("whisperopt") / "targets.toml"
-    source = Path(str(packaged))
-    if not source.is_file():  # an editable install: the one copy lies at the repository's root
-        source = source.parent.parent / "targets.toml"
-    return parse(source.read_text("utf-8"), "targets.toml")
+    return parse(_packaged(), "targets.toml")
 
 
 def parse(text: str, source: str) -> Matrix:
@@ -176,19 +172,28 @@ _GateTable = dict[str, float | dict[str, float]]
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: Literal["1.0"]
     device_order: tuple[Device, ...]
-    gates: _GateTable
     targets: dict[str, dict[str, Any]]
+    gates: _GateTable = {}
+    """Without any, those of the packaged matrix hold."""
+
+
+def _packaged() -> str:
+    source = Path(str(resources.files("whisperopt") / "targets.toml"))
+    if not source.is_file():  # an editable install: the one copy lies at the repository's root
+        source = source.parent.parent / "targets.toml"
+    return source.read_text("utf-8")
 
 
 def _convert(raw: dict[str, Any]) -> Matrix:
     file = msgspec.convert(raw, _File)
+    common = file.gates or tomllib.loads(_packaged())["gates"]
     targets = []
     for name, table in file.targets.items():
         try:
             if not _NAME.fullmatch(name) or name in ("all", "auto", "core"):
                 msg = "is no plain name of small letters, digits and dashes, or a reserved one"
                 raise msgspec.ValidationError(msg)  # noqa: TRY301  # one place names the table
-            gates = _resolved(file.gates, msgspec.convert(table.get("gates", {}), _GateTable))
+            gates = _resolved(common, msgspec.convert(table.get("gates", {}), _GateTable))
             whole = {**table, "name": name, "gates": gates}
             targets.append(_checked(msgspec.convert(whole, Target)))
         except msgspec.ValidationError as error:

@@ -228,9 +228,8 @@ def _race(
 def _least_memory(variants: Iterable[Variant]) -> int | None:
     """Return the memory of the smallest GPU that takes part, if one does and tells it."""
     host = hosts.detect()
-    gpus = [host.gpu_for(variant.device) for variant in variants]
-    known = [gpu.memory_mb for gpu in gpus if gpu and gpu.memory_mb]
-    return min(known) * 2**20 if known else None
+    known = [host.memory_of(variant.device) for variant in variants]
+    return min((memory for memory in known if memory), default=None)
 
 
 def _check(model: str, places: Sequence[Place], refused: Mapping[str, str]) -> None:

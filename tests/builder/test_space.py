@@ -43,11 +43,11 @@ def test_smaller_numbers_take_less(tmp_path: Path, precision: str, tolerance: fl
     assert written(tmp_path / "small", **changes) == pytest.approx(estimated, rel=tolerance)
 
 
-def test_proof_adds_the_core_model_and_one_twin_at_a_time_for_half_precision() -> None:
+def test_proof_adds_the_core_model_twice_and_one_double_at_a_time() -> None:
     once = space.needed(CHECKPOINT, [CORE], proof=False)
-    assert space.needed(CHECKPOINT, [CORE], proof=True) == 2 * once
+    assert space.needed(CHECKPOINT, [CORE], proof=True) == 4 * once
     half = space.needed(CHECKPOINT, [HALF], proof=False)
-    assert space.needed(CHECKPOINT, [HALF, HALF], proof=True) == 2 * half + 2 * once
+    assert space.needed(CHECKPOINT, [HALF, HALF], proof=True) == 2 * half + 3 * once
 
 
 def test_no_recipes_need_nothing() -> None:

@@ -14,7 +14,7 @@ from whisperopt.matrix import Matrix
 from whisperopt.proof.case import Case
 from whisperopt.records import verdicts
 from whisperopt.records.folder import EVIDENCE, keep, record, record_answers
-from whisperopt.records.rows import Verdicts, proof_report, with_proofs
+from whisperopt.records.rows import Verdicts, proof_report, updated, with_proofs
 from whisperopt.release import catalog
 from whisperopt.release import report as reports
 from whisperopt.release.catalog import AnswersEntry, Catalog, ModelEntry, Variant
@@ -64,7 +64,7 @@ def publish(  # the parts of a release
     models[report.model] = _with_tiers(bench.entry, judged)
     document = Catalog(created=report.created, device_order=matrix.device_order, models=models)
     (staging / catalog.NAME).write_bytes(catalog.encode(document))
-    report = with_proofs(report, bench.entry, judged)
+    report = with_proofs(updated(report, bench.entry, judged, {}), bench.entry, judged)
     (staging / reports.NAME).write_bytes(reports.encode(report))
     return report
 
@@ -79,7 +79,8 @@ def _variant(
     entries = {}
     for variant in old.variants if old else ():
         if variant.digest == digest and variant.name == manifest.variant:
-            entries = {entry.host_class: entry for entry in variant.evidence}
+            # what was wrong with the files was compared anew, and is right
+            entries = {e.host_class: e for e in variant.evidence if e.tier != Tier.STRUCTURAL}
     if outcome.evidence is not None and outcome.metrics is not None:
         own = record(staging, manifest.model, outcome.evidence, outcome.metrics, outcome.failure)
         entries[own.host_class] = own

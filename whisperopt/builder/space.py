@@ -25,8 +25,9 @@ def needed(checkpoint: Checkpoint, recipes: Sequence[Recipe], *, proof: bool) ->
         for recipe in recipes
     )
     if proof and recipes:
-        twins = any(recipe.half for recipe in recipes)
-        total += sum(weights.values()) * _BYTES["fp32"] * (1 + twins)
+        # the core model, what it is compared with node by node, and a twin or double at a time
+        cores = len({recipe.kv_heads for recipe in recipes})
+        total += sum(weights.values()) * _BYTES["fp32"] * (2 + cores)
     return round(total)
 
 

@@ -50,6 +50,7 @@ def _on_one_device(
         {name: staging / f"{o.manifest.model}--{name}" for name, o in outcomes.items()},
         case.clip_set,
         threads=case.host.cores,
+        memory_bytes=case.host.memory_of(lots[0].target.device),
         progress=lambda line: progress("race", line),
     )
     return {

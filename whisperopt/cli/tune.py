@@ -40,7 +40,7 @@ def tune(
     """Time the best variants of the release DIR on this machine and remember the order.
 
     From then on `transcribe`, `explain` and `fetch` put the winner first, until a driver, a
-    runtime or the release changes.
+    runtime or the release changes; with --target only where that target is asked for.
     """
     from whisperopt import tuner
     from whisperopt.cli.progress import Display
@@ -50,12 +50,12 @@ def tune(
         found = tuner.tune(
             release, model, target=target, top=top, objective=aim, progress=display.update
         )
-    _show(found)
+    _show(found, target)
     if as_json:
         print_json(_facts(found))
 
 
-def _show(found: "Tuning") -> None:
+def _show(found: "Tuning", target: str | None) -> None:
     from whisperopt.cli.render import show_rows
 
     columns = ("variant", "median ms", "of rounds", "x real time", "MB", "peak MiB", "verdict")
@@ -67,7 +67,8 @@ def _show(found: "Tuning") -> None:
             *((name, *[""] * 5, f"✗ {reason}") for name, reason in found.refused.items()),
         ],
     )
-    click.echo(f"{found.winner} goes first on this machine from now on", err=True)
+    where = f" with --target {target}" if target else ""
+    click.echo(f"{found.winner} goes first on this machine{where} from now on", err=True)
 
 
 def _facts(found: "Tuning") -> dict[str, Any]:

@@ -84,18 +84,20 @@ def _ranked(fitting: Iterable[Case]) -> list[Decision]:
     """Order what passed all checks; it comes sorted by device, target and ladder."""
     cases = list(fitting)
     proven = [case for case in cases if case.tier is not Tier.STRUCTURAL]
-    decisions = []
+    decisions: list[Decision] = []
+    beyond: list[Decision] = []
     for _, group in itertools.groupby(proven, key=lambda case: case.variant.device):
         on_device = list(group)
         measured = [case for case in on_device if case.measured]
         decisions += _measured([case for case in measured if not _beyond(case)])
         unmeasured = _by_size_if_asked([case for case in on_device if not case.measured])
         decisions += [_unmeasured(case) for case in unmeasured if not _beyond(case)]
-        decisions += [_outside(case) for case in (*measured, *unmeasured) if _beyond(case)]
+        beyond += [_outside(case) for case in (*measured, *unmeasured) if _beyond(case)]
     left = _by_size_if_asked([case for case in cases if case.tier is Tier.STRUCTURAL])
     unproven = [case.variant for case in sorted(left, key=lambda case: bool(_beyond(case)))]
     reason = "only structurally proven: comes after everything that ran"
-    return decisions + [Decision(variant, accepted=True, reason=reason) for variant in unproven]
+    structural = [Decision(variant, accepted=True, reason=reason) for variant in unproven]
+    return [*decisions, *beyond, *structural]
 
 
 def _measured(cases: Sequence[Case]) -> list[Decision]:

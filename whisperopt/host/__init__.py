@@ -57,6 +57,11 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             return next(iter(self.gpus), None)
         return None
 
+    def memory_of(self, device: str) -> int | None:
+        """Return the bytes of memory of the adapter that serves `device`, if it has and tells any."""
+        gpu = self.gpu_for(device)
+        return gpu.memory_mb * 2**20 if gpu and gpu.memory_mb else None
+
     def serving(self, runtime: str) -> tuple[str, str] | None:
         """Return the installed distribution that is or contains `runtime`, and its version."""
         order = sorted(self.runtimes.items(), key=lambda item: (item[0] != runtime, item[0]))

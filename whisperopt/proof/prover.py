@@ -13,8 +13,8 @@ from whisperopt.proof import evidence as evidences
 from whisperopt.proof.evidence import Evidence
 from whisperopt.proof.trial import FAILED, Request
 
-STALL_SECONDS = 300
-"""A trial that reports no progress for this long has hung."""
+STALL_SECONDS = 900
+"""A trial that reports no progress for this long has hung: a GPU's engines are built on opening."""
 
 Progress = Callable[[str], None]
 _COMMAND = (sys.executable, "-P", "-m", "whisperopt.proof.trial")

@@ -99,6 +99,7 @@ class _Trial:
     def run(self) -> Evidence:
         request, watch = self.request, Watch()
         backend = EMULATOR if request.tier is Tier.EMULATED else self.artifact.manifest.backend
+        _say("opening")
         began = datetime.now(UTC).isoformat(timespec="seconds")
         started = time.perf_counter_ns()
         chosen = registry.require(backend)

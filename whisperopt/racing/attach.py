@@ -17,11 +17,15 @@ def timed(
     clip_set: ClipSet,
     *,
     threads: int,
+    memory_bytes: int | None,
     progress: Progress,
 ) -> dict[str, Evidence | NoEvidence]:
-    """Race the variants in `folders`; return their `evidence` with it, or why one fell out."""
+    """Race the variants in `folders`; return their `evidence` with it, or why one fell out.
+
+    `memory_bytes` is what the device has, None for that of the machine.
+    """
     entrants: Sequence[Entrant] = [Entrant(name, folders[name]) for name in evidence]
-    races = run(entrants, clip_set, threads=threads, progress=progress)
+    races = run(entrants, clip_set, threads=threads, memory_bytes=memory_bytes, progress=progress)
     return {
         name: NoEvidence(f"fell out of the race: {race}")
         if isinstance(race, str)

@@ -75,7 +75,12 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
             return None
         try:
             verdict = gates.judge(evidence, known[0], self.gates[evidence.variant], gpu=gpu)
-        except (ArithmeticError, AssertionError, ValueError):  # samples may be anybody's
+        except (
+            ArithmeticError,
+            AssertionError,
+            LookupError,
+            ValueError,
+        ):  # samples may be anybody's
             return None
         against = (verdict.reason, self._unseen(evidence), _unheard(evidence, known[0]))
         return Judged(
@@ -162,13 +167,17 @@ def decides(judged: Mapping[str, Judged], host_class: str | None) -> Judged | No
 
     Before both goes that the very files are wrong, wherever that was seen.
     """
-    wrong = [one for one in judged.values() if one.tier is Tier.STRUCTURAL]
-    if wrong:
-        return wrong[0]
+    if seen := wrong(judged):
+        return seen
     own = judged.get(host_class or "")
     emulated = [one for one in judged.values() if one.tier is Tier.EMULATED]
     emulated.sort(key=lambda one: not one.accepted)
     return own or next(iter(emulated), None)
+
+
+def wrong(judged: Mapping[str, Judged]) -> Judged | None:
+    """Return who saw that the files themselves are wrong, if anybody did."""
+    return next((one for one in judged.values() if one.tier is Tier.STRUCTURAL), None)
 
 
 def basis(

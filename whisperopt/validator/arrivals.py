@@ -78,10 +78,11 @@ def _check_may_replace(bench: Bench, variant: Variant, evidence: Evidence, file:
             "Run `whisperopt validate` on that machine again and import what it writes",
         )
     judged = bench.judge(evidence, gpu=variant.device != "cpu", imported=True)
-    if not entry.imported and judged is not None and judged.accepted:
+    fails = judged is not None and not judged.accepted
+    if not entry.imported and not (fails and entry.accepted):
         raise BadInputError(
             f"{file} is second-hand, and {said} is not",
-            "Only a failure would replace it; nothing needs to be done",
+            "Only `whisperopt validate` on such a host, or a failure after a success, replaces that",
         )
 
 

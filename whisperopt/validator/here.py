@@ -85,12 +85,13 @@ class Proof:
                     told, source=Source.HERE, reason=why, wrong_files=True
                 )
             elif why := self._absent(variant):
-                yield msgspec.structs.replace(told, reason=why)
+                yield msgspec.structs.replace(told, reason=why, faithful=self._core is not None)
             else:
                 evidence = self._proven(variant)
                 yield msgspec.structs.replace(
                     told,
                     source=Source.HERE,
+                    faithful=self._core is not None,
                     evidence=evidence if isinstance(evidence, Evidence) else None,
                     reason=evidence.reason if isinstance(evidence, NoEvidence) else "",
                 )
@@ -127,6 +128,8 @@ class Proof:
         recipe, gates = built.manifest.recipe, self.bench.gates[variant.name]
         try:
             found = fidelity.check(self._core, built.path, recipe, gates)
+        except (MemoryError, OSError):  # this machine's trouble, not the files'
+            raise
         except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
             return f"its weights cannot be compared: {error}"
         if found.reasons:
@@ -145,13 +148,14 @@ class Proof:
                 if judged is not None and judged.accepted:
                     passed.setdefault(device, {})[one.variant] = one.evidence
         found: dict[str, Evidence | NoEvidence] = {}
-        for evidence in passed.values():
+        for device, evidence in passed.items():
             self._progress("race", f"{len(evidence)} variants in turn")
             found |= timed(
                 evidence,
                 {name: self._release / variants[name].path for name in evidence},
                 self._clip_set,
                 threads=self._host.cores,
+                memory_bytes=self._host.memory_of(device),
                 progress=lambda line: self._progress("race", line),
             )
         return [_with_times(one, found.get(one.variant)) for one in told]

@@ -31,6 +31,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence | None = None
     reason: str = ""
     """Why it failed without samples, or was not tried."""
+    faithful: bool = False
+    """Its files were compared with the checkpoint now, and are what it makes."""
     wrong_files: bool = False
     """It failed because its files are not what the checkpoint makes: that counts everywhere."""
 

@@ -113,6 +113,8 @@ def _odd_process(case: Submission) -> Objection | None:
     for place, size in sizes.items():
         if size < MIN_BYTES:
             return Objection(f"{place} is {size}, less than any process with a model takes")
+    if evidence.tier is Tier.MEASURED and case.variant.device != "cpu" and not evidence.placement:
+        return Objection("placement is empty: nothing shows that the device computed")
     for name in evidence.placement:
         if not _PLACE.fullmatch(name):
             return Objection(f"placement names {quoted(name)}, which is no provider or device")

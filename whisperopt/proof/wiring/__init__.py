@@ -47,6 +47,10 @@ def check(core: CoreModel, folder: Path, recipe: Recipe, scratch: Path) -> Wirin
         return Wiring(not_compared=str(error))
     except WhisperoptError as error:
         return Wiring(reason=error.problem)
+    except (MemoryError, OSError):  # this machine's trouble, not the graph's
+        raise
+    except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
+        return Wiring(not_compared=f"no double can be written: {error}")
     try:
         return _compared(core, own, double)
     finally:
