@@ -98,7 +98,8 @@ def test_a_trial_ends_by_itself_when_its_build_is_killed(
         [sys.executable, "-c", _PARENT, str(path)], stdout=subprocess.PIPE, text=True
     ) as build:
         assert build.stdout is not None
-        trial = psutil.Process(int(build.stdout.readline()))
+        said = next(line for line in build.stdout if line.strip().isdigit())
+        trial = psutil.Process(int(said))
         build.kill()
         build.wait()
         deadline = time.monotonic() + 30
