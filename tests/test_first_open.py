@@ -211,3 +211,62 @@ def test_trying_out_says_what_is_wrong(one: Artifact, monkeypatch: pytest.Monkey
     answering(monkeypatch, None)
     with pytest.raises(WhisperoptError, match="no other Python can be started"):
         first_open.try_out(one)
+
+
+class Preparing(Backend):
+    """Writes what it prepares, and notes what it was opened from."""
+
+    def __init__(self, *, wrong: bool = False) -> None:
+        self.opened: list[str | None] = []
+        self.wrong = wrong
+
+    def open(self, one: Artifact, *, threads: int | None = None) -> Session:
+        if one.prepared is None:
+            self.opened.append(None)
+        elif list(one.prepared.iterdir()):
+            self.opened.append("prepared")
+            if self.wrong:
+                raise WhisperoptError("what was prepared cannot be used")
+        else:
+            (one.prepared / "graph.blob").write_bytes(b"compiled")
+            self.opened.append("new")
+        return Session()
+
+
+def test_what_the_runtime_prepared_is_checked_once_and_used_from_then_on(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, {})
+    backend = Preparing()
+    monkeypatch.setattr(registry, "require", lambda _name: backend)
+    for _ in range(3):
+        first_open.open_session(one, threads=2)
+    assert backend.opened == ["new", "prepared", "prepared"]
+    assert Session.steps == 2
+    first_open.open_session(one, threads=1)
+    assert backend.opened[-1] == "new"
+
+
+def test_what_was_prepared_and_does_not_work_is_done_without(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, {})
+    backend = Preparing(wrong=True)
+    monkeypatch.setattr(registry, "require", lambda _name: backend)
+    for _ in range(3):
+        first_open.open_session(one)
+    assert backend.opened == ["new", "prepared", None, None]
+
+
+def test_what_was_prepared_and_was_damaged_is_prepared_again(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answering(monkeypatch, {})
+    backend = Preparing()
+    monkeypatch.setattr(registry, "require", lambda _name: backend)
+    first_open.open_session(one)
+    (blob,) = (tmp_path / "cache" / "prepared").rglob("*.blob")
+    blob.write_bytes(b"Compiled")
+    first_open.open_session(one)
+    assert backend.opened == ["new", "new"]
+    assert blob.read_bytes() == b"compiled"

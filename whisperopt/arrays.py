@@ -1,4 +1,4 @@
-"""The two kinds of array that cross a session's boundary."""
+"""The kinds of array that cross a session's boundary."""
 
 from typing import TypeAlias
 
@@ -7,3 +7,4 @@ import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Tokens: TypeAlias = npt.NDArray[np.int32]
+Spans: TypeAlias = npt.NDArray[np.int32]

@@ -38,6 +38,8 @@ class Artifact(msgspec.Struct, frozen=True):
 
     path: Path
     manifest: Manifest
+    prepared: Path | None = None
+    """Where a runtime keeps what it makes of the graphs on this host, if it may keep anything."""
 
     def graph(self, part: Literal["encoder", "decoder"]) -> Path:
         """Return where one graph lies."""

@@ -8,12 +8,12 @@ It is found through the entry-point group `whisperopt.backends` and imports no r
 import enum
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self, runtime_checkable
 
 import msgspec
 
 if TYPE_CHECKING:
-    from whisperopt.arrays import Floats, Tokens
+    from whisperopt.arrays import Floats, Spans, Tokens
     from whisperopt.artifact import Artifact
     from whisperopt.graph.core import CoreModel
     from whisperopt.proof.capability import CapabilityTable
@@ -39,8 +39,12 @@ class Tier(enum.StrEnum):
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Attention = Literal["gqa", "mha", "attention", "decomposed"]
 """GroupQueryAttention, MultiHeadAttention, ai.onnx Attention-23, or standard operators."""
-Trait = Literal["explicit-mask", "contributed-gelu"]
-"""A causal mask as full attention bias of MultiHeadAttention; com.microsoft's Gelu."""
+Trait = Literal[
+    "explicit-mask", "contributed-gelu", "optional-spans", "last-logits", "dynamic-decoder"
+]
+"""A causal mask as full attention bias of MultiHeadAttention; com.microsoft's Gelu; inputs that need
+not be given, since GenAI does not know of them: for an audio tail, and for the position from which on
+logits are wanted; with `int8` dynamic, the decoder's activations rounded too, where they bear it."""
 Cache = Literal["shared", "static", "concat"]
 
 
@@ -66,6 +70,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How 8-bit weights are scaled; `dynamic` also rounds the encoder's activations."""
     kv_heads: int | None = None
     """Mean-pool the decoder's own key/value heads into so many; None keeps the checkpoint's."""
+    audio_tail: float | None = None
+    """Seconds behind a clip that the encoder hears whole; the silence after them in few spans.
+
+    None: all of the window is heard whole, as in training.
+    """
     traits: tuple[Trait, ...] = ()
     """What else the runtime wants of the graphs."""
     options: Mapping[str, str] = {}
@@ -82,7 +91,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """What decides the operators of both graphs, whatever their precision."""
         attention = (self.self_attention, self.cross_attention, self.encoder_attention)
         heads = () if self.kv_heads is None else (f"kv{self.kv_heads}",)
-        return (*attention, self.cache, *heads, *self.traits)
+        spans = () if self.audio_tail is None else ("spans",)
+        return (*attention, self.cache, *heads, *spans, *self.traits)
 
     @property
     def precisions(self) -> frozenset[Precision]:
@@ -148,6 +158,21 @@ class Decoder(Protocol):
         ...
 
 
+@runtime_checkable
+class Brief(Protocol):
+    """What a decoder may have beside: a step for those who only want to know what comes next.
+
+    Greedy decoding uses it where it is there, and `step` where it is not.
+    """
+
+    def step_last(self, ids: "Tokens") -> "Floats":
+        """Append `ids` int32 [B, S]; return the logits of the last float32 [B, V], as `step` would.
+
+        Raises what `step` raises.
+        """
+        ...
+
+
 class Session(Protocol):
     """An opened artifact."""
 
@@ -159,9 +184,11 @@ class Session(Protocol):
         """Number of nodes by where they run, as the runtime itself reports; empty if it does not."""
         ...
 
-    def encode(self, features: "Floats") -> Decoder:
-        """Encode log-mel `features` float32 [B, mels, frames]; nothing is decoded yet.
+    def encode(self, features: "Floats", spans: "Spans | None" = None) -> Decoder:
+        """Encode log-mel `features` float32 [B, mels, 2 L]; nothing is decoded yet.
 
+        `spans` int32 [L] tell how many of the window's positions each stands for; they are only
+        given where the recipe has an `audio_tail`, and None means that each stands for itself.
         Raises `BadInputError` for a batch larger than `max_batch`.
         """
         ...

@@ -1,7 +1,8 @@
 """The first time that an artifact is opened on a host: in a process of its own, which it may end.
 
 A runtime or driver may hang, abort or compute wrong values. What passed once is known by its files,
-this host's hardware, drivers and runtimes, and is not tried again until one of them changes.
+this host's hardware, drivers and runtimes, and is not tried again until one of them changes. So is
+what a runtime prepared meanwhile, from which it opens the artifact faster.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 
 from whisperopt import artifact as artifacts
-from whisperopt import cache, isolated, registry
+from whisperopt import cache, isolated, prepared, registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Backend, Session
 from whisperopt.errors import WhisperoptError
@@ -33,13 +34,18 @@ def open_session(artifact: Artifact, *, threads: int | None = None) -> Session:
     backend = registry.require(artifact.manifest.backend)
     passed = _passed(artifact)
     if passed.is_file():
-        return _open(backend, artifact, threads)
+        return _open_prepared(backend, artifact, threads, passed.name)
     tried = _try(artifact, threads, passed.with_suffix(".hung"))
-    session = _open(backend, artifact, threads)
+    session = _open_prepared(backend, artifact, threads, passed.name)
     if not tried:
         _check(session, artifact)
     _write(passed, "")
     return session
+
+
+def known(artifact: Artifact) -> bool:
+    """Say whether `artifact`, its files as they are, passed on this host before."""
+    return _passed(artifact).is_file()
 
 
 def try_out(artifact: Artifact, *, threads: int | None = None) -> None:
@@ -61,7 +67,8 @@ def reply(request: dict[str, Any]) -> dict[str, Any]:
     artifact = artifacts.read(Path(request["artifact"]))
     try:
         backend = registry.require(artifact.manifest.backend)
-        _check(_open(backend, artifact, request["threads"]), artifact)
+        name = _passed(artifact).name
+        _check(_open_prepared(backend, artifact, request["threads"], name), artifact)
     except WhisperoptError as error:
         return {"problem": error.problem, "remedy": error.remedy}
     return {}
@@ -86,6 +93,28 @@ def _try(artifact: Artifact, threads: int | None, hung: Path) -> bool:
     if answer:
         raise WhisperoptError(answer["problem"], answer["remedy"])
     return True
+
+
+def _open_prepared(
+    backend: Backend, artifact: Artifact, threads: int | None, name: str
+) -> Session:
+    """Open from what the runtime prepared before, where that is fit; else let it prepare it now."""
+    key = f"{name[:40]}-{threads or 'all'}"
+    found = prepared.find(key)
+    if found is None:
+        with prepared.new(key) as folder:
+            return _open(backend, msgspec.structs.replace(artifact, prepared=folder), threads)
+    path, entry = found
+    if not entry.refused:
+        try:
+            session = _open(backend, msgspec.structs.replace(artifact, prepared=path), threads)
+            if not entry.checked:
+                _check(session, artifact)
+                prepared.judge(found, fit=True)
+            return session  # noqa: TRY300  # what follows is the other way
+        except WhisperoptError:
+            prepared.judge(found, fit=False)
+    return _open(backend, artifact, threads)
 
 
 def _open(backend: Backend, artifact: Artifact, threads: int | None) -> Session:

@@ -1,6 +1,8 @@
 """The backend that every execution provider of ONNX Runtime is an instance of."""
 
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +17,7 @@ from whisperopt.runtime.provider import Provider
 if TYPE_CHECKING:
     from whisperopt.graph.core import CoreModel
     from whisperopt.proof.capability import CapabilityTable
+    from whisperopt.runtime.ort import OrtSession
 
 
 class OrtBackend(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +58,23 @@ class OrtBackend(msgspec.Struct, frozen=True, kw_only=True):
 
     def open(self, artifact: Artifact, *, threads: int | None = None) -> Session:
         """Open both graphs; a provider that does not load is an error, never the CPU."""
+        return self._open(artifact, threads)
+
+    def operators(
+        self, artifact: Artifact, play: Callable[[Session], None], *, threads: int | None = None
+    ) -> dict[str, dict[str, tuple[int, float]]]:
+        """Return what ONNX Runtime's profiler saw while `play` used a session, for each part."""
+        from whisperopt.runtime import ort_graph
+
+        with TemporaryDirectory() as folder:
+            session = self._open(artifact, threads, Path(folder))
+            play(session)
+            parts = {"encoder": session.encoder, "decoder": session.decoder}
+            return {name: ort_graph.operators(part) for name, part in parts.items()}
+
+    def _open(
+        self, artifact: Artifact, threads: int | None, profile: Path | None = None
+    ) -> "OrtSession":
         from whisperopt.runtime.ort import OrtSession
 
         try:
@@ -64,4 +84,4 @@ class OrtBackend(msgspec.Struct, frozen=True, kw_only=True):
                 f"ONNX Runtime cannot be imported: {error}",
                 f"pip install 'whisperopt[{self.extra}]'",
             ) from None
-        return OrtSession(artifact, self.provider, threads=threads)
+        return OrtSession(artifact, self.provider, threads=threads, profile=profile)

@@ -54,6 +54,11 @@ def names() -> list[str]:
     return sorted(_entry_points())
 
 
+def module(name: str) -> str:
+    """Return the name of the module that the backend called `name` is in."""
+    return _point(name)[0].module
+
+
 def get(name: str) -> Backend | Broken:
     """Import the backend called `name`, or say why that fails.
 

@@ -1,6 +1,22 @@
 """The ladder of ONNX Runtime on the CPU: no half precision, which it would only cast away."""
 
+import msgspec
+
 from whisperopt.backend import Recipe
+
+_SPANS = "silence behind a clip in few positions"
+INT8 = Recipe(
+    name="gqa-int8",
+    summary="GroupQueryAttention in one shared buffer; 8-bit weights and encoder activations",
+    self_attention="gqa",
+    cross_attention="decomposed",
+    encoder_attention="mha",
+    cache="shared",
+    encoder_precision="int8",
+    decoder_precision="int8",
+    int8="dynamic",
+    traits=("last-logits",),
+)
 
 RECIPES = (
     Recipe(
@@ -12,27 +28,30 @@ RECIPES = (
         cache="shared",
         encoder_precision="fp32",
         decoder_precision="fp32",
+        traits=("last-logits",),
     ),
-    Recipe(
+    INT8,
+    msgspec.structs.replace(
+        INT8,
+        name="gqa-int8-spans",
+        summary=f"{INT8.summary}; {_SPANS}",
+        audio_tail=1.0,
+        traits=(*INT8.traits, "optional-spans"),
+    ),
+    msgspec.structs.replace(
+        INT8,
+        name="gqa-dynamic-spans",
+        summary=f"GroupQueryAttention in one shared buffer; 8-bit weights and activations; {_SPANS}",
+        audio_tail=1.0,
+        traits=(*INT8.traits, "optional-spans", "dynamic-decoder"),
+    ),
+    msgspec.structs.replace(
+        INT8,
         name="gqa-mixed",
         summary="GroupQueryAttention in one shared buffer; fp32 encoder, 8-bit decoder weights",
-        self_attention="gqa",
-        cross_attention="decomposed",
-        encoder_attention="mha",
-        cache="shared",
         encoder_precision="fp32",
-        decoder_precision="int8",
-    ),
-    Recipe(
-        name="gqa-int8",
-        summary="GroupQueryAttention in one shared buffer; 8-bit weights and encoder activations",
-        self_attention="gqa",
-        cross_attention="decomposed",
-        encoder_attention="mha",
-        cache="shared",
-        encoder_precision="int8",
-        decoder_precision="int8",
-        int8="dynamic",
+        int8="block",
+        stands_in_for=("gqa-int8", "gqa-int8-spans", "gqa-dynamic-spans"),
     ),
     Recipe(
         name="mha-fp32",
@@ -43,19 +62,16 @@ RECIPES = (
         cache="concat",
         encoder_precision="fp32",
         decoder_precision="fp32",
+        traits=("last-logits",),
         stands_in_for=("gqa-fp32",),
     ),
-    Recipe(
+    msgspec.structs.replace(
+        INT8,
         name="mha-int8",
         summary="MultiHeadAttention with a growing cache; 8-bit weights and encoder activations",
         self_attention="mha",
-        cross_attention="decomposed",
-        encoder_attention="mha",
         cache="concat",
-        encoder_precision="int8",
-        decoder_precision="int8",
-        int8="dynamic",
-        stands_in_for=("gqa-int8", "gqa-mixed"),
+        stands_in_for=("gqa-int8", "gqa-int8-spans", "gqa-dynamic-spans", "gqa-mixed"),
     ),
     Recipe(
         name="attention-fp32",

@@ -1,5 +1,6 @@
 """What whisperopt knows about OpenVINO."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,12 +10,15 @@ from whisperopt.backend import API, Probe, Recipe, Session
 from whisperopt.errors import WhisperoptError
 from whisperopt.rehearsal import Rehearsal
 
+from .profiling import Counted
 from .recipes import RECIPES
 from .rehearsal import OpenVinoRehearsal
 
 if TYPE_CHECKING:
     from whisperopt.graph.core import CoreModel
     from whisperopt.proof.capability import CapabilityTable
+
+    from .session import OpenVinoSession
 
 
 class OpenVinoBackend:
@@ -59,13 +63,28 @@ class OpenVinoBackend:
 
     def open(self, artifact: Artifact, *, threads: int | None = None) -> Session:
         """Compile both graphs."""
+        return self._open(artifact, threads)
+
+    def operators(
+        self, artifact: Artifact, play: Callable[[Session], None], *, threads: int | None = None
+    ) -> dict[str, dict[str, tuple[int, float]]]:
+        """Return what OpenVINO's profiler saw while `play` used a session, for each part."""
+        session = self._open(artifact, threads, profile=True)
+        parts = {"encoder": Counted(session.encoder), "decoder": Counted(session.decoder)}
+        session.encoder, session.decoder = parts["encoder"], parts["decoder"]
+        play(session)
+        return {name: part.kinds for name, part in parts.items()}
+
+    def _open(
+        self, artifact: Artifact, threads: int | None, *, profile: bool = False
+    ) -> "OpenVinoSession":
         try:
             from .session import OpenVinoSession
         except ImportError as error:
             raise WhisperoptError(
                 f"OpenVINO cannot be imported: {error}", f"pip install 'whisperopt[{self.extra}]'"
             ) from None
-        return OpenVinoSession(artifact, threads=threads)
+        return OpenVinoSession(artifact, threads=threads, profile=profile)
 
 
 BACKEND = OpenVinoBackend()

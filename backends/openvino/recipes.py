@@ -1,8 +1,23 @@
 """The ladder of OpenVINO on the CPU: stateful caches, cross-attention decomposed."""
 
+import msgspec
+
 from whisperopt.backend import Recipe
 
 _PRECISION = "INFERENCE_PRECISION_HINT"
+_SPANS = "silence behind a clip in few positions"
+INT8 = Recipe(
+    name="mha-int8",
+    summary="MultiHeadAttention with a stateful cache; 8-bit weights everywhere",
+    self_attention="mha",
+    cross_attention="decomposed",
+    encoder_attention="decomposed",
+    cache="concat",
+    encoder_precision="int8",
+    decoder_precision="int8",
+    int8="group",
+    options={_PRECISION: "f32"},
+)
 
 RECIPES = (
     Recipe(
@@ -16,17 +31,19 @@ RECIPES = (
         decoder_precision="fp32",
         options={_PRECISION: "f32"},
     ),
-    Recipe(
-        name="mha-int8",
-        summary="MultiHeadAttention with a stateful cache; 8-bit weights everywhere",
-        self_attention="mha",
-        cross_attention="decomposed",
-        encoder_attention="decomposed",
-        cache="concat",
-        encoder_precision="int8",
-        decoder_precision="int8",
-        int8="group",
-        options={_PRECISION: "f32"},
+    msgspec.structs.replace(
+        INT8,
+        name="mha-int8-spans",
+        summary=f"{INT8.summary}; {_SPANS}",
+        audio_tail=1.0,
+    ),
+    msgspec.structs.replace(
+        INT8,
+        name="mha-int8-bf16-spans",
+        summary=f"{INT8.summary}, computed in bfloat16 where the CPU can; {_SPANS}",
+        audio_tail=1.0,
+        computes="bf16",
+        options={_PRECISION: "bf16"},
     ),
     Recipe(
         name="mha-bf16",
@@ -40,6 +57,7 @@ RECIPES = (
         computes="bf16",
         options={_PRECISION: "bf16"},
     ),
+    msgspec.structs.replace(INT8, stands_in_for=("mha-int8-spans", "mha-int8-bf16-spans")),
     Recipe(
         name="attention-fp32",
         summary="ai.onnx Attention-23 with a stateful cache; lossless",
@@ -87,6 +105,6 @@ RECIPES = (
         decoder_precision="int8",
         int8="group",
         options={_PRECISION: "f32"},
-        stands_in_for=("mha-int8",),
+        stands_in_for=("mha-int8-spans", "mha-int8-bf16-spans", "mha-int8"),
     ),
 )

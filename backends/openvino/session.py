@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from whisperopt.runtime import limits
 from .reasons import reason
 
 if TYPE_CHECKING:
-    from whisperopt.arrays import Floats, Tokens
+    from whisperopt.arrays import Floats, Spans, Tokens
 
 _DEVICE = "CPU"
 _PRECISION = "INFERENCE_PRECISION_HINT"
@@ -40,8 +41,8 @@ def probe() -> Probe:
 class OpenVinoSession:
     """Encoder and decoder of one artifact; the decoder keeps its cache between steps."""
 
-    def __init__(self, artifact: Artifact, *, threads: int | None) -> None:
-        """Compile both graphs for latency on `threads` cores."""
+    def __init__(self, artifact: Artifact, *, threads: int | None, profile: bool = False) -> None:
+        """Compile both graphs for latency on `threads` cores, with times of nodes to `profile`."""
         core = ov.Core()
         recipe = artifact.manifest.recipe
         # An artifact may come from anywhere: nothing else of its options reaches the runtime.
@@ -51,14 +52,24 @@ class OpenVinoSession:
             _PRECISION: precision,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads or usable_cores(),
+            # a thread that may not leave a core waits there for whoever else computes on it
+            "ENABLE_CPU_PINNING": False,
         }
+        if profile:
+            config["PERF_COUNT"] = True
+        elif artifact.prepared:
+            config["CACHE_DIR"] = str(artifact.prepared)
+        self.spans = recipe.audio_tail is not None
         self.text_context = artifact.manifest.dims.text_context
         # others give empty tensors without an error where the batch is dynamic
         self.max_batch: int | None = 1 if recipe.self_attention == "gqa" else None
         with _reasons(f"OpenVINO cannot compile {artifact.name}"):
-            decoder = _stateful(core.read_model(artifact.graph("decoder")))
-            self.encoder = core.compile_model(artifact.graph("encoder"), _DEVICE, config)
-            self.decoder = core.compile_model(decoder, _DEVICE, config)
+            with ThreadPoolExecutor(1) as aside:
+                graph = artifact.graph("encoder")
+                encoder = aside.submit(core.compile_model, graph, _DEVICE, config)
+                decoder = _stateful(core.read_model(artifact.graph("decoder")))
+                self.decoder = core.compile_model(decoder, _DEVICE, config)
+            self.encoder = encoder.result()
         self._graphs = [artifact.graph(part) for part in ("encoder", "decoder")]
 
     @property
@@ -68,8 +79,8 @@ class OpenVinoSession:
         plans = (core.query_model(core.read_model(graph), _DEVICE) for graph in self._graphs)
         return dict(Counter(device for plan in plans for device in plan.values()))
 
-    def encode(self, features: "Floats") -> "OpenVinoDecoder":
-        """Encode float32 [B, mels, frames]; the decoder reads the cross caches in place."""
+    def encode(self, features: "Floats", spans: "Spans | None" = None) -> "OpenVinoDecoder":
+        """Encode float32 [B, mels, 2 L]; the decoder reads the cross caches in place."""
         batch = features.shape[0]
         if self.max_batch is not None and batch > self.max_batch:
             raise BadInputError(
@@ -78,7 +89,11 @@ class OpenVinoSession:
             )
         with _reasons("OpenVINO failed to encode"):
             request = self.encoder.create_infer_request()
-            request.infer({"audio_features": np.ascontiguousarray(features)})
+            request.set_tensor("audio_features", ov.Tensor(np.ascontiguousarray(features)))
+            if self.spans:
+                heard = limits.checked_spans(spans, features)
+                request.set_tensor("audio_spans", ov.Tensor(heard))
+            request.infer()
             return OpenVinoDecoder(self, request)
 
 

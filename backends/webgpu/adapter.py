@@ -36,17 +36,15 @@ class WebgpuBackend(OrtBackend, frozen=True, kw_only=True):
     def build(self, recipe: Recipe, core: "CoreModel", out: Path) -> None:
         """Write both graphs; the encoder's attention is summed up in single precision."""
         from whisperopt.graph.core import PARTS
-        from whisperopt.graph.files import write
-        from whisperopt.passes.plan import make
-        from whisperopt.passes.rewrite import run
+        from whisperopt.passes.plan import passes_for, write_part
 
         from .wide_sums import WideSums
 
         for part in PARTS:
-            model = make(recipe, core, part)
+            passes = passes_for(recipe, part)
             if part == "encoder" and recipe.encoder_precision == "fp16":
-                model = run(model, [WideSums()])
-            write(model, out / f"{part}.onnx")
+                passes.append(WideSums())
+            write_part(core, part, passes, out)
 
     def open(self, artifact: Artifact, *, threads: int | None = None) -> Session:
         """Open both graphs; fused attention is never handed several tokens at once."""

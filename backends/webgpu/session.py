@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from whisperopt.arrays import Floats, Tokens
+from whisperopt.arrays import Floats, Spans, Tokens
 from whisperopt.backend import Decoder, Session
+from whisperopt.runtime import context
 
 
 class SteppingSession:
@@ -19,9 +20,9 @@ class SteppingSession:
         """Number of nodes by where they run, as the runtime itself reports."""
         return self._session.placement
 
-    def encode(self, features: Floats) -> "SteppingDecoder":
-        """Encode log-mel `features` float32 [B, mels, frames]."""
-        return SteppingDecoder(self._session.encode(features))
+    def encode(self, features: Floats, spans: Spans | None = None) -> "SteppingDecoder":
+        """Encode log-mel `features` float32 [B, mels, 2 L]."""
+        return SteppingDecoder(context.encode(self._session, features, spans))
 
 
 class SteppingDecoder:

@@ -87,7 +87,7 @@ def release(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second of noise: three windows of the small model."""
+    """A second of noise: more than two windows of the small model."""
     return write_sound(tmp_path_factory.mktemp("audio") / "speech.wav", 1.0)
 
 

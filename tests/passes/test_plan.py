@@ -102,10 +102,11 @@ def test_names_and_versions_are_those_of_the_core(
     opset = opset_of(recipe, part)
     assert model.ir_version == (11 if opset == 23 else 10)
     assert model.graph.opset_imports == {"": opset, "com.microsoft": 1}
-    assert [v.name for v in model.graph.outputs] == [v.name for v in core.graph.outputs]
+    takes, gives = spans_of(recipe, part)
+    assert [v.name for v in model.graph.outputs] == [*(v.name for v in core.graph.outputs), *gives]
     gone = {"past_sequence_length"} if recipe.cache == "concat" else set()
     expected = [v.name for v in core.graph.inputs if v.name not in gone]
-    assert [v.name for v in model.graph.inputs] == expected
+    assert [v.name for v in model.graph.inputs] == [*expected, *takes, *asked_of(recipe, part)]
     names = [node.name for node in model.graph]
     assert len(names) == len(set(names))
     standard = asked(recipe, part) <= {"attention", "decomposed"} and not (
@@ -114,6 +115,19 @@ def test_names_and_versions_are_those_of_the_core(
     assert ({node.domain for node in model.graph} == {""}) == (
         standard and "contributed-gelu" not in recipe.traits
     )
+
+
+def asked_of(recipe: Recipe, part: Part) -> list[str]:
+    """Return the input of decoders that can be asked for the last logits alone."""
+    return ["logits_from"] if part == "decoder" and "last-logits" in recipe.traits else []
+
+
+def spans_of(recipe: Recipe, part: Part) -> tuple[list[str], list[str]]:
+    """Return the inputs and outputs that only models with an audio tail have."""
+    if recipe.audio_tail is None:
+        return [], []
+    encoder = ["audio_spans"], ["present_bias_cross"]
+    return encoder if part == "encoder" else (["past_bias_cross"], [])
 
 
 def asked(recipe: Recipe, part: Part) -> set[str]:
@@ -170,3 +184,10 @@ def test_variant_is_both_graphs_with_their_weights(small_checkpoint: Checkpoint,
     assert graphs <= written
     inputs = ir.load(tmp_path / "decoder.onnx").graph.inputs
     assert len(inputs) == 2 + 4 * SMALL.decoder_layers
+
+
+def test_a_decoder_in_whole_numbers_leaves_the_rest_for_blocks() -> None:
+    whole = form(CORE, decoder_precision="int8", int8="dynamic", traits=("dynamic-decoder",))
+    assert planned(whole, "decoder") == ["DynamicDecoder", "FoldBias", "BlockInt8"]
+    assert planned(form(CORE, traits=("last-logits",)), "decoder") == ["LastLogits"]
+    assert planned(form(CORE, traits=("last-logits",)), "encoder") == []

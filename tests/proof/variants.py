@@ -36,8 +36,14 @@ FORMS = {
     "block": {"encoder_precision": "int8", "decoder_precision": "int8"},
     "group": {"encoder_precision": "int8", "decoder_precision": "int8", "int8": "group"},
     "dynamic": {"encoder_precision": "int8", "decoder_precision": "int8", "int8": "dynamic"},
+    "whole": {
+        "encoder_precision": "int8",
+        "decoder_precision": "int8",
+        "int8": "dynamic",
+        "traits": ("last-logits", "dynamic-decoder"),
+    },
 }
-FLOATS, WHOLE = ("fp32", "fp16", "bf16"), ("block", "group", "dynamic")
+FLOATS, WHOLE = ("fp32", "fp16", "bf16"), ("block", "group", "dynamic", "whole")
 Made = Callable[[str], Path]
 
 

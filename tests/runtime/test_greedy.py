@@ -115,3 +115,15 @@ def test_language_is_the_likeliest_language_token_of_each_row() -> None:
     assert greedy.detect_languages(decoder, DECODING, 3) == ["fr", "en", "de"]
     assert decoder.given == [[[11]] * 3]
     assert decoder.resets == 1
+
+
+def test_a_decoder_that_gives_the_last_logits_alone_is_asked_for_them() -> None:
+    class Short(Scripted):
+        def step(self, ids: Tokens) -> Floats:
+            raise AssertionError(ids)
+
+        def step_last(self, ids: Tokens) -> Floats:
+            return super().step(ids)[:, -1]
+
+    assert decode(Short([[3]], [[4]], [[END]]), 1) == [[3, 4]]
+    assert greedy.detect_languages(Short([[16, 14]]), DECODING, 1) == ["fr"]

@@ -27,6 +27,8 @@ CACHES = (
     form(name="concat-mha", self_attention="mha", cache="concat"),
     form(name="concat-attention", self_attention="attention", cache="concat"),
     form(name="static-attention", self_attention="attention", cache="static"),
+    form(name="shared-last", traits=("last-logits",)),
+    form(name="concat-last", self_attention="mha", cache="concat", traits=("last-logits",)),
 )
 
 
@@ -66,6 +68,30 @@ def feed(decoder: Decoder, ids: Tokens, *, prompt: int = 0) -> list[Floats]:
 
 def changed(provider: Provider, **changes: object) -> Provider:
     return msgspec.structs.replace(provider, **changes)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.usefixtures("memory")
+def test_last_logits_are_the_last_of_all(session: Session, batch: int) -> None:
+    features = forms.speech_like(SMALL, batch=batch)
+    brief, full = session.encode(features), session.encode(features)
+    ids = np.arange(batch * 6, dtype=np.int32).reshape(batch, 6)
+    for piece in (ids[:, :4], ids[:, 4:5], ids[:, 5:]):
+        last = brief.step_last(np.ascontiguousarray(piece))
+        every = full.step(np.ascontiguousarray(piece))
+        np.testing.assert_allclose(last, every[:, -1], atol=1e-5)
+    brief.reset()
+    assert brief.step(ids[:, :4]).shape == (batch, 4, SMALL.vocabulary)
+
+
+def test_ids_that_are_handed_over_may_be_written_to(session: Session) -> None:
+    decoder = session.encode(forms.speech_like(SMALL, batch=1))
+    ids = np.array([[5]], np.int32)
+    first = decoder.step(ids).copy()
+    ids[:] = 9
+    decoder.reset()
+    again = decoder.step(np.array([[5]], np.int32))
+    np.testing.assert_array_equal(again, first)
 
 
 def test_caches_are_made_by_the_provider_where_python_cannot_allocate(

@@ -9,13 +9,25 @@ import pytest
 import soundfile
 
 from tests.makers import SMALL
+from tests.passes import forms
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Decoder, Session
+from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.errors import BadInputError, WhisperoptError
-from whisperopt.runtime.transcriber import Opened, Transcriber
+from whisperopt.runtime.transcriber import Opened, Transcriber, Transcript
+from whisperopt.testing.fake import ScriptedDecoder, ScriptedSession
 
 WINDOW = SMALL.window
 RATE = 16_000
+
+
+REPEATING = (
+    (
+        "the audio from 0.0 to 0.4 s: the text repeats itself or does not end,"
+        " and may not be what was said"
+    ),
+)
+"""What is noted of a model that was made up: it writes until it may not."""
 
 
 @pytest.fixture
@@ -33,28 +45,40 @@ def test_one_window_is_one_segment(transcriber: Transcriber) -> None:
     assert made.text == made.segments[0].text
     assert [(s.start, s.end) for s in made.segments] == [(0, WINDOW / RATE)]
     assert made.seconds == WINDOW / RATE
-    assert made.notes == ()
+    assert made.notes == REPEATING
 
 
 def test_longer_audio_is_cut_and_says_so(transcriber: Transcriber) -> None:
     made = transcriber.transcribe(noise(2 * WINDOW + 1600), "en")
-    assert [(s.start, s.end) for s in made.segments] == [(0, 0.4), (0.4, 0.8), (0.8, 0.9)]
-    assert made.text == " ".join(s.text for s in made.segments if s.text)
-    (note,) = made.notes
-    assert "3 windows" in note
+    segments = made.segments
+    assert (segments[0].start, segments[-1].end) == (0, 0.9)
+    assert all(s.end - s.start <= WINDOW / RATE for s in segments)
+    assert [s.end for s in segments[:-1]] == [s.start for s in segments[1:]]
+    assert made.text == " ".join(s.text for s in segments if s.text)
+    assert made.notes[:2] == (
+        f"the audio was heard in {len(segments)} chunks, cut in its pauses",
+        f"nobody pauses at {len(segments) - 1} of the cuts in the audio, which may split words there",
+    )
 
 
 def test_a_file_says_the_same_as_its_samples(transcriber: Transcriber, tmp_path: Path) -> None:
     samples = noise(WINDOW)
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
-    assert transcriber.transcribe(tmp_path / "a.wav", "de") == transcriber.transcribe(
-        samples, "de"
-    )
+    made = transcriber.transcribe(tmp_path / "a.wav", "de")
+    assert made.segments == transcriber.transcribe(samples, "de").segments
     assert transcriber.transcribe(str(tmp_path / "a.wav"), "de").language == "de"
 
 
+def joined(parts: int, pause: float = 0.3) -> np.ndarray:
+    """Return noises of 0.18 s with a pause behind each."""
+    silence = np.zeros(round(pause * RATE), np.float32)
+    return np.concatenate([x for seed in range(parts) for x in (noise(2880, seed), silence)])
+
+
 class Vanishing:
-    """A session whose device is gone after the first window."""
+    """A session whose device is gone after the first chunk."""
+
+    max_batch = 1
 
     def __init__(self, session: Session) -> None:
         self.session, self.calls = session, 0
@@ -77,7 +101,7 @@ def test_a_device_that_disappears_gives_way_to_the_next_variant(
     assert made.text == whole.text
     assert made.notes[-1] == "cpu-core stopped working: DEVICE_REMOVED: the GPU is lost"
     assert broken.decisions == ("spare: the next rung", made.notes[-1])
-    assert broken.transcribe(noise(WINDOW), "en").notes == ()
+    assert broken.transcribe(noise(WINDOW), "en").notes == REPEATING
 
 
 def test_a_device_that_disappears_without_a_spare_is_one_sentence(
@@ -109,11 +133,24 @@ def test_spares_that_do_not_open_are_told_as_well(
         broken.transcribe(noise(2 * WINDOW), "en")
 
 
-def test_windows_do_not_remember_each_other(transcriber: Transcriber) -> None:
-    first, second = noise(WINDOW, 1), noise(WINDOW, 2)
-    both = transcriber.transcribe(np.concatenate([first, second]), "en")
-    alone = [transcriber.transcribe(one, "en").text for one in (first, second)]
-    assert [s.text for s in both.segments] == alone
+@pytest.mark.parametrize("batch", [1, 2, 3, 8])
+def test_chunks_say_the_same_alone_and_together(transcriber: Transcriber, batch: int) -> None:
+    recording = joined(6)
+    whole = transcriber.transcribe(recording, "en", batch=batch)
+    assert len(whole.segments) == 6
+    alone = [
+        transcriber.transcribe(recording[round(s.start * RATE) : round(s.end * RATE)], "en").text
+        for s in whole.segments
+    ]
+    assert [s.text for s in whole.segments] == alone
+
+
+def test_silence_is_left_out_and_noted(transcriber: Transcriber) -> None:
+    made = transcriber.transcribe(joined(2, pause=2.0), "en")
+    assert made.notes[:2] == (
+        "the audio was heard in 2 chunks, cut in its pauses",
+        "3.7 s of silence in the audio were left out",
+    )
 
 
 def test_without_a_language_the_model_listens_for_it_once(
@@ -167,3 +204,126 @@ def test_audio_that_cannot_hold_speech_is_refused(
 ) -> None:
     with pytest.raises(BadInputError, match=words):
         transcriber.transcribe(samples)
+
+
+def test_many_recordings_come_back_in_order_with_errors_as_values(
+    transcriber: Transcriber, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(WINDOW), RATE, subtype="FLOAT")
+    sources = [joined(3), tmp_path / "gone.wav", tmp_path / "a.wav", np.zeros(RATE), joined(2)]
+    made = transcriber.transcribe_many(sources, "en", batch=4)
+    first, gone, file, silent, last = made
+    assert isinstance(gone, BadInputError)
+    assert "gone.wav" in gone.problem
+    assert isinstance(silent, BadInputError)
+    assert silent.problem == "audio 4 is silent"
+    for one, source in ((first, sources[0]), (file, sources[2]), (last, sources[4])):
+        assert isinstance(one, Transcript)
+        alone = transcriber.transcribe(source, "en", batch=1)
+        assert (one.segments, one.seconds) == (alone.segments, alone.seconds)
+
+
+def test_recordings_are_read_when_their_turn_comes(transcriber: Transcriber) -> None:
+    read = []
+
+    def sources() -> Iterator[np.ndarray]:
+        for seed in range(40):
+            read.append(seed)
+            yield noise(WINDOW, seed)
+
+    every = transcriber.transcribe_each(sources(), "en", batch=2)
+    next(every)
+    assert len(read) < 20
+    assert len(list(every)) == 39
+
+
+def test_each_recording_has_a_language_of_its_own(
+    transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from whisperopt.runtime import greedy
+
+    found = iter([["de", "fr"]])
+    monkeypatch.setattr(greedy, "detect_languages", lambda *_: next(found))
+    made = transcriber.transcribe_many([joined(3), joined(2)])
+    assert [one.language for one in made if isinstance(one, Transcript)] == ["de", "fr"]
+
+
+def test_batches_are_no_larger_than_the_session_computes(
+    small_artifact: Artifact, small_session: Session
+) -> None:
+    class Narrow:
+        max_batch = 2
+
+        def __init__(self) -> None:
+            self.sizes: list[int] = []
+
+        def encode(self, features: np.ndarray) -> Decoder:
+            self.sizes.append(len(features))
+            return small_session.encode(features)
+
+    narrow = Narrow()
+    Transcriber(small_artifact, narrow).transcribe(joined(5), "en", batch=8)
+    assert max(narrow.sizes) == 2
+
+
+def test_a_session_that_dies_is_an_error_for_each_recording(
+    small_artifact: Artifact, small_session: Session
+) -> None:
+    broken = Transcriber(small_artifact, Vanishing(small_session))
+    made = broken.transcribe_many([noise(WINDOW), noise(WINDOW)], "en")
+    assert all("the GPU is lost" in str(one) for one in made)
+
+
+def test_a_batch_of_nothing_is_refused(transcriber: Transcriber) -> None:
+    with pytest.raises(BadInputError, match="A batch of 0 holds no recording"):
+        transcriber.transcribe(noise(WINDOW), "en", batch=0)
+
+
+class Looping:
+    """A session that repeats itself whenever it hears more than so many rows or samples."""
+
+    max_batch = None
+
+    def __init__(self, script: ScriptedSession, *, frames: int) -> None:
+        self.script, self.frames, self.heard = script, frames, 0
+
+    def encode(self, features: np.ndarray) -> Decoder:
+        self.heard += 1
+        loud = int((features[0].max(axis=0) > features.min()).sum())
+        line = LOOP if loud > self.frames else [104, 105]
+        return ScriptedDecoder(self.script, [[*line, self.script.decoding.end_of_text]])
+
+
+LOOP = [98, 97] * 8
+
+
+@pytest.mark.parametrize(
+    ("frames", "doubt"), [(20, "heard once more alone"), (0, "the text repeats itself")]
+)
+def test_a_text_that_loops_is_heard_once_more_in_parts(
+    small_artifact: Artifact, frames: int, doubt: str
+) -> None:
+    dims = msgspec.structs.replace(small_artifact.manifest.dims, text_context=64)
+    made = Artifact(
+        small_artifact.path, msgspec.structs.replace(small_artifact.manifest, dims=dims)
+    )
+    session = Looping(ScriptedSession(made, ["unused"]), frames=frames)
+    heard = Transcriber(made, session).transcribe(noise(WINDOW), "en")
+    assert session.heard > 1
+    (note,) = heard.notes
+    assert doubt in note
+    assert (heard.text == "\ufffd" * 16) == (frames == 0)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+def test_a_model_with_an_audio_tail_says_the_same_in_any_batch(
+    small_checkpoint: Checkpoint, tmp_path: Path, batch: int
+) -> None:
+    made = forms.write(small_checkpoint, forms.form(audio_tail=0.05), tmp_path)
+    session = forms.open_session(made)
+    recording = joined(5)
+    heard = Transcriber(made, session).transcribe(recording, "en", batch=batch)
+    assert len(heard.segments) == 5
+    for one in heard.segments:
+        alone = recording[round(one.start * RATE) : round(one.end * RATE)]
+        assert one.text == Transcriber(made, session).transcribe(alone, "en").text

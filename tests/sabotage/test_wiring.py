@@ -21,6 +21,7 @@ from whisperopt.proof.fidelity import unpacking
 from whisperopt.proof.wiring import Wiring, comparison
 
 STATIC = "cuda-decomposed-fp16"
+SPANS = "cpu-gqa-int8-spans"
 OWN_ATTENTION = "'decoder.layers.1.self_attn.out_proj.weight'"
 FIRST_ATTENTION = "the prefill is off .* from 'decoder.layers.0.self_attn.out_proj.weight' on"
 FIRST_STEP = "step 1 is off .* from 'decoder.layers.0.self_attn.out_proj.weight' on"
@@ -46,6 +47,9 @@ POINTING = {
     "two self caches swapped": FIRST_STEP,
     "two cross caches swapped": FIRST_CROSS,
     "a layer reads another's cross cache": FIRST_CROSS,
+    "spans weigh nothing in the encoder": "'encoder.layers.0.self_attn.out_proj.weight' on",
+    "spans weigh nothing in the decoder": FIRST_CROSS,
+    "spans stand one earlier": "encoder: .* from 'encoder.embed_positions.weight' on",
     "Gelu by tanh": "encoder: .* from 'encoder.layers.0.fc2.weight' on",
     "a word's logit + 3": LOGITS,
     "a word's logit + 0.2": LOGITS,
@@ -60,6 +64,8 @@ def spoilable(name: str) -> tuple[str, ...]:
             return GROUP, STATIC
         case "cache written one slot late":
             return DYNAMIC, STATIC
+    if name.startswith("spans"):
+        return (SPANS,)
     return (DYNAMIC,) if "decoder" in name else (GROUP,)
 
 

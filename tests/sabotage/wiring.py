@@ -119,6 +119,29 @@ def wrong_cross_cache(folder: Path) -> None:
                 use.node.replace_input_with(use.idx, inputs[f"past_{word}_cross_1"])
 
 
+def weightless(part: Part) -> Callable[[Path], None]:
+    """Let a position that stands for many count as one."""
+
+    def apply(folder: Path) -> None:
+        with disk.graph(folder, part) as model:
+            if part == "encoder":
+                disk.after(disk.node(model, "Log").outputs[0], "Mul", np.array(0, np.float32))
+                return
+            taken = [x for x in model.graph.inputs if x.name == "past_bias_cross"]
+            if not taken:
+                raise InapplicableError("no spans")
+            disk.after(taken[0], "Mul", np.array(0, np.float32))
+
+    return apply
+
+
+def spans_earlier(folder: Path) -> None:
+    """Take the embedding of the position before the one that is meant; before the first, the last."""
+    with disk.graph(folder, "encoder") as model:
+        middles = disk.node(model, "Gather", "encoder.embed_positions.weight")
+        disk.before(middles, 1, "Sub", np.array(1, np.int64))
+
+
 def tanh_gelu(folder: Path) -> None:
     """Replace every Gelu by its approximation with a hyperbolic tangent."""
     for part in PARTS:

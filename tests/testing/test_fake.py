@@ -34,9 +34,9 @@ def test_numpy_and_onnx_runtime_agree_on_the_same_graphs(batch: int, tmp_path: P
     assert largest_error(run(OrtSession(made, CPU, threads=1), *given), by_the_book) < 1e-5
 
 
-def test_a_transcriber_hears_its_script_window_by_window() -> None:
+def test_a_transcriber_hears_its_script_chunk_by_chunk() -> None:
     heard = transcriber("Good morning.", "Grüß Gott!").transcribe(NOISE)
-    assert [segment.text for segment in heard.segments] == [
+    assert [segment.text for segment in heard.segments[:3]] == [
         "Good morning.",
         "Grüß Gott!",
         "Good morning.",
@@ -52,11 +52,11 @@ def test_a_transcriber_treats_bad_input_as_a_real_one_does() -> None:
         transcriber("Hello").transcribe(np.zeros(0, np.float32))
 
 
-def test_silent_windows_and_an_empty_script_give_no_words() -> None:
+def test_silence_and_an_empty_script_give_no_words() -> None:
     pause = NOISE.copy()
-    pause[16_000 * 30 : 16_000 * 60] = 0
+    pause[16_000 * 20 : 16_000 * 60] = 0
     heard = transcriber("Hello", "again").transcribe(pause)
-    assert [segment.text for segment in heard.segments] == ["Hello", "", "again"]
+    assert [segment.text for segment in heard.segments] == ["Hello", "again"]
     assert transcriber().transcribe(NOISE[:16_000]).text == ""
 
 

@@ -1,32 +1,28 @@
 """From a checkpoint to a release: author, rewrite, prove, select, write."""
 
 import time
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from whisperopt import host as hosts
 from whisperopt import matrix as matrices
 from whisperopt import registry
 from whisperopt.backend import Recipe
-from whisperopt.builder import space
-from whisperopt.builder.line import Line, Progress
-from whisperopt.builder.publish import publish
-from whisperopt.builder.summary import summarize
-from whisperopt.builder.timing import raced
+from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.errors import BadInputError
-from whisperopt.graph.core import CoreModel
 from whisperopt.matrix import Matrix
 from whisperopt.proof import clips as clip_sets
+from whisperopt.proof.clips import ClipSet
 from whisperopt.ranking.objective import Objective
-from whisperopt.records import page
 from whisperopt.release import catalog, store
 from whisperopt.release.report import Report
-from whisperopt.report.page import FILE
 from whisperopt.whisper import Dimensions
 
 __all__ = ["build"]
+
+Progress = Callable[[str, str], None]
+"""Called with the name of what is being made and a few words on what happens to it."""
 
 
 def build(  # noqa: PLR0913  # every one a choice of the user's, by name
@@ -40,6 +36,7 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
     version: str | None = None,
     objective: Objective | None = None,
     matrix: Matrix | None = None,
+    fresh: bool = False,
     progress: Progress = lambda _name, _doing: None,
 ) -> Report:
     """Build `model` for every `target` into the release directory `out`; return its report.
@@ -49,7 +46,12 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
     also tried with so many key/value heads, mean-pooled. `objective` says what the best variant
     is, in place of the matrix. A required target without a selected variant is in
     `Report.missing`; everything that passed is released all the same.
+
+    What an earlier build on the same grounds made, proved and timed is used again, down to a
+    release in which nothing has changed; `fresh` proves and times everything anew.
     """
+    from whisperopt.builder import asked as builds
+
     started = time.monotonic()
     matrix = (matrix or matrices.load()).aiming_at(objective)
     targets = matrix.choose(target.split(",") if isinstance(target, str) else target)
@@ -60,39 +62,40 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
     ]
     store.check(Path(out))
     clip_set = clip_sets.read(Path(clips) if clips else clip_sets.packaged()) if proof else None
-    core = CoreModel(resolve(model))
-    _check_name(core.checkpoint.name)
-    _check_heads(kv_heads, core.checkpoint.dims)
+    checkpoint = resolve(model)
+    _check_name(checkpoint.name)
+    _check_heads(kv_heads, checkpoint.dims)
     if clip_set is not None:
-        known = core.checkpoint.decoding.known_languages
-        clip_set = clip_set.within(core.checkpoint.dims.window, known)
-        for left_out in clip_set.left_out:
-            progress("clips", f"left out: {left_out}")
-        for note in clip_set.notes():
-            progress("clips", note)
-    space.check(space.needed(core.checkpoint, [*chain(*ladders)], proof=proof), Path(out))
-    host = hosts.probe()
-    with store.staging(Path(out)) as staging:
-        line = Line(core, host, clip_set, staging, progress)
-        orders = zip(targets, backends, ladders, strict=True)
-        lots = tuple(line.run(*order) for order in orders)
-        lots = raced(lots, line.case, staging, progress)
-        report = summarize(line, lots, time.monotonic() - started)
-        with store.locked(Path(out)):
-            report = publish(
-                staging,
-                Path(out),
-                matrix=matrix,
-                lots=lots,
-                case=line.case,
-                report=report,
-                version=version,
-            )
-            (staging / FILE).write_text(page.render(staging, report, matrix), "utf-8")
-            store.commit(staging, Path(out))
-            store.prune(Path(out))
-    line.forget()
-    return report
+        clip_set = _played(clip_set, checkpoint, progress)
+    probes = registry.probe_all(dict.fromkeys(backend.name for backend in backends))
+    asked = builds.Asked(
+        checkpoint=checkpoint,
+        matrix=matrix,
+        rows=tuple(
+            builds.Row(one, backend, probes[backend.name], ladder)
+            for one, backend, ladder in zip(targets, backends, ladders, strict=True)
+        ),
+        host=hosts.probe(),
+        clip_set=clip_set,
+        version=version,
+        fresh=fresh,
+    )
+    if report := builds.unchanged(asked, Path(out)):
+        progress(report.model, f"nothing has changed since {report.created}")
+        return report
+    from whisperopt.builder import making
+
+    return making.make(asked, Path(out), progress, started)
+
+
+def _played(clip_set: ClipSet, checkpoint: Checkpoint, progress: Progress) -> ClipSet:
+    """Return what of `clip_set` the model can be played, and say what cannot."""
+    found = clip_set.within(checkpoint.dims.window, checkpoint.decoding.known_languages)
+    for left_out in found.left_out:
+        progress("clips", f"left out: {left_out}")
+    for note in found.notes():
+        progress("clips", note)
+    return found
 
 
 def _with_pooled(ladder: tuple[Recipe, ...], kv_heads: int | None) -> tuple[Recipe, ...]:

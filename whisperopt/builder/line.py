@@ -1,15 +1,19 @@
 """The production line: makes every variant of a target, proves it, and ranks the lot."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from packaging.version import Version
 
-from whisperopt import artifact, registry
+from whisperopt import artifact, cache, registry
 from whisperopt.artifact import Artifact, Manifest
 from whisperopt.backend import Backend, Probe, Recipe, Tier
+from whisperopt.builder import Progress
+from whisperopt.builder.circumstances import rehearsal_probes
+from whisperopt.builder.known import Known
 from whisperopt.builder.outcome import Lot, Outcome
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import PARTS, CoreModel
@@ -20,16 +24,19 @@ from whisperopt.passes.plan import dims_of
 from whisperopt.proof import fidelity, journal, structure, wiring
 from whisperopt.proof.case import Case
 from whisperopt.proof.clips import ClipSet
+from whisperopt.proof.inference import inferred
 from whisperopt.proof.listening import Heard, listen
 from whisperopt.proof.prover import NoEvidence
 from whisperopt.rehearsal import Rehearsed, rehearse
 from whisperopt.release import catalog, genai
 from whisperopt.runtime import self_test
 
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
 SCRATCH = ".proof"
 """Folder inside the staging folder for what proofs need meanwhile."""
-Progress = Callable[[str, str], None]
-"""Called with the name of what is being made and a few words on what happens to it."""
+_KIND = "outcomes"
 
 
 class Bench(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,18 +56,22 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
 class Line:
     """Makes variants of one core model inside the folder `staging`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # what every build has, and what some have
         self,
         core: CoreModel,
         host: Host,
         clip_set: ClipSet | None,
         staging: Path,
         progress: Progress,
+        known: Known | None = None,
     ) -> None:
-        """Prove on `clip_set`, or only structurally without one."""
+        """Prove on `clip_set`, or only structurally without one, what is not `known` already."""
         self.core, self.host, self.clip_set = core, host, clip_set
+        self.known = known or Known()
         self._staging, self._progress = staging, progress
         self._digest = core.checkpoint.digest()
+        self._graphs: dict[str, ir.Model] = {}
+        self._compared: fidelity.Seen = {}
         self._case: Case | None = None
         self.heard: Heard | None = None
         """What the core model said to the clips, once anything was proven."""
@@ -77,10 +88,19 @@ class Line:
         if self.heard is not None:
             journal.forget(self.heard.journal)
 
-    def run(self, target: Target, backend: Backend, ladder: Sequence[Recipe]) -> Lot:
-        """Make, prove and rank the recipes of `ladder`; losers leave no files."""
+    def run(
+        self,
+        target: Target,
+        backend: Backend,
+        ladder: Sequence[Recipe],
+        probe: Probe | None = None,
+    ) -> Lot:
+        """Make, prove and rank the recipes of `ladder`; losers leave no files.
+
+        `probe` is what `backend` finds here, if somebody has asked it already.
+        """
         device_here = target.device == "cpu" or self.host.gpu_for(target.device) is not None
-        probe = registry.probe(backend.name)
+        probe = probe or registry.probe(backend.name)
         bench = Bench(target=target, backend=backend, probe=probe, device_here=device_here)
         outcomes: list[Outcome] = []
         for rank, recipe in enumerate(ladder):
@@ -113,16 +133,39 @@ class Line:
             raise
         except Exception as error:  # noqa: BLE001  # it may be anybody's backend
             failure = f"the backend {bench.backend.name} raised {type(error).__name__}: {error}"
-            return msgspec.structs.replace(outcome, failure=failure)
+            return msgspec.structs.replace(outcome, failure=failure, certain=False)
 
     def _made(self, bench: Bench, outcome: Outcome) -> Outcome:
-        """Write one variant and climb from proof to proof until one refuses it."""
+        """Write one variant and prove it, unless that was done before."""
         if self.clip_set is not None and self._case is None:
             self._case = self._open_case(outcome.manifest, self.clip_set)
+        grounds = self._grounds(bench, outcome.manifest)
+        known = self.known.recall(_KIND, Outcome, *grounds)
+        if known is not None and known.failure:
+            return msgspec.structs.replace(known, ladder_rank=outcome.ladder_rank)
         try:
             self._write(outcome.manifest, bench.backend)
         except WhisperoptError as error:
             return msgspec.structs.replace(outcome, failure=str(error))
+        outcome = msgspec.structs.replace(
+            outcome, files=catalog.describe_files(self._folder(outcome.manifest))
+        )
+        if known is not None and known.files == outcome.files:
+            return msgspec.structs.replace(known, ladder_rank=outcome.ladder_rank)
+        outcome = self._climbed(bench, outcome)
+        if outcome.certain:
+            self.known.keep(_KIND, outcome, *grounds)
+        return outcome
+
+    def _grounds(self, bench: Bench, manifest: Manifest) -> list[Any]:
+        """Return what the proof of one variant rests on, apart from its files."""
+        target = bench.target
+        proven = self.clip_set is not None and not bench.here
+        rehearsals = rehearsal_probes(bench.backend) if proven else []
+        return [manifest, target.gates, target.device, bench.probe, bench.device_here, rehearsals]
+
+    def _climbed(self, bench: Bench, outcome: Outcome) -> Outcome:
+        """Climb from proof to proof until one refuses the variant."""
         outcome = self._with_structure(outcome, bench.backend)
         if not outcome.failure:
             outcome = self._with_fidelity(outcome, bench.target)
@@ -151,13 +194,12 @@ class Line:
             shutil.copyfile(self.heard.self_test, folder / self_test.FILE)
 
     def _with_structure(self, outcome: Outcome, backend: Backend) -> Outcome:
-        import onnx_ir as ir
-
         self._progress(outcome.manifest.variant, "checking every node")
         folder = self._folder(outcome.manifest)
         table = backend.capabilities()
         reports = [
-            structure.check(ir.load(folder / f"{part}.onnx"), table, part=part) for part in PARTS
+            structure.judge(self._inferred(folder / f"{part}.onnx"), table, part=part)
+            for part in PARTS
         ]
         refused = [report.summary() for report in reports if not report.accepted]
         return msgspec.structs.replace(
@@ -167,15 +209,25 @@ class Line:
             how=f"every node against {table.runtime} {table.version}",
             conditions=tuple(dict.fromkeys(c for report in reports for c in report.conditions)),
             since=max((report.since for report in reports), key=lambda v: Version(v or "0")),
-            files=catalog.describe_files(folder),
         )
+
+    def _inferred(self, path: Path) -> "ir.Model":
+        """Read a graph and infer its types; several targets may have the very same."""
+        import onnx_ir as ir
+
+        name = cache.sha256(path)
+        if name not in self._graphs:
+            self._graphs[name] = inferred(ir.load(path))
+        return self._graphs[name]
 
     def _with_fidelity(self, outcome: Outcome, target: Target) -> Outcome:
         """Hold every weight against the checkpoint's: noise of small numbers hides much."""
         recipe = outcome.manifest.recipe
         self._progress(outcome.manifest.variant, "comparing weights")
         folder = self._folder(outcome.manifest)
-        found = fidelity.check(self.core, folder, recipe, target.gates_for(recipe.precisions))
+        found = fidelity.check(
+            self.core, folder, recipe, target.gates_for(recipe.precisions), self._compared
+        )
         how = f"{outcome.how}; {found.compared} of {found.of} weights are the checkpoint's"
         return msgspec.structs.replace(outcome, failure="; ".join(found.reasons), how=how)
 
@@ -201,6 +253,7 @@ class Line:
             outcome,
             rehearsals=rehearsals,
             failure="; ".join(refused),
+            certain=not refused,
             how="; ".join([outcome.how, *_shown(rehearsals)]),
         )
 
@@ -216,7 +269,8 @@ class Line:
             built, outcome.files, bench.target.device, bench.backend, here=bench.here
         )
         if isinstance(evidence, NoEvidence):
-            return msgspec.structs.replace(outcome, failure=evidence.reason)
+            failure, certain = evidence.reason, evidence.certain
+            return msgspec.structs.replace(outcome, failure=failure, certain=certain)
         how = f"{outcome.how}; {evidence.how}"
         judged = outcome.judged(evidence, case.answers, bench.target)
         return msgspec.structs.replace(judged, how=how)
@@ -224,19 +278,23 @@ class Line:
     def _open_case(self, manifest: Manifest, clip_set: ClipSet) -> Case:
         scratch = self._staging / SCRATCH
         scratch.mkdir()
-        self._progress("core model", "listening to the clips")
 
         def progress(line: str) -> None:
             self._progress("", line)
 
-        self.heard = listen(
-            self.core,
-            manifest,
-            clip_set=clip_set,
-            host=self.host,
-            scratch=scratch,
-            progress=progress,
-        )
+        facts = [manifest.checkpoint, manifest.model, manifest.decoding, self.core.checkpoint.dims]
+        self.heard = self.known.heard(*facts)
+        if self.heard is None:
+            self._progress("core model", "listening to the clips")
+            self.heard = listen(
+                self.core,
+                manifest,
+                clip_set=clip_set,
+                host=self.host,
+                scratch=scratch,
+                progress=progress,
+            )
+            self.known.keep_heard(self.heard, *facts)
         return Case(
             self.heard.answers,
             self.heard.references,

@@ -26,6 +26,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     failure: str = ""
     needed: bool = True
     """False: it stands in for a rung that is accepted, and was not made."""
+    certain: bool = True
+    """False: a crash, a hang or somebody's exception, which another try may not meet."""
     how: str = ""
     """What the tier rests on, in words."""
     rehearsals: tuple[Rehearsed, ...] = ()

@@ -1,6 +1,7 @@
 """Tensors that lie in a file: found by offset, mapped when asked for, never loaded ahead."""
 
 import hashlib
+import mmap
 from collections.abc import Collection, Iterable, Mapping
 from math import prod
 from pathlib import Path
@@ -10,6 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from whisperopt import cache
 from whisperopt.errors import BadInputError
 from whisperopt.whisper import Decoding, Dimensions
 
@@ -26,13 +28,16 @@ _DAMAGED = "The file is damaged or was not copied to its end: copy or download i
 
 
 class WeightFile:
-    """One file of bytes, possibly kept in several parts, mapped and never loaded as a whole."""
+    """One file of bytes, possibly kept in several parts, of which only what is in use is mapped.
+
+    A map of the whole file would count as this process's memory as soon as it was read through.
+    """
 
     def __init__(self, *parts: Path) -> None:
-        """Map `parts`, which follow each other; a missing or empty one is a BadInputError."""
+        """Stand for `parts`, which follow each other; a missing or empty one is a BadInputError."""
         self.path = parts[0]
-        self._maps = [_map(part) for part in parts]
-        self.size = sum(part.size for part in self._maps)
+        self._parts = [_Part(part) for part in parts]
+        self.size = sum(part.size for part in self._parts)
         if self.bytes(0, min(self.size, len(_POINTER))).tobytes() == _POINTER:
             raise self.damaged("is only a Git LFS pointer", "Run `git lfs pull` in its folder")
 
@@ -41,18 +46,22 @@ class WeightFile:
         if start + size > self.size:
             raise self.damaged(f"ends at byte {self.size}, byte {start + size} is needed")
         pieces = []
-        for part in self._maps:
+        for part in self._parts:
             if start < part.size and size:
-                pieces.append(part[start : start + size])
+                pieces.append(part.bytes(start, min(size, part.size - start)))
                 size -= pieces[-1].size
             start = max(0, start - part.size)
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces or [np.empty(0, np.uint8)])
 
     def add_to(self, digest: "hashlib._Hash") -> None:
         """Feed every byte to `digest`."""
-        for part in self._maps:
-            for start in range(0, part.size, _DIGEST_BLOCK):
-                digest.update(part[start : start + _DIGEST_BLOCK].data)
+        for start in range(0, self.size, _DIGEST_BLOCK):
+            digest.update(self.bytes(start, min(_DIGEST_BLOCK, self.size - start)).data)
+
+    @property
+    def stamps(self) -> tuple[cache.Stamp, ...]:
+        """What changes whenever a part is written again."""
+        return tuple(part.stamp for part in self._parts)
 
     def damaged(self, problem: str, remedy: str = _DAMAGED) -> BadInputError:
         """Return the error that says what is wrong with this file."""
@@ -137,26 +146,57 @@ class StoredCheckpoint:
     def digest(self) -> str:
         """Return `sha256:<hex>` over the weight files' bytes, in the order of names."""
         if not self._digest:
-            digest = hashlib.sha256()
-            for file in _files(self._tensors.values()):
-                file.add_to(digest)
-            self._digest = f"sha256:{digest.hexdigest()}"
+            files = _files(self._tensors.values())
+            key = cache.key([file.stamps for file in files])
+            self._digest = cache.recall("digests", key, str) or _digest(files)
+            cache.keep("digests", key, self._digest)
         return self._digest
+
+
+class _Part:
+    """One file, mapped piece by piece."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.resolve()
+        self.stamp = self._opened(0, 0)[1]
+        self.size = self.stamp.size
+
+    def bytes(self, start: int, size: int) -> npt.NDArray[np.uint8]:
+        skipped = start % mmap.ALLOCATIONGRANULARITY
+        mapped, stamp = self._opened(start - skipped, skipped + size)
+        if stamp != self.stamp or mapped is None:
+            raise BadInputError(
+                f"The weights {self._path} were changed while they were read",
+                "Build again, and leave the checkpoint alone meanwhile",
+            )
+        return np.frombuffer(mapped, np.uint8, size, skipped)
+
+    def _opened(self, start: int, size: int) -> tuple[mmap.mmap | None, cache.Stamp]:
+        """Map a part of the file unless `size` is 0; return what tells it from another one."""
+        try:
+            with self._path.open("rb") as file:
+                stamp = cache.Stamp.of(self._path, file)
+                if stamp.size == 0:
+                    raise BadInputError(f"The weights {self._path} are empty", _DAMAGED)
+                if not size or start + size > stamp.size:
+                    return None, stamp
+                access = mmap.ACCESS_READ
+                return mmap.mmap(file.fileno(), size, access=access, offset=start), stamp
+        except FileNotFoundError:
+            remedy = "A checkpoint folder must hold all of its weight files"
+            raise BadInputError(f"The weights {self._path} are missing", remedy) from None
+        except OSError as error:
+            remedy = "Check that it is a file that you may read"
+            problem = f"The weights {self._path} cannot be opened: {error.strerror}"
+            raise BadInputError(problem, remedy) from None
 
 
 def _files(tensors: Iterable[Stored]) -> list[WeightFile]:
     return sorted({tensor.file for tensor in tensors}, key=lambda file: file.path.name)
 
 
-def _map(path: Path) -> npt.NDArray[np.uint8]:
-    try:
-        if path.stat().st_size == 0:
-            raise BadInputError(f"The weights {path} are empty", _DAMAGED)
-        return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
-    except FileNotFoundError:
-        remedy = "A checkpoint folder must hold all of its weight files"
-        raise BadInputError(f"The weights {path} are missing", remedy) from None
-    except OSError as error:
-        remedy = "Check that it is a file that you may read"
-        problem = f"The weights {path} cannot be opened: {error.strerror}"
-        raise BadInputError(problem, remedy) from None
+def _digest(files: Iterable[WeightFile]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        file.add_to(digest)
+    return f"sha256:{digest.hexdigest()}"

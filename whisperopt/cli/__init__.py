@@ -16,6 +16,7 @@ _COMMANDS = {
     "fetch": ("whisperopt.cli.fetch", "Fetch the variant that fits a host."),
     "validate": ("whisperopt.cli.validate", "Prove a release on this machine; take in evidence."),
     "tune": ("whisperopt.cli.tune", "Time the best variants here and remember who won."),
+    "bench": ("whisperopt.cli.bench", "Measure speed and errors here; show where time goes."),
     "targets": ("whisperopt.cli.doctor", "Show the matrix as this host sees it."),
     "inspect": ("whisperopt.cli.inspect", "Show attention, caches, operators and rungs."),
     "export": ("whisperopt.cli.export", "Write a model as another runtime's pipeline opens it."),

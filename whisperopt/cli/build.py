@@ -15,6 +15,7 @@ from whisperopt.errors import GateFailedError
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Release directory.")
 @click.option("--clips", type=click.Path(path_type=Path), help="Manifest of clips to prove on.")
 @click.option("--no-proof", is_flag=True, help="Only check the structure; nothing is run.")
+@click.option("--fresh", is_flag=True, help="Prove and time again what an earlier build has.")
 @click.option("--kv-heads", type=int, help="Also try so many pooled key/value heads.")
 @click.option("--version", help="Release version; default: digest of the content.")
 @click.option("--matrix", type=click.Path(path_type=Path), help="Another targets.toml.")
@@ -27,6 +28,7 @@ def build(  # noqa: PLR0913  # one parameter for each option
     out: Path,
     clips: Path | None,
     no_proof: bool,
+    fresh: bool,
     kv_heads: int | None,
     version: str | None,
     matrix: Path | None,
@@ -54,6 +56,7 @@ def build(  # noqa: PLR0913  # one parameter for each option
             version=version,
             objective=aimed(objective, limits),
             matrix=matrices.load(matrix),
+            fresh=fresh,
             progress=display.update,
         )
     show_report(report)

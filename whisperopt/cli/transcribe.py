@@ -23,6 +23,13 @@ Format = Literal["txt", "json", "srt", "vtt"]
 @click.option("--language", help="Language code; default: listen for it.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default: all cores.")
 @click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Clips, or chunks of long ones, that are heard at once.",
+)
+@click.option(
     "form",
     "--format",
     type=click.Choice(["txt", "json", "srt", "vtt"]),
@@ -37,12 +44,14 @@ def transcribe(
     target: str,
     language: str | None,
     threads: int | None,
+    batch: int,
     form: Format,
     as_json: bool,
 ) -> None:
     """Transcribe AUDIO files with the variant that fits this host best.
 
     A file that cannot be used is named with the reason; the others are transcribed all the same.
+    Long recordings are cut in their pauses.
     """
     from whisperopt.loader import load
 
@@ -52,12 +61,11 @@ def transcribe(
         click.echo(f"  not {passed_over}", err=True)
     done: list[tuple[str, Transcript]] = []
     worst = 0
-    for path in audio:
-        try:
-            transcript = transcriber.transcribe(path, language)
-        except WhisperoptError as error:
-            report(error)
-            worst = max(worst, error.exit_code)
+    every = transcriber.transcribe_each(audio, language, batch=batch)
+    for path, transcript in zip(audio, every, strict=True):
+        if isinstance(transcript, WhisperoptError):
+            report(transcript)
+            worst = max(worst, transcript.exit_code)
             continue
         for note in transcript.notes:
             click.echo(f"Note: {note}.", err=True)

@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph import decoder, encoder
+from whisperopt.graph.stock import Stock
 
 Part = Literal["encoder", "decoder"]
 PARTS: tuple[Part, ...] = ("encoder", "decoder")
@@ -14,9 +15,10 @@ PARTS: tuple[Part, ...] = ("encoder", "decoder")
 class CoreModel:
     """What every variant is made from; its weights stay in the checkpoint until they are written."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        """Stand for the core model of `checkpoint`."""
+    def __init__(self, checkpoint: Checkpoint, stock: Stock | None = None) -> None:
+        """Stand for the core model of `checkpoint`; `stock` knows what was made of it before."""
         self.checkpoint = checkpoint
+        self.stock = stock or Stock()
 
     def part(self, part: Part) -> ir.Model:
         """Author one graph; the caller owns it and may rewrite it."""

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 GROUP = "whisperopt.backends"
 """The group of entry points by which backends are found."""
@@ -54,8 +55,8 @@ def installed() -> dict[str, str]:
     names = {name for name in _names() if name.startswith(_FAMILIES)}
     found = {name: number for name in sorted(names) if (number := version(name))}
     for point in metadata.entry_points(group=GROUP):
-        if point.dist and canonicalize_name(point.dist.name) != OWN:
-            found[canonicalize_name(point.dist.name)] = point.dist.version
+        if point.dist and _canonical(point.dist.name) != OWN:
+            found[_canonical(point.dist.name)] = point.dist.version
     for runtime, library in _SYSTEM_LIBRARIES.items():
         if not any(plain(name) == runtime for name in found) and (number := _library(library)):
             found[runtime] = number
@@ -99,7 +100,7 @@ def ways(runtime: str, extra: str, system: str) -> tuple[tuple[Need, ...], ...]:
             if name == extra or name.startswith(f"{extra}-"):
                 needed = extras.setdefault(name, [])
                 if _applies(requirement, name, system):
-                    need = Need(canonicalize_name(requirement.name), str(requirement.specifier))
+                    need = Need(_canonical(requirement.name), str(requirement.specifier))
                     needed.append(need)
     own = extras.pop(extra, None) or [Need(runtime)]
     return (tuple(own), *(tuple(needed) for _, needed in sorted(extras.items()) if needed))
@@ -107,6 +108,7 @@ def ways(runtime: str, extra: str, system: str) -> tuple[tuple[Need, ...], ...]:
 
 def fits(number: str, versions: str) -> bool:
     """Say whether a version is among `versions`; one that is no version is not judged."""
+    from packaging.specifiers import SpecifierSet
     from packaging.version import InvalidVersion, Version
 
     try:
@@ -148,7 +150,12 @@ def _names() -> Iterator[str]:
             continue
         for name in found:
             if name.endswith((".dist-info", ".egg-info")):
-                yield canonicalize_name(name.rpartition(".")[0].partition("-")[0])
+                yield _canonical(name.rpartition(".")[0].partition("-")[0])
+
+
+def _canonical(name: str) -> str:
+    """Return `name` as indexes write it (PEP 503); `packaging` takes long to import."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _library(name: str) -> str | None:
@@ -177,7 +184,9 @@ def _first(folder: Path, pattern: str) -> Path | None:
 
 
 @functools.cache
-def _requirements() -> tuple[Requirement, ...]:
+def _requirements() -> "tuple[Requirement, ...]":
+    from packaging.requirements import Requirement
+
     return tuple(Requirement(line) for line in requirements_of(OWN))
 
 
@@ -186,7 +195,7 @@ def _extras() -> tuple[str, ...]:
     return tuple(sorted(extras_of(OWN)))
 
 
-def _applies(requirement: Requirement, extra: str, system: str) -> bool:
+def _applies(requirement: "Requirement", extra: str, system: str) -> bool:
     marker = requirement.marker
     if marker is None or "extra" not in str(marker):
         return False

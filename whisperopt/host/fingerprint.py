@@ -12,8 +12,9 @@ from whisperopt.host import distributions
 _STEERING = (
     *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"),
     *("VK_DRIVER_FILES", "VK_ICD_FILENAMES"),
+    *("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"),
 )
-"""Variables that say which device or driver computes."""
+"""Variables that say which device, driver or instructions compute."""
 
 
 def here() -> str:

@@ -8,6 +8,8 @@ import onnx_ir as ir
 from whisperopt.graph.canvas import Canvas
 from whisperopt.passes.rewrite import linear, need_opset, nodes, rescale
 
+BIAS = 5
+"""Which input of MultiHeadAttention is added to its scores [B, H, S, L]."""
 _OPSET = 23
 """The opset that brought ai.onnx Attention."""
 
@@ -20,10 +22,16 @@ def unscalable(model: ir.Model, op_type: str) -> str | None:
     return None
 
 
-def more_than_qkv(model: ir.Model) -> str | None:
-    """Return which MultiHeadAttention has a mask, a bias or a cache, or None."""
+def more_than_qkv(model: ir.Model, *, but_bias: bool = False) -> str | None:
+    """Return which MultiHeadAttention has a mask, a bias or a cache, or None.
+
+    `but_bias` lets those pass that only add to their scores.
+    """
     for node in nodes(model, "MultiHeadAttention"):
-        if len(node.outputs) > 1 or any(value is not None for value in node.inputs[3:]):
+        more = [
+            place for place, value in enumerate(node.inputs) if place > 2 and value is not None
+        ]
+        if len(node.outputs) > 1 or more not in ([], [BIAS] if but_bias else []):
             return f"{node.name} has more than q, k and v"
     return None
 
@@ -68,6 +76,13 @@ class Attention:
             rescale(query, self.scale)
         return self.queries(query)
 
+    @staticmethod
+    def bias(node: ir.Node) -> ir.Value | None:
+        """Return what a MultiHeadAttention adds to its scores, before it was widened to [S, L]."""
+        bias = node.inputs[BIAS] if len(node.inputs) > BIAS else None
+        made = bias.producer() if bias is not None else None
+        return made.inputs[0] if made is not None and made.op_type == "Expand" else bias
+
     def spelled_out(
         self,
         query: ir.Value,
@@ -78,7 +93,7 @@ class Attention:
         """Return softmax(q k^T + mask) v [B, S, H Dh] of a scaled query.
 
         q [B, H, S, Dh], k and v [B, Hkv, L, Dh]. Heads that share a key/value head are laid one
-        after another along the query's tokens, so `mask` is [H / Hkv S, L].
+        after another along the query's tokens, so `mask` is [H / Hkv S, L] or spreads over it.
         """
         op, ints = self.canvas.op, self.canvas.ints
         if self.groups > 1:

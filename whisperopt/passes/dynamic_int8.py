@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from whisperopt.graph.canvas import MICROSOFT, typed
+from whisperopt.graph.canvas import MICROSOFT, Canvas, typed
+from whisperopt.passes.mixed import ALL, NOTE, Choice
 from whisperopt.passes.rewrite import canvas_for, replace
 from whisperopt.passes.weights import Product, none_float, products
 
@@ -19,32 +20,43 @@ class DynamicInt8:
     Pays where many rows share the rounding of activations: in the encoder.
     """
 
+    def __init__(self, choice: Choice = ALL) -> None:
+        """Leave the weights that `choice` names as they are, and write the reason into the graph."""
+        self.choice = choice
+
     def requires(self, model: ir.Model) -> str | None:
         """Weights must be stored [in, out]."""
         transposed = next((p for p in products(model) if p.transposed), None)
         return f"{transposed.node.name} is transposed" if transposed else None
 
     def apply(self, model: ir.Model) -> None:
-        """Rewrite every MatMul by a weight."""
+        """Rewrite every MatMul by a weight that is not to stay."""
         for product in list(products(model)):
-            canvas = canvas_for(model, f"{product.node.name}/")
-            name, shape = product.weight.name, [product.channels, product.columns]
-            columns = _Columns(product)
-            inputs = [
-                product.node.inputs[0],
-                canvas.weight(f"{name}_int8", shape, columns.rounded, dtype=ir.DataType.INT8),
-                canvas.weight(
-                    f"{name}_scales", shape[1:], columns.scales, dtype=ir.DataType.FLOAT
-                ),
-                canvas.constant(f"int8_zeros_{shape[1]}", np.zeros(shape[1], np.int8)),
-            ]
-            (output,) = canvas.node("DynamicQuantizeMatMul", inputs, domain=MICROSOFT)
-            typed(output, ir.DataType.FLOAT, ["batch", "sequence", product.columns])
-            replace(product.node, canvas, [output])
+            if product.name not in self.choice.names:
+                canvas = canvas_for(model, f"{product.node.name}/")
+                replace(product.node, canvas, [draw(canvas, product)])
+        if self.choice != ALL:
+            model.metadata_props[NOTE] = self.choice.reason
 
     def ensures(self, model: ir.Model) -> str | None:
-        """No MatMul by a float weight is left."""
-        return none_float(model)
+        """No MatMul by a float weight is left but those that were to stay."""
+        return none_float(model, self.choice.names)
+
+
+def draw(canvas: Canvas, product: Product) -> ir.Value:
+    """Draw the product with its activations rounded while the graph runs."""
+    shape = [product.channels, product.columns]
+    columns = _Columns(product)
+    inputs = [
+        product.node.inputs[0],
+        canvas.weight(f"{product.name}_int8", shape, columns.rounded, dtype=ir.DataType.INT8),
+        canvas.weight(
+            f"{product.name}_scales", shape[1:], columns.scales, dtype=ir.DataType.FLOAT
+        ),
+        canvas.constant(f"int8_zeros_{shape[1]}", np.zeros(shape[1], np.int8)),
+    ]
+    (output,) = canvas.node("DynamicQuantizeMatMul", inputs, domain=MICROSOFT)
+    return typed(output, ir.DataType.FLOAT, ["batch", "sequence", product.columns])
 
 
 class _Columns:

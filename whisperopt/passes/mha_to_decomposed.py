@@ -12,12 +12,12 @@ class MhaToDecomposed:
     1. q, k, v [B, S, D]: all three are split into heads (the encoder)
     2. q [B, S, D]; k, v [B, H, L, Dh]: only q is (cross-attention over a cache)
 
-    The scale goes into the weights of q.
+    A bias is added to the scores. The scale goes into the weights of q.
     """
 
     def requires(self, model: ir.Model) -> str | None:
         """Masks, biases and caches are not this pass's business; a query comes from its own layer."""
-        return more_than_qkv(model) or unscalable(model, "MultiHeadAttention")
+        return more_than_qkv(model, but_bias=True) or unscalable(model, "MultiHeadAttention")
 
     def apply(self, model: ir.Model) -> None:
         """Rewrite every MultiHeadAttention."""
@@ -26,7 +26,8 @@ class MhaToDecomposed:
             attention = Attention.of(canvas, node)
             query, key, value = node.inputs[:3]
             q = attention.scaled_queries(query)
-            mixed = attention.spelled_out(q, attention.keys(key), attention.keys(value))
+            keys, values = attention.keys(key), attention.keys(value)
+            mixed = attention.spelled_out(q, keys, values, attention.bias(node))
             replace(node, canvas, [mixed])
 
     def ensures(self, model: ir.Model) -> str | None:

@@ -1,18 +1,26 @@
 """Turns a recipe into the passes that make it, for each part of the model."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, assert_never
 
 import msgspec
+import numpy as np
 import onnx_ir as ir
 
+from whisperopt import cache, sources
 from whisperopt.backend import Recipe
 from whisperopt.graph.core import PARTS, CoreModel, Part
 from whisperopt.graph.files import write
+from whisperopt.passes import dynamic_int8
+from whisperopt.passes.audio_spans import EncodeSpans, HearSpans
 from whisperopt.passes.block_int8 import BlockInt8
 from whisperopt.passes.caches import OwnBuffers
+from whisperopt.passes.calibration import chosen
 from whisperopt.passes.contributed_gelu import ContributedGelu
+from whisperopt.passes.dynamic_decoder import DynamicDecoder
 from whisperopt.passes.dynamic_int8 import DynamicInt8
+from whisperopt.passes.fold_bias import FoldBias
 from whisperopt.passes.gqa_to_attention import GqaToAttention
 from whisperopt.passes.gqa_to_decomposed import GqaToDecomposed
 from whisperopt.passes.gqa_to_mha import GqaToMha
@@ -20,24 +28,35 @@ from whisperopt.passes.group_heads import GroupHeads
 from whisperopt.passes.group_int8 import GroupInt8
 from whisperopt.passes.grow_caches import GrowCaches
 from whisperopt.passes.half import Half
+from whisperopt.passes.last_logits import LastLogits
 from whisperopt.passes.mha_to_attention import MhaToAttention
 from whisperopt.passes.mha_to_decomposed import MhaToDecomposed
+from whisperopt.passes.mixed import ALL, Choice
 from whisperopt.passes.rewrite import Pass, PassError, run
 from whisperopt.whisper import Dimensions
 
+_CODE = ("whisperopt.graph", "whisperopt.passes", "whisperopt.checkpoint")
+"""The code that decides what graphs are, apart from the backends' own passes."""
 
-def passes_for(recipe: Recipe, part: Part) -> list[Pass]:
+
+def passes_for(recipe: Recipe, part: Part, choice: Choice = ALL) -> list[Pass]:
     """Return the passes that turn `part` of a core model into what `recipe` asks for.
 
+    `choice` says which weights stay in single precision where activations are rounded too.
     Raises `PassError` for choices that exclude each other.
     """
     if part == "encoder":
-        attention = _bidirectional(recipe.encoder_attention)
-        return [*attention, *_gelu(recipe), *_precision(recipe, part)]
+        attention = [*_spans(recipe, EncodeSpans), *_bidirectional(recipe.encoder_attention)]
+        return [*attention, *_gelu(recipe), *_precision(recipe, part, choice)]
     # cross-attention first: it is told from self-attention by being the only MultiHeadAttention
-    attention = [*_bidirectional(recipe.cross_attention), *_causal(recipe)]
+    attention = [
+        *_spans(recipe, HearSpans),
+        *_bidirectional(recipe.cross_attention),
+        *_causal(recipe),
+    ]
     pooling: list[Pass] = [] if recipe.kv_heads is None else [GroupHeads(recipe.kv_heads)]
-    return [*pooling, *attention, *_gelu(recipe), *_precision(recipe, part)]
+    last: list[Pass] = [LastLogits()] if "last-logits" in recipe.traits else []
+    return [*pooling, *attention, *last, *_gelu(recipe), *_precision(recipe, part, choice)]
 
 
 def dims_of(recipe: Recipe, dims: Dimensions) -> Dimensions:
@@ -54,7 +73,45 @@ def make(recipe: Recipe, core: CoreModel, part: Part) -> ir.Model:
 def write_variant(recipe: Recipe, core: CoreModel, out: Path) -> None:
     """Write `encoder.onnx` and `decoder.onnx` of one variant into the folder `out`."""
     for part in PARTS:
-        write(make(recipe, core, part), out / f"{part}.onnx")
+        write_part(core, part, passes_for(recipe, part, _choice(recipe, core, part)), out)
+
+
+def write_part(core: CoreModel, part: Part, passes: Sequence[Pass], out: Path) -> None:
+    """Write one graph into the folder `out`, or copy it from where the same one lies already."""
+    path = out / f"{part}.onnx"
+    core.stock.provide(
+        _key(core, part, passes), path, lambda: write(run(core.part(part), passes), path)
+    )
+
+
+def _key(core: CoreModel, part: Part, passes: Sequence[Pass]) -> str | None:
+    """Name all that decides the bytes of a graph; None where something cannot be told apart."""
+    code = sources.digest(*_CODE, *(sources.package_of(type(one)) for one in passes))
+    steps = [(type(one).__qualname__, getattr(one, "__dict__", one)) for one in passes]
+    checkpoint, libraries = core.checkpoint, [np.__version__, ir.__version__]
+    try:
+        weights = [checkpoint.digest(), checkpoint.dims, checkpoint.decoding]
+        found = cache.key(weights, part, steps, code, libraries)
+    except TypeError:  # a pass knows something that has no digest
+        return None
+    return found if code else None
+
+
+def _choice(recipe: Recipe, core: CoreModel, part: Part) -> Choice:
+    """Measure what may be rounded, where activations are."""
+    if part == "encoder" and recipe.encoder_precision == "int8" and recipe.int8 == "dynamic":
+        return chosen(core, dynamic_int8.draw)
+    return ALL
+
+
+def _spans(recipe: Recipe, step: type[EncodeSpans | HearSpans]) -> list[Pass]:
+    if recipe.audio_tail is None:
+        return []
+    if "attention" in (recipe.cross_attention, recipe.encoder_attention):
+        raise PassError(
+            f"The recipe {recipe.name!r} asks for an audio tail over attention that takes no bias"
+        )
+    return [step(optional="optional-spans" in recipe.traits)]
 
 
 def _bidirectional(attention: Literal["mha", "attention", "decomposed"]) -> list[Pass]:
@@ -106,7 +163,7 @@ def _gelu(recipe: Recipe) -> list[Pass]:
     return [ContributedGelu()] if "contributed-gelu" in recipe.traits else []
 
 
-def _precision(recipe: Recipe, part: Part) -> list[Pass]:
+def _precision(recipe: Recipe, part: Part, choice: Choice) -> list[Pass]:
     precision = recipe.encoder_precision if part == "encoder" else recipe.decoder_precision
     match precision:
         case "fp32":
@@ -114,18 +171,22 @@ def _precision(recipe: Recipe, part: Part) -> list[Pass]:
         case "fp16" | "bf16":
             return [Half(precision)]
         case "int8":
-            return [_int8(recipe, part)]
+            return _int8(recipe, part, choice)
         case unreachable:
             assert_never(unreachable)
 
 
-def _int8(recipe: Recipe, part: Part) -> Pass:
+def _int8(recipe: Recipe, part: Part, choice: Choice) -> list[Pass]:
     match recipe.int8:
         case "group":
-            return GroupInt8()
+            return [GroupInt8()]
         case "block":
-            return BlockInt8()
+            return [BlockInt8()]
         case "dynamic":
-            return DynamicInt8() if part == "encoder" else BlockInt8()
+            if part == "encoder":
+                return [DynamicInt8(choice)]
+            if "dynamic-decoder" in recipe.traits:
+                return [DynamicDecoder(), FoldBias(), BlockInt8()]
+            return [BlockInt8()]
         case unreachable:
             assert_never(unreachable)

@@ -13,6 +13,7 @@ from whisperopt.proof.evidence import Evidence, Sample
 from whisperopt.proof.times import times
 from whisperopt.proof.words import Errors
 from whisperopt.release.report import LanguageErrors
+from whisperopt.runtime import repetition
 
 _NS_PER_MS = 1e6
 
@@ -111,11 +112,7 @@ def measure(evidence: Evidence, answers: Answers) -> Metrics:
 
 def loops(sample: Sample) -> bool:
     """Say whether the text ends in one to eight tokens repeated at least eight times."""
-    tokens = sample.tokens
-    return any(
-        len(tokens) >= 8 * period and tokens[-7 * period :] == tokens[-8 * period : -period]
-        for period in range(1, 9)
-    )
+    return repetition.loops(sample.tokens)
 
 
 def pairs(evidence: Evidence, answers: Answers) -> list[Pair]:

@@ -16,6 +16,8 @@ from whisperopt.proof.trial import FAILED, Request
 STALL_SECONDS = 900
 """A trial that reports no progress for this long has hung: a GPU's engines are built on opening."""
 
+_SHORT_OF_MEMORY = ("memory", "alloc")
+
 Progress = Callable[[str], None]
 _COMMAND = (sys.executable, "-P", "-m", "whisperopt.proof.trial")
 
@@ -24,6 +26,8 @@ class NoEvidence(msgspec.Struct, frozen=True):
     """A trial that ended without evidence."""
 
     reason: str
+    certain: bool = False
+    """Whether the trial itself said why, and did not crash or hang, or lack memory."""
 
 
 def prove(
@@ -47,7 +51,9 @@ def prove(
     if hung:
         return NoEvidence(f"hung: no progress for {stall_seconds:g} s")
     if process.returncode == FAILED:
-        return NoEvidence(last_line.rstrip(".") or "failed and gave no reason")
+        short = any(word in last_line.lower() for word in _SHORT_OF_MEMORY)
+        reason = last_line.rstrip(".") or "failed and gave no reason"
+        return NoEvidence(reason, certain=not short)
     if process.returncode != 0 or not request.out.is_file():
         return NoEvidence(
             isolated.crash(process.returncode, errors.read_text("utf-8", "replace").strip())

@@ -60,9 +60,13 @@ def check(graph: "ir.Model", table: CapabilityTable, *, part: str = "decoder") -
     `part` is `encoder` or `decoder`. A type or shape that decides and that neither the author nor
     ONNX's shape inference knows is a rejection.
     """
+    return judge(inferred(graph), table, part=part)
+
+
+def judge(model: "ir.Model", table: CapabilityTable, *, part: str) -> StructuralReport:
+    """Hold every node of a graph that `inferred` returned against `table`, as `check` does."""
     import onnx_ir as ir
 
-    model = inferred(graph)
     opset = model.opset_imports.get("", 0)
     operators: Counter[str] = Counter()
     since = Version("0")

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from whisperopt import __version__, isolated, registry
-from whisperopt.arrays import Floats
+from whisperopt.arrays import Floats, Spans
 from whisperopt.artifact import Artifact
 from whisperopt.artifact import read as read_artifact
 from whisperopt.backend import Decoder, Session, Tier
@@ -30,7 +30,7 @@ from whisperopt.proof.machine import Watch
 from whisperopt.proof.ranges import largest_activation
 from whisperopt.proof.reference import Reference
 from whisperopt.proof.words import Errors
-from whisperopt.runtime import greedy, mel, self_test
+from whisperopt.runtime import context, greedy, self_test
 from whisperopt.runtime.tokenizer import Tokenizer
 from whisperopt.whisper import SAMPLE_RATE
 
@@ -155,13 +155,14 @@ class _Trial:
     def sample(self, session: Session, clip: Clip, *, warm_up: bool = False) -> Sample:
         audio = self.clip_set.samples(clip)
         started = time.perf_counter_ns()
-        decoder = session.encode(self.features(audio)[None])
+        features, spans = self.heard(audio)
+        decoder = context.encode(session, features, spans)
         encoded = time.perf_counter_ns()
         prompt = self.prompt(clip)
         (tokens,) = greedy.decode(decoder, self.decoding, [prompt], self.dims.text_context // 2)
         ended = time.perf_counter_ns()
         reference, logits = self.compare(decoder, clip, prompt, tokens)
-        hidden = decoder.hidden_states()[0]
+        hidden = self.whole(session, audio, decoder, spans)
         cosine, kl_sum = reference.cosine(hidden), reference.kl_sum(logits)
         if not math.isfinite(cosine + kl_sum):
             raise WhisperoptError(f"gave values that are no numbers for {clip.file}")
@@ -210,12 +211,13 @@ class _Trial:
             [*self.prompt(clip), *reference.tokens[:length]]
             for clip, reference in zip(spoken, references, strict=True)
         ]
-        features = np.stack([self.features(self.clip_set.samples(clip)) for clip in spoken])
-        together = _stepped(session.encode(features), rows)
-        alone = np.concatenate(
-            [_stepped(session.encode(features[i : i + 1]), rows[i : i + 1]) for i in range(2)]
-        )
-        return float((together == alone).mean())
+        features, spans = self.heard(*(self.clip_set.samples(clip) for clip in spoken))
+        together = _stepped(context.encode(session, features, spans), rows)
+        alone = [
+            _stepped(context.encode(session, features[i : i + 1], spans), rows[i : i + 1])
+            for i in range(2)
+        ]
+        return float((together == np.concatenate(alone)).mean())
 
     def activations(self) -> Range | None:
         """Return the largest activation over the loudest clips, where a twin was written."""
@@ -226,15 +228,27 @@ class _Trial:
         loudest = sorted(audio, key=lambda clip: -float(np.abs(audio[clip]).max(initial=0)))
         inputs = [
             (
-                self.features(audio[clip])[None],
+                self.heard(audio[clip])[0],
                 [*self.prompt(clip), *self.references.load(clip).tokens],
             )
             for clip in loudest[:_RANGE_CLIPS]
         ]
         return largest_activation(self.request.twin, inputs)
 
-    def features(self, audio: Floats) -> Floats:
-        return mel.log_mel(audio, self.dims.mels, self.dims.frames)
+    def heard(self, *audio: Floats) -> tuple[Floats, Spans | None]:
+        return context.prepare(audio, self.dims, self.artifact.manifest.recipe.audio_tail)
+
+    def whole(
+        self, session: Session, audio: Floats, decoder: Decoder, spans: Spans | None
+    ) -> Floats:
+        """Return the encoder's output [L, D] with every position on its own, as the core's is.
+
+        What is lost by spans shows in what the decoder makes of them.
+        """
+        if spans is not None:
+            decoder = session.encode(context.prepare([audio], self.dims, None)[0])
+        hidden: Floats = decoder.hidden_states()[0]
+        return hidden
 
     def prompt(self, clip: Clip) -> list[int]:
         return self.decoding.prompt(clip.language)

@@ -10,14 +10,13 @@ import time
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from whisperopt import artifact as artifacts
 from whisperopt import isolated, registry
 from whisperopt.errors import WhisperoptError
 from whisperopt.processes import peak_rss_bytes
 from whisperopt.proof.evidence import Count, Nanoseconds, Seconds
-from whisperopt.runtime import audio, greedy, mel
+from whisperopt.runtime import audio, context, greedy
 from whisperopt.whisper import SAMPLE_RATE
 
 _GLANCE_SECONDS = 0.02
@@ -100,6 +99,7 @@ class _Stopwatch:
         artifact = artifacts.read(Path(course.artifact))
         manifest = artifact.manifest
         self._dims, self._decoding = manifest.dims, manifest.decoding
+        self._audio_tail = manifest.recipe.audio_tail
         self._sounds = [audio.read(Path(one.path)) for one in course.recordings]
         known = self._decoding.languages
         self._prompts = [
@@ -124,13 +124,10 @@ class _Stopwatch:
     def _decode(self, recordings: tuple[int, ...]) -> int:
         """Do what a user waits for: features, encoder, and text until all have ended."""
         started = time.perf_counter_ns()
-        features = np.stack(
-            [
-                mel.log_mel(self._sounds[index], self._dims.mels, self._dims.frames)
-                for index in recordings
-            ]
+        sounds = [self._sounds[index] for index in recordings]
+        decoder = context.encode(
+            self._session, *context.prepare(sounds, self._dims, self._audio_tail)
         )
-        decoder = self._session.encode(features)
         prompts = [self._prompts[index] for index in recordings]
         greedy.decode(decoder, self._decoding, prompts, self._dims.text_context // 2)
         return time.perf_counter_ns() - started

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from whisperopt import cache
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.ranking.objective import Objective
@@ -190,8 +191,8 @@ def describe_files(folder: Path) -> tuple[File, ...]:
 
 
 def describe(path: Path) -> File:
-    """Hash one file."""
-    return File(path=path.name, size=path.stat().st_size, sha256=sha256(path))
+    """Hash one file, unless this process has done so since it was written."""
+    return File(path=path.name, size=path.stat().st_size, sha256=cache.sha256(path))
 
 
 def digest(files: Sequence[File]) -> str:

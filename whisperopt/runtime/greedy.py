@@ -1,10 +1,11 @@
 """Greedy decoding: the most likely token that is allowed, until the text ends."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from whisperopt.backend import Decoder
+from whisperopt.arrays import Floats, Tokens
+from whisperopt.backend import Brief, Decoder
 from whisperopt.whisper import Decoding
 
 _NEVER = np.float32(-np.inf)
@@ -18,11 +19,12 @@ def decode(
     All prompts have the same length; at most `limit` tokens are written for a row. A row that has
     ended keeps writing end-of-text until all have.
     """
+    step = _last(decoder)
     decoder.reset()
     suppress = np.array(decoding.suppress, np.intp)
     first = np.array([*decoding.suppress, *decoding.suppress_first], np.intp)
     texts: list[list[int]] = [[] for _ in prompts]
-    logits = decoder.step(np.array(prompts, np.int32))[:, -1]
+    logits = step(np.array(prompts, np.int32))
     ended = np.zeros(len(prompts), bool)
     for position in range(limit):
         logits[:, suppress if position else first] = _NEVER
@@ -34,13 +36,21 @@ def decode(
         for row in np.flatnonzero(~ended):
             texts[row].append(int(tokens[row]))
         if position + 1 < limit:
-            logits = decoder.step(tokens[:, None])[:, -1]
+            logits = step(tokens[:, None])
     return texts
 
 
 def detect_languages(decoder: Decoder, decoding: Decoding, batch: int) -> list[str]:
     """Return the most likely language of each row: the likeliest language token after the start."""
+    step = _last(decoder)
     decoder.reset()
-    logits = decoder.step(np.full((batch, 1), decoding.start_of_transcript, np.int32))[:, -1]
+    logits = step(np.full((batch, 1), decoding.start_of_transcript, np.int32))
     codes, tokens = zip(*decoding.languages.items(), strict=True)
     return [codes[best] for best in logits[:, list(tokens)].argmax(axis=-1)]
+
+
+def _last(decoder: Decoder) -> Callable[[Tokens], Floats]:
+    """Return what appends ids [B, S] to `decoder` and gives the logits of the last [B, V]."""
+    if isinstance(decoder, Brief):
+        return decoder.step_last
+    return lambda ids: decoder.step(ids)[:, -1]

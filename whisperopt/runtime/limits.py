@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from whisperopt.arrays import Tokens
+from whisperopt.arrays import Floats, Spans, Tokens
 from whisperopt.errors import BadInputError, WhisperoptError
 
 
@@ -48,3 +48,15 @@ def checked_rows(rows: Tokens, batch: int) -> npt.NDArray[np.int32]:
             f"Rows of a batch of {batch} are 0 to {batch - 1}, not {rows.tolist()}"
         )
     return np.ascontiguousarray(rows, np.int32)
+
+
+def checked_spans(spans: Spans | None, features: Floats) -> Spans:
+    """Return one span for every position of `features` [B, mels, 2 L]: of one each by default."""
+    positions = features.shape[2] // 2
+    if spans is None:
+        return np.ones(positions, np.int32)
+    if spans.shape != (positions,) or (spans < 1).any():
+        raise BadInputError(
+            f"{positions} positions take as many spans of at least 1, not {list(spans.shape)}"
+        )
+    return np.ascontiguousarray(spans, np.int32)

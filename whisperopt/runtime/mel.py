@@ -9,8 +9,10 @@ from whisperopt.runtime.audio import Samples
 from whisperopt.whisper import HOP_LENGTH, SAMPLE_RATE
 
 _WINDOW = 400
-_FLOOR = 1e-10
+_FLOOR = np.float32(1e-10)
 _DYNAMIC_RANGE = 8.0
+_TOGETHER = 300  # frames: what is computed of them stays in a core's own cache
+_BANDS = 8
 
 Features = npt.NDArray[np.float32]
 
@@ -23,21 +25,61 @@ def log_mel(samples: Samples, mels: int, frames: int) -> Features:
     decades below the peak, scaled as (x + 4) / 4. Only the frames that can hear a sample are
     computed: beyond them there is only the floor.
     """
+    power = _power(_slices(samples, frames))
+    features = np.empty((mels, frames), np.float32)
+    features[:, len(power) :] = np.log(_FLOOR)
+    heard = features[:, : len(power)]
+    for channels, bins, weights in _bands(mels):
+        np.matmul(weights, power[:, bins].T, out=heard[channels])
+    np.maximum(heard, _FLOOR, out=heard)
+    np.log(heard, out=heard)  # in numpy several times as fast as log10
+    decade = np.log(10.0)
+    np.maximum(features, features.max() - np.float32(_DYNAMIC_RANGE * decade), out=features)
+    features *= np.float32(0.25 / decade)
+    features += np.float32(1)
+    return features
+
+
+def _slices(samples: Samples, frames: int) -> Features:
+    """Return a view [heard, 400] of the frames that can hear a sample, mirrored at both ends."""
     length = frames * HOP_LENGTH
     samples = samples[:length]
     heard = min(frames, -(-(samples.size + _WINDOW // 2) // HOP_LENGTH))
     padded = np.zeros(min(length, (heard + 3) * HOP_LENGTH), np.float32)
     padded[: samples.size] = samples
     padded = np.pad(padded, _WINDOW // 2, mode="reflect")
-    slices = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::HOP_LENGTH][:heard]
-    spectrum = np.fft.rfft(slices * _hann(), axis=1)
-    power = spectrum.real**2 + spectrum.imag**2
-    features = np.full((mels, frames), np.log10(np.float32(_FLOOR)), np.float32)
-    np.log10(np.maximum(filters(mels) @ power.T, _FLOOR), out=features[:, :heard])
-    np.maximum(features, features.max() - np.float32(_DYNAMIC_RANGE), out=features)
-    features += np.float32(4)
-    features *= np.float32(0.25)
-    return features
+    return np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::HOP_LENGTH][:heard]
+
+
+def _power(slices: Features) -> Features:
+    """Return the power of 201 frequencies in each of `slices`, float32 [heard, 201], over 400^2."""
+    power = np.empty((len(slices), _WINDOW // 2 + 1), np.float32)
+    for start in range(0, len(slices), _TOGETHER):
+        part = slice(start, start + _TOGETHER)
+        # Only where it scales does numpy transform float32 in float32, in two thirds of the time.
+        spectrum = np.fft.rfft(slices[part] * _hann(), axis=1, norm="forward")
+        squares = spectrum.view(spectrum.real.dtype)
+        np.multiply(squares, squares, out=squares)
+        np.add(squares[:, 0::2], squares[:, 1::2], out=power[part], casting="same_kind")
+    return power
+
+
+@functools.cache
+def _bands(mels: int) -> tuple[tuple[slice, slice, Features], ...]:
+    """Cut the filters into bands: channels, the bins that any of them hears, and their weights.
+
+    A filter hears few bins: most of the whole matrix is zeros. The weights undo the scale of
+    `_power`.
+    """
+    scaled = filters(mels) * np.float32(_WINDOW**2)
+    bands = []
+    for channels in np.array_split(np.arange(mels), min(_BANDS, mels)):
+        heard = np.flatnonzero(scaled[channels].any(axis=0))
+        first, last = (int(heard[0]), int(heard[-1])) if heard.size else (0, 0)
+        bins = slice(first, last + 1)
+        weights = np.ascontiguousarray(scaled[channels, bins])
+        bands.append((slice(int(channels[0]), int(channels[-1]) + 1), bins, weights))
+    return tuple(bands)
 
 
 @functools.cache

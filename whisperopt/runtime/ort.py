@@ -1,7 +1,10 @@
 """The one session for every ONNX Runtime provider: caches stay on the device, steps copy only ids."""
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -17,7 +20,7 @@ from whisperopt.runtime.rows import Rows, reorder_in_place
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-    from whisperopt.arrays import Floats, Tokens
+    from whisperopt.arrays import Floats, Spans, Tokens
 
 CPU = Provider(name="CPUExecutionProvider", device="cpu")
 _LARGEST_CHUNK = {"any": None, "one": 1, "none": 0}
@@ -27,10 +30,18 @@ _NO_CHUNK = "this provider's GroupQueryAttention does not compute that correctly
 class OrtSession:
     """Encoder and decoder of one artifact on one provider."""
 
-    def __init__(self, artifact: Artifact, provider: Provider, *, threads: int | None) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        provider: Provider,
+        *,
+        threads: int | None,
+        profile: Path | None = None,
+    ) -> None:
         """Open both graphs; raise `WhisperoptError` if the provider is not the one asked for.
 
-        On a device, a part that computes on the CPU is an error too.
+        On a device, a part that computes on the CPU is an error too. ONNX Runtime writes the times
+        of operators to a folder `profile`.
         """
         recipe = artifact.manifest.recipe
         self.provider = provider
@@ -38,8 +49,19 @@ class OrtSession:
         self.max_batch = provider.max_batch
         self.dims = artifact.manifest.dims
         self.cache = recipe.cache
-        self.encoder = _open(artifact, "encoder", provider, threads)
-        self.decoder = _open(artifact, "decoder", provider, threads)
+        self.spans = recipe.audio_tail is not None
+        opening = functools.partial(
+            _open, artifact, provider=provider, threads=threads, profile=profile
+        )
+        if self.in_host_memory:
+            with ThreadPoolExecutor(1) as aside:
+                decoder = aside.submit(opening, "decoder")
+                self.encoder = opening("encoder")
+            self.decoder = decoder.result()
+        else:  # not every provider bears two openings at a time
+            self.encoder, self.decoder = opening("encoder"), opening("decoder")
+        optional = {put.name for put in self.decoder.get_overridable_initializers()}
+        self.last_logits = "logits_from" in optional
         self.element = _element(artifact, self.encoder, self.decoder)
         self.rows = Rows(provider, self.element, threads=threads)
         chunk = provider.chunked_prefill if recipe.self_attention == "gqa" else "any"
@@ -51,8 +73,8 @@ class OrtSession:
         both = [*ort_graph.nodes(self.encoder), *ort_graph.nodes(self.decoder)]
         return dict(Counter(provider for _, provider in both))
 
-    def encode(self, features: "Floats") -> "OrtDecoder":
-        """Encode float32 [B, mels, frames]; the cross caches stay on the device."""
+    def encode(self, features: "Floats", spans: "Spans | None" = None) -> "OrtDecoder":
+        """Encode float32 [B, mels, 2 L]; the cross caches stay on the device."""
         import onnxruntime as ort
 
         limits.check_batch(features.shape[0], self.max_batch)
@@ -63,6 +85,10 @@ class OrtSession:
                 "audio_features",
                 ort.OrtValue.ortvalue_from_numpy_with_onnx_type(stored, self.element.onnx),
             )
+            if self.spans:
+                heard = limits.checked_spans(spans, features)
+                # not `bind_cpu_input`: it knows no inputs that need not be given
+                binding.bind_ortvalue_input("audio_spans", ort_graph.wrapped(heard))
             names = [output.name for output in self.encoder.get_outputs()]
             for name in names:
                 binding.bind_output(name, self.provider.device, 0)
@@ -87,7 +113,8 @@ class OrtDecoder:
         self._bind_past(encoded)
         self._presents = [o.name for o in session.decoder.get_outputs()[1:]]
         self._buffers: list[dict[str, ort.OrtValue]] = []
-        self._length = np.zeros(1, np.int32)
+        self._given: dict[str, npt.NDArray[np.integer]] = {}
+        """What every step is told, in the very memory that is bound."""
         self._logits: Stored = np.empty(0, session.element.stored)
         self.reset()
 
@@ -110,22 +137,31 @@ class OrtDecoder:
 
     def step(self, ids: "Tokens") -> "Floats":
         """Append `ids` int32 [B, S]; return logits float32 [B, S, V], valid until the next step."""
+        return self._step(ids, 0)
+
+    def step_last(self, ids: "Tokens") -> "Floats":
+        """Append `ids` int32 [B, S]; return the last one's logits float32 [B, V] as `step` does."""
+        return self._step(ids, ids.shape[-1] - 1 if self._session.last_logits else 0)[:, -1]
+
+    def _step(self, ids: "Tokens", first: int) -> "Floats":
+        """Append `ids`; return the logits of them from the `first` on."""
         limits.check_ids(ids, self._batch)
-        session, binding, new = self._session, self._binding, ids.shape[1]
+        session, new = self._session, ids.shape[1]
         limits.check_room(self.past, new, session.dims.text_context)
         limits.check_chunk(
             self.past, new, self._batch, most=session.largest_chunk, reason=_NO_CHUNK
         )
-        self._length[0] = self.past
         with ort_graph.reasons("ONNX Runtime failed to decode"):
-            binding.bind_cpu_input("input_ids", np.ascontiguousarray(ids))
+            self._give("input_ids", ids)
             if session.cache != "concat":
-                binding.bind_cpu_input("past_sequence_length", self._length)
-            self._bind_logits(ids.shape)
+                self._give("past_sequence_length", np.array([self.past], np.int32))
+            if session.last_logits:
+                self._give("logits_from", np.array([first], np.int64))
+            self._bind_logits((self._batch, new - first))
             self._bind_caches()
-            session.decoder.run_with_iobinding(binding)
+            session.decoder.run_with_iobinding(self._binding)
         if session.cache == "concat":
-            presents = binding.get_outputs()[1:]
+            presents = self._binding.get_outputs()[1:]
             self._buffers = [dict(zip(self._presents, presents, strict=True))]
         elif session.cache == "static":
             self._buffers.reverse()
@@ -161,10 +197,21 @@ class OrtDecoder:
         if session.cache == "shared":
             self._share(self._buffers[0])
 
+    def _give(self, name: str, values: npt.NDArray[np.integer]) -> None:
+        """Set a small input: on the CPU by writing to what is bound, else by another copy."""
+        bound = self._given.get(name)
+        if bound is not None and bound.shape == values.shape and self._session.in_host_memory:
+            bound[:] = values
+            return
+        self._given[name] = np.array(values)
+        # not `bind_cpu_input`: it knows no inputs that need not be given
+        self._binding.bind_ortvalue_input(name, ort_graph.wrapped(self._given[name]))
+
     def _bind_logits(self, ids_shape: Sequence[int]) -> None:
         shape = (*ids_shape, self._session.dims.vocabulary)
-        if self._logits.shape != shape:
-            self._logits = np.empty(shape, self._session.element.stored)
+        if self._logits.shape == shape:
+            return
+        self._logits = np.empty(shape, self._session.element.stored)
         self._binding.bind_output(
             "logits", "cpu", 0, self._session.element.onnx, shape, self._logits.ctypes.data
         )
@@ -205,11 +252,17 @@ class OrtDecoder:
 def _open(
     artifact: Artifact,
     part: Literal["encoder", "decoder"],
+    *,
     provider: Provider,
     threads: int | None,
+    profile: Path | None,
 ) -> "ort.InferenceSession":
     session = ort_graph.start(
-        artifact.graph(part), provider, threads=threads, name=f"the {part} of {artifact.name}"
+        artifact.graph(part),
+        provider,
+        threads=threads,
+        name=f"the {part} of {artifact.name}",
+        profile=profile and profile / part,
     )
     if provider.name != CPU.name and (problem := placement.refusal(ort_graph.nodes(session))):
         raise WhisperoptError(f"The {part} of {artifact.name} was refused: {problem}")

@@ -1,9 +1,41 @@
 """Turns tokens into text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
+
+import msgspec
 
 from whisperopt.errors import BadInputError
+
+_PRINTABLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+_HIDDEN = sorted(set(range(256)) - set(_PRINTABLE))
+_BYTES = {chr(byte): byte for byte in _PRINTABLE} | {
+    chr(256 + place): byte for place, byte in enumerate(_HIDDEN)
+}
+"""Which byte a character of a token stands for: printable bytes for themselves, the others for
+what follows Latin-1, in order (A. Radford et al., GPT-2, 2019)."""
+
+
+class _Added(msgspec.Struct):
+    id: int
+
+
+class _Model(msgspec.Struct):
+    type: Literal["BPE"]
+    vocab: dict[str, int]
+
+
+class _Decoder(msgspec.Struct):
+    type: Literal["ByteLevel"]
+
+
+class _File(msgspec.Struct):
+    """What is needed of a tokenizer of bytes; the library takes many times as long to read it."""
+
+    model: _Model
+    decoder: _Decoder
+    added_tokens: list[_Added] = []
 
 
 class Tokenizer:
@@ -11,15 +43,41 @@ class Tokenizer:
 
     def __init__(self, path: Path, end_of_text: int) -> None:
         """Read `path`; ids from `end_of_text` on are marks, not text."""
-        from tokenizers import Tokenizer as Library
-
-        try:
-            self._library = Library.from_file(str(path))
-        except Exception as error:  # noqa: BLE001  # the library raises plain Exception
-            raise BadInputError(f"{path} cannot be read: {error}", "Fetch it again") from None
+        self._decode = _decoder(path, end_of_text)
         self._end_of_text = end_of_text
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of `tokens` without marks and surrounding blanks."""
-        words = [token for token in tokens if token < self._end_of_text]
-        return str(self._library.decode(words, skip_special_tokens=True)).strip()
+        return self._decode([token for token in tokens if token < self._end_of_text]).strip()
+
+
+def _decoder(path: Path, end_of_text: int) -> Callable[[list[int]], str]:
+    """Return what turns ids below `end_of_text` into text."""
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=_File)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return _library(path)  # of another kind, or it says what is wrong
+    if any(added.id < end_of_text for added in found.added_tokens):
+        return _library(path)
+    words = {token: word for word, token in found.model.vocab.items()}
+    return lambda ids: b"".join(_spelled(words.get(one, "")) for one in ids).decode(
+        "utf-8", "replace"
+    )
+
+
+def _spelled(word: str) -> bytes:
+    """Return the bytes of a token; one with any other character stands for itself."""
+    try:
+        return bytes([_BYTES[letter] for letter in word])
+    except KeyError:
+        return word.encode()
+
+
+def _library(path: Path) -> Callable[[list[int]], str]:
+    from tokenizers import Tokenizer as Library
+
+    try:
+        library = Library.from_file(str(path))
+    except Exception as error:  # noqa: BLE001  # the library raises plain Exception
+        raise BadInputError(f"{path} cannot be read: {error}", "Fetch it again") from None
+    return lambda ids: str(library.decode(ids, skip_special_tokens=True))

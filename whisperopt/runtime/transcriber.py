@@ -1,27 +1,35 @@
-"""Turns recordings into transcripts with an opened session."""
+"""Turns recordings into transcripts with an opened session, many at once where that is faster."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
-import numpy as np
 
 from whisperopt.arrays import Floats
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Session
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.matrix import nearest
-from whisperopt.runtime import audio, greedy, mel
+from whisperopt.runtime import batches
+from whisperopt.runtime.hearing import Ear, Heard, Sound
+from whisperopt.runtime.recording import Recording, read
 from whisperopt.runtime.tokenizer import Tokenizer
 from whisperopt.whisper import SAMPLE_RATE
 
 Opened: TypeAlias = tuple[Artifact, Session, str]
 """An artifact, a session on it, and why it was chosen."""
+Source: TypeAlias = str | Path | Floats
+"""A file, or float32 samples in -1..1 at 16 kHz."""
+
+BATCH = 8
+"""How many chunks are heard at once where there are as many: measured, see docs/long-audio.md."""
+_LOT = 4
+"""Batches whose recordings are in memory at once: among so many, chunks of one length are found."""
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """The text of one window; times in seconds."""
+    """The text of one chunk of the recording; times in seconds."""
 
     start: float
     end: float
@@ -61,45 +69,100 @@ class Transcriber:
         """
         self.artifact, self.session, self.decisions = artifact, session, decisions
         self._spare, self._refused = iter(spare), refused
-        self._dims = artifact.manifest.dims
-        self._decoding = artifact.manifest.decoding
-        self._tokenizer = Tokenizer(artifact.tokenizer, self._decoding.end_of_text)
+        end = artifact.manifest.decoding.end_of_text
+        self._tokenizer = Tokenizer(artifact.tokenizer, end)
 
-    def transcribe(self, source: str | Path | Floats, language: str | None = None) -> Transcript:
+    def transcribe(
+        self, source: Source, language: str | None = None, *, batch: int = BATCH
+    ) -> Transcript:
         """Transcribe a file, or float32 samples in -1..1 at 16 kHz.
 
         `language` is a code such as `de`; without it a multilingual model listens for it in the
-        first window. Recordings over 30 s are cut into windows of 30 s, which can split a word.
+        first chunk. Recordings longer than the window of 30 s are cut in their pauses, and up to
+        `batch` of the chunks are heard at once.
         """
-        self._check_language(language)
-        if isinstance(source, str | Path):
-            name, samples = str(source), audio.read(Path(source))
-        else:
-            name, samples = "the audio", _floats(source)
-        audio.check(samples, name)
-        segments, before = [], self.decisions
-        for index, window in enumerate(audio.windows(samples, self._dims.window)):
-            text = ""
-            if audio.audible(window):
-                text, language = self._window(window, language)
-            start = index * self._dims.window / SAMPLE_RATE
-            segments.append(Segment(start=start, end=start + window.size / SAMPLE_RATE, text=text))
-        gave_way = self.decisions[1:2] if self.decisions is not before else ()
-        return Transcript(
-            text=" ".join(segment.text for segment in segments if segment.text),
-            language=language or "en",
-            segments=tuple(segments),
-            seconds=samples.size / SAMPLE_RATE,
-            notes=(*_notes(name, len(segments), self._dims.window / SAMPLE_RATE), *gave_way),
-        )
+        (made,) = self.transcribe_each([source], language, batch=batch)
+        if isinstance(made, WhisperoptError):
+            raise made
+        return made
 
-    def _window(self, samples: Floats, language: str | None) -> tuple[str, str | None]:
-        features = mel.log_mel(samples, self._dims.mels, self._dims.frames)
-        while True:
+    def transcribe_many(
+        self, sources: Iterable[Source], language: str | None = None, *, batch: int = BATCH
+    ) -> list[Transcript | WhisperoptError]:
+        """Transcribe many recordings, chunks of like length together, as `transcribe` does one.
+
+        In the place of a recording that cannot be heard stands the error that says why.
+        """
+        return list(self.transcribe_each(sources, language, batch=batch))
+
+    def transcribe_each(
+        self, sources: Iterable[Source], language: str | None = None, *, batch: int = BATCH
+    ) -> Iterator[Transcript | WhisperoptError]:
+        """Do as `transcribe_many`, and give each transcript as soon as it and all before are made.
+
+        So many recordings as fill a few batches are in memory at once.
+        """
+        self._check(language, batch)
+        window = self.artifact.manifest.dims.window
+        lot: list[Recording | BadInputError] = []
+        chunks = 0
+        for place, source in enumerate(sources, 1):
+            recording = read(source, place, window)
+            chunks += len(recording.chunks) if isinstance(recording, Recording) else 0
+            lot.append(recording)
+            if chunks >= (_LOT * batch if batch > 1 else 1):
+                yield from self._lot(lot, language, batch)
+                lot, chunks = [], 0
+        yield from self._lot(lot, language, batch)
+
+    def _lot(
+        self, lot: Sequence[Recording | BadInputError], language: str | None, batch: int
+    ) -> Iterator[Transcript | WhisperoptError]:
+        before = self.decisions
+        good = [one for one in lot if isinstance(one, Recording)]
+        try:
+            heard = iter(self._hear(good, language, batch))
+        except WhisperoptError as error:  # no variant works any more
+            yield from (one if isinstance(one, BadInputError) else error for one in lot)
+            return
+        gave_way = self.decisions[1:2] if self.decisions is not before else ()
+        for one in lot:
+            yield (
+                one if isinstance(one, BadInputError) else _transcript(one, next(heard), gave_way)
+            )
+
+    def _hear(
+        self, recordings: Sequence[Recording], language: str | None, batch: int
+    ) -> list[list[Heard]]:
+        """Return what is said in each chunk of each recording."""
+        heard: dict[tuple[int, int], Heard] = {}
+        spoken = dict.fromkeys(range(len(recordings)), language)
+        every = [(i, j) for i, one in enumerate(recordings) for j in range(len(one.chunks))]
+        rounds = [every]
+        if language is None and self.artifact.manifest.decoding.multilingual:
+            # a recording's language is that of its first chunk
+            rounds = [[one for one in every if one[1] == 0], [one for one in every if one[1]]]
+        for places in rounds:
+            sounds = [Sound(recordings[i].sound(j), spoken[i]) for i, j in places]
+            found = self._listen(sounds, batch)
+            heard |= dict(zip(places, found, strict=True))
+            spoken |= {i: one.language for (i, _), one in zip(places, found, strict=True)}
+        return [[heard[i, j] for j in range(len(r.chunks))] for i, r in enumerate(recordings)]
+
+    def _listen(self, sounds: Sequence[Sound], batch: int) -> list[Heard]:
+        """Listen to all `sounds` in batches; what broke off goes on with the next variant."""
+        heard: dict[int, Heard] = {}
+        while left := [place for place in range(len(sounds)) if place not in heard]:
             try:
-                return self._decode(features, language)
+                ear = Ear(self.artifact, self.session, self._tokenizer)
+                lengths = [sounds[place].samples.size for place in left]
+                for chosen in batches.plan(lengths, ear.most(batch), padded=ear.padded):
+                    places = [left[one] for one in chosen]
+                    found = ear.listen([sounds[place] for place in places])
+                    heard |= dict(zip(places, found, strict=True))
             except Exception as error:  # noqa: BLE001  # runtimes' own errors have no common class
                 self._give_way(error)
+        return [heard[place] for place in range(len(sounds))]
 
     def _give_way(self, error: Exception) -> None:
         """Go on with the next variant, or raise `WhisperoptError` if there is none."""
@@ -116,16 +179,11 @@ class Transcriber:
         self.artifact, self.session, chosen = opened
         self.decisions = (chosen, broken, *refused, *self.decisions[1:])
 
-    def _decode(self, features: Floats, language: str | None) -> tuple[str, str | None]:
-        decoder = self.session.encode(features[None])
-        if self._decoding.multilingual and language is None:
-            (language,) = greedy.detect_languages(decoder, self._decoding, 1)
-        prompt = self._decoding.prompt(language)
-        (tokens,) = greedy.decode(decoder, self._decoding, [prompt], self._dims.text_context // 2)
-        return self._tokenizer.decode(tokens), language
-
-    def _check_language(self, language: str | None) -> None:
-        known = self._decoding.languages if self._decoding.multilingual else {"en": 0}
+    def _check(self, language: str | None, batch: int) -> None:
+        if batch < 1:
+            raise BadInputError(f"A batch of {batch} holds no recording", "Give 1 or more")
+        decoding = self.artifact.manifest.decoding
+        known = decoding.languages if decoding.multilingual else {"en": 0}
         if language is not None and language not in known:
             raise BadInputError(
                 f"{self.artifact.manifest.model} does not know the language {language!r}",
@@ -133,19 +191,28 @@ class Transcriber:
             )
 
 
-def _floats(samples: Floats) -> Floats:
-    if not np.issubdtype(np.asarray(samples).dtype, np.floating):
-        raise BadInputError(
-            f"The audio is an array of {np.asarray(samples).dtype}", "Scale it to floats in -1..1"
-        )
-    return np.asarray(samples, np.float32)
-
-
-def _notes(name: str, windows: int, seconds: float) -> tuple[str, ...]:
-    if windows == 1:
-        return ()
-    note = (
-        f"{name} is longer than {seconds:g} s: proper long-form decoding comes later; it was cut"
-        f" into {windows} windows of {seconds:g} s, which can split words"
+def _transcript(
+    recording: Recording, heard: Sequence[Heard], gave_way: tuple[str, ...]
+) -> Transcript:
+    segments = tuple(
+        Segment(start=chunk.start / SAMPLE_RATE, end=chunk.end / SAMPLE_RATE, text=one.text)
+        for chunk, one in zip(recording.chunks, heard, strict=True)
     )
-    return (note,)
+    return Transcript(
+        text=" ".join(segment.text for segment in segments if segment.text),
+        language=heard[0].language if heard else "en",
+        segments=segments,
+        seconds=recording.samples.size / SAMPLE_RATE,
+        notes=(*recording.notes, *_doubts(recording, segments, heard), *gave_way),
+    )
+
+
+def _doubts(
+    recording: Recording, segments: Sequence[Segment], heard: Sequence[Heard]
+) -> Iterator[str]:
+    for segment, one in zip(segments, heard, strict=True):
+        where = f"{recording.name} from {segment.start:.1f} to {segment.end:.1f} s"
+        if one.astray:
+            yield f"{where}: the text repeats itself or does not end, and may not be what was said"
+        elif one.retried:
+            yield f"{where}: heard once more alone, since the text repeated itself or did not end"

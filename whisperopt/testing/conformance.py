@@ -17,7 +17,7 @@ import pytest
 
 from whisperopt.arrays import Floats
 from whisperopt.artifact import MANIFEST, TOKENIZER, Artifact
-from whisperopt.backend import API, Backend, Probe, Recipe, Session, Tier
+from whisperopt.backend import API, Backend, Brief, Probe, Recipe, Session, Tier
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.graph.core import PARTS
 from whisperopt.proof import structure
@@ -151,6 +151,21 @@ class BackendConformance:
         decoder.reset()
         _hold(decoder.past == 0, f"past is {decoder.past} after a reset")
         _close(stepped(decoder, given.ids, prompt=_PROMPT), first, _SMALL, "what follows a reset")
+
+    def test_the_last_logits_alone_are_those_of_a_step(
+        self, recipe: Recipe, workshop: Workshop
+    ) -> None:
+        """A decoder that has `step_last` says with it what its `step` says, and moves on alike."""
+        session = self._session(recipe, workshop)
+        given = sample(workshop.dims, batch=1, length=_LENGTH)
+        brief, full = session.encode(given.features), session.encode(given.features)
+        if not isinstance(brief, Brief):
+            return
+        for ids in np.split(given.ids, [_PROMPT, _PROMPT + 1, _PROMPT + 2], axis=1)[:3]:
+            piece = np.ascontiguousarray(ids)
+            last = np.array(brief.step_last(piece))
+            _close(last, np.array(full.step(piece))[:, -1], _SMALL, "the last position's logits")
+            _hold(brief.past == full.past, "a step for the last logits counts other tokens")
 
     def test_decoders_of_one_session_keep_apart(self, recipe: Recipe, workshop: Workshop) -> None:
         """Two recordings can be decoded in turns."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from whisperopt.arrays import Floats, Tokens
+from whisperopt.arrays import Floats, Spans, Tokens
 from whisperopt.artifact import Artifact
 from whisperopt.backend import API, Decoder, Probe, Recipe, Session
 from whisperopt.errors import WhisperoptError
@@ -147,8 +147,9 @@ class FakeSession:
         self.placement: dict[str, int] = {}
         self.model = NumpyWhisper(tensors, self.dims)
 
-    def encode(self, features: Floats) -> "FakeDecoder":
-        """Encode float32 [B, mels, frames]."""
+    def encode(self, features: Floats, spans: Spans | None = None) -> "FakeDecoder":
+        """Encode float32 [B, mels, frames]; no recipe of its own has an audio tail."""
+        del spans
         limits.check_batch(features.shape[0], self.max_batch)
         return FakeDecoder(self, *self.model.encode(features))
 
@@ -181,6 +182,10 @@ class FakeDecoder:
         self.past += ids.shape[1]
         return logits
 
+    def step_last(self, ids: Tokens) -> Floats:
+        """Append `ids` int32 [B, S]; return the logits of the last float32 [B, V]."""
+        return self.step(ids)[:, -1]
+
     def reorder(self, rows: Tokens) -> None:
         """Let row i go on from what row `rows[i]` has seen and heard."""
         rows = limits.checked_rows(rows, len(self.hidden))
@@ -206,8 +211,9 @@ class ScriptedSession:
             [tokenizer.encode(line, add_special_tokens=False).ids + end for line in script]
         )
 
-    def encode(self, features: Floats) -> Decoder:
+    def encode(self, features: Floats, spans: Spans | None = None) -> Decoder:
         """Take the next line for every row of float32 [B, mels, frames]."""
+        del spans
         return ScriptedDecoder(self, [next(self._lines) for _ in features])
 
 
@@ -249,8 +255,8 @@ class ScriptedDecoder:
 def transcriber(*lines: str) -> Transcriber:
     """Return what `whisperopt.load` returns, except that it hears `lines` in any audio.
 
-    Each window of 30 s that is not silent gets the next line, over and over. It knows English (which
-    it always detects), German and French.
+    Each clip, and each chunk of a recording over 30 s, gets the next line, over and over. It knows
+    English (which it always detects), German and French.
     """
     checkpoint = MadeCheckpoint(_LIKE_THE_PUBLISHED)
     backend = FakeBackend(lines or ("",))

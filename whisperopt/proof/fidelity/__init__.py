@@ -1,11 +1,13 @@
 """The proof before anything runs: what a variant holds is what the checkpoint holds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 import onnx_ir as ir
 
+from whisperopt import cache
 from whisperopt.backend import Recipe
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import PARTS, CoreModel, Part
@@ -13,7 +15,7 @@ from whisperopt.matrix import Gates
 from whisperopt.passes.group_heads import GroupHeads
 from whisperopt.passes.rewrite import run
 from whisperopt.proof.fidelity import side_files
-from whisperopt.proof.fidelity.judge import Judge, Verdict
+from whisperopt.proof.fidelity.judge import Judge, Verdict, grounds
 from whisperopt.proof.fidelity.pairs import Pair, pairs
 from whisperopt.proof.fidelity.stored import stored_weights
 
@@ -47,7 +49,13 @@ class Fidelity(msgspec.Struct, frozen=True, kw_only=True):
         return not self.reasons
 
 
-def check(core: CoreModel, folder: Path, recipe: Recipe, gates: Gates) -> Fidelity:
+Seen = MutableMapping[tuple[object, ...], Fidelity]
+"""What was found in graphs before."""
+
+
+def check(
+    core: CoreModel, folder: Path, recipe: Recipe, gates: Gates, seen: Seen | None = None
+) -> Fidelity:
     """Compare everything that the artifact in `folder` has of `core` with it; nothing is run.
 
     `recipe` says which form the graphs should have and `gates` how far their weights may be off:
@@ -57,9 +65,16 @@ def check(core: CoreModel, folder: Path, recipe: Recipe, gates: Gates) -> Fideli
 
     A weight is looked for by its name, then by its numbers. One that is in neither way found is
     missing, and refused, if nothing as large is left over in the graph; else it is not compared. A
-    graph in which nothing was found is refused.
+    graph in which nothing was found is refused. Variants share graphs: what was `seen` of `core`
+    is not compared again.
     """
-    found = [_checked(core, part, folder / f"{part}.onnx", recipe, gates) for part in PARTS]
+    seen = {} if seen is None else seen
+    with ThreadPoolExecutor(len(PARTS)) as pool:
+        found = list(
+            pool.map(
+                lambda part: _seen(core, part, folder / f"{part}.onnx", recipe, gates, seen), PARTS
+            )
+        )
     reasons = [reason for one in found for reason in one.reasons]
     reasons += side_files.faults(core.checkpoint, folder, recipe)
     more = len(reasons) - _REASONS
@@ -72,6 +87,16 @@ def check(core: CoreModel, folder: Path, recipe: Recipe, gates: Gates) -> Fideli
         scale=max((one.scale for one in found), key=lambda worst: worst.value),
         error=max((one.error for one in found), key=lambda worst: worst.value),
     )
+
+
+def _seen(  # noqa: PLR0917  # as `_checked`
+    core: CoreModel, part: Part, path: Path, recipe: Recipe, gates: Gates, seen: Seen
+) -> Fidelity:
+    files = sorted(path.parent.glob(f"{path.name}*"))
+    key = (*grounds(part, recipe, gates), *map(cache.sha256, files))
+    if key not in seen:
+        seen[key] = _checked(core, part, path, recipe, gates)
+    return seen[key]
 
 
 def _checked(core: CoreModel, part: Part, path: Path, recipe: Recipe, gates: Gates) -> Fidelity:

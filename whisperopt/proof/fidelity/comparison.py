@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whisperopt.arrays import Floats
+from whisperopt.graph.canvas import contiguous
 
 Sums: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -77,7 +78,7 @@ class Distance(msgspec.Struct, frozen=True, kw_only=True):
 def distance(found: Floats, expected: Floats, *, scale_count: int = 0) -> Distance:
     """Compare two arrays of one shape, row by row, or scale by scale where rows have several."""
     rows = expected.shape[0] if expected.ndim > 1 else 1
-    a, b = found.reshape(rows, -1), expected.reshape(rows, -1)
+    a, b = contiguous(found).reshape(rows, -1), contiguous(expected).reshape(rows, -1)
     groups = scale_count // rows if scale_count % rows == 0 else 1
     groups = groups if groups and b.shape[1] % groups == 0 else 1
     sums = np.empty((5, rows, groups), np.float64)
@@ -101,7 +102,7 @@ def distance(found: Floats, expected: Floats, *, scale_count: int = 0) -> Distan
 
 def _sums(found: Floats, expected: Floats, groups: int) -> list[npt.NDArray[np.floating]]:
     shape = (expected.shape[0], groups, -1)
-    b = np.ascontiguousarray(expected).reshape(shape)
-    off = np.ascontiguousarray(found).reshape(shape) - b
+    b = expected.reshape(shape)
+    off = found.reshape(shape) - b
     sums = [np.einsum("rgn,rgn->rg", x, y) for x, y in ((off, b), (off, off), (b, b))]
     return [*sums, *(np.abs(x).max(axis=-1) for x in (off, b))]

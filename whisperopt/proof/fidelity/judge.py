@@ -51,7 +51,9 @@ class Judge:
         expected = pair.expected.read() if pair.found else None
         for found in pair.found:
             if expected is not None:
-                yield self._verdict(pair.name, found, expected)
+                verdict = self._verdict(pair.name, found, expected)
+                found.release()
+                yield verdict
 
     def _verdict(self, name: str, found: StoredWeight, expected: Floats) -> Verdict:
         try:
@@ -70,7 +72,8 @@ class Judge:
         bounds = self._bounds(found)
         apart = distance(array, expected, scale_count=found.scale_count)
         wrong = apart.wrong(bounds)
-        text = self._odd_factor(name, factor)
+        # zeros are so many times the checkpoint's as you like
+        text = self._odd_factor(name, factor) if expected.any() else ""
         if wrong.any():
             text = fault(name, array, expected, wrong=wrong, bounds=bounds, product=found.product)
         scale, off = (x if math.isfinite(x) else math.inf for x in (apart.scale, apart.error))
@@ -95,6 +98,15 @@ class Judge:
         if factor == other:
             return ""
         return f"{name!r} is {factor:.3g} times the checkpoint's, but {first!r} {other:.3g} times"
+
+
+def grounds(part: Part, recipe: Recipe, gates: Gates) -> tuple[object, ...]:
+    """Return all that a verdict on the weights of a `part` rests on apart from them."""
+    forms: list[str] = [recipe.encoder_attention]
+    if part == "decoder":
+        forms = [recipe.self_attention, recipe.cross_attention]
+    whole = "int8" in recipe.precisions
+    return (part, *forms, recipe.kv_heads, whole, gates.weight_scale, gates.weight_error)
 
 
 def folded(

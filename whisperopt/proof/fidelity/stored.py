@@ -57,6 +57,12 @@ class StoredWeight(msgspec.Struct, frozen=True, kw_only=True):
         found = found.reshape([size for size in found.shape if size > 1])
         return found.T if self.product and self.outputs_last else found
 
+    def release(self) -> None:
+        """Unmap the file behind it: what was read of it counts as this process's memory."""
+        for tensor in self.sources.values():
+            if isinstance(tensor, ir.ExternalTensor):
+                tensor.release()
+
     @property
     def outputs_last(self) -> bool:
         """Whether a product's weight lies as [in, out]."""
@@ -69,8 +75,10 @@ class StoredWeight(msgspec.Struct, frozen=True, kw_only=True):
 def stored_weights(model: ir.Model) -> Iterator[StoredWeight]:
     """Yield every constant that some node of `model` computes with, subgraphs included."""
     constants = _Constants()
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        if constants.computes(node):
+    nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
+    steps = {found for node in nodes if (found := unpacking.word_scales(node)) is not None}
+    for node in nodes:
+        if constants.computes(node) or (node.op_type == "Gather" and node.inputs[0] in steps):
             continue
         places = PACKED.get(node.op_type)
         for index, value in enumerate(node.inputs):
@@ -117,7 +125,8 @@ class _Constants:
         if value not in self._known:
             made = value.producer()
             fixed = made is not None and (made.op_type == "Constant" or self.computes(made))
-            self._known[value] = fixed or value.const_value is not None
+            given = value.const_value is not None and not value.is_graph_input()
+            self._known[value] = fixed or given
         return self._known[value]
 
     def computes(self, node: ir.Node) -> bool:
@@ -170,7 +179,10 @@ def _input(node: ir.Node, index: int) -> ir.Value | None:
 
 def _scales(node: ir.Node, index: int | None, constants: _Constants) -> ir.Value | None:
     """Return the constant scales of a packed weight, or None."""
-    value = _applied_later(node, constants) if index is None else _input(node, index)
+    if node.op_type == "Gather":
+        value = unpacking.word_scales(node)
+    else:
+        value = _applied_later(node, constants) if index is None else _input(node, index)
     return value if value is not None and value in constants else None
 
 

@@ -15,6 +15,7 @@ PACKED: dict[str, tuple[int, int | None, int]] = {
     "MatMulIntegerToFloat": (1, 3, 5),
     "MatMulInteger": (1, None, 3),
     "QLinearMatMul": (3, 4, 5),
+    "Gather": (0, None, 2),
 }
 """Where operators take whole numbers, their scales (None: applied later) and zero points."""
 
@@ -37,8 +38,8 @@ def known(node: ir.Node) -> bool:
 def unpack(node: ir.Node, numbers: Array, scales: Array, zeros: Array | None) -> Floats:
     """Return (numbers - zeros) * scales of the packed weight of `node`, as float32.
 
-    MatMulNBits gives [out, in], GatherBlockQuantized the table [rows, width], and the others what
-    they hold: [in, out].
+    MatMulNBits gives [out, in], GatherBlockQuantized and Gather the table [rows, width], and the
+    others what they hold: [in, out].
     """
     if node.op_type == "MatMulNBits":
         rows, channels = (node.attributes[name].as_int() for name in ("N", "K"))
@@ -46,10 +47,46 @@ def unpack(node: ir.Node, numbers: Array, scales: Array, zeros: Array | None) ->
         return _in_blocks(node, flat, scales.reshape(rows, -1), zeros)[:, :channels]
     if node.op_type == "GatherBlockQuantized":
         return _in_blocks(node, _pieces(numbers, node), scales, zeros)
+    if node.op_type == "Gather":
+        return (np.asarray(numbers, np.float32) * np.asarray(scales, np.float32)).T
     array = np.asarray(numbers, np.float32)
     if zeros is not None and zeros.any():
         array = array - np.asarray(zeros, np.float32)
     return array * np.asarray(scales, np.float32)
+
+
+def words(node: ir.Node) -> ir.Node | None:
+    """Return what scales the words that a Gather takes from a table [width, rows] of whole numbers.
+
+    Mul(Cast(Transpose(Gather(table, ids, axis=1))), Unsqueeze(Gather(scales, ids))), or nothing.
+    """
+    axis, made = node.attributes.get("axis"), node
+    if node.op_type != "Gather" or axis is None or axis.as_int() != 1:
+        return None
+    for op_type in ("Transpose", "Cast", "Mul"):
+        uses = list(made.outputs[0].uses())
+        if len(uses) != 1 or uses[0].node.op_type != op_type:
+            return None
+        made = uses[0].node
+    return made if _steps(made, node.inputs[1]) is not None else None
+
+
+def word_scales(node: ir.Node) -> ir.Value | None:
+    """Return the scales [rows] of the table that a Gather takes words from, as `words` tells."""
+    product = words(node)
+    return _steps(product, node.inputs[1]) if product is not None else None
+
+
+def _steps(product: ir.Node, ids: ir.Value | None) -> ir.Value | None:
+    """Return what the rows `ids` are taken from to be multiplied by."""
+    for factor in product.inputs:
+        spread = factor.producer() if factor is not None else None
+        if spread is None or spread.op_type != "Unsqueeze" or spread.inputs[0] is None:
+            continue
+        taken = spread.inputs[0].producer()
+        if taken is not None and taken.op_type == "Gather" and taken.inputs[1] is ids:
+            return taken.inputs[0]
+    return None
 
 
 def _in_blocks(node: ir.Node, numbers: Array, scales: Array, zeros: Array | None) -> Floats:

@@ -36,7 +36,8 @@ def check(core: CoreModel, folder: Path, recipe: Recipe, scratch: Path) -> Wirin
     Doubles are written into `scratch`, about as large as the model in single precision; that of
     the core model stays there for the next variant.
     """
-    own = scratch / f"wiring-core-{recipe.kv_heads or 'all'}"
+    spans = "" if recipe.audio_tail is None else "-spans"
+    own = scratch / f"wiring-core-{recipe.kv_heads or 'all'}{spans}"
     double = scratch / "wiring-double"
     try:
         if not own.is_dir():

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from whisperopt import isolated
 from whisperopt.arrays import Tokens
+from whisperopt.passes import audio_spans
+from whisperopt.passes.last_logits import LOGITS_FROM
 from whisperopt.proof.wiring.double import AT
 from whisperopt.runtime import self_test
 from whisperopt.whisper import Dimensions
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 BOUND = 1e-4
 """Largest ||a - b|| / ||b||: sums in another order stay far below."""
 _MORE, _STEPS = 4, 3
+_SPANS = 1, 1, 2, 5
+"""What the positions stand for, over and over: spans of one alone would hide what is wrong."""
 _STRIDE = 7919
 """A prime: tokens far from each other."""
 _Outputs = dict[str, npt.NDArray[Any]]
@@ -76,17 +80,29 @@ def _error(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
 
 def _calls(folder: Path, dims: Dimensions, prompt: list[int]) -> Iterator[Call]:
     """Run the encoder, a prompt with more tokens behind it, and single tokens after that."""
-    encoded = _run(_open(folder / "encoder.onnx"), {"audio_features": self_test.sound(dims)})
+    encoder = _open(folder / "encoder.onnx")
+    encoded = _run(encoder, _sound(encoder, dims))
     yield Call("encoder", "its output", encoded)
     decoder = _open(folder / "decoder.onnx")
     more = [_STRIDE * (place + 1) % dims.vocabulary for place in range(_MORE + _STEPS)]
     fed = [[*prompt, *more[:_MORE]], *([token] for token in more[_MORE:])]
     seen, past = _empty(decoder), 0
     for step, ids in enumerate(fed):
-        feeds = {**_pasts(encoded, "_cross_"), **seen, **_lengths(decoder, past)}
-        outputs = _run(decoder, {**feeds, "input_ids": np.array([ids], np.int32)})
+        feeds = {**_pasts(encoded, "_cross"), **seen, **_lengths(decoder, past)}
+        feeds["input_ids"] = np.array([ids], np.int32)
+        outputs = _run(decoder, feeds)
         yield Call("decoder", f"step {step}" if step else "the prefill", outputs)
+        if not step:
+            yield Call("decoder", "the prefill's last position", _last(decoder, feeds, outputs))
         seen, past = _pasts(outputs, "_self_"), past + len(ids)
+
+
+def _last(decoder: "ort.InferenceSession", feeds: _Outputs, outputs: _Outputs) -> _Outputs:
+    """Return the last position's logits alone: asked for where a graph can be, else cut out."""
+    if any(put.name == LOGITS_FROM for put in decoder.get_overridable_initializers()):
+        outputs = _run(decoder, {**feeds, LOGITS_FROM: np.array([-1], np.int64)})
+        return {"logits": outputs["logits"]}
+    return {"logits": outputs["logits"][:, -1:]}
 
 
 def _open(path: Path) -> "ort.InferenceSession":
@@ -119,6 +135,17 @@ def _pasts(outputs: _Outputs, kind: str) -> _Outputs:
         for name, array in outputs.items()
         if kind in name and name.startswith("present")
     }
+
+
+def _sound(encoder: "ort.InferenceSession", dims: Dimensions) -> dict[str, Any]:
+    """Return the features of the self-test's sound; and spans where they are taken."""
+    features = self_test.sound(dims)
+    taken = [*encoder.get_inputs(), *encoder.get_overridable_initializers()]
+    if all(put.name != audio_spans.SPANS for put in taken):
+        return {"audio_features": features}
+    spans = np.resize(np.array(_SPANS, np.int32), dims.audio_context)
+    spans = spans[np.cumsum(spans) <= dims.audio_context]
+    return {"audio_features": features[:, :, : 2 * spans.size], audio_spans.SPANS: spans}
 
 
 def _lengths(decoder: "ort.InferenceSession", past: int) -> dict[str, Tokens]:

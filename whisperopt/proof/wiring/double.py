@@ -13,11 +13,13 @@ from whisperopt.backend import Recipe
 from whisperopt.graph.canvas import Canvas, typed
 from whisperopt.graph.core import PARTS, CoreModel, Part
 from whisperopt.graph.files import write
+from whisperopt.passes.audio_spans import EncodeSpans, HearSpans
 from whisperopt.passes.group_heads import GroupHeads
-from whisperopt.passes.rewrite import canvas_for, replace, run
+from whisperopt.passes.rewrite import Pass, canvas_for, replace, run
 from whisperopt.proof.fidelity.judge import folded
 from whisperopt.proof.fidelity.pairs import Pair, pairs
 from whisperopt.proof.fidelity.stored import StoredWeight, fold, stored_weights
+from whisperopt.proof.fidelity.unpacking import words
 from whisperopt.proof.ranges import widened
 
 AT = "at/"
@@ -82,20 +84,24 @@ class _Exact:
         if lost or not matched:
             raise UnknownFormError(f"{lost or 'no weight'} was not found in the {self.part}")
         places: dict[str, ir.Node] = {}
-        for pair in matched:
+        # products first: those that take a bias become a product and a sum, which takes it then
+        for pair in sorted(matched, key=lambda pair: not pair.expected.product):
             for found in pair.found:
                 places.setdefault(place(pair), self._replaced(pair, found))
         return places
 
     def _replaced(self, pair: Pair, found: StoredWeight) -> ir.Node:
         node, canvas = found.node, canvas_for(self.model, f"{found.node.name}/exact/")
+        if node.graph is None:
+            node = next(use.node for use in found.value.uses() if use.node.graph is not None)
         exact = self._reader(pair, found)
         shape = exact().shape
-        packed = node.op_type in _BIAS
-        if found.scales is not None and not packed and node.op_type != _TABLE:
+        packed = node.op_type in _BIAS and found.product
+        table = node.op_type == _TABLE or words(node) is not None
+        if found.scales is not None and not packed and not table:
             raise UnknownFormError(f"{pair.name!r} is packed for a {node.op_type}")
         turned = packed or (found.product and found.outputs_last)
-        if not (packed or found.product or node.op_type == _TABLE):
+        if not (packed or found.product or table):
             shape = fold(found.value).shape
         value = canvas.weight(
             f"{canvas.prefix}{pair.name}",
@@ -103,7 +109,7 @@ class _Exact:
             lambda: exact().T if turned else exact(),
             dtype=ir.DataType.FLOAT,
         )
-        if packed or node.op_type == _TABLE:
+        if packed or table:
             return _unpacked(node, canvas, value)
         for place, old in enumerate(node.inputs):
             if old is found.value:
@@ -128,8 +134,10 @@ class _Exact:
 
 def _unpacked(node: ir.Node, canvas: Canvas, exact: ir.Value) -> ir.Node:
     """Put a standard operator over the weight `exact` in the place of `node`."""
-    if node.op_type == _TABLE:
-        made = canvas.op("Gather", exact, node.inputs[1])
+    ids, scaled = node.inputs[1], words(node)
+    node = scaled or node
+    if scaled is not None or node.op_type == _TABLE:
+        made = canvas.op("Gather", exact, ids)
     else:
         made = canvas.op("MatMul", node.inputs[0], exact)
     drawn = canvas.nodes[0]
@@ -141,10 +149,13 @@ def _unpacked(node: ir.Node, canvas: Canvas, exact: ir.Value) -> ir.Node:
 
 
 def _authored(core: CoreModel, part: Part, recipe: Recipe) -> ir.Model:
-    model = core.part(part)
+    """Return the core model's graph for what is put into the variant's: heads and spans."""
+    steps: list[Pass] = []
     if part == "decoder" and recipe.kv_heads is not None:
-        return run(model, [GroupHeads(recipe.kv_heads)])
-    return model
+        steps.append(GroupHeads(recipe.kv_heads))
+    if recipe.audio_tail is not None:
+        steps.append(EncodeSpans() if part == "encoder" else HearSpans())
+    return run(core.part(part), steps)
 
 
 def _watched(model: ir.Model, places: Mapping[str, ir.Node]) -> ir.Model:

@@ -1,0 +1,1 @@
+"""Scripts that measure whisperopt; nothing of them is in the wheel."""

@@ -1,0 +1,1 @@
+"""Each peer's model, made from the same checkpoint by documented steps."""

@@ -1,0 +1,76 @@
+"""What rounding does to an encoder, measured on packaged audio."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from tests.makers import SMALL, weights
+from tests.passes import forms
+from tests.passes.forms import MadeCheckpoint, form
+from whisperopt import cache
+from whisperopt.graph.core import CoreModel
+from whisperopt.passes import calibration, dynamic_int8
+from whisperopt.passes.mixed import NOTE
+
+LOUD = "encoder.layers.1.fc2.weight"
+
+
+class Filed(MadeCheckpoint):
+    """A made checkpoint that says that it comes from files."""
+
+    def digest(self) -> str:
+        """Return a digest of its weights."""
+        return f"sha256:{cache.key(*self.weights.values())}"
+
+
+def with_an_outlier() -> dict[str, forms.Floats]:
+    """Return weights by which one channel in front of `LOUD` dwarfs all others."""
+    made = weights(SMALL)
+    made["encoder.layers.1.fc1.bias"][3] += 3000
+    made[LOUD][:, 3] = 0
+    return made
+
+
+def test_a_channel_that_takes_all_steps_keeps_its_weight_in_single_precision() -> None:
+    choice = calibration.chosen(
+        CoreModel(MadeCheckpoint(SMALL, with_an_outlier())), dynamic_int8.draw
+    )
+    assert LOUD in choice.names
+    assert choice.error <= 0.006 < choice.all_rounded
+
+
+def test_the_graph_holds_what_was_chosen_and_why(tmp_path: Path) -> None:
+    checkpoint = MadeCheckpoint(SMALL, with_an_outlier())
+    recipe = form(encoder_precision="int8", decoder_precision="int8", int8="dynamic")
+    forms.write(checkpoint, recipe, tmp_path)
+    model = ir.load(tmp_path / "encoder.onnx")
+    choice = calibration.chosen(CoreModel(checkpoint), dynamic_int8.draw)
+    assert model.metadata_props[NOTE] == choice.reason
+    left = {node.inputs[1].name for node in model.graph if node.op_type == "MatMul"}
+    assert left & {name for name in weights(SMALL) if name.startswith("encoder")} == choice.names
+
+
+def test_a_choice_is_made_once_for_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path))
+    core = CoreModel(Filed(SMALL, with_an_outlier()))
+    first = calibration.chosen(core, dynamic_int8.draw)
+    monkeypatch.setattr(calibration, "_measured", lambda *_: pytest.fail("measured again"))
+    assert calibration.chosen(core, dynamic_int8.draw) == first
+
+
+def test_larger_models_hear_fewer_clips() -> None:
+    sizes = [calibration.features(SMALL, weights).shape[0] for weights in (1, 8 * 10**8, 10**10)]
+    assert sizes == [3, 1, 1]
+
+
+@pytest.mark.parametrize("frames", [40, 3000])
+def test_features_fit_the_model(frames: int) -> None:
+    dims = msgspec.structs.replace(SMALL, audio_context=frames // 2)
+    found = calibration.features(dims, 10**6)
+    assert found.dtype == np.float32
+    assert found.shape == (3, SMALL.mels, min(400, frames))

@@ -1,0 +1,53 @@
+"""What decides what a proof finds, apart from the variant: machine, versions, variables, code."""
+
+import importlib
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from whisperopt import registry, sources
+from whisperopt.backend import Backend, Probe
+from whisperopt.host import Host
+
+_STEERING = (
+    *("ONEDNN_", "DNNL_", "OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "ATEN_", "GLIBC_TUNABLES"),
+    *("ORT_", "OV_", "OPENVINO_", "CUDA_", "NVIDIA_", "TRT_", "VK_", "DXVK_", "WGPU_", "MESA_"),
+    *("LD_", "DYLD_", "MALLOC_", "PYTHON", "WHISPEROPT_"),
+)
+"""Beginnings of the variables that runtimes listen to."""
+_ELSEWHERE = {"WHISPEROPT_CACHE"}
+
+
+def circumstances(host: Host, backends: Iterable[Backend]) -> list[Any]:
+    """Return facts for a key: whatever a proof by `backends` on `host` may depend on."""
+    return [host, _processor(), _variables(os.environ), _code(backends)]
+
+
+def rehearsal_probes(backend: Backend) -> list[Probe]:
+    """Return what each rehearsal of `backend` finds here."""
+    return [rehearsal.probe() for rehearsal in backend.rehearsals()]
+
+
+def _variables(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(_STEERING) and name not in _ELSEWHERE
+    }
+
+
+def _processor() -> list[Any]:
+    """Return what the processor itself says it can, which an emulator's may not, and how many."""
+    features = vars(importlib.import_module("numpy._core._multiarray_umath"))["__cpu_features__"]
+    return [sorted(name for name, there in features.items() if there), _usable()]
+
+
+def _usable() -> list[int]:
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def _code(backends: Iterable[Backend]) -> str | None:
+    """Return a digest of whisperopt and of all packages in which `backends` are."""
+    modules = [registry.module(backend.name) for backend in backends]
+    homes = {name.rpartition(".")[0] or name for name in modules}
+    return sources.digest("whisperopt", "whisperopt.backends", *homes)

@@ -1,0 +1,90 @@
+"""What earlier builds found out, by everything that it rests on: nothing is proven twice."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from whisperopt import cache
+from whisperopt.cache import Stamp
+from whisperopt.proof.answers import Answers
+from whisperopt.proof.listening import Heard
+
+_Note = TypeVar("_Note")
+_HEARD = "heard"
+
+
+class Known:
+    """Notes of earlier builds on the same grounds; without grounds there are none."""
+
+    def __init__(self, grounds: Sequence[Any] | None = None, *, fresh: bool = False) -> None:
+        """Look for what was found on `grounds`; if `fresh`, only take notes for later builds."""
+        self._grounds, self._fresh = grounds, fresh
+
+    def recall(self, kind: str, form: type[_Note], *facts: Any) -> _Note | None:
+        """Return what was found out about `facts`, or None."""
+        name = None if self._fresh else self._name(facts)
+        return cache.recall(kind, name, form) if name else None
+
+    def keep(self, kind: str, note: Any, *facts: Any) -> None:
+        """Note what was found out about `facts`."""
+        if name := self._name(facts):
+            cache.keep(kind, name, note)
+
+    def heard(self, *facts: Any) -> Heard | None:
+        """Return what the core model said, if its numbers are still what was noted."""
+        noted = self.recall(_HEARD, _Noted, *facts)
+        if noted is None or not all(file.sound for file in (noted.references, noted.self_test)):
+            return None
+        return Heard(
+            answers=noted.answers,
+            references=noted.references.path,
+            self_test=noted.self_test.path,
+            journal=cache.folder(_HEARD) / "none",
+        )
+
+    def keep_heard(self, heard: Heard, *facts: Any) -> None:
+        """Note what the core model said, and keep a copy of its numbers."""
+        if name := self._name(facts):
+            files = [_kept(file, name) for file in (heard.references, heard.self_test)]
+            cache.keep(_HEARD, name, _Noted(heard.answers, *files))
+
+    def _name(self, facts: Sequence[Any]) -> str | None:
+        return None if self._grounds is None else cache.key(self._grounds, facts)
+
+
+class _File(msgspec.Struct, frozen=True):
+    """A copy of a file in the cache."""
+
+    stamp: Stamp
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        return Path(self.stamp.path)
+
+    @property
+    def sound(self) -> bool:
+        """Whether it is there with the bytes that were put there."""
+        try:
+            return Stamp.of(self.path) == self.stamp and cache.sha256(self.path) == self.sha256
+        except OSError:
+            return False
+
+
+class _Noted(msgspec.Struct, frozen=True):
+    """What the core model said, and where the numbers are."""
+
+    answers: Answers
+    references: _File
+    self_test: _File
+
+
+def _kept(file: Path, name: str) -> _File:
+    place = cache.folder(_HEARD)
+    place.mkdir(parents=True, exist_ok=True)
+    copy = place / f"{name}-{file.name}"
+    shutil.copyfile(file, copy)
+    return _File(Stamp.of(copy), cache.sha256(copy))

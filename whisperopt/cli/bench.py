@@ -1,0 +1,121 @@
+"""`whisperopt bench`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from whisperopt.cli import json_option, print_json
+
+if TYPE_CHECKING:
+    from whisperopt.bench.figures import Measured, Parts
+
+_PARTS = ("mel", "encoder", "prefill", "steps", "text", "python")
+_COLUMNS = ("variant", "clips", "x real time", "p50 ms", "p95 ms", "WER %", "peak MiB", "note")
+_LENGTHS = ("seconds", "clips", *_PARTS, "whole", "one step")
+_SHOWN_OPERATORS = 6
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--target", help="Measure every variant of this target; default: each one's best.")
+@click.option("--clips", type=click.Path(path_type=Path), help="Manifest; default: our own clips.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="How often each clip is played.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default: all cores.")
+@click.option("--profile", is_flag=True, help="Show where the time goes.")
+@json_option
+def bench(
+    *,
+    folder: Path,
+    target: str | None,
+    clips: Path | None,
+    rounds: int,
+    threads: int | None,
+    profile: bool,
+    as_json: bool,
+) -> None:
+    """Measure variants of the release or artifact DIR on this machine: speed, errors, memory.
+
+    They run one after another, each in a process of its own; `tune` runs them in turns, which is
+    fairer where two are close. With --profile it shows where the time goes: starting, the parts of
+    listening by the length of the clip, and the runtime's operators.
+    """
+    from whisperopt import bench as benches
+    from whisperopt.cli.progress import Display
+
+    with Display() as display:
+        found = benches.bench(
+            folder,
+            target=target,
+            manifest=clips,
+            rounds=rounds,
+            threads=threads,
+            profile=profile,
+            progress=display.update,
+        )
+    _show(found, profile=profile)
+    if as_json:
+        print_json(found)
+    if all(one.problem for one in found):
+        raise click.exceptions.Exit(1)
+
+
+def _show(found: "Sequence[Measured]", *, profile: bool) -> None:
+    from whisperopt.cli.render import show_rows
+
+    show_rows("On this machine, one clip at a time", _COLUMNS, [_row(one) for one in found])
+    for one in found:
+        if not profile or one.load is None:
+            continue
+        name = one.variant
+        show_rows(f"{name}: starting", ("part", "ms"), _load(one))
+        show_rows(f"{name}: listening, mean ms of a clip", _LENGTHS, _buckets(one))
+        if one.operators:
+            show_rows(f"{name}: operators", ("part", "operator", "runs", "%"), _operators(one))
+
+
+def _row(one: "Measured") -> tuple[str, ...]:
+    if one.problem:
+        return (one.variant, *[""] * 6, f"× {one.problem}")
+    numbers = (one.rtfx, one.latency_ms_p50, one.latency_ms_p95, one.wer, one.peak_rss_mb)
+    digits = (1, 0, 0, 2, 0)
+    shown = [
+        "-" if number is None else f"{number:.{places}f}"
+        for number, places in zip(numbers, digits, strict=True)
+    ]
+    return (one.variant, str(one.clips), *shown, "; ".join(one.notes))
+
+
+def _load(one: "Measured") -> Iterator[tuple[str, str]]:
+    load = one.load
+    if load:
+        yield "Python and imports", f"{load.imports:.0f}"
+        yield "verify", f"{load.verify:.0f}"
+        yield "open both sessions", f"{load.open:.0f}"
+        yield "tokenizer", f"{load.text:.0f}"
+        yield "first word", f"{load.first_word:.0f}"
+
+
+def _buckets(one: "Measured") -> Iterator[tuple[str, ...]]:
+    for bucket in one.buckets:
+        length = "longer" if bucket.longest is None else f"up to {bucket.longest:g}"
+        yield (length, str(bucket.clips), *_numbers(bucket.parts), f"{bucket.step:.2f}")
+
+
+def _numbers(parts: "Parts") -> Iterator[str]:
+    for name in (*_PARTS, "total"):
+        yield f"{getattr(parts, name):.1f}"
+
+
+def _operators(one: "Measured") -> Iterator[tuple[str, ...]]:
+    for part in dict.fromkeys(found.part for found in one.operators):
+        kinds = [found for found in one.operators if found.part == part]
+        for found in kinds[:_SHOWN_OPERATORS]:
+            yield (part, found.name, str(found.count), f"{100 * found.share:.1f}")

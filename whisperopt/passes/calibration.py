@@ -1,0 +1,123 @@
+"""What the encoder of one checkpoint makes of a few seconds of audio, rounded here and there."""
+
+import tempfile
+from collections.abc import Collection
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from whisperopt import cache, sources
+from whisperopt.arrays import Floats
+from whisperopt.errors import WhisperoptError
+from whisperopt.graph.core import CoreModel
+from whisperopt.graph.files import write
+from whisperopt.passes.mixed import Choice, choose
+from whisperopt.passes.rewrite import run
+from whisperopt.passes.switches import SWITCHES, Draw, Switches
+from whisperopt.passes.weights import products
+from whisperopt.runtime import audio, mel
+from whisperopt.whisper import Dimensions
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+_CLIPS = ("j001.ogg", "s001.ogg", "n001.ogg")
+"""Speech that fills the window, speech with silence behind it, and noise."""
+_FRAMES = 400
+_WORK = 2e10
+"""Weights times positions of one run: a second or less. Larger models hear fewer clips."""
+_KIND = "choices"
+_CODE = (
+    "whisperopt.graph",
+    "whisperopt.passes",
+    "whisperopt.runtime.mel",
+    "whisperopt.checkpoint",
+)
+_MADE = "sha256:" + "0" * 64
+_HIDDEN = "hidden_states"
+
+
+def chosen(core: CoreModel, draw: Draw) -> Choice:
+    """Return which weights of `core`'s encoder stay as they are while `draw` rounds the others.
+
+    A choice is made once for a checkpoint and remembered. Raises `WhisperoptError` without ONNX
+    Runtime, which computes the encoder.
+    """
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        raise WhisperoptError(
+            "ONNX Runtime is not installed, and it measures what may be rounded",
+            "pip install 'whisperopt[cpu]'",
+        ) from None
+    key = _key(core, draw, ort.__version__)
+    known = cache.recall(_KIND, key, Choice) if key else None
+    if known is not None:
+        return known
+    with tempfile.TemporaryDirectory() as scratch:
+        found = _measured(core, draw, Path(scratch) / "encoder.onnx")
+    if key:
+        cache.keep(_KIND, key, found)
+    return found
+
+
+def features(dims: Dimensions, weights: int) -> Floats:
+    """Return log-mel features float32 [B, mels, frames] for an encoder of so many `weights`."""
+    frames = min(_FRAMES, dims.frames)
+    affordable = int(_WORK // (weights * frames / 2))
+    names = _CLIPS[: max(1, affordable)]
+    heard = []
+    for name in names:
+        with resources.as_file(resources.files("whisperopt.clips") / name) as path:
+            heard.append(mel.log_mel(audio.read(path), dims.mels, frames))
+    return np.stack(heard)
+
+
+def _key(core: CoreModel, draw: Draw, version: str) -> str | None:
+    """Name all that a choice rests on; None for a checkpoint that is not in files."""
+    code, digest = sources.digest(*_CODE), core.checkpoint.digest()
+    if code is None or digest == _MADE:
+        return None
+    form = f"{draw.__module__}.{draw.__qualname__}"
+    return cache.key(digest, core.checkpoint.dims, form, code, version)
+
+
+def _measured(core: CoreModel, draw: Draw, path: Path) -> Choice:
+    model = core.part("encoder")
+    del model.graph.outputs[1:]  # what cross-attention reads is made of the first
+    RemoveUnusedNodesPass()(model)
+    sizes = {product.name: product.tensor.size for product in products(model)}
+    write(run(model, [Switches(draw)]), path)
+    rounding = _Rounding(path, list(sizes), features(core.checkpoint.dims, sum(sizes.values())))
+    return choose(sizes, rounding.error)
+
+
+class _Rounding:
+    """One encoder that listens to the same clips again and again."""
+
+    def __init__(self, path: Path, names: list[str], heard: Floats) -> None:
+        self._session, self._names, self._heard = _open(path), names, heard
+        self._exact = self._run(())
+
+    def error(self, rounded: Collection[str]) -> float:
+        """Return the largest ||a - b||^2 / ||b||^2 of any clip."""
+        off = self._run(rounded) - self._exact
+        apart, length = ((x * x).sum(axis=(1, 2), dtype=np.float64) for x in (off, self._exact))
+        return float((apart / length).max())
+
+    def _run(self, rounded: Collection[str]) -> Floats:
+        switches = np.array([name in rounded for name in self._names])
+        feeds: dict[str, Any] = {"audio_features": self._heard, SWITCHES: switches}
+        (hidden,) = self._session.run([_HIDDEN], feeds)
+        return np.asarray(hidden, np.float32)
+
+
+def _open(path: Path) -> "ort.InferenceSession":
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])

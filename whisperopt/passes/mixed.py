@@ -1,0 +1,108 @@
+"""Which products of the encoder stay in single precision while the others are rounded.
+
+Rounding hurts a few products far more than the others: channels that are much larger than the rest
+take all the steps. Which ones these are differs from checkpoint to checkpoint, so it is measured:
+every product is rounded alone, by layers first, and the worst for their size stay as they are
+until what the encoder computes is near enough.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import msgspec
+
+BOUND = 0.006
+"""Largest ||a - b||^2 / ||b||^2 of the encoder's output, which leaves a cosine of 0.997."""
+NOTE = "mixed_precision"
+"""The key of a graph's metadata that says why some of its products are not rounded."""
+
+Measure = Callable[[Collection[str]], float]
+"""From the names of the weights that are rounded to the encoder's error."""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """One weight that stays in single precision."""
+
+    name: str
+    alone: float
+    """The encoder's error if only this weight is rounded."""
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """Which weights stay in single precision, and why."""
+
+    floats: tuple[Kept, ...]
+    """The worst for its size first."""
+    error: float
+    """The encoder's error with all others rounded."""
+    all_rounded: float
+    """The encoder's error with every weight rounded."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the names of the weights that stay."""
+        return frozenset(kept.name for kept in self.floats)
+
+    @property
+    def reason(self) -> str:
+        """One sentence for people."""
+        moved = f"rounded products move the encoder's output by {self.all_rounded:.2%}"
+        if not self.floats:
+            return f"{moved} (allowed {BOUND:.2%})"
+        kept = ", ".join(f"{one.name} (alone {one.alone:.2%})" for one in self.floats)
+        return f"{moved}, and by {self.error:.2%} with these in single precision: {kept}"
+
+
+ALL = Choice(floats=(), error=0.0, all_rounded=0.0)
+"""Every weight is rounded, and nobody has measured what that does."""
+
+
+def choose(sizes: Mapping[str, int], measure: Measure) -> Choice:
+    """Choose among the weights whose `sizes` are given by name, in the order of the graph."""
+    everything = error = measure(list(sizes))
+    if error <= BOUND:
+        return _told({}, error, everything)
+    alone = _alone(_layers(list(sizes)), measure)
+    worst_first = sorted(alone, key=lambda name: -alone[name] / sizes[name])
+    floats: dict[str, float] = {}
+    left = sum(alone.values())
+    for name in worst_first:
+        floats[name] = alone[name]
+        left -= alone[name]
+        if left > BOUND:  # errors add up, nearly: no need to measure what cannot be enough
+            continue
+        error = measure([other for other in sizes if other not in floats])
+        if error <= BOUND:
+            break
+    return _told(floats, error, everything)
+
+
+def _told(floats: Mapping[str, float], error: float, all_rounded: float) -> Choice:
+    """Return a choice in two digits: more of them differ from machine to machine."""
+    return Choice(
+        floats=tuple(Kept(name, _short(alone)) for name, alone in floats.items()),
+        error=_short(error),
+        all_rounded=_short(all_rounded),
+    )
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.2g}")
+
+
+def _alone(layers: Sequence[Sequence[str]], measure: Measure) -> dict[str, float]:
+    """Return the error of every weight alone; those of a layer that hardly matters share its."""
+    found: dict[str, float] = {}
+    for names in layers:
+        together = measure(names)
+        if together > BOUND / len(layers):
+            found |= {name: measure([name]) for name in names}
+        else:
+            found |= dict.fromkeys(names, together / len(names))
+    return found
+
+
+def _layers(names: Sequence[str]) -> list[list[str]]:
+    layers: dict[str, list[str]] = {}
+    for name in names:
+        layers.setdefault(".".join(name.split(".")[:3]), []).append(name)
+    return list(layers.values())
