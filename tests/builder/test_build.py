@@ -120,14 +120,14 @@ def _refuse(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 def test_a_pass_that_fails_is_a_reason(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _refuse(monkeypatch, "cpu-gqa-mixed")
+    _refuse(monkeypatch, "cpu-gqa-int8")
     made = build(model, tmp_path / "r", target="cpu")
     (target,) = made.report.targets
     fates = {fate.name: fate for fate in target.candidates}
-    assert fates["cpu-gqa-mixed"].reason == "GroupInt8 does not know these weights."
-    assert fates["cpu-gqa-mixed"].tier is None
+    assert fates["cpu-gqa-int8"].reason == "GroupInt8 does not know these weights."
+    assert fates["cpu-gqa-int8"].tier is None
     assert target.selected == "cpu-gqa-fp32"
-    assert not (made.path / "small--cpu-gqa-mixed").exists()
+    assert not (made.path / "small--cpu-gqa-int8").exists()
 
 
 def test_a_target_without_a_variant_is_missing_and_the_others_are_released(

@@ -74,7 +74,7 @@ def test_build_says_who_won_and_why_the_others_lost(run: Run, model: Path, tmp_p
     assert ran.json == json.loads((tmp_path / "r/report.json").read_bytes())
     for candidate in target["candidates"]:
         assert candidate["name"].removeprefix("cpu-") in ran.stderr
-    assert "not needed: mha-fp32, mha-int8, " in ran.stderr
+    assert "not needed: gqa-mixed, mha-fp32, mha-int8, " in ran.stderr
     assert "further down the ladder" in ran.stderr
 
 

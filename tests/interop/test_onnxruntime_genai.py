@@ -24,6 +24,8 @@ PROMPT = "<|startoftranscript|><|notimestamps|>"
 VARIANTS = [
     ("cpu", "gqa-fp32"),
     ("cpu", "gqa-int8"),
+    ("cpu", "gqa-int8-spans"),
+    ("cpu", "gqa-dynamic-spans"),
     ("cpu", "mha-fp32"),
     ("cuda", "gqa-fp16"),
     ("tensorrt", "decomposed-fp16"),

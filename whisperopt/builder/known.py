@@ -42,14 +42,14 @@ class Known:
             answers=noted.answers,
             references=noted.references.path,
             self_test=noted.self_test.path,
-            journal=cache.folder(_HEARD) / "none",
+            journal=Path(noted.journal),
         )
 
     def keep_heard(self, heard: Heard, *facts: Any) -> None:
         """Note what the core model said, and keep a copy of its numbers."""
         if name := self._name(facts):
             files = [_kept(file, name) for file in (heard.references, heard.self_test)]
-            cache.keep(_HEARD, name, _Noted(heard.answers, *files))
+            cache.keep(_HEARD, name, _Noted(heard.answers, *files, str(heard.journal)))
 
     def _name(self, facts: Sequence[Any]) -> str | None:
         return None if self._grounds is None else cache.key(self._grounds, facts)
@@ -80,6 +80,8 @@ class _Noted(msgspec.Struct, frozen=True):
     answers: Answers
     references: _File
     self_test: _File
+    journal: str
+    """Left by a build that was stopped, to be forgotten with the rest of its notes."""
 
 
 def _kept(file: Path, name: str) -> _File:
