@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.makers import SMALL, write_huggingface
 from tests.passes import forms
@@ -11,6 +12,10 @@ from whisperopt.backend import Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.graph.core import CoreModel
+
+# A busy machine is no fault of what is tested.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -270,7 +270,7 @@ def test_an_onnx_file_is_described(graph: Path) -> None:
     ids, *_ = described.inputs
     assert (ids.name, ids.dtype, ids.shape) == ("input_ids", "int32", ("batch", "sequence"))
     logits, *_ = described.outputs
-    assert logits.shape == ("batch", "sequence", SMALL.vocabulary)
+    assert logits.shape == ("batch", "positions", SMALL.vocabulary)
     grouped = [node for node in described.attention if node.op.endswith("GroupQueryAttention")]
     assert [(node.heads, node.kv_heads, node.scale) for node in grouped] == [(4, 4, 0.25)] * 2
     weights = sum(np.prod(s) for n, s in required(SMALL).items() if n.startswith("decoder."))
