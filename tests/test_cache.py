@@ -1,6 +1,7 @@
 """Small notes in the cache: what is there, what is whole, what tells one key from another."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -49,6 +50,17 @@ def test_a_disk_that_takes_no_notes_is_no_error(own: Path) -> None:
     assert cache.recall("things", "a", int) is None
 
 
+def test_a_note_that_cannot_be_marked_as_used_is_still_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("it belongs to somebody else")
+
+    cache.keep("things", "a", 1)
+    monkeypatch.setattr(os, "utime", refuse)
+    assert cache.recall("things", "a", int) == 1
+
+
 def test_keys_tell_values_types_and_arrays_apart() -> None:
     facts = [1, "1", [1], {"a": 1, "b": 2}, np.zeros(2), np.zeros(2, np.float32), np.zeros((2, 1))]
     assert len({cache.key(fact) for fact in facts}) == len(facts)
@@ -60,10 +72,25 @@ def test_keys_tell_values_types_and_arrays_apart() -> None:
 def test_an_unchanged_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    os.utime(path, ns=(10**18, 10**18))
+    time.sleep(0.2)
+    assert Stamp.of(path).settled
     found = cache.sha256(path)
     monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("it was read again"))
     assert cache.sha256(path) == found
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows notes no changes of times")
+def test_another_content_with_the_old_time_is_another_stamp(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    os.utime(path, ns=(10**18, 10**18))
+    stamp = Stamp.of(path)
+    assert not stamp.settled
+    time.sleep(0.2)
+    path.write_bytes(b"CONTENT")
+    os.utime(path, ns=(10**18, 10**18))
+    assert Stamp.of(path).changed_ns == stamp.changed_ns
+    assert Stamp.of(path) != stamp
 
 
 def test_a_file_that_was_only_just_written_is_not_trusted_to_stay(tmp_path: Path) -> None:

@@ -247,15 +247,51 @@ def test_what_the_runtime_prepared_is_checked_once_and_used_from_then_on(
     assert backend.opened[-1] == "new"
 
 
-def test_what_was_prepared_and_does_not_work_is_done_without(
+def test_what_does_not_open_as_prepared_is_opened_without_and_tried_again(
     one: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answering(monkeypatch, {})
     backend = Preparing(wrong=True)
     monkeypatch.setattr(registry, "require", lambda _name: backend)
-    for _ in range(3):
-        first_open.open_session(one)
+    first_open.open_session(one)
+    first_open.open_session(one)
+    backend.wrong = False
+    first_open.open_session(one)
+    assert backend.opened == ["new", "prepared", None, "prepared"]
+
+
+def test_what_fails_the_self_test_as_prepared_is_done_without(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*_: object) -> None:
+        raise ArithmeticError("not a number")
+
+    answering(monkeypatch, {})
+    backend = Preparing()
+    monkeypatch.setattr(registry, "require", lambda _name: backend)
+    first_open.open_session(one)
+    monkeypatch.setattr(Session, "step", wrong)
+    first_open.open_session(one)
+    first_open.open_session(one)
     assert backend.opened == ["new", "prepared", None, None]
+
+
+def test_where_nothing_can_be_prepared_it_is_opened_without(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Full(Preparing):
+        def open(self, one: Artifact, *, threads: int | None = None) -> Session:
+            made = super().open(one, threads=threads)
+            if one.prepared:
+                raise OSError("No space left on device")
+            return made
+
+    answering(monkeypatch, {})
+    backend = Full()
+    monkeypatch.setattr(registry, "require", lambda _name: backend)
+    assert isinstance(first_open.open_session(one), Session)
+    assert backend.opened == ["new", None]
+    assert list((tmp_path / "cache" / "prepared").iterdir()) == []
 
 
 def test_what_was_prepared_and_was_damaged_is_prepared_again(

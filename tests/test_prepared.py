@@ -90,6 +90,12 @@ def test_of_two_at_once_the_first_is_kept(root: Path) -> None:
     assert list(root.iterdir()) == [path]
 
 
+def test_a_note_half_written_is_no_damage(root: Path) -> None:
+    path = fill()
+    (path / "entry.json.new").write_bytes(b"{")
+    assert prepared.find(KEY)
+
+
 def test_what_failed_is_remembered_without_its_files(root: Path) -> None:
     path = fill()
     found = prepared.find(KEY)
@@ -109,8 +115,24 @@ def test_the_least_recently_used_give_way(root: Path, monkeypatch: pytest.Monkey
     prepared.find("a")
     fill("c", 400_000)
     assert {path.name for path in root.iterdir()} == {"a", "c"}
-    fill("huge", 2_000_000)
-    assert "huge" not in {path.name for path in root.iterdir()}
+
+
+def test_what_is_larger_than_the_limit_is_noted_and_not_made_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(prepared.LIMIT, "1")
+    other = fill("other", 400_000)
+    with prepared.new("huge") as folder:
+        assert folder
+        (folder / "inner").mkdir()
+        (folder / "inner" / "one.blob").write_bytes(b"x" * 2_000_000)
+    found = prepared.find("huge")
+    assert found
+    assert found[1].refused
+    assert [file.name for file in found[0].iterdir()] == ["entry.json"]
+    assert other.is_dir()
+    monkeypatch.setenv(prepared.LIMIT, "3")
+    assert prepared.find("huge") is None  # with more room it is made
 
 
 def test_what_was_never_finished_is_removed_after_a_day(root: Path) -> None:

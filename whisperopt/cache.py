@@ -23,6 +23,8 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     inode: int
     size: int
     changed_ns: int
+    touched_ns: int
+    """When the system last noted any change of the file or its times, which nobody can set."""
 
     @classmethod
     def of(cls, path: Path, file: IO[bytes] | None = None) -> Self:
@@ -36,7 +38,13 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
             inode=found.st_ino,
             size=found.st_size,
             changed_ns=found.st_mtime_ns,
+            touched_ns=found.st_ctime_ns,
         )
+
+    @property
+    def settled(self) -> bool:
+        """Whether a change from now on would be seen by the times."""
+        return time.time_ns() - max(self.changed_ns, self.touched_ns) > _SETTLED_NS
 
 
 def folder(kind: str) -> Path:
@@ -68,10 +76,16 @@ def recall(kind: str, name: str, form: type[_Note]) -> _Note | None:
     path = folder(kind) / f"{name}.json"
     try:
         found = msgspec.json.decode(path.read_bytes(), type=form)
-        os.utime(path)  # it is in use
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
+    in_use(path)
     return found
+
+
+def in_use(path: Path) -> None:
+    """Keep a file of the cache for another month, if it can be written at all."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
 
 
 def keep(kind: str, name: str, note: Any) -> None:
@@ -97,20 +111,16 @@ def sha256(path: Path) -> str:
         return known
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    return _remembered(stamp, found)
+    if stamp.settled:
+        _sums[stamp] = found
+    return found
 
 
 def same_bytes(copy: Path, original: Path) -> Stamp:
     """Return the stamp of `copy`, and take it from now on that it has the bytes of `original`."""
     stamp = Stamp.of(copy)
-    _remembered(stamp, sha256(original))
+    _sums[stamp] = sha256(original)
     return stamp
-
-
-def _remembered(stamp: Stamp, found: str) -> str:
-    if time.time_ns() - stamp.changed_ns > _SETTLED_NS:
-        _sums[stamp] = found
-    return found
 
 
 _sums: dict[Stamp, str] = {}

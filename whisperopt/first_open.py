@@ -102,19 +102,40 @@ def _open_prepared(
     key = f"{name[:40]}-{threads or 'all'}"
     found = prepared.find(key)
     if found is None:
-        with prepared.new(key) as folder:
-            return _open(backend, msgspec.structs.replace(artifact, prepared=folder), threads)
+        return _open_preparing(backend, artifact, threads, key)
     path, entry = found
     if not entry.refused:
-        try:
+        # it may fail for want of memory or of a free device, which says nothing about the files
+        with contextlib.suppress(WhisperoptError):
             session = _open(backend, msgspec.structs.replace(artifact, prepared=path), threads)
-            if not entry.checked:
-                _check(session, artifact)
-                prepared.judge(found, fit=True)
-            return session  # noqa: TRY300  # what follows is the other way
-        except WhisperoptError:
-            prepared.judge(found, fit=False)
+            if entry.checked or _fit(session, artifact, found):
+                return session
     return _open(backend, artifact, threads)
+
+
+def _open_preparing(
+    backend: Backend, artifact: Artifact, threads: int | None, key: str
+) -> Session:
+    """Open and let the runtime keep what it prepares, or without where that fails: a full disk."""
+    folder = None
+    try:
+        with prepared.new(key) as folder:
+            return _open(backend, msgspec.structs.replace(artifact, prepared=folder), threads)
+    except WhisperoptError:
+        if folder is None:
+            raise
+    return _open(backend, artifact, threads)
+
+
+def _fit(session: Session, artifact: Artifact, found: tuple[Path, prepared.Entry]) -> bool:
+    """Say whether `session`, opened from `found`, passes the self-test, and note it there."""
+    try:
+        _check(session, artifact)
+    except WhisperoptError:
+        prepared.judge(found, fit=False)
+        return False
+    prepared.judge(found, fit=True)
+    return True
 
 
 def _open(backend: Backend, artifact: Artifact, threads: int | None) -> Session:

@@ -25,17 +25,20 @@ _NOTE = "entry.json"
 _NEW = "new-"
 _MEGABYTES = 4096.0
 _DAY = 24 * 60 * 60
+_Stamp = tuple[int, int, int, int]
 
 
 class Entry(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The note in a folder: its files as they were left, and whether they are fit for use."""
 
-    files: dict[str, tuple[int, int, int, int]]
+    files: dict[str, _Stamp]
     """Size, both times of change in nanoseconds, and inode: no change of a byte leaves all four."""
     checked: bool = False
     """A session opened from these files has passed the self-test."""
     refused: bool = False
-    """A session opened from these files failed: this artifact is opened without."""
+    """This artifact is opened without: a session from these files failed, or they were too large."""
+    too_large: int = 0
+    """Bytes of the files, which are gone, where they were more than the limit at the time."""
 
 
 def find(key: str) -> tuple[Path, Entry] | None:
@@ -45,7 +48,7 @@ def find(key: str) -> tuple[Path, Entry] | None:
         return None
     try:
         entry = msgspec.json.decode((path / _NOTE).read_bytes(), type=Entry)
-        if entry.files == _stamps(path):
+        if entry.files == _stamps(path) and not 0 < entry.too_large <= _limit():
             os.utime(path)  # it is in use: pruning takes the others first
             return path, entry
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
@@ -69,7 +72,7 @@ def new(key: str) -> Iterator[Path | None]:
         yield folder
         with contextlib.suppress(OSError):  # full disk, or somebody else was faster
             if files := _stamps(folder):
-                _write(folder, Entry(files=files))
+                _write(folder, _noted(folder, files))
                 folder.rename(root / key)
                 _prune(root, root / key)
     finally:
@@ -82,10 +85,26 @@ def judge(found: tuple[Path, Entry], *, fit: bool) -> None:
     with contextlib.suppress(OSError):
         if not fit:
             entry.files = {}
-            for file in path.iterdir():
-                file.unlink()
+            _clear(path)
         entry.checked, entry.refused = fit, not fit
         _write(path, entry)
+
+
+def _noted(folder: Path, files: dict[str, _Stamp]) -> Entry:
+    """Return the note for `files`; what is above the limit is removed, and not prepared again."""
+    size = sum(size for size, *_ in files.values())
+    if size <= _limit():
+        return Entry(files=files)
+    _clear(folder)
+    return Entry(files={}, refused=True, too_large=size)
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _made(root: Path) -> Path | None:
@@ -96,10 +115,10 @@ def _made(root: Path) -> Path | None:
         return None
 
 
-def _stamps(folder: Path) -> dict[str, tuple[int, int, int, int]]:
+def _stamps(folder: Path) -> dict[str, _Stamp]:
     found = {}
     for path in folder.rglob("*"):
-        if path.is_file() and path.name != _NOTE:
+        if path.is_file() and not path.name.startswith(_NOTE):  # nor one half written
             facts = path.stat()
             stamp = (facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
             found[path.relative_to(folder).as_posix()] = stamp
@@ -113,10 +132,7 @@ def _write(folder: Path, entry: Entry) -> None:
 
 
 def _prune(root: Path, latest: Path) -> None:
-    """Remove what was used longest ago until the limit is kept, and what was never finished.
-
-    An entry that is larger than the limit is not kept at all.
-    """
+    """Remove what was used longest ago until the limit is kept, and what was never finished."""
     room = _limit()
     for path in sorted(root.iterdir(), key=lambda path: (path != latest, -path.stat().st_mtime)):
         if path.name.startswith(_NEW):

@@ -101,3 +101,10 @@ def test_of_a_release_the_best_of_each_target_is_measured_or_all_of_one(
     assert len(subjects(folder, "cpu")) == 2
     with pytest.raises(BadInputError, match="no variant for the target 'cpuu'"):
         subjects(folder, "cpuu")
+
+
+def test_an_artifact_of_another_target_than_asked_for_is_refused(made: Artifact) -> None:
+    own = made.manifest.target
+    assert [one.path for one in subjects(made.path, own)] == [made.path]
+    with pytest.raises(BadInputError, match=f"built for the target {own}, not for 'other'"):
+        subjects(made.path, "other")

@@ -7,14 +7,22 @@ import msgspec
 import pytest
 
 from tests.builder.builds import Built, build
-from tests.makers import write_huggingface
+from tests.makers import SMALL, write_huggingface
+from tests.passes.forms import CORE
 from whisperopt import cache, matrix
+from whisperopt.artifact import Artifact, Manifest
 from whisperopt.backend import Recipe
+from whisperopt.builder.outcome import Outcome
+from whisperopt.builder.proofs import Proofs
 from whisperopt.cache import Stamp
+from whisperopt.errors import WhisperoptError
+from whisperopt.graph.core import CoreModel
+from whisperopt.host import distributions
 from whisperopt.matrix import Matrix
 from whisperopt.ort_backend import OrtBackend
 from whisperopt.passes import plan
-from whisperopt.proof import fidelity
+from whisperopt.proof import fidelity, wiring
+from whisperopt.proof.wiring import Wiring
 
 LADDER = ("gqa-fp32", "gqa-int8", "gqa-int8-spans")
 ALIKE = ("gqa-fp32", "gqa-mixed")
@@ -148,6 +156,22 @@ def test_other_weights_are_another_build(model: Path, tmp_path: Path, made: list
     assert not set(first.values()) & set(second.values())
 
 
+def test_another_tokenizer_is_another_build(
+    tmp_path: Path, made: list[str], compared: list[Path]
+) -> None:
+    model = tmp_path / "small"
+    write_huggingface(model)
+    first = digests(build(model, tmp_path / "r", target="cpu", matrix=rows(*LADDER)))
+    made.clear()
+    compared.clear()
+    tokenizer = model / "tokenizer.json"
+    tokenizer.write_bytes(tokenizer.read_bytes() + b"\n")
+    second = digests(build(model, tmp_path / "r", target="cpu", matrix=rows(*LADDER)))
+    assert len(compared) == len(LADDER)
+    assert made == []
+    assert not set(first.values()) & set(second.values())
+
+
 @pytest.mark.parametrize("name", ["small--cpu-gqa-fp32/decoder.onnx.data", "report.json"])
 def test_a_damaged_release_is_made_whole(
     model: Path, tmp_path: Path, made: list[str], name: str
@@ -191,11 +215,12 @@ def test_a_variable_that_runtimes_listen_to_makes_it_another_build(
     assert len(compared) == 2 * count
 
 
+@pytest.mark.parametrize("error", [ValueError, WhisperoptError])
 def test_what_raised_is_tried_again(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     def build_not(*_: Any) -> None:
-        raise ValueError("my driver is asleep")
+        raise error("my driver is asleep")
 
     with monkeypatch.context() as patch:
         patch.setattr(OrtBackend, "build", build_not)
@@ -203,6 +228,41 @@ def test_what_raised_is_tried_again(
     assert set(first.variants()) == set()
     second = build(model, tmp_path / "r", target="cpu", matrix=rows(*LADDER))
     assert set(second.variants()) == {f"cpu-{name}" for name in LADDER}
+
+
+def test_a_library_of_another_version_makes_it_another_build(
+    model: Path, tmp_path: Path, compared: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(model, tmp_path / "r", target="cpu", matrix=rows(*LADDER))
+    real = distributions.version
+    monkeypatch.setattr(
+        distributions, "version", lambda name: None if name == "soxr" else real(name)
+    )
+    build(model, tmp_path / "r", target="cpu", matrix=rows(*LADDER))
+    assert len(compared) == 2 * len(LADDER)
+
+
+@pytest.mark.parametrize("certain", [True, False])
+def test_graphs_that_were_not_compared_are_compared_again_unless_they_never_can(
+    small_core: CoreModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, certain: bool
+) -> None:
+    told = Wiring(not_compared="as told", certain=certain)
+    monkeypatch.setattr(wiring, "check", lambda *_: told)
+    proofs = Proofs(small_core, tmp_path, lambda _name, _doing: None)
+    manifest = Manifest(
+        model="m",
+        target="cpu",
+        backend="cpu",
+        recipe=CORE,
+        dims=SMALL,
+        decoding=small_core.checkpoint.decoding,
+        checkpoint="",
+    )
+    outcome = proofs._with_wiring(
+        Outcome(manifest=manifest, ladder_rank=0), Artifact(tmp_path, manifest)
+    )
+    assert outcome.certain == certain
+    assert outcome.how.endswith("not compared with exact weights: as told")
 
 
 @pytest.mark.slow

@@ -50,6 +50,19 @@ def test_proof_adds_the_core_model_twice_and_one_double_at_a_time() -> None:
     assert space.needed(CHECKPOINT, [HALF, HALF], proof=True) == 2 * half + 3 * once
 
 
+def test_an_audio_tail_needs_a_core_model_of_its_own() -> None:
+    spans = form(audio_tail=1.0)
+    alone = space.needed(CHECKPOINT, [CORE], proof=True)
+    both = space.needed(CHECKPOINT, [CORE, spans], proof=True)
+    assert both == alone + 2 * space.needed(CHECKPOINT, [CORE], proof=False)
+
+
+def test_the_encoder_that_is_calibrated_is_counted() -> None:
+    block, dynamic = (form(encoder_precision="int8", int8=kind) for kind in ("block", "dynamic"))
+    sizes = [space.needed(CHECKPOINT, [one], proof=False) for one in (block, dynamic)]
+    assert sizes[1] - sizes[0] == 4 * space.parameters(CHECKPOINT)["encoder"]
+
+
 def test_no_recipes_need_nothing() -> None:
     assert space.needed(CHECKPOINT, [], proof=True) == 0
 

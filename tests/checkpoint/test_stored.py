@@ -8,6 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.makers import write_huggingface
+from whisperopt import cache
+from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.checkpoint.stored import Stored, WeightFile
 from whisperopt.errors import BadInputError
 
@@ -82,3 +85,17 @@ def test_git_lfs_pointer_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "w").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     with pytest.raises(BadInputError, match="git lfs pull"):
         WeightFile(tmp_path / "w")
+
+
+def test_a_digest_is_kept_once_a_later_change_would_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path / "cache"))
+    model = tmp_path / "small"
+    write_huggingface(model)
+    monkeypatch.setattr(cache, "_SETTLED_NS", 10**18)
+    digest = open_checkpoint(model).digest()
+    assert not list(cache.folder("digests").glob("*.json"))
+    monkeypatch.setattr(cache, "_SETTLED_NS", -(10**18))
+    assert open_checkpoint(model).digest() == digest
+    assert len(list(cache.folder("digests").glob("*.json"))) == 1

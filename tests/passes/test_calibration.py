@@ -1,5 +1,6 @@
 """What rounding does to an encoder, measured on packaged audio."""
 
+import errno
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from tests.makers import SMALL, weights
 from tests.passes import forms
 from tests.passes.forms import MadeCheckpoint, form
 from whisperopt import cache
+from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import CoreModel
 from whisperopt.passes import calibration, dynamic_int8
 from whisperopt.passes.mixed import NOTE
@@ -61,6 +63,26 @@ def test_a_choice_is_made_once_for_a_checkpoint(
     first = calibration.chosen(core, dynamic_int8.draw)
     monkeypatch.setattr(calibration, "_measured", lambda *_: pytest.fail("measured again"))
     assert calibration.chosen(core, dynamic_int8.draw) == first
+
+
+def test_a_full_disk_is_a_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(calibration, "write", full)
+    core = CoreModel(MadeCheckpoint(SMALL, weights(SMALL)))
+    with pytest.raises(WhisperoptError, match="cannot be measured: No space left on device"):
+        calibration.chosen(core, dynamic_int8.draw, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_clips_are_another_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    core = CoreModel(Filed(SMALL, with_an_outlier()))
+    before = calibration._key(core, dynamic_int8.draw, "1")
+    for name in calibration._CLIPS:
+        (tmp_path / name).write_bytes(b"something else")
+    monkeypatch.setattr(calibration, "_PACKAGE", tmp_path)
+    assert calibration._key(core, dynamic_int8.draw, "1") != before
 
 
 def test_larger_models_hear_fewer_clips() -> None:

@@ -9,7 +9,7 @@ from tests.proof.samples import evidence
 from whisperopt.proof import prover
 from whisperopt.proof.evidence import Evidence
 from whisperopt.proof.prover import NoEvidence
-from whisperopt.proof.trial import FAILED, Request
+from whisperopt.proof.trial import FAILED, RAISED, Request
 
 
 def run(monkeypatch: pytest.MonkeyPatch, request: Request, script: str) -> Evidence | NoEvidence:
@@ -61,6 +61,23 @@ def test_an_end_without_evidence_is_a_reason(
     monkeypatch: pytest.MonkeyPatch, request_: Request, script: str, words: str
 ) -> None:
     assert words in reason(run(monkeypatch, request_, script))
+
+
+@pytest.mark.parametrize(
+    ("script", "certain"),
+    [
+        (f"print('It is too far off.'); sys.exit({FAILED})", True),
+        (f"print('bad alloc'); sys.exit({FAILED})", False),
+        (f"print('OSError: Too many open files'); sys.exit({RAISED})", False),
+        ("sys.exit(3)", False),
+    ],
+)
+def test_only_the_variants_own_failure_is_certain(
+    monkeypatch: pytest.MonkeyPatch, request_: Request, script: str, *, certain: bool
+) -> None:
+    outcome = run(monkeypatch, request_, script)
+    assert isinstance(outcome, NoEvidence)
+    assert outcome.certain == certain
 
 
 def test_evidence_of_an_earlier_trial_is_not_taken_for_this_ones(

@@ -16,7 +16,7 @@ from whisperopt.proof import clips as clip_sets
 from whisperopt.proof.answers import References
 from whisperopt.proof.evidence import Evidence, read
 from whisperopt.proof.journal import Journal
-from whisperopt.proof.trial import FAILED, Request
+from whisperopt.proof.trial import FAILED, RAISED, Request
 
 
 def run(request: Request) -> int:
@@ -166,5 +166,5 @@ def test_answers_to_other_clips_are_a_reason(
         request_, is_core=False, references=tmp_path / "references.npz"
     )
     np.savez(later.references, other=np.zeros(1))
-    assert run(later) == FAILED
+    assert run(later) == RAISED
     assert "is not a file in the archive" in capsys.readouterr().out.splitlines()[-1]

@@ -361,6 +361,7 @@ def test_a_build_that_is_killed_leaves_the_old_release(tmp_path: Path) -> None:
     write_huggingface(model)
     assert _build(model, release).wait() == 0
     created = catalogs.read(release).created
+    write_huggingface(model, seed=9)  # a build of the same would have nothing to do
     started = time.monotonic()
     assert _build(model, release).wait() == 0
     seconds = time.monotonic() - started

@@ -183,10 +183,3 @@ def test_long_files_are_read_in_blocks_without_seams(tmp_path, monkeypatch) -> N
     expected = audio.read(path)
     monkeypatch.setattr(audio, "_BLOCK_NUMBERS", 20_001)
     np.testing.assert_array_equal(audio.read(path), expected)
-
-
-def test_windows_follow_each_other_and_the_last_is_the_rest() -> None:
-    samples = np.arange(70 * SAMPLE_RATE, dtype=np.float32)
-    found = list(audio.windows(samples, 30 * SAMPLE_RATE))
-    assert [window.size // SAMPLE_RATE for window in found] == [30, 30, 10]
-    np.testing.assert_array_equal(np.concatenate(found), samples)

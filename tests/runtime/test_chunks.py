@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,6 +112,23 @@ def test_a_quiet_voice_behind_a_loud_one_is_heard() -> None:
     quiet *= 0.03
     found = chunks.divide(np.concatenate([loud, quiet]), WINDOW)
     assert found[-1].end >= loud.size + 1000 * FRAME
+
+
+def covered(found: list[Chunk], start: int, end: int) -> int:
+    """Return how many samples from `start` to `end` are in chunks."""
+    return sum(max(0, min(c.end, end) - max(c.start, start)) for c in found)
+
+
+@pytest.mark.parametrize("pause", [40, 0])
+def test_a_whisper_without_pauses_between_loud_parts_is_heard(pause: int) -> None:
+    talk, random = recorded([(300, pause)] * 10, noise=2e-3), np.random.default_rng(1)
+    whisper = (0.005 * random.standard_normal(2000 * FRAME)).astype(np.float32)  # 26 dB below
+    silence = (2e-3 * random.standard_normal(3000 * FRAME)).astype(np.float32)
+    recording = np.concatenate([talk, silence, talk, whisper, talk])
+    found = chunks.divide(recording, WINDOW)
+    start = 2 * talk.size + silence.size
+    assert covered(found, start, start + whisper.size) >= 0.9 * whisper.size
+    assert covered(found, talk.size, talk.size + silence.size) < SAMPLE_RATE
 
 
 def test_a_click_is_no_speech() -> None:

@@ -14,6 +14,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.backend import Decoder, Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.errors import BadInputError, WhisperoptError
+from whisperopt.runtime import batches, hearing
 from whisperopt.runtime.transcriber import Opened, Transcriber, Transcript
 from whisperopt.testing.fake import ScriptedDecoder, ScriptedSession
 
@@ -233,8 +234,10 @@ def test_recordings_are_read_when_their_turn_comes(transcriber: Transcriber) -> 
 
     every = transcriber.transcribe_each(sources(), "en", batch=2)
     next(every)
-    assert len(read) < 20
-    assert len(list(every)) == 39
+    assert len(read) == 8  # four batches
+    assert len([next(every) for _ in range(7)]) == 7
+    assert len(read) == 8
+    assert len(list(every)) == 32
 
 
 def test_each_recording_has_a_language_of_its_own(
@@ -264,6 +267,79 @@ def test_batches_are_no_larger_than_the_session_computes(
     narrow = Narrow()
     Transcriber(small_artifact, narrow).transcribe(joined(5), "en", batch=8)
     assert max(narrow.sizes) == 2
+
+
+class Tight:
+    """A session whose memory holds one row at once, or not even that."""
+
+    max_batch = None
+
+    def __init__(self, session: Session, rows: int = 1) -> None:
+        self.session, self.rows, self.sizes = session, rows, list[int]()
+
+    def encode(self, features: np.ndarray) -> Decoder:
+        self.sizes.append(len(features))
+        if len(features) > self.rows:
+            raise MemoryError("cannot allocate 9 GB")
+        return self.session.encode(features)
+
+
+def test_what_is_too_much_at_once_is_heard_one_by_one(
+    small_artifact: Artifact, small_session: Session
+) -> None:
+    tight = Tight(small_session)
+    mute = Transcriber(small_artifact, tight, ("first",))
+    expected = Transcriber(small_artifact, small_session).transcribe(joined(5), "en", batch=1)
+    assert mute.transcribe(joined(5), "en", batch=4) == expected
+    assert mute.transcribe(joined(5), "en", batch=4) == expected
+    assert [size for size in tight.sizes if size > 1] == [4]
+    assert mute.decisions == ("first",)
+
+
+def test_what_fails_one_by_one_too_gives_way(
+    small_artifact: Artifact, small_session: Session
+) -> None:
+    spare = [(small_artifact, small_session, "spare")]
+    broken = Transcriber(small_artifact, Tight(small_session, 0), ("first",), spare)
+    made = broken.transcribe(joined(5), "en", batch=4)
+    assert broken.decisions[0] == "spare"
+    assert made.notes[-1] == "cpu-core stopped working: cannot allocate 9 GB"
+
+
+@pytest.mark.parametrize(("windows", "most"), [(0, 1), (3, 3), (100, 8)])
+def test_batches_are_no_larger_than_the_memory_holds(
+    small_artifact: Artifact,
+    small_session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+    windows: int,
+    most: int,
+) -> None:
+    free = 4 * windows * batches.window_bytes(SMALL)
+    monkeypatch.setattr(hearing, "available_bytes", lambda: free)
+    tight = Tight(small_session, 100)
+    Transcriber(small_artifact, tight).transcribe(joined(10), "en", batch=8)
+    assert max(tight.sizes) == most
+
+
+def test_a_system_that_hides_its_memory_is_no_error(
+    transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hidden() -> int:
+        raise PermissionError("/proc/meminfo")
+
+    monkeypatch.setattr(hearing, "available_bytes", hidden)
+    assert len(transcriber.transcribe(joined(5), "en", batch=4).segments) == 5
+
+
+@pytest.mark.parametrize("language", ["de", None])
+def test_where_nobody_speaks_the_language_is_the_one_asked_for(
+    transcriber: Transcriber, language: str | None
+) -> None:
+    clicks = np.zeros(3 * WINDOW, np.float32)
+    clicks[1600::4800] = 0.5
+    made = transcriber.transcribe(clicks, language)
+    assert made.segments == ()
+    assert made.language == (language or "en")
 
 
 def test_a_session_that_dies_is_an_error_for_each_recording(

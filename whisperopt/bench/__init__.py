@@ -62,7 +62,13 @@ def subjects(folder: Path, target: str | None = None) -> tuple[Artifact, ...]:
     from whisperopt.release import catalog, store
 
     if not store.is_release(folder):
-        return (artifacts.read(folder),)
+        one = artifacts.read(folder)
+        if target not in (None, one.manifest.target):
+            raise BadInputError(
+                f"{folder} was built for the target {one.manifest.target}, not for {target!r}",
+                "Leave the target out, or name a release that has variants for it",
+            )
+        return (one,)
     content = catalog.read(folder)
     known = sorted({one.target for model in content.models.values() for one in model.variants})
     if target is not None and target not in known:

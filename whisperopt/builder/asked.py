@@ -1,5 +1,6 @@
 """What a build is asked for, and whether an earlier one has left just that in its release."""
 
+import hashlib
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
@@ -51,7 +52,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     def grounds(self) -> list[Any]:
         """Return what every proof of this build rests on, whatever the variant."""
         found = circumstances(self.host, (row.backend for row in self.rows))
-        return [*found, self.clip_set and self.clip_set.digest]
+        tokenizer = hashlib.sha256(self.checkpoint.tokenizer_json()).hexdigest()
+        return [*found, self.clip_set and self.clip_set.digest, tokenizer]
 
     def key(self) -> str:
         """Return a name that another build has only if it would make the same release."""
@@ -80,21 +82,22 @@ def unchanged(asked: Asked, out: Path) -> Report | None:
     if asked.fresh:
         return None
     left = cache.recall(_KIND, _name(out), _Left)
-    if left is None or left.key != asked.key() or left.stamps != _stamps(out):
+    if left is None or left.key != asked.key() or left.stamps != stamps(out):
         return None
     return reports.read(out)
 
 
-def remember(asked: Asked, out: Path) -> None:
-    """Note that the release `out` is what `asked` makes."""
-    cache.keep(_KIND, _name(out), _Left(asked.key(), _stamps(out)))
+def remember(asked: Asked, out: Path, left: tuple[Stamp, ...]) -> None:
+    """Note that the release `out`, with the files `left` in it, is what `asked` makes."""
+    cache.keep(_KIND, _name(out), _Left(asked.key(), left))
 
 
 def _name(out: Path) -> str:
     return cache.key(str(out.resolve()))
 
 
-def _stamps(out: Path) -> tuple[Stamp, ...]:
+def stamps(out: Path) -> tuple[Stamp, ...]:
+    """Return the stamps of all files in the release `out`."""
     return tuple(Stamp.of(path) for path in _walk(out))
 
 

@@ -2,38 +2,33 @@
 
 import importlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from whisperopt import registry, sources
 from whisperopt.backend import Backend, Probe
-from whisperopt.host import Host
+from whisperopt.host import Host, distributions, fingerprint
 
-_STEERING = (
-    *("ONEDNN_", "DNNL_", "OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "ATEN_", "GLIBC_TUNABLES"),
-    *("ORT_", "OV_", "OPENVINO_", "CUDA_", "NVIDIA_", "TRT_", "VK_", "DXVK_", "WGPU_", "MESA_"),
-    *("LD_", "DYLD_", "MALLOC_", "PYTHON", "WHISPEROPT_"),
-)
-"""Beginnings of the variables that runtimes listen to."""
+_OURS = ("PYTHON", "WHISPEROPT_")
+"""Beginnings of the variables that proofs listen to, apart from the runtimes'."""
 _ELSEWHERE = {"WHISPEROPT_CACHE"}
+_LIBRARIES = (
+    *("numpy", "onnx", "onnx-ir", "soundfile", "soxr", "tokenizers"),
+    *("jiwer", "whisper-normalizer"),
+)
+"""Distributions that decide what is heard, computed, rewritten and counted as an error."""
 
 
 def circumstances(host: Host, backends: Iterable[Backend]) -> list[Any]:
     """Return facts for a key: whatever a proof by `backends` on `host` may depend on."""
-    return [host, _processor(), _variables(os.environ), _code(backends)]
+    variables = {k: v for k, v in fingerprint.variables(*_OURS).items() if k not in _ELSEWHERE}
+    libraries = [distributions.version(name) for name in _LIBRARIES]
+    return [host, _processor(), variables, libraries, _code(backends)]
 
 
 def rehearsal_probes(backend: Backend) -> list[Probe]:
     """Return what each rehearsal of `backend` finds here."""
     return [rehearsal.probe() for rehearsal in backend.rehearsals()]
-
-
-def _variables(environment: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in environment.items()
-        if name.startswith(_STEERING) and name not in _ELSEWHERE
-    }
 
 
 def _processor() -> list[Any]:

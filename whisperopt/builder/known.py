@@ -1,6 +1,8 @@
 """What earlier builds found out, by everything that it rests on: nothing is proven twice."""
 
+import contextlib
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,7 +10,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from whisperopt import cache
-from whisperopt.cache import Stamp
 from whisperopt.proof.answers import Answers
 from whisperopt.proof.listening import Heard
 
@@ -38,18 +39,24 @@ class Known:
         noted = self.recall(_HEARD, _Noted, *facts)
         if noted is None or not all(file.sound for file in (noted.references, noted.self_test)):
             return None
+        for file in (noted.references, noted.self_test):
+            cache.in_use(file.place)
         return Heard(
             answers=noted.answers,
-            references=noted.references.path,
-            self_test=noted.self_test.path,
+            references=noted.references.place,
+            self_test=noted.self_test.place,
             journal=Path(noted.journal),
         )
 
     def keep_heard(self, heard: Heard, *facts: Any) -> None:
-        """Note what the core model said, and keep a copy of its numbers."""
-        if name := self._name(facts):
-            files = [_kept(file, name) for file in (heard.references, heard.self_test)]
-            cache.keep(_HEARD, name, _Noted(heard.answers, *files, str(heard.journal)))
+        """Note what the core model said, and keep a copy of its numbers, if the disk takes it."""
+        name = self._name(facts)
+        if name is None:
+            return
+        with contextlib.suppress(OSError):
+            references, self_test = (_kept(f, name) for f in (heard.references, heard.self_test))
+            noted = _Noted(heard.answers, references, self_test, str(heard.journal))
+            cache.keep(_HEARD, name, noted)
 
     def _name(self, facts: Sequence[Any]) -> str | None:
         return None if self._grounds is None else cache.key(self._grounds, facts)
@@ -58,18 +65,18 @@ class Known:
 class _File(msgspec.Struct, frozen=True):
     """A copy of a file in the cache."""
 
-    stamp: Stamp
+    path: str
     sha256: str
 
     @property
-    def path(self) -> Path:
-        return Path(self.stamp.path)
+    def place(self) -> Path:
+        return Path(self.path)
 
     @property
     def sound(self) -> bool:
         """Whether it is there with the bytes that were put there."""
         try:
-            return Stamp.of(self.path) == self.stamp and cache.sha256(self.path) == self.sha256
+            return cache.sha256(self.place) == self.sha256
         except OSError:
             return False
 
@@ -88,5 +95,7 @@ def _kept(file: Path, name: str) -> _File:
     place = cache.folder(_HEARD)
     place.mkdir(parents=True, exist_ok=True)
     copy = place / f"{name}-{file.name}"
-    shutil.copyfile(file, copy)
-    return _File(Stamp.of(copy), cache.sha256(copy))
+    with tempfile.NamedTemporaryFile(dir=place, delete=False) as partial, file.open("rb") as whole:
+        shutil.copyfileobj(whole, partial)
+    Path(partial.name).replace(copy)
+    return _File(str(copy), cache.sha256(copy))

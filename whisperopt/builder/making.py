@@ -45,8 +45,9 @@ def make(wanted: Asked, out: Path, progress: Progress, started: float) -> Report
             (staging / FILE).write_text(page.render(staging, report, wanted.matrix), "utf-8")
             store.commit(staging, out)
             store.prune(out)
+            left = asked.stamps(out)
         core.stock.moved(staging.resolve(), out.resolve())
     line.forget()
     if all(outcome.certain for lot in lots for outcome in lot.outcomes):
-        asked.remember(wanted, out)
+        asked.remember(wanted, out, left)
     return report

@@ -9,6 +9,7 @@ from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.shapes import required
 from whisperopt.errors import DiskError
 from whisperopt.graph.core import Part
+from whisperopt.passes.plan import calibrated
 from whisperopt.release import store
 
 _BYTES: dict[Precision, float] = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "int8": 1.2}
@@ -26,8 +27,10 @@ def needed(checkpoint: Checkpoint, recipes: Sequence[Recipe], *, proof: bool) ->
     )
     if proof and recipes:
         # the core model, what it is compared with node by node, and a twin or double at a time
-        cores = len({recipe.kv_heads for recipe in recipes})
+        cores = len({(recipe.kv_heads, recipe.audio_tail is None) for recipe in recipes})
         total += sum(weights.values()) * _BYTES["fp32"] * (2 + cores)
+    elif any(calibrated(recipe) for recipe in recipes):
+        total += weights["encoder"] * _BYTES["fp32"]  # less than a double, which comes later
     return round(total)
 
 

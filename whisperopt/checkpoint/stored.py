@@ -147,9 +147,11 @@ class StoredCheckpoint:
         """Return `sha256:<hex>` over the weight files' bytes, in the order of names."""
         if not self._digest:
             files = _files(self._tensors.values())
-            key = cache.key([file.stamps for file in files])
+            stamps = [stamp for file in files for stamp in file.stamps]
+            key, lasting = cache.key(stamps), all(stamp.settled for stamp in stamps)
             self._digest = cache.recall("digests", key, str) or _digest(files)
-            cache.keep("digests", key, self._digest)
+            if lasting:
+                cache.keep("digests", key, self._digest)
         return self._digest
 
 

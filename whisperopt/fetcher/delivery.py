@@ -130,12 +130,12 @@ def _cache_folder(model: str, variant: Variant) -> Path:
 
 
 def difference(folder: Path, variant: Variant) -> str | None:
-    """Return how `folder` differs from what the catalog says, or None; every byte is read."""
+    """Return how `folder` differs from what the catalog says, or None; every byte is read once."""
     if problem := _strange_file(folder, variant):
         return problem
     for file in variant.files:
         path = folder / file.path
-        if path.stat().st_size != file.size or catalogs.sha256(path) != file.sha256:
+        if path.stat().st_size != file.size or cache.sha256(path) != file.sha256:
             return f"{file.path} has other content"
     return None
 

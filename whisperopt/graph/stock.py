@@ -132,7 +132,8 @@ def _moved(graph: _Graph, old: Path, new: Path) -> _Graph | None:
             stamp = Stamp.of(place)
         except OSError:
             return None
-        if stamp != msgspec.structs.replace(file.stamp, path=stamp.path):
+        moved = {"path": stamp.path, "touched_ns": stamp.touched_ns}
+        if stamp != msgspec.structs.replace(file.stamp, **moved):
             return None
         found.append(msgspec.structs.replace(file, stamp=stamp))
     return tuple(found)

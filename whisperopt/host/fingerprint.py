@@ -10,11 +10,11 @@ from whisperopt import host as hosts
 from whisperopt.host import distributions
 
 _STEERING = (
-    *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"),
-    *("VK_DRIVER_FILES", "VK_ICD_FILENAMES"),
-    *("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"),
+    *("ONEDNN_", "DNNL_", "OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "ATEN_", "GLIBC_TUNABLES"),
+    *("ORT_", "OV_", "OPENVINO_", "CUDA_", "NVIDIA_", "TRT_", "VK_", "DXVK_", "WGPU_", "MESA_"),
+    *("LD_", "DYLD_", "MALLOC_"),
 )
-"""Variables that say which device, driver or instructions compute."""
+"""Beginnings of the variables that say which device, driver or instructions compute, and how."""
 
 
 def here() -> str:
@@ -22,6 +22,11 @@ def here() -> str:
 
     It is always this machine's own, never that of a recorded host that is replayed in its place.
     """
-    steered = [os.environ.get(name) for name in _STEERING]
-    state = [__version__, hosts.probe(), distributions.libraries(), steered]
-    return hashlib.sha256(msgspec.json.encode(state)).hexdigest()
+    state = [__version__, hosts.probe(), distributions.libraries(), variables()]
+    return hashlib.sha256(msgspec.json.encode(state, order="sorted")).hexdigest()
+
+
+def variables(*others: str) -> dict[str, str]:
+    """Return the variables that runtimes listen to, and those that begin with one of `others`."""
+    beginnings = (*_STEERING, *others)
+    return {name: value for name, value in os.environ.items() if name.startswith(beginnings)}

@@ -1,5 +1,6 @@
 """What the encoder of one checkpoint makes of a few seconds of audio, rounded here and there."""
 
+import hashlib
 import tempfile
 from collections.abc import Collection
 from importlib import resources
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from whisperopt import cache, sources
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _CLIPS = ("j001.ogg", "s001.ogg", "n001.ogg")
 """Speech that fills the window, speech with silence behind it, and noise."""
+_PACKAGE = resources.files("whisperopt.clips")
 _FRAMES = 400
 _WORK = 2e10
 """Weights times positions of one run: a second or less. Larger models hear fewer clips."""
@@ -33,18 +36,21 @@ _KIND = "choices"
 _CODE = (
     "whisperopt.graph",
     "whisperopt.passes",
+    "whisperopt.runtime.audio",
     "whisperopt.runtime.mel",
     "whisperopt.checkpoint",
+    "whisperopt.whisper",
 )
 _MADE = "sha256:" + "0" * 64
 _HIDDEN = "hidden_states"
 
 
-def chosen(core: CoreModel, draw: Draw) -> Choice:
+def chosen(core: CoreModel, draw: Draw, scratch: Path | None = None) -> Choice:
     """Return which weights of `core`'s encoder stay as they are while `draw` rounds the others.
 
-    A choice is made once for a checkpoint and remembered. Raises `WhisperoptError` without ONNX
-    Runtime, which computes the encoder.
+    A choice is made once for a checkpoint and remembered. An encoder in single precision lies in
+    the folder `scratch` meanwhile. Raises `WhisperoptError` where that does not fit, and without
+    ONNX Runtime, which computes the encoder.
     """
     try:
         import onnxruntime as ort
@@ -57,8 +63,14 @@ def chosen(core: CoreModel, draw: Draw) -> Choice:
     known = cache.recall(_KIND, key, Choice) if key else None
     if known is not None:
         return known
-    with tempfile.TemporaryDirectory() as scratch:
-        found = _measured(core, draw, Path(scratch) / "encoder.onnx")
+    try:
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            found = _measured(core, draw, Path(folder) / "encoder.onnx")
+    except OSError as error:
+        raise WhisperoptError(
+            f"What may be rounded cannot be measured: {error.strerror or error}",
+            "Make room for the encoder in single precision",
+        ) from None
     if key:
         cache.keep(_KIND, key, found)
     return found
@@ -71,7 +83,7 @@ def features(dims: Dimensions, weights: int) -> Floats:
     names = _CLIPS[: max(1, affordable)]
     heard = []
     for name in names:
-        with resources.as_file(resources.files("whisperopt.clips") / name) as path:
+        with resources.as_file(_PACKAGE / name) as path:
             heard.append(mel.log_mel(audio.read(path), dims.mels, frames))
     return np.stack(heard)
 
@@ -82,7 +94,9 @@ def _key(core: CoreModel, draw: Draw, version: str) -> str | None:
     if code is None or digest == _MADE:
         return None
     form = f"{draw.__module__}.{draw.__qualname__}"
-    return cache.key(digest, core.checkpoint.dims, form, code, version)
+    clips = [hashlib.sha256((_PACKAGE / name).read_bytes()).hexdigest() for name in _CLIPS]
+    libraries = [version, np.__version__, ir.__version__]
+    return cache.key(digest, core.checkpoint.dims, form, code, clips, libraries)
 
 
 def _measured(core: CoreModel, draw: Draw, path: Path) -> Choice:

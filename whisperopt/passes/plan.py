@@ -35,7 +35,7 @@ from whisperopt.passes.mixed import ALL, Choice
 from whisperopt.passes.rewrite import Pass, PassError, run
 from whisperopt.whisper import Dimensions
 
-_CODE = ("whisperopt.graph", "whisperopt.passes", "whisperopt.checkpoint")
+_CODE = ("whisperopt.graph", "whisperopt.passes", "whisperopt.checkpoint", "whisperopt.whisper")
 """The code that decides what graphs are, apart from the backends' own passes."""
 
 
@@ -73,7 +73,7 @@ def make(recipe: Recipe, core: CoreModel, part: Part) -> ir.Model:
 def write_variant(recipe: Recipe, core: CoreModel, out: Path) -> None:
     """Write `encoder.onnx` and `decoder.onnx` of one variant into the folder `out`."""
     for part in PARTS:
-        write_part(core, part, passes_for(recipe, part, _choice(recipe, core, part)), out)
+        write_part(core, part, passes_for(recipe, part, _choice(recipe, core, part, out)), out)
 
 
 def write_part(core: CoreModel, part: Part, passes: Sequence[Pass], out: Path) -> None:
@@ -97,10 +97,15 @@ def _key(core: CoreModel, part: Part, passes: Sequence[Pass]) -> str | None:
     return found if code else None
 
 
-def _choice(recipe: Recipe, core: CoreModel, part: Part) -> Choice:
+def calibrated(recipe: Recipe) -> bool:
+    """Say whether an encoder in single precision is written to see what may be rounded."""
+    return recipe.encoder_precision == "int8" and recipe.int8 == "dynamic"
+
+
+def _choice(recipe: Recipe, core: CoreModel, part: Part, out: Path) -> Choice:
     """Measure what may be rounded, where activations are."""
-    if part == "encoder" and recipe.encoder_precision == "int8" and recipe.int8 == "dynamic":
-        return chosen(core, dynamic_int8.draw)
+    if part == "encoder" and calibrated(recipe):
+        return chosen(core, dynamic_int8.draw, out)
     return ALL
 
 

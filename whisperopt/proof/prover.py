@@ -11,7 +11,7 @@ import msgspec
 from whisperopt import isolated
 from whisperopt.proof import evidence as evidences
 from whisperopt.proof.evidence import Evidence
-from whisperopt.proof.trial import FAILED, Request
+from whisperopt.proof.trial import FAILED, RAISED, Request
 
 STALL_SECONDS = 900
 """A trial that reports no progress for this long has hung: a GPU's engines are built on opening."""
@@ -27,7 +27,7 @@ class NoEvidence(msgspec.Struct, frozen=True):
 
     reason: str
     certain: bool = False
-    """Whether the trial itself said why, and did not crash or hang, or lack memory."""
+    """Whether the variant is refused, and did not raise, crash or hang, or lack memory."""
 
 
 def prove(
@@ -50,10 +50,10 @@ def prove(
         last_line, hung = _follow(process, progress, stall_seconds)
     if hung:
         return NoEvidence(f"hung: no progress for {stall_seconds:g} s")
-    if process.returncode == FAILED:
+    if process.returncode in {FAILED, RAISED}:
         short = any(word in last_line.lower() for word in _SHORT_OF_MEMORY)
         reason = last_line.rstrip(".") or "failed and gave no reason"
-        return NoEvidence(reason, certain=not short)
+        return NoEvidence(reason, certain=process.returncode == FAILED and not short)
     if process.returncode != 0 or not request.out.is_file():
         return NoEvidence(
             isolated.crash(process.returncode, errors.read_text("utf-8", "replace").strip())

@@ -37,8 +37,9 @@ from whisperopt.whisper import SAMPLE_RATE
 EMULATOR = "cpu"
 """The backend on which other backends' graphs are emulated."""
 _RANGE_CLIPS = 3
-FAILED = 70
-"""Exit status of a trial that ended with a reason on its last line; 3 is an abort on Windows."""
+FAILED, RAISED = 70, 71
+"""Exit statuses of a trial whose last line is the reason: its own, or an exception that another
+try may not meet. 3 is an abort on Windows."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +79,7 @@ def main(path: Path) -> int:
         traceback.print_exc()
         first_line = (str(error).strip() or "no reason given").splitlines()[0]
         sys.stdout.write(f"{type(error).__name__}: {first_line}\n")
-        return FAILED
+        return RAISED
     return 0
 
 
@@ -211,11 +212,11 @@ class _Trial:
             [*self.prompt(clip), *reference.tokens[:length]]
             for clip, reference in zip(spoken, references, strict=True)
         ]
-        features, spans = self.heard(*(self.clip_set.samples(clip) for clip in spoken))
-        together = _stepped(context.encode(session, features, spans), rows)
+        audio = [self.clip_set.samples(clip) for clip in spoken]
+        together = _stepped(context.encode(session, *self.heard(*audio)), rows)
         alone = [
-            _stepped(context.encode(session, features[i : i + 1], spans), rows[i : i + 1])
-            for i in range(2)
+            _stepped(context.encode(session, *self.heard(one)), [row])
+            for one, row in zip(audio, rows, strict=True)
         ]
         return float((together == np.concatenate(alone)).mean())
 

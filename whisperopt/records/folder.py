@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from whisperopt import cache
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.proof import answers as answers_
 from whisperopt.proof import evidence as evidences
@@ -174,7 +175,7 @@ def _named(model: ModelEntry) -> Iterable[str]:
 def _check(path: Path, file: File) -> None:
     if not path.is_file():
         raise BadInputError(f"The release lacks {EVIDENCE}/{file.path}", "Copy all of its files")
-    if path.stat().st_size != file.size or catalog.sha256(path) != file.sha256:
+    if path.stat().st_size != file.size or cache.sha256(path) != file.sha256:
         raise IntegrityError(
             f"{EVIDENCE}/{file.path} is not the file that the catalog lists",
             "Fetch or build the release again",

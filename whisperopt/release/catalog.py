@@ -28,7 +28,6 @@ _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.I
 _EVIDENCE = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,248}[A-Za-z0-9_-])?"  # names model, variant and host
 _REPORT = re.compile(rf"({_EVIDENCE}/)*{_EVIDENCE}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_CHUNK = 2**20
 
 # Bounds are checked when a catalog is read; NaN and infinity are no JSON.
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
@@ -199,15 +198,6 @@ def digest(files: Sequence[File]) -> str:
     """Return the digest of a variant: sha256 over its sorted `path sha256 size` lines."""
     lines = sorted(f"{file.path} {file.sha256} {file.size}\n" for file in files)
     return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def sha256(path: Path) -> str:
-    """Return the sha256 of a file as hex digits."""
-    state = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            state.update(chunk)
-    return state.hexdigest()
 
 
 class _Schema(msgspec.Struct):

@@ -10,8 +10,6 @@ from whisperopt.errors import BadInputError
 from whisperopt.whisper import SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import soundfile
 
 Samples = npt.NDArray[np.float32]
@@ -76,9 +74,3 @@ def audible(samples: Samples) -> bool:
     """Say whether `samples` are long and loud enough to hold a word."""
     loud = samples.size > 0 and float(np.abs(samples).max()) >= _SILENT_PEAK
     return loud and samples.size >= SHORTEST_SECONDS * SAMPLE_RATE
-
-
-def windows(samples: Samples, size: int) -> "Iterator[Samples]":
-    """Cut into consecutive windows of `size` samples; the last one may be shorter."""
-    for start in range(0, samples.size, size):
-        yield samples[start : start + size]

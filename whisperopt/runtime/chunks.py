@@ -28,6 +28,8 @@ _DEEPEST = 50.0
 """Decibels below the voice where noise ends: digital silence is no better than that."""
 _RANGE = 8.0
 """Decibels between noise and voice: with less between them, nobody can tell them apart."""
+_NEAR = 4.0
+"""Decibels above the noise of other stretches that a stretch of nothing but noise may have."""
 _FEW = 2
 """Percent of the frames around that are enough to know the noise from, or the voice: 0.4 s."""
 _SHARE = 0.3
@@ -55,7 +57,8 @@ def divide(samples: Floats, longest: int) -> list[Chunk]:
     None is longer than `longest` samples. Chunks begin and end in pauses of at least 0.2 s; where
     somebody speaks for longer than `longest` without one, the cut is at the quietest moment of
     the last third. Silence between chunks is left out; a recording without speech has no chunks.
-    What cannot be told from noise counts as speech.
+    Where noise and voice cannot be told apart, everything counts as speech, unless it is as quiet
+    as the noise elsewhere.
     """
     loudness = _loudness(samples)
     most = longest // FRAME
@@ -87,17 +90,18 @@ def _threshold(loudness: Floats) -> Floats:
     """Return for each frame the loudness above which somebody speaks."""
     centres = np.arange(0, len(loudness), _HOP)
     around = [loudness[max(0, centre - _AROUND) : centre + _AROUND] for centre in centres]
-    local = np.array([_between(one) for one in around], np.float32)
-    unknown = np.isnan(local)
-    local[unknown] = -np.inf if unknown.all() else np.median(local[~unknown])
-    return np.repeat(local, _HOP)[: len(loudness)]
-
-
-def _between(loudness: Floats) -> float:
-    """Return the loudness between noise and voice; no number where there is only one of them."""
-    noise, voice = np.percentile(loudness, (_FEW, 100 - _FEW))
-    noise = max(noise, voice - _DEEPEST)
-    return float(noise + _SHARE * (voice - noise)) if voice - noise >= _RANGE else np.nan
+    lowest, voice = np.array([np.percentile(one, (_FEW, 100 - _FEW)) for one in around]).T
+    noise = np.maximum(lowest, voice - _DEEPEST)
+    known = voice - noise >= _RANGE
+    if not known.any():
+        return np.full(len(loudness), -np.inf, np.float32)
+    local = noise + _SHARE * (voice - noise)
+    local[~known] = np.median(local[known])
+    threshold = np.repeat(local, _HOP)[: len(loudness)].astype(np.float32)
+    quiet = np.percentile(noise[known], 25) + _NEAR  # some noise is a voice without a pause
+    for centre in centres[~known & (lowest > quiet)]:
+        threshold[max(0, centre - _AROUND) : centre + _AROUND] = -np.inf
+    return threshold
 
 
 def _spoken(loudness: Floats) -> list[_Stretch]:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from whisperopt.arrays import Floats
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Decoder, Session
-from whisperopt.runtime import chunks, context, greedy
+from whisperopt.processes import available_bytes
+from whisperopt.runtime import batches, chunks, context, greedy
 from whisperopt.runtime.repetition import astray
 from whisperopt.runtime.tokenizer import Tokenizer
 
@@ -44,8 +45,9 @@ class Ear:
         return self._tail is not None
 
     def most(self, wished: int) -> int:
-        """Return how many chunks can be heard at once if `wished` are to be."""
-        return min(wished, self._session.max_batch or wished)
+        """Return how many chunks the runtime and the memory let be heard at once of `wished`."""
+        able = min(wished, self._session.max_batch or wished)
+        return min(able, batches.fitting(self._dims, _free())) if able > 1 else able
 
     def listen(self, sounds: Sequence[Sound]) -> list[Heard]:
         """Return what is said in each of `sounds`; a text that goes astray is heard once more."""
@@ -90,3 +92,11 @@ class Ear:
             return [language for language in named if language]
         found = greedy.detect_languages(decoder, self._decoding, len(named))
         return [a or b for a, b in zip(named, found, strict=True)]
+
+
+def _free() -> int | None:
+    """Return how many bytes of memory are free; None where the system does not say."""
+    try:
+        return available_bytes()
+    except (OSError, RuntimeError, AttributeError):  # such as a sandbox that hides /proc
+        return None

@@ -69,6 +69,7 @@ class Transcriber:
         """
         self.artifact, self.session, self.decisions = artifact, session, decisions
         self._spare, self._refused = iter(spare), refused
+        self._overtaxed = False  # this session failed at several chunks at once
         end = artifact.manifest.decoding.end_of_text
         self._tokenizer = Tokenizer(artifact.tokenizer, end)
 
@@ -98,9 +99,10 @@ class Transcriber:
     def transcribe_each(
         self, sources: Iterable[Source], language: str | None = None, *, batch: int = BATCH
     ) -> Iterator[Transcript | WhisperoptError]:
-        """Do as `transcribe_many`, and give each transcript as soon as it and all before are made.
+        """Do as `transcribe_many`, lot by lot: `sources` are asked for as they are needed.
 
-        So many recordings as fill a few batches are in memory at once.
+        A lot is so many recordings as fill four batches, or one recording where `batch` is 1. It
+        is read and heard as a whole; then its transcripts are given, in order.
         """
         self._check(language, batch)
         window = self.artifact.manifest.dims.window
@@ -127,9 +129,11 @@ class Transcriber:
             return
         gave_way = self.decisions[1:2] if self.decisions is not before else ()
         for one in lot:
-            yield (
-                one if isinstance(one, BadInputError) else _transcript(one, next(heard), gave_way)
-            )
+            if isinstance(one, BadInputError):
+                yield one
+            else:
+                made = _transcript(one, next(heard), language or "en")
+                yield msgspec.structs.replace(made, notes=(*made.notes, *gave_way))
 
     def _hear(
         self, recordings: Sequence[Recording], language: str | None, batch: int
@@ -150,18 +154,26 @@ class Transcriber:
         return [[heard[i, j] for j in range(len(r.chunks))] for i, r in enumerate(recordings)]
 
     def _listen(self, sounds: Sequence[Sound], batch: int) -> list[Heard]:
-        """Listen to all `sounds` in batches; what broke off goes on with the next variant."""
+        """Listen to all `sounds` in batches; what broke off goes on with the next variant.
+
+        Before that, what several chunks at once were too much for is tried with one at a time.
+        """
         heard: dict[int, Heard] = {}
         while left := [place for place in range(len(sounds)) if place not in heard]:
+            places: list[int] = []
             try:
                 ear = Ear(self.artifact, self.session, self._tokenizer)
                 lengths = [sounds[place].samples.size for place in left]
-                for chosen in batches.plan(lengths, ear.most(batch), padded=ear.padded):
+                most = ear.most(1 if self._overtaxed else min(batch, len(left)))
+                for chosen in batches.plan(lengths, most, padded=ear.padded):
                     places = [left[one] for one in chosen]
                     found = ear.listen([sounds[place] for place in places])
                     heard |= dict(zip(places, found, strict=True))
             except Exception as error:  # noqa: BLE001  # runtimes' own errors have no common class
-                self._give_way(error)
+                if len(places) > 1:
+                    self._overtaxed = True
+                else:
+                    self._give_way(error)
         return [heard[place] for place in range(len(sounds))]
 
     def _give_way(self, error: Exception) -> None:
@@ -177,6 +189,7 @@ class Transcriber:
                 "; ".join((broken, *refused)), "`whisperopt doctor` says more"
             ) from None
         self.artifact, self.session, chosen = opened
+        self._overtaxed = False
         self.decisions = (chosen, broken, *refused, *self.decisions[1:])
 
     def _check(self, language: str | None, batch: int) -> None:
@@ -191,19 +204,18 @@ class Transcriber:
             )
 
 
-def _transcript(
-    recording: Recording, heard: Sequence[Heard], gave_way: tuple[str, ...]
-) -> Transcript:
+def _transcript(recording: Recording, heard: Sequence[Heard], asked: str) -> Transcript:
+    """Put together what was heard; without any speech, the language is the one `asked` for."""
     segments = tuple(
         Segment(start=chunk.start / SAMPLE_RATE, end=chunk.end / SAMPLE_RATE, text=one.text)
         for chunk, one in zip(recording.chunks, heard, strict=True)
     )
     return Transcript(
         text=" ".join(segment.text for segment in segments if segment.text),
-        language=heard[0].language if heard else "en",
+        language=heard[0].language if heard else asked,
         segments=segments,
         seconds=recording.samples.size / SAMPLE_RATE,
-        notes=(*recording.notes, *_doubts(recording, segments, heard), *gave_way),
+        notes=(*recording.notes, *_doubts(recording, segments, heard)),
     )
 
 

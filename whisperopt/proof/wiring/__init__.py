@@ -28,6 +28,8 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     """Why the variant is refused; empty if it is not."""
     not_compared: str = ""
     """Why there was nothing to compare, if so."""
+    certain: bool = True
+    """False: the comparison crashed or took too long, which another try may not meet."""
 
 
 def check(core: CoreModel, folder: Path, recipe: Recipe, scratch: Path) -> Wiring:
@@ -67,7 +69,9 @@ def _compared(core: CoreModel, own: Path, double: Path) -> Wiring:
     }
     said = isolated.ask(_CHILD, request, limit=isolated.seconds(_LIMIT, _SECONDS))
     if said is None:
-        return Wiring(not_compared="no other Python can be started from this process")
+        return Wiring(
+            not_compared="no other Python can be started from this process", certain=False
+        )
     if isinstance(said, str):
-        return Wiring(not_compared=f"the CPU cannot run it: {said}")
+        return Wiring(not_compared=f"the CPU cannot run it: {said}", certain=False)
     return msgspec.convert(said, Wiring)
