@@ -17,10 +17,9 @@ from tests.cli.conftest import Run, write_sound
 from tests.fetcher import releases
 from tests.makers import SMALL, huggingface_config, write_ctranslate2, write_huggingface
 from tests.targets import TARGETS
-from whisperopt import matrix, registry
+from whisperopt import artifact, matrix, registry
 from whisperopt.builder import space
 from whisperopt.checkpoint.resolve import open_checkpoint
-from whisperopt.checkpoint.stored import StoredCheckpoint
 
 Refused = Callable[..., str]
 MATRIX = Path(__file__).parents[2] / "targets.toml"
@@ -259,10 +258,10 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_is_written(
 def test_a_disk_that_fills_up_leaves_nothing(
     refused: Refused, model: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_self: StoredCheckpoint) -> bytes:
+    def full(_folder: Path, _manifest: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(StoredCheckpoint, "tokenizer_json", full)
+    monkeypatch.setattr(artifact, "write_manifest", full)
     sentence = refused(5, "build", model, "--no-proof", "--out", out)
     assert f"The disk of {out} is full" in sentence
     assert not out.exists()
