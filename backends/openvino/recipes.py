@@ -94,17 +94,11 @@ RECIPES = (
         options={_PRECISION: "f32"},
         stands_in_for=("mha-fp32", "attention-fp32", "gqa-fp32"),
     ),
-    Recipe(
+    msgspec.structs.replace(
+        INT8,
         name="decomposed-int8",
         summary="Standard operators of opset 20 over a stateful cache; 8-bit weights everywhere",
         self_attention="decomposed",
-        cross_attention="decomposed",
-        encoder_attention="decomposed",
-        cache="concat",
-        encoder_precision="int8",
-        decoder_precision="int8",
-        int8="group",
-        options={_PRECISION: "f32"},
         stands_in_for=("mha-int8-spans", "mha-int8-bf16-spans", "mha-int8"),
     ),
 )
