@@ -18,7 +18,7 @@ from whisperopt.inspection.sizes import attention_layers, cache_bytes
 from whisperopt.proof import structure
 from whisperopt.proof.capability import CapabilityTable
 from whisperopt.rehearsal import Rehearsed
-from whisperopt.release import catalog
+from whisperopt.release import store
 
 _OLDEST_OPSET = 13
 """Where the tables begin: CUDA's lists the kernels of each operator from version 13 on."""
@@ -26,13 +26,13 @@ _OLDEST_OPSET = 13
 
 def inspect_release(folder: Path, *, rehearse: bool = False) -> ReleaseFacts:
     """Look into every variant that the catalog of the release `folder` names."""
-    content = catalog.read(folder)
+    content = store.read(folder)
     return ReleaseFacts(
         path=folder,
         created=content.created,
         variants=tuple(
             msgspec.structs.replace(
-                inspect_artifact(artifacts.read(folder / variant.path), rehearse=rehearse),
+                inspect_artifact(artifacts.read(store.place(folder, variant)), rehearse=rehearse),
                 tier=variant.tier,
             )
             for entry in content.models.values()
