@@ -9,8 +9,8 @@ import onnx_ir as ir
 
 from whisperopt.arrays import Floats, Tokens
 from whisperopt.artifact import Artifact
+from whisperopt.evaluate.ranges import widened
 from whisperopt.graph.files import write
-from whisperopt.proof.ranges import widened
 
 Array = npt.NDArray[np.generic]
 Compute = Callable[[dict[str, Array]], dict[str, Array]]
