@@ -73,6 +73,12 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that hears half a minute."""
+    return models.write_wide(tmp_path_factory.mktemp("models") / "wide")
+
+
+@pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The manifest of the clips that the committed releases were proven on."""
     return models.write_clips(tmp_path_factory.mktemp("sound") / "clips")
@@ -101,9 +107,7 @@ class Built(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def proven(
-    run: Run, mini: Path, clips: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Built:
+def proven(run: Run, mini: Path, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """A release of the mini checkpoint with two variants for the CPU, proven and raced."""
     folder = tmp_path_factory.mktemp("proven") / "release"
     ran = run(

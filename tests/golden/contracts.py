@@ -17,7 +17,7 @@ REGENERATE = "WHISPEROPT_TESTS_REGENERATE"
 COMMAND = "python -m tests.golden.regenerate"
 
 _MAPS = frozenset(
-    {"models", "placement", "runtimes", "broken", "refused", "backends", "operators", "at_most"}
+    {"models", "placement", "runtimes", "broken", "refused", "backends", "at_most", "facts"}
 )
 """Names of objects whose keys are data."""
 _OPAQUE = frozenset({"host"})
@@ -25,6 +25,8 @@ _OPAQUE = frozenset({"host"})
 _MACHINE = {
     "clock_mhz": "array|null",
     "load": "array|null",
+    "conditions": "array",
+    "notes": "array",
     "governor": "null|string",
     "joules": "null|number",
     "peak_rss_mb": "null|number",
@@ -33,6 +35,15 @@ _MACHINE = {
     "version": "null|string",
 }
 """What one machine knows and another does not."""
+
+
+_WORDS = {
+    type(None): "null",
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    str: "string",
+}
 
 
 def compare(name: str, found: Any) -> None:
@@ -65,41 +76,40 @@ def schema(value: Any, key: str = "") -> Any:
         return _MACHINE[key]
     if isinstance(value, dict):
         if key in _OPAQUE:
-            return sorted(value)
+            return dict.fromkeys(value, "any")
         if key in _MAPS:
             return {"*": merged(schema(one) for one in value.values())}
         return {name: schema(one, name) for name, one in value.items()}
     if isinstance(value, list):
         return [merged(schema(one) for one in value)]
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    return "string" if isinstance(value, str) else "number"
+    return _WORDS[type(value)]
 
 
 def merged(schemas: Iterable[Any]) -> Any:
     """Return one schema that says what any of `schemas` says; a key that some lack ends in `?`."""
-    found = [one for one in schemas if one != "nothing"]
-    if not found:
-        return "nothing"
-    if all(isinstance(one, dict) for one in found):
-        bare = [{name.removesuffix("?"): part for name, part in one.items()} for one in found]
-        optional = {name[:-1] for one in found for name in one if name.endswith("?")}
-        names = dict.fromkeys(name for one in bare for name in one)
-        return {
-            name + ("?" if name in optional or any(name not in one for one in bare) else ""): (
-                merged(one[name] for one in bare if name in one)
-            )
-            for name in names
-        }
-    if all(isinstance(one, list) for one in found):
-        inner = [part for one in found for part in one if part != "nothing"]
-        if all(isinstance(part, str) for part in inner):  # a host's keys, or a list of plain values
-            return sorted(set(inner)) or ["nothing"]
-        return [merged(inner)]
-    names = {word for one in found for word in (one.split("|") if isinstance(one, str) else [])}
-    objects = [one for one in found if not isinstance(one, str)]
-    if not objects:
-        return "|".join(sorted(names))
-    return {"either": [merged(objects), *sorted(names)]}
+    ways = [way for one in schemas for way in _alternatives(one)]
+    objects = [way for way in ways if isinstance(way, dict)]
+    lists = [way for way in ways if isinstance(way, list)]
+    words = sorted({way for way in ways if isinstance(way, str) and way != "nothing"})
+    found: list[Any] = [_merged_objects(objects)] if objects else []
+    found += [[merged(inner for one in lists for inner in one)]] if lists else []
+    if found and words:
+        return {"either": [*found, *words]}
+    return found[0] if found else "|".join(words) or "nothing"
+
+
+def _alternatives(one: Any) -> list[Any]:
+    if isinstance(one, dict) and set(one) == {"either"}:
+        return list(one["either"])
+    return one.split("|") if isinstance(one, str) else [one]
+
+
+def _merged_objects(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    bare = [{name.removesuffix("?"): part for name, part in one.items()} for one in objects]
+    optional = {name[:-1] for one in objects for name in one if name.endswith("?")}
+    return {
+        name + ("?" if name in optional or any(name not in one for one in bare) else ""): merged(
+            one[name] for one in bare if name in one
+        )
+        for name in dict.fromkeys(name for one in bare for name in one)
+    }
