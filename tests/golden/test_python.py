@@ -81,6 +81,6 @@ def test_a_build_returns_its_report(small: Path, tmp_path: Path) -> None:
 
 def test_a_replay_returns_what_changed(old: Path) -> None:
     found = whisperopt.validate(old, replay=True)
-    assert list(found.changes) == []
+    assert {change.model for change in found.changes} == {"mini"}
     assert found.report.model == "mini"
     assert list(found.rows) == []
