@@ -18,6 +18,7 @@ from whisperopt.errors import BadInputError, DiskError, IntegrityError, Whispero
 from whisperopt.host import Host
 from whisperopt.matrix import nearest
 from whisperopt.objective import Objective
+from whisperopt.reasons import Reason
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, File, Variant
@@ -53,6 +54,8 @@ def fetch(
     catalog = _read(source)
     _check_target(catalog, model, target)
     variant = best(judge(catalog, [model], host, target)[model])
+    if to is None and isinstance(home := cache.home(), Reason):
+        raise BadInputError(home)
     destination = Path(to).resolve() if to is not None else _cache_folder(model, variant)
     try:
         if not _is_there(destination, variant):

@@ -51,14 +51,18 @@ def staging(release: Path) -> Iterator[Path]:
 def locked(release: Path) -> Iterator[None]:
     """Let no other process of this user change the folder `release` meanwhile.
 
-    The lock lies outside: a release holds nothing but what is published.
+    The lock lies outside, in the cache, or beside the release where nothing can be kept there: a
+    release holds nothing but what is published.
     """
     import filelock
 
-    name = hashlib.sha256(str(release.resolve()).encode()).hexdigest()
-    locks = cache.folder("locks")
-    locks.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(locks / f"{name}.lock"):
+    place = release.resolve()
+    path = cache.folder("locks") / f"{hashlib.sha256(str(place).encode()).hexdigest()}.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        path = place.with_name(f".{place.name}.lock")
+    with filelock.FileLock(path):
         yield
 
 
