@@ -149,7 +149,7 @@ class Court:
         if not isinstance(found, Evidence):
             return found.reason, "no evidence"
         verdict = gates.judge(found, answers, self._bench.gates[variant.name])
-        return verdict.reason, _numbers(verdict.metrics)
+        return told(verdict.reasons), _numbers(verdict.metrics)
 
     def _here(self, variant: Variant) -> bool:
         return variant.device == "cpu" or self._host.gpu_for(variant.device) is not None

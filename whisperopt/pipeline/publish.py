@@ -1,165 +1,136 @@
-"""Writes catalog, evidence and report beside the artifacts in the staging folder."""
+"""Turns what a build made into the new state of its release, beside what that already had."""
 
 import hashlib
-import shutil
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from whisperopt.backend import Tier
-from whisperopt.evaluate.case import Case
-from whisperopt.matrix import Matrix
-from whisperopt.pipeline.line import SCRATCH
+from whisperopt import __version__
+from whisperopt.evaluate.metrics import measure
+from whisperopt.pipeline import write
+from whisperopt.pipeline.request import BuildRequest, TargetRequest
 from whisperopt.release import catalog
 from whisperopt.release import report as reports
-from whisperopt.release.catalog import AnswersEntry, Catalog, ModelEntry, Variant
-from whisperopt.release.report import Report
-from whisperopt.results import verdicts
-from whisperopt.results.folder import EVIDENCE, keep, record, record_answers
-from whisperopt.results.outcome import Lot, Outcome
-from whisperopt.results.rows import Verdicts, proof_report, updated, with_proofs
+from whisperopt.release.catalog import Catalog, ModelEntry
+from whisperopt.release.report import Report, TargetReport
+from whisperopt.results import folder, grading, projections
+from whisperopt.results.grading import GradingContext
+from whisperopt.results.variant import VariantResult, merged
 
 
-def publish(  # the parts of a release
+def publish(  # noqa: PLR0917  # what was asked for, what came of it, and where it goes
     staging: Path,
     release: Path,
-    *,
-    matrix: Matrix,
-    lots: Sequence[Lot],
-    case: Case | None,
-    report: Report,
-    version: str | None,
+    request: BuildRequest,
+    own: GradingContext,
+    results: Sequence[VariantResult],
+    seconds: float,
 ) -> Report:
-    """Write everything but the artifacts into `staging`; keep what `release` already had.
+    """Write everything but the artifacts into `staging`, and put it in place in `release`.
 
     Other models stay; of the same model the targets that were not built now stay, as long as
     they come from the same weights, and what other machines said about the very same files.
     Returns the report as it was written.
     """
     previous = catalog.read(release) if (release / catalog.NAME).is_file() else None
-    (staging / EVIDENCE).mkdir()
+    (staging / folder.EVIDENCE).mkdir()
     models = dict(previous.models) if previous else {}
-    old = models.get(report.model)
-    if old is not None and old.checkpoint != report.checkpoint:
-        old = None
-    variants = [
-        _variant(staging, matrix, lot, outcome, old) for lot in lots for outcome in lot.kept
-    ]
-    built = {lot.target.name for lot in lots}
-    if old is not None:
-        variants += [variant for variant in old.variants if variant.target not in built]
-        report = _merged(release, report, built)
-    models[report.model] = ModelEntry(
-        version=version or _content_version(variants),
-        checkpoint=report.checkpoint,
-        variants=tuple(variants),
-        answers=_answers(staging, case, old),
+    report = _report(request, own, results, seconds)
+    kept = [result for result in results if result.passes]
+    for result in results:
+        if not result.passes:  # a refusal can be looked into, too
+            folder.write_samples(staging, result)
+    old = models.get(own.model)
+    if old is not None and old.checkpoint == report.checkpoint:
+        own, others = _beside(release, own, old)
+        kept = [_merged(result, others) for result in kept]
+        built = {wanted.target.name for wanted in request.targets}
+        kept += [result for result in others if result.variant.target not in built]
+        report = _with_others(release, report, built)
+    version = request.version or _content_version(kept)
+    entry = write.recorded(staging, own, kept)
+    models[own.model] = msgspec.structs.replace(entry, version=version)
+    report = write.ranked(report, kept, {})
+    content = Catalog(
+        created=report.created, device_order=request.matrix.device_order, models=models
     )
-    report = _with_rejected(staging, report, lots)
-    keep(release, staging, models.values(), report)
-    shutil.rmtree(staging / SCRATCH, ignore_errors=True)
-    bench = verdicts.bench(staging, report.model, models[report.model], matrix)
-    judged = {v.name: verdicts.replay(staging, bench, v) for v in bench.entry.variants}
-    models[report.model] = _with_tiers(bench.entry, judged)
-    document = Catalog(created=report.created, device_order=matrix.device_order, models=models)
-    (staging / catalog.NAME).write_bytes(catalog.encode(document))
-    report = with_proofs(updated(report, bench.entry, judged, {}), bench.entry, judged)
-    (staging / reports.NAME).write_bytes(reports.encode(report))
+    write.commit(staging, release, content, report, (own, kept))
     return report
 
 
-def _variant(
-    staging: Path, matrix: Matrix, lot: Lot, outcome: Outcome, old: ModelEntry | None
-) -> Variant:
-    manifest, target = outcome.manifest, lot.target
-    requires = msgspec.to_builtins(target.requires)
-    requires["runtime"] = f">={outcome.since}" if outcome.since else None
-    digest = catalog.digest(outcome.files)
-    entries = {}
-    for variant in old.variants if old else ():
-        if variant.digest == digest and variant.name == manifest.variant:
-            # what was wrong with the files was compared anew, and is right
-            entries = {e.host_class: e for e in variant.evidence if e.tier != Tier.STRUCTURAL}
-    if outcome.evidence is not None and outcome.metrics is not None:
-        own = record(staging, manifest.model, outcome.evidence, outcome.metrics, outcome.failure)
-        entries[own.host_class] = own
-    return Variant(
-        name=manifest.variant,
-        target=target.name,
-        backend=lot.backend.name,
-        runtime=lot.backend.runtime,
-        extra=lot.backend.extra,
-        device=target.device,
-        os=target.os,
-        arch=target.arch,
-        requires={key: value for key, value in requires.items() if value},
-        target_rank=[one.name for one in matrix.targets].index(target.name),
-        ladder_rank=outcome.ladder_rank,
-        selectable_from=manifest.recipe.selectable_from,
-        caution=manifest.recipe.caution,
-        precisions=tuple(sorted(manifest.recipe.precisions)),
-        objective=target.objective,
-        tier=outcome.tier or Tier.STRUCTURAL,
-        path=f"{manifest.model}--{manifest.variant}",
-        digest=digest,
-        size=sum(file.size for file in outcome.files),
-        files=outcome.files,
-        evidence=tuple(entries.values()),
+def _beside(
+    release: Path, own: GradingContext, old: ModelEntry
+) -> tuple[GradingContext, list[VariantResult]]:
+    """Judge again what the release holds; its answers to other clips stay, as evidence rests on them."""
+    before = grading.read(release, own.model, old, own.matrix)
+    others = [before.replay(release, variant) for variant in old.variants]
+    known = tuple(known for known in old.answers if known.clip_digest not in own.answers)
+    return msgspec.structs.replace(
+        own,
+        entry=msgspec.structs.replace(own.entry, answers=known),
+        answers={**before.answers, **own.answers},
+    ), others
+
+
+def _merged(result: VariantResult, others: Sequence[VariantResult]) -> VariantResult:
+    """Return `result` with what other machines said of the very same files."""
+    for known in others:
+        if known.is_of_same_files(result):
+            proofs = merged(known, result).proofs
+            return msgspec.structs.replace(result, proofs=proofs)
+    return result
+
+
+def _report(
+    request: BuildRequest, own: GradingContext, results: Sequence[VariantResult], seconds: float
+) -> Report:
+    """Return what the build did, before anything is ranked."""
+    checkpoint = request.checkpoint
+    answers = next((answers for answers, _ in own.answers.values()), None)
+    return Report(
+        whisperopt=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=checkpoint.name,
+        source=checkpoint.source,
+        checkpoint=checkpoint.digest(),
+        core_wer=measure(answers.evidence, answers).wer if answers else None,
+        clip_set=request.clip_set.name if request.clip_set else None,
+        seconds=seconds,
+        host=request.host,
+        targets=tuple(
+            _row(wanted, [r for r in results if r.variant.target == wanted.target.name])
+            for wanted in request.targets
+        ),
     )
 
 
-def _with_tiers(entry: ModelEntry, judged: Verdicts) -> ModelEntry:
-    """Let the best proof on any kind of host count: another machine may have measured."""
-    variants = (
-        msgspec.structs.replace(variant, tier=verdicts.best_tier(judged[variant.name].values()))
-        for variant in entry.variants
+def _row(wanted: TargetRequest, results: Sequence[VariantResult]) -> TargetReport:
+    found, target = wanted.probe, wanted.target
+    proven = (p.host_class for r in results if r.passes for p in r.proofs)
+    return TargetReport(
+        name=target.name,
+        backend=wanted.backend.name,
+        runtime=found.reason or f"{found.runtime} {found.version}",
+        required=target.ci.required,
+        selected=None,
+        tier=None,
+        objective=str(target.objective),
+        host_class=next(proven, None),
+        candidates=tuple(projections.unreleased(r) for r in results if not r.passes),
     )
-    return msgspec.structs.replace(entry, variants=tuple(variants))
 
 
-def _with_rejected(staging: Path, report: Report, lots: Sequence[Lot]) -> Report:
-    """Keep the samples of what was rejected as well: a refusal can be looked into, too."""
-    told = {}
-    for lot in lots:
-        for outcome in lot.outcomes:
-            evidence, metrics = outcome.evidence, outcome.metrics
-            if outcome in lot.kept or evidence is None or metrics is None:
-                continue
-            entry = record(staging, report.model, evidence, metrics, outcome.failure)
-            size = sum(file.size for file in outcome.files)
-            told[evidence.variant] = proof_report(entry, metrics, size)
-    rows = (
-        msgspec.structs.replace(
-            row,
-            candidates=tuple(
-                msgspec.structs.replace(one, proofs=(told[one.name],)) if one.name in told else one
-                for one in row.candidates
-            ),
-        )
-        for row in report.targets
-    )
-    return msgspec.structs.replace(report, targets=tuple(rows))
-
-
-def _answers(staging: Path, case: Case | None, old: ModelEntry | None) -> tuple[AnswersEntry, ...]:
-    """Keep the answers to other clip sets: evidence of other machines may rest on them."""
-    known = {entry.clip_digest: entry for entry in (old.answers if old else ())}
-    if case is not None:
-        own = record_answers(staging, case.answers, case.references)
-        known[own.clip_digest] = own
-    return tuple(known.values())
-
-
-def _merged(release: Path, report: Report, built: set[str]) -> Report:
+def _with_others(release: Path, report: Report, built: set[str]) -> Report:
     """Keep what an earlier build of the same weights reported on other targets."""
     earlier = reports.read(release)
     if earlier is None or earlier.model != report.model:
         return report
-    others = tuple(one for one in earlier.targets if one.name not in built)
+    others = tuple(row for row in earlier.targets if row.name not in built)
     return msgspec.structs.replace(report, targets=report.targets + others)
 
 
-def _content_version(variants: Sequence[Variant]) -> str:
-    state = hashlib.sha256("".join(sorted(variant.digest for variant in variants)).encode())
-    return state.hexdigest()[:12]
+def _content_version(results: Sequence[VariantResult]) -> str:
+    state = "".join(sorted(result.variant.digest for result in results))
+    return hashlib.sha256(state.encode()).hexdigest()[:12]

@@ -1,21 +1,38 @@
 """Proves a release on this machine, or takes in what another machine said, and selects anew."""
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from pathlib import Path
 
+import msgspec
+
+from whisperopt import host as hosts
 from whisperopt import matrix as matrices
-from whisperopt.errors import BadInputError
+from whisperopt import registry
+from whisperopt.checkpoint.resolve import resolve
+from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.evaluate import clips as clip_sets
+from whisperopt.evaluate.clips import ClipSet
+from whisperopt.graph.core import CoreModel
+from whisperopt.host import Host
 from whisperopt.matrix import Matrix
 from whisperopt.objective import Objective
+from whisperopt.pipeline import write
 from whisperopt.pipeline.arrivals import arrived
-from whisperopt.pipeline.here import Progress, Proof, Wanted
-from whisperopt.pipeline.merging import merge
+from whisperopt.pipeline.build import Progress
+from whisperopt.pipeline.checks import CheckContext, Seen, check
+from whisperopt.pipeline.race import raced
+from whisperopt.pipeline.trials import Trials
+from whisperopt.reasons import because
 from whisperopt.release import catalog, store
-from whisperopt.release.catalog import Catalog
-from whisperopt.results import verdicts
-from whisperopt.results.validation import Told, Validation
-from whisperopt.results.verdicts import Bench
+from whisperopt.release import report as reports
+from whisperopt.release.catalog import Catalog, ModelEntry, Variant
+from whisperopt.results import changes, projections
+from whisperopt.results import folder as folders
+from whisperopt.results import grading as gradings
+from whisperopt.results.grading import GradingContext
+from whisperopt.results.validation import Change, Validation
+from whisperopt.results.variant import VariantResult, merged
 
 __all__ = ["validate"]
 
@@ -47,47 +64,195 @@ def validate(  # noqa: PLR0913  # every one a choice of the user's, by name
     matrix = matrix or matrices.load()
     content = _content(folder)
     names = [model] if model else sorted(content.models)
-    wanted = Wanted(
-        targets=_targets(target, content, names),
-        clips=clip_sets.read(Path(clips)) if clips and not (imports or replay) else None,
-        checkpoint=checkpoint,
-    )
-    benches = _benches(folder, names, matrix)
+    targets = _targets(target, content, names)
+    clip_set = clip_sets.read(Path(clips)) if clips and not (imports or replay) else None
+    models = _models(folder, names, matrix)
     with store.staging(folder) as staging:
-        told: list[Told] = []
-        proofs: list[Proof] = []
+        found: list[VariantResult] = []
+        trials: list[Trials] = []
         if not imports and not replay:
-            proofs = [Proof(folder, bench, wanted, staging, progress) for bench in benches]
-            told = [one for proof in proofs for one in proof.run()]
-            benches = [proof.bench for proof in proofs]
+            for grading in models:
+                own = _opened(grading, clip_set, checkpoint, staging, progress)
+                trials.append(own)
+                checked = _checked(folder, grading, own, targets, progress)
+                found += raced(checked, grading, own, folder)
         with store.locked(folder):
             if imports:
-                benches = _benches(folder, names, matrix)
-                told = arrived(folder, benches, [Path(path) for path in imports])
-            found = merge(folder, staging, benches, told, matrix=matrix, objective=objective)
-    for proof in proofs:
-        proof.forget()
-    return found
+                models = _models(folder, names, matrix)
+                found = arrived(folder, models, [Path(path) for path in imports])
+            said = _written(folder, staging, models, found, objective=objective)
+    for own in trials:
+        own.forget()
+    return said
 
 
-def _benches(folder: Path, names: Sequence[str], matrix: Matrix) -> list[Bench]:
+def _models(folder: Path, names: Sequence[str], matrix: Matrix) -> list[GradingContext]:
     content = catalog.read(folder)
-    return [verdicts.bench(folder, name, content.model(name), matrix) for name in names]
+    return [gradings.read(folder, name, content.model(name), matrix) for name in names]
+
+
+def _opened(
+    grading: GradingContext,
+    clip_set: ClipSet | None,
+    checkpoint: str | None,
+    staging: Path,
+    progress: Progress,
+) -> Trials:
+    scratch = staging / f".proof-{grading.model}"
+    scratch.mkdir()
+    return Trials(
+        grading,
+        clip_set,
+        core=_core(grading, checkpoint),
+        host=hosts.probe(),
+        scratch=scratch,
+        progress=progress,
+    )
+
+
+def _core(grading: GradingContext, checkpoint: str | None) -> CoreModel | None:
+    """Return the core model if its checkpoint is on this machine; the named one must be the one."""
+    try:
+        found = resolve(checkpoint or grading.model, offline=checkpoint is None)
+        same = found.digest() == grading.entry.checkpoint
+    except (WhisperoptError, ImportError):
+        if checkpoint is not None:
+            raise
+        return None
+    if same:
+        return CoreModel(found)
+    if checkpoint is not None:
+        facts = {"model": grading.model, "digest": grading.entry.checkpoint[:19]}
+        raise BadInputError(because("validate.other-checkpoint", checkpoint, **facts))
+    return None
+
+
+def _checked(
+    folder: Path, grading: GradingContext, trials: Trials, targets: set[str], progress: Progress
+) -> list[VariantResult]:
+    """Check one variant after another, as far as this machine can."""
+    left_out = {"structure", "rehearsal"}  # the runtime itself speaks here, or nobody does
+    if trials.core is None:
+        left_out |= {"weights", "equivalence"}
+    context = CheckContext(
+        folder=folder,
+        scratch=trials.scratch,
+        grading=grading,
+        backend=None,
+        core=trials.core,
+        trials=trials,
+        here=True,
+        left_out=frozenset(left_out),
+        seen=Seen(),
+        progress=progress,
+    )
+    results = []
+    for variant in grading.entry.variants:
+        if variant.target in targets:
+            host_class = trials.host.host_class(variant.device, variant.runtime)
+            result = VariantResult(variant=variant, model=grading.model, host_class=host_class)
+            results.append(check(result, _on_this_machine(context, variant, trials.host)))
+    return results
+
+
+def _on_this_machine(context: CheckContext, variant: Variant, host: Host) -> CheckContext:
+    """Return `context` with the backend of `variant`, or with the reason why it cannot run here."""
+    if variant.device != "cpu" and host.gpu_for(variant.device) is None:
+        absent = because("checks.no-device", variant.target)
+        return msgspec.structs.replace(context, absent=absent)
+    try:
+        backend = registry.require(variant.backend)
+        why = registry.probe(backend.name).reason
+    except WhisperoptError as error:
+        return msgspec.structs.replace(context, absent=error.reason)
+    absent = because("recorded.text", why) if why else None
+    return msgspec.structs.replace(context, backend=backend, absent=absent)
+
+
+def _written(
+    release: Path,
+    staging: Path,
+    models: Sequence[GradingContext],
+    found: Sequence[VariantResult],
+    *,
+    objective: Objective | None,
+) -> Validation:
+    """Write a new state of `release` with what was `found`, and say what it changes.
+
+    The release may have changed meanwhile: its catalog is read again, and words on files that are
+    no longer there are dropped. Without an `objective` every variant keeps its own.
+    """
+    content = catalog.read(release)
+    (staging / folders.EVIDENCE).mkdir()
+    heard = [result for result in found if result.proofs]
+    entries: dict[str, ModelEntry] = {}
+    known: dict[str, tuple[GradingContext, list[VariantResult]]] = {}
+    changed: list[Change] = []
+    for model in models:
+        entry = content.models.get(model.model)
+        if entry is None:
+            continue
+        grading = _current(release, model, entry)
+        results = [
+            _aiming(reduce(merged, found, grading.replay(release, variant)), objective)
+            for variant in entry.variants
+        ]
+        known[model.model] = grading, results
+        now = entries[model.model] = write.recorded(staging, grading, results)
+        told = {(result.name, result.host_class) for result in heard if result.model == model.model}
+        changed += changes.of_verdicts(model.model, entry, now, told)
+    content = msgspec.structs.replace(
+        content, schema=catalog.SCHEMA, models=content.models | entries
+    )
+    before = reports.read(release)
+    shown = report = None
+    if before is not None and before.model in known:
+        shown = known[before.model]
+        deciding = {result.variant.target: result.host_class for result in heard}
+        report = write.ranked(before, shown[1], deciding)
+        changed += changes.of_selection(before, report, asked=objective is not None)
+        if not found and objective is None:
+            changed += changes.of_report(before, report)
+    write.commit(staging, release, content, report or before, shown)
+    judged = {(r.model, r.name): r for _, results in known.values() for r in results}
+    return Validation(
+        release=release,
+        rows=tuple(
+            projections.validation_row(result, judged.get((result.model, result.name)))
+            for result in found
+        ),
+        changes=tuple(changed),
+        report=report,
+    )
+
+
+def _current(release: Path, grading: GradingContext, entry: ModelEntry) -> GradingContext:
+    """Return what verdicts rest on now, and the answers that were heard for them meanwhile."""
+    now = gradings.read(release, grading.model, entry, grading.matrix)
+    heard = {
+        digest: answered
+        for digest, answered in grading.answers.items()
+        if answered[0].checkpoint == entry.checkpoint
+        and digest not in {known.clip_digest for known in grading.entry.answers}
+    }
+    return msgspec.structs.replace(now, answers={**heard, **now.answers})
+
+
+def _aiming(result: VariantResult, objective: Objective | None) -> VariantResult:
+    if objective is None:
+        return result
+    variant = msgspec.structs.replace(result.variant, objective=objective)
+    return msgspec.structs.replace(result, variant=variant)
 
 
 def _content(folder: Path) -> Catalog:
     if not store.is_release(folder):
-        raise BadInputError(
-            f"{folder} is not a release", "Give a folder that `whisperopt build` wrote"
-        )
+        raise BadInputError(because("validate.not-a-release", folder))
     store.recover(folder)
     content = catalog.read(folder)
     if _is_newer(content.schema):
-        raise BadInputError(
-            f"{folder} has a catalog of schema {content.schema}, of which this whisperopt would"
-            f" lose what is newer than {catalog.SCHEMA}",
-            "Upgrade whisperopt",
-        )
+        schemas = {"found": content.schema, "own": catalog.SCHEMA}
+        raise BadInputError(because("validate.newer", folder, **schemas))
     return content
 
 
@@ -104,7 +269,6 @@ def _targets(target: str | Iterable[str], content: Catalog, models: Sequence[str
     known = {v.target for name in models for v in content.model(name).variants}
     wanted = {name.strip() for name in (target.split(",") if isinstance(target, str) else target)}
     for name in sorted(wanted - known - {"all"}):
-        raise BadInputError(
-            f"The release has no target {name!r}", matrices.nearest(name, [*sorted(known), "all"])
-        )
+        nearest = matrices.nearest(name, [*sorted(known), "all"])
+        raise BadInputError(because("validate.no-target", repr(name), nearest=nearest))
     return known if "all" in wanted else wanted

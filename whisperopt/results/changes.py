@@ -1,17 +1,13 @@
 """What a validation changes in a release: verdicts, selections, and numbers that were not true."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from whisperopt.release.catalog import EvidenceEntry, ModelEntry
 from whisperopt.release.report import CandidateReport, Report
 from whisperopt.results.validation import Change
-from whisperopt.results.verdicts import Judged, best_tier
 from whisperopt.untrusted import escaped
-
-Verdicts = Mapping[str, Mapping[str, Judged]]
-"""By variant, and then by the kind of host."""
 
 _NUMBERS = (
     *("started", "latency_ms_p50", "latency_ms_interval", "rtfx", "throughput"),
@@ -23,7 +19,7 @@ _LONGEST = 120
 
 
 def of_verdicts(
-    model: str, before: ModelEntry, now: ModelEntry, judged: Verdicts, told: set[tuple[str, str]]
+    model: str, before: ModelEntry, now: ModelEntry, told: set[tuple[str, str]]
 ) -> Iterator[Change]:
     """Yield what the catalog says otherwise than before.
 
@@ -39,7 +35,7 @@ def of_verdicts(
             change = _between(old.get(host_class), new.get(host_class), numbers=numbers)
             if change:
                 found.append((f"{variant.name} on {host_class}", *change))
-        tier = best_tier(judged[variant.name].values())
+        tier = held[variant.name].tier
         if not found and variant.tier != tier:
             found.append((f"the best tier of {variant.name}", variant.tier, tier))
         yield from (Change(model=model, what=w, before=b, now=n) for w, b, n in found)
@@ -62,11 +58,11 @@ def of_report(before: Report, now: Report) -> Iterator[Change]:
     """Yield what else `report.json` says otherwise, though there is nothing new."""
     for old, row in zip(before.targets, now.targets, strict=True):
         yield from _change(now.model, row.name, old, row, _ROW)
-        known = {one.name: one for one in old.candidates}
-        for one in row.candidates:
-            if one.name in known:
+        known = {candidate.name: candidate for candidate in old.candidates}
+        for candidate in row.candidates:
+            if before_ := known.get(candidate.name):
                 names = CandidateReport.__struct_fields__
-                yield from _change(now.model, one.name, known[one.name], one, names)
+                yield from _change(now.model, candidate.name, before_, candidate, names)
 
 
 def _between(

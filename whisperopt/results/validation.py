@@ -5,7 +5,6 @@ from pathlib import Path
 
 import msgspec
 
-from whisperopt.evaluate.evidence import Evidence
 from whisperopt.release.report import CandidateMetrics, Report
 
 
@@ -16,25 +15,6 @@ class Source(enum.StrEnum):
     IMPORTED = "imported"
     SKIPPED = "not here"
     DAMAGED = "damaged"
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What is new about one variant: evidence, or why there is none."""
-
-    model: str
-    variant: str
-    target: str
-    source: Source
-    digest: str = ""
-    """Of the files that it is about."""
-    host_class: str = ""
-    evidence: Evidence | None = None
-    reason: str = ""
-    """Why it failed without samples, or was not tried."""
-    faithful: bool = False
-    """Its files were compared with the checkpoint now, and are what it makes."""
-    wrong_files: bool = False
-    """It failed because its files are not what the checkpoint makes: that counts everywhere."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,8 @@ The one value behind the catalog's entry, the rows of a report and of a validati
 `explain`: all of them are projections of it, and nothing else judges.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Self
 
 import msgspec
 
@@ -12,6 +13,7 @@ from whisperopt.backend import Tier
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.metrics import Metrics
 from whisperopt.reasons import Reason, because
+from whisperopt.rehearsal import Rehearsed
 from whisperopt.release.catalog import EvidenceEntry, Variant
 from whisperopt.results.scores import Scores, estimate, inverse
 
@@ -59,16 +61,50 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One variant, with a proof for each kind of host that tried it."""
+    """One variant, with a proof for each kind of host that tried it, and what checks found now."""
 
     variant: Variant
     """Its facts as the catalog holds them; its `evidence` and `tier` follow from `proofs`."""
+    model: str = ""
     proofs: tuple[Proof, ...] = ()
+    host_class: str = ""
+    """The kind of host that the checks below are made on, if any are."""
+    passed: tuple[str, ...] = ()
+    """The checks that it came through now, by name."""
+    skipped: Reason | None = None
+    """Why it was not tried now, if so."""
+    certain: bool = True
+    """False: a crash, a hang or somebody's exception, which another try may not meet."""
+    how: str = ""
+    """What the tier rests on, in words."""
+    conditions: tuple[str, ...] = ()
+    """What whoever runs it must keep to, from the structural check."""
+    rehearsals: tuple[Rehearsed, ...] = ()
+    """What the real runtime says without its device."""
 
     @property
     def name(self) -> str:
         """The variant's name, `<target>-<recipe>`."""
         return self.variant.name
+
+    @property
+    def passes(self) -> bool:
+        """Whether it was tried, and nothing speaks against it anywhere."""
+        return self.skipped is None and all(proof.accepted for proof in self.proofs)
+
+    def is_of_same_files(self, other: Self) -> bool:
+        """Whether both are about the same variant, and the very same files of it."""
+        same = (self.model, self.name) == (other.model, other.name)
+        return same and self.variant.digest == other.variant.digest
+
+    def with_proof(self, proof: Proof) -> Self:
+        """Return it with another word of one kind of host."""
+        proofs = {known.host_class: known for known in self.proofs} | {proof.host_class: proof}
+        return msgspec.structs.replace(self, proofs=tuple(proofs.values()))
+
+    def of(self, host_class: str) -> Proof | None:
+        """Return what one kind of host itself says."""
+        return next((proof for proof in self.proofs if proof.host_class == host_class), None)
 
     @property
     def wrong_files(self) -> Proof | None:
@@ -88,10 +124,9 @@ class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.wrong_files:
             return self.wrong_files
-        own = next((proof for proof in self.proofs if proof.host_class == host_class), None)
         emulated = [proof for proof in self.proofs if proof.tier is Tier.EMULATED]
         emulated.sort(key=lambda proof: not proof.accepted)
-        return own or next(iter(emulated), None)
+        return self.of(host_class or "") or next(iter(emulated), None)
 
     def standing(self, host_class: str | None) -> Standing:
         """Return how the variant stands on one kind of host.
@@ -109,6 +144,41 @@ class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
             tier=min(self.best_tier, Tier.EMULATED, key=lambda tier: tier.rank),
             scores=Scores(size_bytes=self.variant.size, wer_delta=max(known, default=None)),
         )
+
+
+def merged(known: VariantResult, new: VariantResult) -> VariantResult:
+    """Return what is `known` with what checks found now about the very same files.
+
+    A comparison with the checkpoint outdoes every word that the files are wrong; nothing else
+    does. Samples that do not show why a variant failed do not stand for it.
+    """
+    if not known.is_of_same_files(new):
+        return known
+    if "equivalence" in new.passed:
+        right = tuple(p for p in known.proofs if p.accepted or p.tier is not Tier.STRUCTURAL)
+        known = msgspec.structs.replace(known, proofs=right)
+    elif known.wrong_files and not new.wrong_files:
+        return known
+    for proof in new.proofs:
+        if any(reason.code == "checks.race" for reason in proof.reasons):
+            proof = msgspec.structs.replace(proof, evidence=None, metrics=None, notes=())
+        known = known.with_proof(proof)
+    return known
+
+
+def basis(results: Sequence[VariantResult], wanted: str | None) -> str | None:
+    """Return the kind of host that a target's variants are compared on: `wanted`, or the latest.
+
+    Where nothing was measured that is the one that emulated them.
+    """
+    proofs = [proof for result in results for proof in result.proofs]
+    measured = [proof for proof in proofs if proof.tier is Tier.MEASURED]
+    if any(proof.host_class == wanted for proof in measured):
+        return wanted
+    latest = max(
+        measured or proofs, key=lambda proof: (proof.accepted, proof.started), default=None
+    )
+    return latest.host_class if latest else None
 
 
 def of_catalog(variant: Variant) -> VariantResult:
