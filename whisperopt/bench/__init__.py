@@ -59,7 +59,7 @@ def subjects(folder: Path, target: str | None = None) -> tuple[Artifact, ...]:
     from whisperopt.download import best
     from whisperopt.matrix import check_target
     from whisperopt.reasons import because
-    from whisperopt.release import catalog, store
+    from whisperopt.release import store
     from whisperopt.selection.here import judge
 
     if not store.is_release(folder):
@@ -70,7 +70,7 @@ def subjects(folder: Path, target: str | None = None) -> tuple[Artifact, ...]:
                 "Leave the target out, or name a release that has variants for it",
             )
         return (one,)
-    content = catalog.read(folder)
+    content = store.read(folder)
     known = sorted({one.target for model in content.models.values() for one in model.variants})
     if target is not None:
         check_target(target, known, because("target.no-variant-at-all-in", folder))
@@ -80,7 +80,7 @@ def subjects(folder: Path, target: str | None = None) -> tuple[Artifact, ...]:
         usable = [one.variant for one in decisions if one.accepted]
         firsts = {one.target: one for one in reversed(usable)}
         chosen += usable if target else [one for one in usable if one is firsts[one.target]]
-    return tuple(artifacts.read(folder / one.path) for one in chosen)
+    return tuple(artifacts.read(store.place(folder, one)) for one in chosen)
 
 
 def _observed(request: subject.Request) -> Observed | str:
