@@ -116,7 +116,7 @@ def test_safe_and_forgotten_notes_go_and_others_stay(cache: Path) -> None:
     safe, fresh, old = (journal.folder(name) for name in ("safe", "fresh", "old"))
     for folder in (safe, fresh, old):
         Journal(folder).add(sample())
-    long_ago = time.time() - 8 * 24 * 60 * 60
+    long_ago = time.time() - 40 * 24 * 60 * 60
     os.utime(old, (long_ago, long_ago))
     journal.forget(safe)
     assert sorted(cache.iterdir()) == [fresh]

@@ -268,7 +268,7 @@ def test_damage_anywhere_never_raises(junk: bytes, place: int) -> None:
         patch.setattr(Path, "is_file", lambda _: True)
         patch.setattr(Path, "stat", lambda _: os.stat_result([len(data)] * 10))
         patch.setattr(Path, "read_bytes", lambda _: data[:place] + junk + data[place + 1 :])
-        found = tuned._read(Path("made-up.json"), MODEL)
+        found = tuned._read("made-up", MODEL)
     reorder(judged(), found)
 
 

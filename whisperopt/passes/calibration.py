@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from whisperopt import cache, sources
+from whisperopt import cache
 from whisperopt.arrays import Floats
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import CoreModel
@@ -90,7 +90,7 @@ def features(dims: Dimensions, weights: int) -> Floats:
 
 def _key(core: CoreModel, draw: Draw, version: str) -> str | None:
     """Name all that a choice rests on; None for a checkpoint that is not in files."""
-    code, digest = sources.digest(*_CODE), core.checkpoint.digest()
+    code, digest = cache.code_key(*_CODE), core.checkpoint.digest()
     if code is None or digest == _MADE:
         return None
     form = f"{draw.__module__}.{draw.__qualname__}"

@@ -5,13 +5,13 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from whisperopt import registry, sources
+from whisperopt import cache, registry
 from whisperopt.backend import Backend, Probe
 from whisperopt.host import Host, distributions, fingerprint
 
 _OURS = ("PYTHON", "WHISPEROPT_")
 """Beginnings of the variables that proofs listen to, apart from the runtimes'."""
-_ELSEWHERE = {"WHISPEROPT_CACHE"}
+_ELSEWHERE = {cache.HOME}
 _LIBRARIES = (
     *("numpy", "onnx", "onnx-ir", "soundfile", "soxr", "tokenizers"),
     *("jiwer", "whisper-normalizer"),
@@ -45,4 +45,4 @@ def _code(backends: Iterable[Backend]) -> str | None:
     """Return a digest of whisperopt and of all packages in which `backends` are."""
     modules = [registry.module(backend.name) for backend in backends]
     homes = {name.rpartition(".")[0] or name for name in modules}
-    return sources.digest("whisperopt", "whisperopt.backends", *homes)
+    return cache.code_key("whisperopt", "whisperopt.backends", *homes)
