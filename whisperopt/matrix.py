@@ -4,7 +4,7 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -14,6 +14,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from whisperopt.errors import BadInputError
 from whisperopt.objective import Objective
+from whisperopt.reasons import Reason, because
 
 Device = Literal["nvidia", "d3d12", "gpu", "cpu"]
 """`d3d12` is any GPU on Windows, `gpu` any GPU at all."""
@@ -92,8 +93,8 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
         """Return the targets called `names` in matrix order; `all` stands for every one."""
         wanted = {name.strip() for name in names if name.strip()}
         known = [target.name for target in self.targets]
-        for name in sorted(wanted - set(known) - {"all"}):
-            raise BadInputError(f"There is no target {name!r}", nearest(name, [*known, "all"]))
+        for name in sorted(wanted):
+            check_target(name, [*known, "all"], because("target.unknown"))
         if not wanted:
             raise BadInputError("No target was named", f"Use one of: all, {', '.join(known)}")
         return tuple(t for t in self.targets if "all" in wanted or t.name in wanted)
@@ -109,6 +110,13 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
         """Return the one target called `name`."""
         (target,) = self.choose([name])
         return target
+
+
+def check_target(target: str, known: Collection[str], unless: Reason) -> None:
+    """Refuse a `target` that is not `known`: for the reason `unless`, with the nearest that is."""
+    if target not in known:
+        values = {**unless.values, "target": target, "hint": nearest(target, known)}
+        raise BadInputError(msgspec.structs.replace(unless, values=values))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

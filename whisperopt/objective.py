@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
@@ -10,6 +10,28 @@ from whisperopt.errors import BadInputError
 
 Goal = Literal["latency", "throughput", "size", "memory"]
 Limit = Literal["wer_delta", "latency_ms_p50", "size_bytes", "peak_rss_mb"]
+
+
+class Words(NamedTuple):
+    """How a goal is spoken of."""
+
+    aim: str
+    best: str
+    best_here: str
+    behind: str
+
+
+WORDS: Mapping[Goal, Words] = {
+    "latency": Words("the least time for a clip", "fastest measured", "fastest here", "slower"),
+    "throughput": Words(
+        "the most audio in the same time",
+        "most audio a second",
+        "most audio a second here",
+        "slower with many clips",
+    ),
+    "size": Words("the least space on disk", "smallest", "smallest", "larger"),
+    "memory": Words("the least memory", "least memory", "least memory here", "more memory"),
+}
 
 
 class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,6 +1,7 @@
 """Why something was refused, failed, or stands where it does: a value; its sentence is made here."""
 
 import functools
+import re
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -35,6 +36,19 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
 def because(code: str, place: object = "", **values: Value) -> Reason:
     """Return the reason `code` about `place`."""
     return Reason(code, str(place), values)
+
+
+def read(text: str, code: str) -> Reason | None:
+    """Return the reason that the sentence `text` was made of, if it was one of this `code`.
+
+    Recordings and old releases hold sentences alone.
+    """
+    template = re.escape(sentences()[code]["problem"])
+    found = re.fullmatch(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", template), text)
+    if found is None:
+        return None
+    values = found.groupdict()
+    return Reason(code, values.pop("place", ""), dict(values))
 
 
 @functools.cache

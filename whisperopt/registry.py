@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from whisperopt import isolated
+from whisperopt import host, isolated
 from whisperopt.backend import API, Backend, Probe, Recipe
 from whisperopt.errors import BadInputError
 from whisperopt.host.distributions import GROUP, OWN, version
@@ -65,10 +65,8 @@ def get(name: str) -> Backend | Broken:
     One of another distribution is first imported in a process of its own, which it may end.
     """
     point, broken = _point(name)
-    if broken is None and _distribution(point) != OWN:
-        site = str(point.dist.locate_file("")) if point.dist else ""
-        if reason := _import_problem(name, point.value, site, _limit()):
-            broken = Broken(name, _distribution(point), reason)
+    if broken is None and _distribution(point) != OWN and (reason := _import_problem(name)):
+        broken = Broken(name, _distribution(point), reason)
     return broken or load(name)
 
 
@@ -91,8 +89,9 @@ def load(name: str) -> Backend | Broken:
     return Broken(name, _distribution(point), breach) if breach else backend
 
 
+@functools.cache
 def probe(name: str) -> Probe:
-    """Probe the backend called `name` in a process of its own: whatever it does is a reason."""
+    """Probe the backend called `name` in a process of its own, once: what it does is a reason."""
     backend = get(name)
     if isinstance(backend, Broken):
         return Probe(runtime=backend.distribution, reason=backend.reason, remedy=backend.remedy)
@@ -172,8 +171,8 @@ def _limit() -> float:
 
 
 @functools.cache
-def _import_problem(name: str, _value: str, _site: str, _seconds: float) -> str | None:
-    """Say how an import in a process of its own went wrong; the rest tells one from another."""
+def _import_problem(name: str) -> str | None:
+    """Say how an import in a process of its own went wrong."""
     answer = ask(name, "import")
     if isinstance(answer, str):
         return f"cannot be imported: {answer}"
@@ -206,10 +205,25 @@ def _point(name: str) -> tuple[EntryPoint, Broken | None]:
 def _entry_points() -> dict[str, list[EntryPoint]]:
     allowed = os.environ.get("WHISPEROPT_BACKENDS")
     found: dict[str, list[EntryPoint]] = defaultdict(list)
-    for point in entry_points(group=GROUP):
+    for point in _points():
         if allowed is None or point.name in allowed.split(","):
             found[point.name].append(point)
     return found
+
+
+@functools.cache
+def _points() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=GROUP))
+
+
+_REMEMBERED = (probe, _import_problem, _points)
+
+
+def forget() -> None:
+    """Look anew at what this machine has, what is installed, and what backends say."""
+    host.forget()
+    for remembered in _REMEMBERED:
+        remembered.cache_clear()
 
 
 def _contract_breach(name: str, backend: Backend) -> str | None:

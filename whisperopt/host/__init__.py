@@ -147,7 +147,10 @@ def detect() -> Host:
 
 
 def probe() -> Host:
-    """Return the facts of this machine itself: what is measured here counts for nothing else."""
+    """Return the facts of this machine itself: what is measured here counts for nothing else.
+
+    Hardware and distributions are looked at once in a process.
+    """
     vendor, features = _cpu()
     return Host(
         os=_OS.get(platform.system(), platform.system().lower()),
@@ -155,7 +158,7 @@ def probe() -> Host:
         cpu_vendor=vendor,
         cpu_features=features,
         cores=usable_cores(),
-        gpus=adapters.find(),
+        gpus=_gpus(),
         runtimes=distributions.installed(),
     )
 
@@ -178,6 +181,17 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def forget() -> None:
+    """Find out anew which GPUs are here and what is installed: a process looks only once."""
+    for remembered in (_gpus, *distributions.REMEMBERED):
+        remembered.cache_clear()
+
+
+@functools.cache
+def _gpus() -> tuple[Gpu, ...]:
+    return adapters.find()
 
 
 @functools.cache

@@ -89,9 +89,7 @@ def refuse(
         scores=Scores(size_bytes=result.variant.size),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return msgspec.structs.replace(
-        result.with_proof(proof), certain=result.certain and certain
-    )
+    return msgspec.structs.replace(result.with_proof(proof), certain=result.certain and certain)
 
 
 def files(result: VariantResult, context: CheckContext) -> VariantResult:

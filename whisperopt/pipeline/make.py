@@ -231,7 +231,9 @@ def _with_files(result: VariantResult, files: tuple[catalog.File, ...]) -> Varia
 
 def _as_asked(known: VariantResult, asked: Variant) -> VariantResult:
     """Return what an earlier build found out, in the place that this one has for it."""
-    oldest = {key: known.variant.requires[key] for key in ("runtime",) if key in known.variant.requires}
+    oldest = {
+        key: known.variant.requires[key] for key in ("runtime",) if key in known.variant.requires
+    }
     return msgspec.structs.replace(
         known,
         variant=msgspec.structs.replace(

@@ -268,7 +268,6 @@ def _is_newer(schema: str) -> bool:
 def _targets(target: str | Iterable[str], content: Catalog, models: Sequence[str]) -> set[str]:
     known = {v.target for name in models for v in content.model(name).variants}
     wanted = {name.strip() for name in (target.split(",") if isinstance(target, str) else target)}
-    for name in sorted(wanted - known - {"all"}):
-        nearest = matrices.nearest(name, [*sorted(known), "all"])
-        raise BadInputError(because("validate.no-target", repr(name), nearest=nearest))
+    for name in sorted(wanted):
+        matrices.check_target(name, [*sorted(known), "all"], because("target.not-in-release"))
     return known if "all" in wanted else wanted

@@ -160,9 +160,9 @@ def merged(known: VariantResult, new: VariantResult) -> VariantResult:
     elif known.wrong_files and not new.wrong_files:
         return known
     for proof in new.proofs:
-        if any(reason.code == "checks.race" for reason in proof.reasons):
-            proof = msgspec.structs.replace(proof, evidence=None, metrics=None, notes=())
-        known = known.with_proof(proof)
+        shown = all(reason.code != "checks.race" for reason in proof.reasons)
+        bare = msgspec.structs.replace(proof, evidence=None, metrics=None, notes=())
+        known = known.with_proof(proof if shown else bare)
     return known
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from whisperopt import reasons
 from whisperopt.backend import Backend, Probe
 from whisperopt.host import Gpu, Host, distributions
 from whisperopt.matrix import Matrix, Target
@@ -15,7 +16,6 @@ _DRIVERS = {"11": 450, "12": 525, "13": 580}
 """The oldest driver of NVIDIA for each major version of CUDA."""
 _CUDA_RUNTIME = re.compile(r"nvidia-cuda-runtime\S*?[~=>]=(\d+)")
 _DRIVER = re.compile(r"driver version is insufficient|no CUDA-capable device")
-_MISSED = re.compile(r"(\S+) is not found")
 _GET_DRIVER = "Install NVIDIA's driver: https://nvidia.com/drivers"
 
 HIDING = "CUDA_VISIBLE_DEVICES"
@@ -69,9 +69,13 @@ def known_remedy(host: Host, reason: str) -> str:
     """Return what mends a fault that shows in `reason`, whatever backend has it."""
     if _DRIVER.search(reason):
         return _GET_DRIVER
-    missed = _MISSED.search(reason)
+    missing = reasons.read(reason, "provider.library-missing")
+    return _library_remedy(host, str(missing.values["library"])) if missing else ""
+
+
+def _library_remedy(host: Host, library: str) -> str:
     wheel = next(iter(host.overwriting), "onnxruntime-gpu")
-    return libraries.remedy(missed[1], distributions.with_cuda(wheel)) if missed else ""
+    return libraries.remedy(library, distributions.with_cuda(wheel))
 
 
 def cuda_of(backends: Mapping[str, Backend | Broken]) -> dict[str, str]:
@@ -154,9 +158,9 @@ def _of_backends(scene: Scene) -> Iterator[Finding]:
     for name, probe in scene.probes.items():
         if isinstance(scene.backends[name], Broken) or name in scene.host.broken:
             yield Finding(f"backend {name}", probe.reason or "does not work", probe.remedy)
-        for thing, fact in probe.facts.items():
-            if remedy := fact.endswith("is not found") and known_remedy(scene.host, fact):
-                yield Finding(thing, f"{fact}: {name} cannot convolve without", remedy)
+        if fact := probe.facts.get(libraries.CUDNN):
+            remedy = _library_remedy(scene.host, libraries.CUDNN)
+            yield Finding(libraries.CUDNN, f"{fact}: {name} cannot convolve without", remedy)
 
 
 def _of_unused_gpus(scene: Scene) -> Iterator[Finding]:
