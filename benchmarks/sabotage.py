@@ -38,7 +38,8 @@ from whisperopt.graph.core import CoreModel
 from whisperopt.matrix import Device, Matrix
 from whisperopt.release import catalog
 from whisperopt.release.catalog import Variant
-from whisperopt.results import verdicts
+from whisperopt.results import grading
+from whisperopt.results.variant import told
 from whisperopt.runtime import self_test
 from whisperopt.static_checks import equivalence as wiring
 from whisperopt.static_checks import weights as fidelity
@@ -83,7 +84,7 @@ class Court:
         name = core.checkpoint.name
         entry = catalog.read(release).model(name)
         self._matrix: Matrix = matrix.load()
-        self._bench = verdicts.bench(release, name, entry, self._matrix)
+        self._grading = grading.read(release, name, entry, self._matrix)
         self.variants = {one.name: one for one in entry.variants}
         self.thorough = False
         """Whether clips are played to what the self-test refuses, too."""
@@ -120,7 +121,9 @@ class Court:
 
     def _weights(self, folder: Path, variant: str) -> str:
         recipe = artifact.read(folder).manifest.recipe
-        found = fidelity.check(self._core, folder, recipe, self._bench.gates[variant])
+        found = fidelity.check(
+            self._core, folder, recipe, self._grading.gates(self.variants[variant])
+        )
         return "; ".join(found.reasons)
 
     def _on_clips(self, folder: Path, variant: Variant) -> tuple[str, str]:
@@ -129,7 +132,7 @@ class Court:
         shutil.rmtree(bare, ignore_errors=True)
         shutil.copytree(folder, bare)
         (bare / self_test.FILE).unlink(missing_ok=True)
-        answers, references = self._bench.answers[self._clip_set.digest]
+        answers, references = self._grading.answers[self._clip_set.digest]
         case = Case(
             answers,
             references,
@@ -148,7 +151,7 @@ class Court:
         case.forget()
         if not isinstance(found, Evidence):
             return found.reason, "no evidence"
-        verdict = gates.judge(found, answers, self._bench.gates[variant.name])
+        verdict = gates.judge(found, answers, self._grading.gates(variant))
         return told(verdict.reasons), _numbers(verdict.metrics)
 
     def _here(self, variant: Variant) -> bool:

@@ -5,6 +5,7 @@ from typing import Any, get_args
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from whisperopt.results.verdicts import Judged
 
 from tests.evaluate import samples
 from tests.selection.deciding import VM, accepted, decide
@@ -15,7 +16,6 @@ from whisperopt.evaluate.metrics import measure
 from whisperopt.objective import Goal, Objective
 from whisperopt.release.catalog import EvidenceEntry, Variant
 from whisperopt.results import verdicts
-from whisperopt.results.verdicts import Judged
 from whisperopt.selection.decisions import best
 from whisperopt.selection.select import select
 

@@ -77,7 +77,7 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
     return _released(request, Path(out), progress, started)
 
 
-def _resolved(  # noqa: PLR0913  # as `build`
+def _resolved(  # as `build`
     model: str,
     matrix: Matrix,
     *,
@@ -169,5 +169,7 @@ def _with_pooled(ladder: tuple[Recipe, ...], kv_heads: int | None) -> tuple[Reci
 def _check_heads(kv_heads: int | None, dims: Dimensions) -> None:
     if kv_heads is not None and (kv_heads < 1 or dims.decoder_kv_heads % kv_heads):
         fitting = [n for n in range(1, dims.decoder_kv_heads) if dims.decoder_kv_heads % n == 0]
-        values = {"heads": dims.decoder_kv_heads, "fitting": ", ".join(map(str, fitting))}
-        raise BadInputError(because("build.heads", kv_heads, **values))
+        choice = ", ".join(map(str, fitting))
+        raise BadInputError(
+            because("build.heads", kv_heads, heads=dims.decoder_kv_heads, fitting=choice)
+        )

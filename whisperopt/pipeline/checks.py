@@ -1,4 +1,4 @@
-"""The checks of a variant, in order: a build runs them on what it makes, a validation on what is there.
+"""The checks of a variant, in order, for what a build makes and for what is there already.
 
 Each takes what is known of a variant and returns it with what was found, and with the reasons if it
 is refused. What differs between a build and a validation is in the context alone.

@@ -30,7 +30,7 @@ from whisperopt.selection.rank import rank
 
 SCRATCH = ".proof"
 """Folder inside the staging folder for what checks need meanwhile."""
-_KIND = "results"
+_KIND = "outcomes"
 
 
 class Maker:

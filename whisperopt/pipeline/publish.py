@@ -63,7 +63,7 @@ def publish(  # noqa: PLR0917  # what was asked for, what came of it, and where 
 def _beside(
     release: Path, own: GradingContext, old: ModelEntry
 ) -> tuple[GradingContext, list[VariantResult]]:
-    """Judge again what the release holds; its answers to other clips stay, as evidence rests on them."""
+    """Judge again what the release holds, and keep its answers, on which evidence may rest."""
     before = grading.read(release, own.model, old, own.matrix)
     others = [before.replay(release, variant) for variant in old.variants]
     known = tuple(known for known in old.answers if known.clip_digest not in own.answers)

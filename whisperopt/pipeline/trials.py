@@ -22,7 +22,7 @@ from whisperopt.results.grading import GradingContext
 class Trials:
     """Opened with the first variant: without one there is nothing that the core model must hear."""
 
-    def __init__(  # noqa: PLR0913  # what every trial rests on, by name
+    def __init__(  # what every trial rests on, by name
         self,
         grading: GradingContext,
         clip_set: ClipSet | None,

@@ -158,14 +158,14 @@ def _checked(
 def _on_this_machine(context: CheckContext, variant: Variant, host: Host) -> CheckContext:
     """Return `context` with the backend of `variant`, or with the reason why it cannot run here."""
     if variant.device != "cpu" and host.gpu_for(variant.device) is None:
-        absent = because("checks.no-device", variant.target)
-        return msgspec.structs.replace(context, absent=absent)
+        why = because("checks.no-device", variant.target)
+        return msgspec.structs.replace(context, absent=why)
     try:
         backend = registry.require(variant.backend)
-        why = registry.probe(backend.name).reason
     except WhisperoptError as error:
         return msgspec.structs.replace(context, absent=error.reason)
-    absent = because("recorded.text", why) if why else None
+    found = registry.probe(backend.name).reason
+    absent = because("recorded.text", found) if found else None
     return msgspec.structs.replace(context, backend=backend, absent=absent)
 
 
@@ -199,7 +199,9 @@ def _written(
         ]
         known[model.model] = grading, results
         now = entries[model.model] = write.recorded(staging, grading, results)
-        told = {(result.name, result.host_class) for result in heard if result.model == model.model}
+        told = {
+            (result.name, result.host_class) for result in heard if result.model == model.model
+        }
         changed += changes.of_verdicts(model.model, entry, now, told)
     content = msgspec.structs.replace(
         content, schema=catalog.SCHEMA, models=content.models | entries

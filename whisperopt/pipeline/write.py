@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from whisperopt.matrix import Matrix
 from whisperopt.release import catalog, store
 from whisperopt.release import report as reports
 from whisperopt.release.catalog import Catalog, ModelEntry
@@ -38,7 +37,7 @@ def recorded(
 def ranked(
     report: Report, results: Sequence[VariantResult], deciding: Mapping[str, str]
 ) -> Report:
-    """Rank every target of `report` anew; `deciding` names the kind of host that counts, by target."""
+    """Rank every target anew; `deciding` names the kind of host that counts, by target."""
     rows = tuple(
         _ranked(row, [result for result in results if result.variant.target == row.name], deciding)
         for row in report.targets
