@@ -151,14 +151,14 @@ def test_a_crash_elsewhere_survives_too_although_it_left_no_samples(release: Pat
 
 
 def test_a_variant_stays_measured_that_another_machine_measured(release: Path) -> None:
-    def emulated() -> None:
+    def rebuilt() -> None:
         with store.staging(release) as staging:
             results.release(release, [emulated(made(staging, "cuda-gqa-fp32"))], staging)
 
-    emulated()
+    rebuilt()
     assert results.variant(release, "cuda-gqa-fp32").tier == Tier.EMULATED
     measured_elsewhere(release, "cuda-gqa-fp32")
-    emulated()
+    rebuilt()
     assert results.variant(release, "cuda-gqa-fp32").tier == Tier.MEASURED
 
 
