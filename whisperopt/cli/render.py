@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from whisperopt.backend import Tier
-from whisperopt.download import Decision
 from whisperopt.release.report import CandidateReport, Report, TargetReport
+from whisperopt.selection.decisions import Decision
 
 _ASKED = {"throughput": {"throughput"}, "memory MB": {"memory", "peak_rss_mb"}}
 """Columns that only some objectives ask for, and the words of those."""

@@ -14,8 +14,7 @@ from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.evaluate import answers as answers_
 from whisperopt.evaluate import evidence as evidences
 from whisperopt.evaluate.answers import Answers
-from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.metrics import Metrics
+from whisperopt.evaluate.evidence import Evidence, Metrics
 from whisperopt.release import catalog
 from whisperopt.release.catalog import AnswersEntry, EvidenceEntry, File, ModelEntry, Variant
 from whisperopt.release.report import CandidateMetrics, ProofReport, Report

@@ -8,8 +8,7 @@ from whisperopt.artifact import Manifest
 from whisperopt.backend import Backend, Probe, Tier
 from whisperopt.evaluate import gates
 from whisperopt.evaluate.answers import Answers
-from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.metrics import Metrics
+from whisperopt.evaluate.evidence import Evidence, Metrics
 from whisperopt.matrix import Target
 from whisperopt.rehearsal import Rehearsed
 from whisperopt.release.catalog import File

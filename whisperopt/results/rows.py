@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from whisperopt.backend import Tier
-from whisperopt.evaluate.metrics import Metrics
+from whisperopt.evaluate.evidence import Metrics
 from whisperopt.objective import Objective
 from whisperopt.release.catalog import EvidenceEntry, ModelEntry, Variant
 from whisperopt.release.report import (

@@ -9,8 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from whisperopt.backend import Tier
-from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.metrics import Metrics
+from whisperopt.evaluate.evidence import Evidence, Metrics
 from whisperopt.reasons import Reason, because
 from whisperopt.release.catalog import EvidenceEntry, Variant
 from whisperopt.results.scores import Scores, estimate, inverse

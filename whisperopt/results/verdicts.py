@@ -9,9 +9,8 @@ from whisperopt.backend import Tier
 from whisperopt.evaluate import gates
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.clips import EMULATED_STRIDE, ClipSet
-from whisperopt.evaluate.evidence import Evidence
+from whisperopt.evaluate.evidence import Evidence, Metrics
 from whisperopt.evaluate.gates import Verdict
-from whisperopt.evaluate.metrics import Metrics
 from whisperopt.matrix import Gates, Matrix
 from whisperopt.release.catalog import EvidenceEntry, ModelEntry, Variant
 from whisperopt.results.folder import read_answers, read_evidence
