@@ -1,7 +1,7 @@
 """A short summary in GitHub's Markdown, for pull requests."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from whisperopt.backend import Tier
 from whisperopt.ranking import contest
@@ -22,6 +22,8 @@ from whisperopt.report.view import grouped, meaningful
 
 MOST_ROWS = 40
 """So many candidates that were not selected are listed with their reasons."""
+Chosen = Sequence[tuple[str, CandidateReport]]
+"""Targets with the variants that they selected."""
 _MOST_NOTES = 8
 _LONGEST = 240
 _JOINER = "\N{WORD JOINER}"
@@ -34,11 +36,9 @@ def summary(report: Report, before: Report | None = None) -> str:
 
     Nothing from outside can become a link, a mention, HTML or another cell: see `escaped`.
     """
+    chosen = [(target.name, best) for target in report.targets if (best := _selected(target))]
     fates = [candidate.fate for target in report.targets for candidate in target.candidates]
-    counts = [
-        f"{own.mark} {fates.count(key)} {own.word}" for key, own in FATES.items() if key in fates
-    ]
-    changes = _changes(report, before) if before else []
+    counts = [f"{b.mark} {fates.count(f)} {b.word}" for f, b in FATES.items() if f in fates]
     lines = [
         f"### {escaped(report.model)}: {escaped(outcome(report))}",
         "",
@@ -48,12 +48,9 @@ def summary(report: Report, before: Report | None = None) -> str:
         "",
         f"{len(fates)} candidates: {' · '.join(counts)}" if counts else "No candidates",
         *_listed("", _aims(report)),
-        *_listed(
-            "What changed",
-            changes or (["nothing: the same variants and proofs"] if before else []),
-        ),
-        *_listed("Change by language", _languages(report)),
-        *_listed("What the clips cannot tell", _notes(report)),
+        *_listed("What changed", _changes(report, before) if before else []),
+        *_listed("Change by language", _languages(chosen)),
+        *_listed("What the clips cannot tell", _notes(chosen)),
         *_refused(report),
         "",
         _footer(report),
@@ -97,7 +94,7 @@ def _aims(report: Report) -> list[str]:
     """Say what was best and on which kind of host that was decided, alike targets together."""
     alike = grouped(((t.objective, t.host_class), t.name) for t in report.targets)
     return [
-        f"{_names(names)}: best is {escaped(aim(objective))}, "
+        f"{escaped(', '.join(names))}: best is {escaped(aim(objective))}, "
         + (f"decided on {escaped(host_class)}" if host_class else "nothing was run")
         for (objective, host_class), names in alike.items()
     ]
@@ -118,7 +115,8 @@ def _changes(report: Report, before: Report) -> list[str]:
         earlier = _chosen(was) if was else "not built"
         line = f"{escaped(target.name)}: {earlier} → {_chosen(target)}"
         lines.append(f"{line}. {why}" if why else line)
-    return [*lines, *(f"{escaped(name)}: no longer built" for name in old)]
+    lines += [f"{escaped(name)}: no longer built" for name in old]
+    return lines or ["nothing: the same variants and proofs"]
 
 
 def _moved(target: TargetReport, was: TargetReport) -> list[str]:
@@ -146,49 +144,43 @@ def _figure(candidate: CandidateReport) -> Figure:
     return Figure(value=value, low=low, high=high)
 
 
-def _languages(report: Report) -> list[str]:
+def _languages(chosen: Chosen) -> list[str]:
     """Say how each language changed, where a variant that was selected heard more than one."""
-    chosen = [(target.name, best) for target in report.targets if (best := _selected(target))]
-    return [
-        f"{escaped(name)}: "
-        + ", ".join(
-            f"{escaped(own.language)} {points(own.delta)}" for own in best.metrics.languages
-        )
-        for name, best in chosen
-        if len(best.metrics.languages) > 1
-    ]
+    lines = []
+    for name, best in chosen:
+        told = [f"{escaped(e.language)} {points(e.delta)}" for e in best.metrics.languages]
+        if len(told) > 1:
+            lines.append(f"{escaped(name)}: {', '.join(told)}")
+    return lines
 
 
-def _notes(report: Report) -> list[str]:
+def _notes(chosen: Chosen) -> list[str]:
     """List what the clips cannot tell of what was selected, each note once."""
-    chosen = [(target.name, best) for target in report.targets if (best := _selected(target))]
     about = grouped((note, name) for name, best in chosen for note in best.notes)
-    lines = [f"{_names(names)}: {escaped(note)}" for note, names in about.items()]
+    lines = [f"{escaped(', '.join(names))}: {escaped(note)}" for note, names in about.items()]
     left = len(lines) - _MOST_NOTES
     return [*lines[:_MOST_NOTES], *([f"… {left} more"] if left > 0 else [])]
 
 
 def _refused(report: Report) -> list[str]:
-    losers = [c for t in report.targets for c in t.candidates if c.name != t.selected]
-    if not losers:
-        return []
-    left = len(losers) - MOST_ROWS
-    return [
-        "",
-        f"<details><summary>Not selected, and why ({len(losers)})</summary>",
-        "",
-        "| variant | fate | reason |",
-        "|---|---|---|",
-        *(
-            _cells(
-                escaped(c.name), f"{FATES[c.fate].mark} {FATES[c.fate].word}", escaped(c.reason)
-            )
-            for c in losers[:MOST_ROWS]
-        ),
-        *([_cells(f"… {left} more", "", "")] if left > 0 else []),
-        "",
-        "</details>",
+    rows = [
+        _cells(escaped(c.name), f"{FATES[c.fate].mark} {FATES[c.fate].word}", escaped(c.reason))
+        for target in report.targets
+        for c in target.candidates
+        if c.name != target.selected
     ]
+    left = len(rows) - MOST_ROWS
+    return (
+        [
+            *("", f"<details><summary>Not selected, and why ({len(rows)})</summary>", ""),
+            *("| variant | fate | reason |", "|---|---|---|"),
+            *rows[:MOST_ROWS],
+            *([_cells(f"… {left} more", "", "")] if left > 0 else []),
+            *("", "</details>"),
+        ]
+        if rows
+        else []
+    )
 
 
 def _footer(report: Report) -> str:
@@ -214,10 +206,6 @@ def _timed(candidate: CandidateReport) -> str:
 
 def _ranged(value: str, reach: str) -> str:
     return value if NONE in (value, reach) else f"{value} ({reach})"
-
-
-def _names(names: Iterable[str]) -> str:
-    return escaped(", ".join(names))
 
 
 def _cells(*cells: str) -> str:
