@@ -54,13 +54,13 @@ class Page(HTMLParser):
 
 def plain():
     report, evidence = made.plain()
-    gates = {one.name: made.GATES for target in report.targets for one in target.candidates}
+    gates = {c.name: made.GATES for target in report.targets for c in target.candidates}
     return render(report, evidence, made.answers(), gates=gates)
 
 
 def worst(candidates=40):
     report, evidence = made.worst(candidates)
-    gates = {one.name: made.GATES for one in report.targets[0].candidates}
+    gates = {c.name: made.GATES for c in report.targets[0].candidates}
     return render(report, evidence, gates=gates)
 
 

@@ -136,7 +136,7 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
 
     def _holds(self, box: Box) -> bool:
         left, top, right, bottom = box
-        across = self.x.start <= left and right <= self.width
+        across = self.x.start <= left and right <= self.x.end
         return across and self.y.end - 4 <= top and bottom <= self.y.start
 
 
