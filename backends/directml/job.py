@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 if TYPE_CHECKING:
-    from whisperopt.proof.tape import Array, Run, Tape
+    from whisperopt.static_checks.io_trace import Array, Run, Tape
 
 DEVICE = "device"
 """The label of the first call, which tries the device itself."""

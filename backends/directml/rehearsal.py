@@ -21,7 +21,7 @@ from .wine import Wine
 
 if TYPE_CHECKING:
     from whisperopt.artifact import Artifact
-    from whisperopt.proof.tape import Difference, Tape
+    from whisperopt.static_checks.io_trace import Difference, Tape
 
 NAME = "directml"
 RUNTIME = "onnxruntime-directml"
@@ -60,7 +60,7 @@ class DirectmlRehearsal(msgspec.Struct, frozen=True):
 
     def run(self, artifact: "Artifact", scratch: Path) -> Rehearsed:
         """Compute the calls of a tape with DirectML: decoder in batches of 1 and 2, encoder of 1."""
-        from whisperopt.proof.tape import record
+        from whisperopt.static_checks.io_trace import record
 
         probe = self.probe()
         verdict = Rehearsed(
@@ -96,7 +96,7 @@ def play(tape: "Tape", graphs: Path, scratch: Path, *, shared: bool) -> Played:
 
     With `shared` caches, past and present are one buffer on the device.
     """
-    from whisperopt.proof.tape import compare
+    from whisperopt.static_checks.io_trace import compare
 
     places = job.Places(graphs=graphs, tape=scratch / "tape", outputs=scratch / "outputs")
     places.outputs.mkdir()
@@ -141,7 +141,7 @@ def judge(tape: "Tape", played: Played) -> tuple[bool | None, str]:
     4. Every output must be within the bar of the CPU's
     5. Calls without an answer are a failure if the program broke off, none if only time ran out
     """
-    from whisperopt.proof.tape import within
+    from whisperopt.static_checks.io_trace import within
 
     calls, differences, ended = played.answers.calls, played.differences, played.ended
     device = next(iter(calls), Answer(label=job.DEVICE, error=ended or "there was no answer"))

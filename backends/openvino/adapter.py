@@ -16,7 +16,7 @@ from .rehearsal import OpenVinoRehearsal
 
 if TYPE_CHECKING:
     from whisperopt.graph.core import CoreModel
-    from whisperopt.proof.capability import CapabilityTable
+    from whisperopt.static_checks.capability import CapabilityTable
 
     from .session import OpenVinoSession
 
@@ -51,7 +51,7 @@ class OpenVinoBackend:
 
     def capabilities(self) -> "CapabilityTable":
         """Return what OpenVINO's ONNX front end converts and its CPU plugin executes."""
-        from whisperopt.proof.capability import packaged_table
+        from whisperopt.static_checks.capability import packaged_table
 
         return packaged_table(self.name)
 

@@ -15,7 +15,7 @@ from whisperopt.rehearsal import INSTALL, Rehearsed, call, home
 from whisperopt.runtime.placement import refusal
 
 if TYPE_CHECKING:
-    from whisperopt.proof.tape import Difference, Tape
+    from whisperopt.static_checks.io_trace import Difference, Tape
 
 RUNTIME = "onnxruntime-webgpu"
 _SECONDS = 1500
@@ -79,7 +79,7 @@ class WebgpuRehearsal(msgspec.Struct, frozen=True):
 
     def run(self, artifact: Artifact, scratch: Path) -> Rehearsed:
         """Compute the calls of a tape: the encoder for one recording, the decoder for 1 and 2."""
-        from whisperopt.proof.tape import compare, record
+        from whisperopt.static_checks.io_trace import compare, record
 
         started = time.monotonic()
         probe = self.probe()
@@ -157,7 +157,7 @@ def judge(
     3. The CPU must get nothing but lengths and shapes
     4. Every output must be within `bar` of the CPU's
     """
-    from whisperopt.proof.tape import within
+    from whisperopt.static_checks.io_trace import within
 
     if isinstance(replayed, str):
         late = replayed.startswith("it took over")

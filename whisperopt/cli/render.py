@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from whisperopt.backend import Tier
-from whisperopt.fetcher import Decision
+from whisperopt.download import Decision
 from whisperopt.release.report import CandidateReport, Report, TargetReport
 
 _MORE = ("throughput", "memory MB")

@@ -4,8 +4,6 @@ import re
 from collections.abc import Sequence
 
 from whisperopt.backend import Tier
-from whisperopt.ranking import contest
-from whisperopt.ranking.contest import Figure
 from whisperopt.release.report import CandidateReport, Report, TargetReport
 from whisperopt.report.fates import FATES, aim, outcome
 from whisperopt.report.formats import (
@@ -19,6 +17,8 @@ from whisperopt.report.formats import (
     rounds,
 )
 from whisperopt.report.view import grouped, meaningful
+from whisperopt.selection import contest
+from whisperopt.selection.contest import Figure
 
 MOST_ROWS = 40
 """So many candidates that were not selected are listed with their reasons."""

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 import jinja2
 
 from whisperopt.backend import Tier
+from whisperopt.evaluate.answers import Answers
+from whisperopt.evaluate.evidence import Evidence
 from whisperopt.matrix import Gates
-from whisperopt.proof.answers import Answers
-from whisperopt.proof.evidence import Evidence
-from whisperopt.ranking.contest import TOO_CLOSE
 from whisperopt.release.report import Report
 from whisperopt.report import fates, formats, view
 from whisperopt.report.chart import change_scale, chart, language_scale
+from whisperopt.selection.contest import TOO_CLOSE
 
 FILE = "report.html"
 """Its name in a release."""

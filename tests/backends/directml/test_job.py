@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from whisperopt.backends.directml import job
 from whisperopt.backends.directml.job import Answer, Answers, Call, Places
 
-from whisperopt.proof.tape import Array, Run, Tape
+from whisperopt.static_checks.io_trace import Array, Run, Tape
 
 PLACES = Places(graphs=Path("/model"), tape=Path("/tape"), outputs=Path("/out"))
 

@@ -11,7 +11,7 @@ from tests.passes import forms
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
 from whisperopt.isolated import too_long
-from whisperopt.proof.tape import Array, Difference, Run, Tape
+from whisperopt.static_checks.io_trace import Array, Difference, Run, Tape
 
 CPU = "CPUExecutionProvider"
 LOGITS = Array(name="logits", file="logits.bin", dtype="float16", shape=(1, 1, 8))

@@ -11,7 +11,7 @@ from whisperopt import registry
 from whisperopt.artifact import Artifact
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import CoreModel
-from whisperopt.proof.tape import compare, record
+from whisperopt.static_checks.io_trace import compare, record
 
 PROBE = WebgpuRehearsal().probe()
 RUNGS = {recipe.name: recipe for recipe in registry.require("webgpu").recipes()}

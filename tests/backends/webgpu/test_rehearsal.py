@@ -19,8 +19,8 @@ from tests.passes import forms
 from whisperopt import registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
-from whisperopt.proof.tape import Difference, record
 from whisperopt.rehearsal import Rehearsed
+from whisperopt.static_checks.io_trace import Difference, record
 
 GPU, CPU = "WebGpuExecutionProvider", "CPUExecutionProvider"
 CALLS = (Call("encoder, batch 1", 1.5, None), Call("prefill, batch 1", 0.25, None))
