@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from whisperopt.rehearsal import Failure
+
 
 class Refused(msgspec.Struct, frozen=True):
     """One node that the parser does not take."""
@@ -49,8 +51,7 @@ class Tried(msgspec.Struct, frozen=True):
     """One graph with what is in it and what came of it."""
 
     part: str
-    answer: Compiled | str
-    """A crash or an overdue process is a reason."""
+    answer: Compiled | Failure
     operators: Mapping[str, int] = {}
     """Number of nodes by operator; those outside ai.onnx carry their domain."""
 
@@ -120,8 +121,8 @@ _TOO_OLD = re.compile(r"Turing \(SM75\)|target\(s\) sm75")
 
 
 def _problems(one: Tried, *, plug_ins: bool) -> Iterator[str]:
-    if isinstance(one.answer, str):
-        yield f"TensorRT for RTX failed, {one.answer}"
+    if isinstance(one.answer, Failure):
+        yield f"TensorRT for RTX failed, {one.answer.reason}"
         return
     for error in one.answer.errors:
         yield _explained(error, one.count(error.operator))
