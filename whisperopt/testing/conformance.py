@@ -8,7 +8,7 @@ Subclass `BackendConformance` under a name that pytest collects and set `backend
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -95,6 +95,7 @@ class BackendConformance:
         for rehearsal in self.backend.rehearsals():
             _hold(_NAME.fullmatch(rehearsal.name), f"{rehearsal.name!r} is no plain name")
             _hold(rehearsal.summary.strip(), f"{rehearsal.name} does not say what it proves")
+            _hold(isinstance(rehearsal, Hashable), f"{rehearsal.name} cannot be hashed")
             worth = rehearsal.tier
             _hold(worth is not Tier.MEASURED, f"{rehearsal.name} is no measurement on a device")
             probe = rehearsal.probe()
