@@ -144,7 +144,7 @@ def _timed(model: Path, out: Path, cache: Path) -> Cost:
 
 
 def _build(model: Path, out: Path) -> None:
-    from whisperopt import builder
+    from whisperopt.pipeline import build as builder
 
     builder.build(str(model), target="all", out=out, proof=False, matrix=_matrix())
     sys.stdout.write(f"{processes.peak_rss_bytes()}\n")

@@ -21,17 +21,17 @@ from whisperopt import host as hosts
 from whisperopt.artifact import Artifact, Manifest
 from whisperopt.backend import Recipe
 from whisperopt.checkpoint.resolve import resolve
+from whisperopt.evaluate import clips as clip_sets
+from whisperopt.evaluate import gates, journal
+from whisperopt.evaluate.case import Case
+from whisperopt.evaluate.clips import ClipSet
+from whisperopt.evaluate.evidence import Evidence
+from whisperopt.evaluate.gates import Verdict
+from whisperopt.evaluate.listening import listen
+from whisperopt.evaluate.metrics import loops
+from whisperopt.evaluate.prover import NoEvidence
 from whisperopt.graph.core import CoreModel
 from whisperopt.passes.plan import dims_of
-from whisperopt.proof import clips as clip_sets
-from whisperopt.proof import gates, journal
-from whisperopt.proof.case import Case
-from whisperopt.proof.clips import ClipSet
-from whisperopt.proof.evidence import Evidence
-from whisperopt.proof.gates import Verdict
-from whisperopt.proof.listening import listen
-from whisperopt.proof.metrics import loops
-from whisperopt.proof.prover import NoEvidence
 from whisperopt.release import catalog
 
 _TARGET = "cpu"

@@ -28,18 +28,20 @@ from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.errors import WhisperoptError
+from whisperopt.evaluate import clips as clip_sets
+from whisperopt.evaluate import gates
+from whisperopt.evaluate.case import Case
+from whisperopt.evaluate.clips import ClipSet
+from whisperopt.evaluate.evidence import Evidence
+from whisperopt.evaluate.metrics import Metrics
 from whisperopt.graph.core import CoreModel
 from whisperopt.matrix import Device, Matrix
-from whisperopt.proof import clips as clip_sets
-from whisperopt.proof import fidelity, gates, wiring
-from whisperopt.proof.case import Case
-from whisperopt.proof.clips import ClipSet
-from whisperopt.proof.evidence import Evidence
-from whisperopt.proof.metrics import Metrics
-from whisperopt.records import verdicts
 from whisperopt.release import catalog
 from whisperopt.release.catalog import Variant
+from whisperopt.results import verdicts
 from whisperopt.runtime import self_test
+from whisperopt.static_checks import equivalence as wiring
+from whisperopt.static_checks import weights as fidelity
 
 _VARIANTS = ("cpu-gqa-fp32", "cpu-gqa-int8", "openvino-mha-int8", "cuda-decomposed-fp16")
 _WORDS = (" the", " a")

@@ -18,7 +18,7 @@ from tests.numerics.speech import MODELS, STEPS
 from tests.numerics.torch_whisper import TorchWhisper
 from whisperopt.arrays import Floats
 from whisperopt.checkpoint.resolve import resolve
-from whisperopt.proof import clips
+from whisperopt.evaluate import clips
 from whisperopt.runtime import audio
 from whisperopt.whisper import SAMPLE_RATE
 

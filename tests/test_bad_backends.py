@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tests import sites
-from tests.fetcher import releases
+from tests.selection import releases
 from tests.sites import Site, source
 from whisperopt import artifact
 from whisperopt.artifact import Artifact

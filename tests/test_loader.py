@@ -7,9 +7,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.fetcher import releases
-from tests.fetcher.releases import MODEL
 from tests.makers import tokenizer_json
+from tests.selection import releases
+from tests.selection.releases import MODEL
 from whisperopt import artifact, host, isolated, loader, registry
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.release import catalog as catalogs

@@ -129,7 +129,7 @@ def test_the_installed_wheel_reads_its_own_matrix(installed: Path) -> None:
 @pytest.mark.parametrize("name", BACKENDS)
 def test_the_installed_wheel_reads_each_capability_table(installed: Path, name: str) -> None:
     code = (
-        "from whisperopt.proof.capability import packaged_table as t\n"
+        "from whisperopt.static_checks.capability import packaged_table as t\n"
         f"import whisperopt.backends as b; print(b.__file__, len(t({name!r}).ops))"
     )
     file, count = answer_of(installed, code).split()
@@ -139,7 +139,7 @@ def test_the_installed_wheel_reads_each_capability_table(installed: Path, name: 
 
 def test_the_installed_wheel_finds_its_clips(installed: Path) -> None:
     code = (
-        "from whisperopt.proof import clips; print(len(clips.read(clips.packaged()).clips),"
+        "from whisperopt.evaluate import clips; print(len(clips.read(clips.packaged()).clips),"
         " clips.packaged())"
     )
     count, manifest = answer_of(installed, code).split()

@@ -3,21 +3,21 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from whisperopt.builder import build as build
-    from whisperopt.fetcher import fetch as fetch
+    from whisperopt.download import fetch as fetch
     from whisperopt.loader import load as load
-    from whisperopt.tuner import tune as tune
-    from whisperopt.validator import validate as validate
+    from whisperopt.pipeline.build import build as build
+    from whisperopt.pipeline.tune import tune as tune
+    from whisperopt.pipeline.validate import validate as validate
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "build", "fetch", "load", "tune", "validate"]
 
 _HOMES = {
-    "build": "whisperopt.builder",
-    "fetch": "whisperopt.fetcher",
+    "build": "whisperopt.pipeline.build",
+    "fetch": "whisperopt.download",
     "load": "whisperopt.loader",
-    "tune": "whisperopt.tuner",
-    "validate": "whisperopt.validator",
+    "tune": "whisperopt.pipeline.tune",
+    "validate": "whisperopt.pipeline.validate",
 }
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from whisperopt.arrays import Floats, Spans, Tokens
     from whisperopt.artifact import Artifact
     from whisperopt.graph.core import CoreModel
-    from whisperopt.proof.capability import CapabilityTable
     from whisperopt.rehearsal import Rehearsal
+    from whisperopt.static_checks.capability import CapabilityTable
 
 API = 1
 """Version of this contract; a backend written for another one is refused."""

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whisperopt import artifact as artifacts
-from whisperopt import first_open
 from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
+from whisperopt.download import Decision, best, cached, resolve
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
-from whisperopt.fetcher import Decision, best, cached, resolve
-from whisperopt.fetcher.tuned import recall, reorder
 from whisperopt.host import Host
 from whisperopt.matrix import nearest
 from whisperopt.release import catalog, store
+from whisperopt.runtime import first_open
+from whisperopt.selection.tuned import recall, reorder
 
 if TYPE_CHECKING:
     from whisperopt.runtime.transcriber import Opened, Transcriber

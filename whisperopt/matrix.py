@@ -13,7 +13,7 @@ import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from whisperopt.errors import BadInputError
-from whisperopt.ranking.objective import Objective
+from whisperopt.objective import Objective
 
 Device = Literal["nvidia", "d3d12", "gpu", "cpu"]
 """`d3d12` is any GPU on Windows, `gpu` any GPU at all."""

@@ -16,8 +16,8 @@ from whisperopt.runtime.provider import Provider
 
 if TYPE_CHECKING:
     from whisperopt.graph.core import CoreModel
-    from whisperopt.proof.capability import CapabilityTable
     from whisperopt.runtime.ort import OrtSession
+    from whisperopt.static_checks.capability import CapabilityTable
 
 
 class OnnxBackend(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ class OnnxBackend(msgspec.Struct, frozen=True, kw_only=True):
 
     def capabilities(self) -> "CapabilityTable":
         """Return what the runtime's kernels execute."""
-        from whisperopt.proof.capability import packaged_table
+        from whisperopt.static_checks.capability import packaged_table
 
         return packaged_table(self.name)
 

@@ -91,7 +91,7 @@ class Outline(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, graph: "ir.Model") -> "Outline":
         """Infer what there is to know of `graph`; weights are not read."""
-        from whisperopt.proof.inference import inferred
+        from whisperopt.graph.inference import inferred
 
         operands: dict[str, tuple[str, ...]] = {}
         values: dict[str, Value] = {}

@@ -88,6 +88,6 @@ def operators(graph: Path) -> dict[str, int]:
     """Count the nodes of `graph` by operator; weights are not read."""
     import onnx_ir as ir
 
-    from whisperopt.proof.operands import qualified
+    from whisperopt.static_checks.operands import qualified
 
     return dict(Counter(map(qualified, ir.traversal.RecursiveGraphIterator(ir.load(graph).graph))))

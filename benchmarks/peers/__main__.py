@@ -19,8 +19,8 @@ from benchmarks.peers.turns import House, Stage, say
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.errors import BadInputError, WhisperoptError
+from whisperopt.evaluate import clips as clip_sets
 from whisperopt.host import usable_cores
-from whisperopt.proof import clips as clip_sets
 from whisperopt.release import catalog
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.peers.engine import LOT, Job
 from whisperopt.arrays import Floats
-from whisperopt.proof.clips import ClipSet
+from whisperopt.evaluate.clips import ClipSet
 from whisperopt.whisper import SAMPLE_RATE
 
 WINDOW_S = 30

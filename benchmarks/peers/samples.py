@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.peers.engine import Job
 from benchmarks.peers.recordings import Recording
-from whisperopt.proof import words
+from whisperopt.evaluate import words
 
 BUCKETS = ((0.0, 5.0), (5.0, 10.0), (10.0, 20.0), (20.0, 30.0))
 """Lengths of clips in seconds: from, inclusive, and to, exclusive but for the last."""

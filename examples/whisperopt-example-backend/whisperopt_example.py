@@ -2,8 +2,8 @@
 
 from whisperopt.backend import Recipe
 from whisperopt.ort_backend import OrtBackend
-from whisperopt.proof.capability import CapabilityTable, Operator
 from whisperopt.runtime.provider import Provider
+from whisperopt.static_checks.capability import CapabilityTable, Operator
 
 LOSSLESS = Recipe(
     name="plain-fp32",

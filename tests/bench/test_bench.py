@@ -5,14 +5,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.fetcher import releases
-from tests.racing.courses import clip_set
+from tests.evaluate.racing.courses import clip_set
+from tests.selection import releases
 from tests.test_loader import write
 from whisperopt import host, isolated, registry
 from whisperopt.artifact import Artifact
 from whisperopt.bench import bench, subjects
 from whisperopt.errors import BadInputError
-from whisperopt.proof.clips import ClipSet
+from whisperopt.evaluate.clips import ClipSet
 from whisperopt.testing import FakeBackend, MadeCheckpoint
 from whisperopt.testing.fake import PLAIN
 from whisperopt.testing.made import describe
@@ -95,7 +95,7 @@ def test_of_a_release_the_best_of_each_target_is_measured_or_all_of_one(
     folder = tmp_path / "release"
     folder.mkdir()
     write(folder, "cpu-gqa-fp32", "cpu-mha-fp32", "openvino-mha-fp32", "cuda-gqa-fp16")
-    monkeypatch.setattr("whisperopt.fetcher.here.detect", lambda: HOST)
+    monkeypatch.setattr("whisperopt.selection.here.detect", lambda: HOST)
     assert {one.manifest.target for one in subjects(folder)} == {"cpu", "openvino"}
     assert len(subjects(folder)) == 2
     assert len(subjects(folder, "cpu")) == 2

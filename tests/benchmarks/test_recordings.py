@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from benchmarks.peers import recordings
 from benchmarks.peers.recordings import Recording
-from whisperopt.proof import clips as clip_sets
-from whisperopt.proof.clips import ClipSet
+from whisperopt.evaluate import clips as clip_sets
+from whisperopt.evaluate.clips import ClipSet
 
 LENGTHS = {"a": 3.0, "b": 29.0, "c": 28.0, "d": 27.0, "e": 2.0}
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.builder.recordings import write_clips
 from tests.makers import write_huggingface
+from tests.pipeline.recordings import write_clips
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(

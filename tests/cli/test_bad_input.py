@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Run, write_sound
-from tests.fetcher import releases
 from tests.makers import SMALL, huggingface_config, write_ctranslate2, write_huggingface
+from tests.selection import releases
 from tests.targets import TARGETS
 from whisperopt import artifact, matrix, registry
-from whisperopt.builder import space
 from whisperopt.checkpoint.resolve import open_checkpoint
+from whisperopt.pipeline import space
 
 Refused = Callable[..., str]
 MATRIX = Path(__file__).parents[2] / "targets.toml"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
-from tests.fetcher import releases
+from tests.selection import releases
 from tests.sites import Site, source
 from whisperopt import host as hosts
 

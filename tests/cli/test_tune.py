@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
-from tests.racing.courses import clip_set
-from whisperopt.proof import clips
+from tests.evaluate.racing.courses import clip_set
+from whisperopt.evaluate import clips
 
 Refused = Callable[..., str]
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Run
-from tests.proof import samples
-from tests.records import paper
-from tests.records.paper import CPU, INT8, proof
-from whisperopt import validator
+from tests.evaluate import samples
+from tests.results import paper
+from tests.results.paper import CPU, INT8, proof
 from whisperopt.cli import render_validation, validate
-from whisperopt.proof import evidence as evidences
+from whisperopt.evaluate import evidence as evidences
+from whisperopt.pipeline import validate as validator
 from whisperopt.release import catalog, report
-from whisperopt.validator.result import Row, Source, Validation
+from whisperopt.results.validation import Row, Source, Validation
 
 Refused = Callable[..., str]
 

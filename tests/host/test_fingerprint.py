@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from tests.fetcher import releases
+from tests.selection import releases
 from whisperopt import host
 from whisperopt.host import RECORDED, distributions, fingerprint
 

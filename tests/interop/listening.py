@@ -7,7 +7,7 @@ from tests.numerics.speech import sample
 from tests.passes import forms
 from whisperopt.arrays import Floats
 from whisperopt.checkpoint.checkpoint import Checkpoint
-from whisperopt.proof import clips as clip_sets
+from whisperopt.evaluate import clips as clip_sets
 from whisperopt.runtime.transcriber import Transcriber
 
 CLIPS = ("s001.ogg", "s005.ogg")

@@ -11,7 +11,7 @@ import pytest
 from whisperopt.arrays import Floats
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.resolve import resolve
-from whisperopt.proof import clips as clip_sets
+from whisperopt.evaluate import clips as clip_sets
 from whisperopt.runtime import audio, mel
 
 STEPS = 20

@@ -15,7 +15,7 @@ import pytest
 from tests.numerics import speech
 from tests.numerics.conftest import Sample
 from tests.passes import forms
-from whisperopt.proof import clips
+from whisperopt.evaluate import clips
 from whisperopt.runtime import greedy
 
 pytest.importorskip(

@@ -11,7 +11,7 @@ from whisperopt.passes.block_int8 import BlockInt8
 from whisperopt.passes.dynamic_decoder import DynamicDecoder
 from whisperopt.passes.fold_bias import FoldBias
 from whisperopt.passes.rewrite import nodes, run
-from whisperopt.proof.fidelity import unpacking
+from whisperopt.static_checks.weights import unpacking
 
 TABLE = "decoder.embed_tokens.weight"
 

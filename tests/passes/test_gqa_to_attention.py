@@ -10,10 +10,10 @@ import pytest
 from tests.makers import SMALL, weights
 from tests.passes.forms import MadeCheckpoint
 from whisperopt.graph.core import CoreModel
+from whisperopt.graph.inference import inferred
 from whisperopt.passes.gqa_to_attention import GqaToAttention
 from whisperopt.passes.mha_to_attention import MhaToAttention
 from whisperopt.passes.rewrite import nodes, run
-from whisperopt.proof.inference import inferred
 
 Own = Literal["static", "concat"]
 CACHES: tuple[Own, ...] = ("static", "concat")

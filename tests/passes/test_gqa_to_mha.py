@@ -11,9 +11,9 @@ from tests.passes.forms import MadeCheckpoint
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.canvas import typed
 from whisperopt.graph.core import CoreModel
+from whisperopt.graph.inference import inferred
 from whisperopt.passes.gqa_to_mha import GqaToMha
 from whisperopt.passes.rewrite import PassError, nodes, run
-from whisperopt.proof.inference import inferred
 
 
 def test_every_self_attention_is_rewritten_and_stays_causal(small_core: CoreModel) -> None:

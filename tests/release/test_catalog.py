@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fetcher.releases import MODEL, catalog, every_target
+from tests.selection.releases import MODEL, catalog, every_target
 from whisperopt.errors import BadInputError, IntegrityError, WhisperoptError
 from whisperopt.release import catalog as catalogs
 from whisperopt.release.catalog import encode, parse

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.fetcher.releases import MODEL, catalog, variant, write_artifact
 from tests.makers import write_huggingface
+from tests.selection.releases import MODEL, catalog, variant, write_artifact
 from whisperopt.errors import BadInputError, DiskError
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store

@@ -4,13 +4,13 @@ from typing import Any
 
 import msgspec
 
-from tests.proof.samples import HOST, WORDS, answers, evidence, sample
+from tests.evaluate.samples import HOST, WORDS, answers, evidence, sample
 from whisperopt import matrix
 from whisperopt.backend import Tier
+from whisperopt.evaluate.answers import Answers
+from whisperopt.evaluate.clips import Clip
+from whisperopt.evaluate.evidence import Evidence, Machine
 from whisperopt.host import Gpu
-from whisperopt.proof.answers import Answers
-from whisperopt.proof.clips import Clip
-from whisperopt.proof.evidence import Evidence, Machine
 from whisperopt.rehearsal import Rehearsed
 from whisperopt.release.report import (
     CandidateMetrics,

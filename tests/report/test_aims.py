@@ -1,7 +1,7 @@
 import pytest
 
 from tests.report import made
-from whisperopt.ranking.objective import Objective
+from whisperopt.objective import Objective
 from whisperopt.report.aims import aim, decided
 
 

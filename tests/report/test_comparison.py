@@ -1,6 +1,6 @@
-from tests.proof.samples import WORDS, answers, changed, evidence, sample
+from tests.evaluate.samples import WORDS, answers, changed, evidence, sample
 from tests.report.made import untold
-from whisperopt.proof.clips import Clip
+from whisperopt.evaluate.clips import Clip
 from whisperopt.report.comparison import compare, marked
 
 

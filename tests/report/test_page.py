@@ -5,9 +5,9 @@ import pytest
 
 from tests.report import made
 from tests.report import travelled as travels
-from whisperopt.proof import words
-from whisperopt.ranking.contest import TOO_CLOSE
+from whisperopt.evaluate import words
 from whisperopt.report.page import render
+from whisperopt.selection.contest import TOO_CLOSE
 
 VOID = {"meta", "br"}
 PLAIN = """

@@ -15,10 +15,10 @@ from tests.report.made import (
     target,
 )
 from whisperopt.backend import Tier
+from whisperopt.evaluate.answers import Answers
+from whisperopt.evaluate.clips import Clip
+from whisperopt.evaluate.evidence import Evidence, Lap, Machine, Race, Range
 from whisperopt.matrix import Gates
-from whisperopt.proof.answers import Answers
-from whisperopt.proof.clips import Clip
-from whisperopt.proof.evidence import Evidence, Lap, Machine, Race, Range
 from whisperopt.rehearsal import Rehearsed
 from whisperopt.release.report import CandidateMetrics, CandidateReport, LanguageErrors, Report
 

@@ -11,21 +11,21 @@ import msgspec
 import pytest
 
 import whisperopt
-from tests.builder.recordings import write_clips
 from tests.makers import write_huggingface
+from tests.pipeline.recordings import write_clips
 from whisperopt import host as hosts
 from whisperopt import isolated, matrix, registry
 from whisperopt.backend import Backend, Recipe
-from whisperopt.builder import line
-from whisperopt.builder.line import Line
-from whisperopt.builder.outcome import Outcome
 from whisperopt.checkpoint.resolve import open_checkpoint
+from whisperopt.evaluate import clips, trial
+from whisperopt.evaluate import evidence as evidences
+from whisperopt.evaluate.evidence import Evidence
+from whisperopt.evaluate.prover import NoEvidence
+from whisperopt.evaluate.trial import Request
 from whisperopt.graph.core import CoreModel
-from whisperopt.proof import clips, trial
-from whisperopt.proof import evidence as evidences
-from whisperopt.proof.evidence import Evidence
-from whisperopt.proof.prover import NoEvidence
-from whisperopt.proof.trial import Request
+from whisperopt.pipeline import line
+from whisperopt.pipeline.line import Line
+from whisperopt.results.outcome import Outcome
 
 RELEASED = ("gqa-fp32", "gqa-mixed")
 

@@ -9,11 +9,11 @@ import pytest
 import whisperopt
 from tests.sabotage import side_files
 from tests.sabotage.saboteurs import sabotages
-from whisperopt import validator
 from whisperopt.cli import main
 from whisperopt.errors import IntegrityError, NothingFitsError
+from whisperopt.pipeline import validate as validator
 from whisperopt.release import catalog
-from whisperopt.validator.result import Row, Source
+from whisperopt.results.validation import Row, Source
 
 WAYS = sabotages(words=(65, 66), end_of_text=256)
 FP32, MIXED = "cpu-gqa-fp32", "cpu-gqa-mixed"

@@ -16,9 +16,9 @@ from whisperopt import isolated, registry
 from whisperopt.backend import Recipe
 from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.graph.core import CoreModel
-from whisperopt.proof import wiring
-from whisperopt.proof.fidelity import unpacking
-from whisperopt.proof.wiring import Wiring, comparison
+from whisperopt.static_checks import equivalence as wiring
+from whisperopt.static_checks.equivalence import Wiring, comparison
+from whisperopt.static_checks.weights import unpacking
 
 STATIC = "cuda-decomposed-fp16"
 SPANS = "cpu-gqa-int8-spans"

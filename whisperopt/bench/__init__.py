@@ -36,7 +36,7 @@ def bench(
     `target`. Each runs in a process of its own; what goes wrong there is its `problem`. With
     `profile` the runtime's own profiler is asked for operators, too.
     """
-    from whisperopt.proof import clips
+    from whisperopt.evaluate import clips
 
     clip_set = clips.read(manifest or clips.packaged())
     found = []
@@ -56,10 +56,10 @@ def bench(
 
 def subjects(folder: Path, target: str | None = None) -> tuple[Artifact, ...]:
     """Return which artifacts of `folder` are measured: see `bench`."""
-    from whisperopt.fetcher import best
-    from whisperopt.fetcher.here import judge
+    from whisperopt.download import best
     from whisperopt.matrix import nearest
     from whisperopt.release import catalog, store
+    from whisperopt.selection.here import judge
 
     if not store.is_release(folder):
         one = artifacts.read(folder)

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from whisperopt import artifact as artifacts
-from whisperopt import first_open, isolated, registry
+from whisperopt import isolated, registry
 from whisperopt.artifact import Artifact
 from whisperopt.bench.figures import Load, Observed, Played, parts
 from whisperopt.bench.watch import Watch
 from whisperopt.errors import WhisperoptError
+from whisperopt.runtime import first_open
 
 if TYPE_CHECKING:
     from whisperopt.backend import Session
-    from whisperopt.proof.clips import Clip, ClipSet
+    from whisperopt.evaluate.clips import Clip, ClipSet
     from whisperopt.runtime.hearing import Ear, Sound
 
 
@@ -51,8 +52,8 @@ def understood(raw: dict[str, Any]) -> Observed | str:
 
 
 def _observe(request: Request) -> Observed:
+    from whisperopt.evaluate import clips
     from whisperopt.processes import peak_rss_bytes
-    from whisperopt.proof import clips
 
     watch, stages = Watch(), _Stages()
     artifact, ear = _opened(request, watch, stages)
@@ -143,7 +144,7 @@ def _judged(clips: "list[Clip]", heard: list[Played]) -> tuple[list[Played], tup
         for clip, one in zip(clips, heard, strict=True)
     ]
     try:
-        from whisperopt.proof import words
+        from whisperopt.evaluate import words
 
         found = []
         for clip, one in zip(clips, named, strict=True):

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import click
 
 from whisperopt.errors import BadInputError
-from whisperopt.ranking.objective import LATENCY, Goal, Objective, parse
+from whisperopt.objective import LATENCY, Goal, Objective, parse
 
 
 def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:

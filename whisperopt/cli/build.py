@@ -40,10 +40,10 @@ def build(  # noqa: PLR0913  # one parameter for each option
 
     MODEL is a path, a sample (tiny.en, base), or a model in the Hugging Face cache or hub.
     """
-    from whisperopt import builder
     from whisperopt import matrix as matrices
     from whisperopt.cli.progress import Display
     from whisperopt.cli.render import show_report
+    from whisperopt.pipeline import build as builder
 
     with Display() as display:
         report = builder.build(

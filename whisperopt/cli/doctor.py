@@ -11,7 +11,7 @@ from whisperopt.cli import json_option, print_json
 from whisperopt.matrix import Target
 
 if TYPE_CHECKING:
-    from whisperopt.diagnosis import Diagnosis
+    from whisperopt.inspection.diagnosis import Diagnosis
 
 
 @click.command()
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 @json_option
 def doctor(*, proofs: bool, record: Path | None, as_json: bool) -> None:
     """Show this host's hardware and runtimes, what is wrong, and the command that mends it."""
-    from whisperopt import diagnosis, matrix
     from whisperopt import host as hosts
+    from whisperopt import matrix
     from whisperopt.cli import render_host
+    from whisperopt.inspection import diagnosis
 
     found = diagnosis.diagnose(
         hosts.detect(), matrix.load(), recorded=os.environ.get(hosts.RECORDED)
@@ -43,10 +44,10 @@ def doctor(*, proofs: bool, record: Path | None, as_json: bool) -> None:
 @json_option
 def targets(*, matrix: Path | None, as_json: bool) -> None:
     """Show every target, its recipes in ladder order, and whether this host could measure it."""
-    from whisperopt import diagnosis
     from whisperopt import host as hosts
     from whisperopt import matrix as matrices
     from whisperopt.cli.render import show_rows
+    from whisperopt.inspection import diagnosis
 
     known = matrices.load(matrix)
     found = diagnosis.diagnose(hosts.detect(), known, recorded=os.environ.get(hosts.RECORDED))

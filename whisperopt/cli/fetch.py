@@ -39,7 +39,7 @@ def explain(
     as_json: bool,
 ) -> None:
     """Say which variant of the release REPO (a folder or URL) a host gets, and why."""
-    from whisperopt import fetcher
+    from whisperopt import download as fetcher
     from whisperopt import host as hosts
     from whisperopt.cli.render import show_decisions
 
@@ -80,7 +80,7 @@ def fetch(
     as_json: bool,
 ) -> None:
     """Fetch the best variant of MODEL for this host; every file's size and sha256 is checked."""
-    from whisperopt import fetcher
+    from whisperopt import download as fetcher
     from whisperopt import host as hosts
     from whisperopt.cli.progress import Display
     from whisperopt.cli.render import show_decisions

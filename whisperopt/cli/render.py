@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from whisperopt.backend import Tier
-from whisperopt.fetcher import Decision
+from whisperopt.download import Decision
 from whisperopt.release.report import CandidateReport, Report, TargetReport
 
 _ASKED = {"throughput": {"throughput"}, "memory MB": {"memory", "peak_rss_mb"}}

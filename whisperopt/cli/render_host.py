@@ -6,9 +6,9 @@ import click
 
 from whisperopt.backend import Probe
 from whisperopt.cli.render import show_rows
-from whisperopt.diagnosis import Diagnosis
 from whisperopt.host import Host
 from whisperopt.host.adapters import Gpu
+from whisperopt.inspection.diagnosis import Diagnosis
 
 _NOTHING = "–"
 _TOLD = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "sve", "i8mm", "bf16")

@@ -3,7 +3,7 @@
 from rich.table import Table
 
 from whisperopt.cli.render import console
-from whisperopt.validator.result import Row, Validation
+from whisperopt.results.validation import Row, Validation
 
 
 def show_validation(found: Validation) -> None:

@@ -7,11 +7,11 @@ import click
 
 from whisperopt.cli import json_option, print_json
 from whisperopt.cli.aim import aim_options, aimed
-from whisperopt.proof.times import times
+from whisperopt.evaluate.times import times
 
 if TYPE_CHECKING:
-    from whisperopt.fetcher.tuned import Place
-    from whisperopt.tuner import Tuning
+    from whisperopt.pipeline.tune import Tuning
+    from whisperopt.selection.tuned import Place
 
 
 @click.command()
@@ -42,8 +42,8 @@ def tune(
     From then on `transcribe`, `explain` and `fetch` put the winner first, until a driver, a
     runtime or the release changes; with --target only where that target is asked for.
     """
-    from whisperopt import tuner
     from whisperopt.cli.progress import Display
+    from whisperopt.pipeline import tune as tuner
 
     aim = aimed(objective, limits)
     with Display() as display:

@@ -48,9 +48,9 @@ def validate(  # noqa: PLR0913  # one parameter for each option
     again. The evidence is written into DIR; bring it to another copy with --import.
     """
     from whisperopt import matrix as matrices
-    from whisperopt import validator
     from whisperopt.cli.progress import Display
     from whisperopt.cli.render_validation import show_validation
+    from whisperopt.pipeline import validate as validator
 
     given = {"--import": imports, "--replay": replay, "--clips": clips, "--checkpoint": checkpoint}
     one, *others = [name for name, value in given.items() if value] or [""]

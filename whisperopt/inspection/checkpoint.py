@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from whisperopt import matrix as matrices
-from whisperopt import registry, select
+from whisperopt import registry
 from whisperopt.backend import Recipe, Tier
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.errors import WhisperoptError
@@ -15,9 +15,10 @@ from whisperopt.inspection.graphs import count_operators
 from whisperopt.inspection.sizes import attention_layers, cache_bytes, parameters
 from whisperopt.matrix import Matrix, Target
 from whisperopt.passes.plan import make
-from whisperopt.proof import structure
-from whisperopt.proof.capability import CapabilityTable
-from whisperopt.select import Candidate, Ranked, Standing
+from whisperopt.selection import select
+from whisperopt.selection.select import Candidate, Ranked, Standing
+from whisperopt.static_checks import structure
+from whisperopt.static_checks.capability import CapabilityTable
 
 _KINDS: tuple[AttentionKind, ...] = ("encoder", "self", "cross")
 

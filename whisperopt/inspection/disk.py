@@ -15,10 +15,10 @@ from whisperopt.graph.core import PARTS
 from whisperopt.inspection.facts import ArtifactFacts, OnnxFacts, ReleaseFacts, Verdict
 from whisperopt.inspection.graphs import graph_facts, open_graph, part_of, quiet
 from whisperopt.inspection.sizes import attention_layers, cache_bytes
-from whisperopt.proof import structure
-from whisperopt.proof.capability import CapabilityTable
 from whisperopt.rehearsal import Rehearsed
 from whisperopt.release import catalog
+from whisperopt.static_checks import structure
+from whisperopt.static_checks.capability import CapabilityTable
 
 _OLDEST_OPSET = 13
 """Where the tables begin: CUDA's lists the kernels of each operator from version 13 on."""

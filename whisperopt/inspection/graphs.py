@@ -10,9 +10,9 @@ from typing import Any
 import onnx_ir as ir
 
 from whisperopt.errors import BadInputError
+from whisperopt.graph.inference import inferred
 from whisperopt.inspection.facts import AttentionNode, GraphFacts, Tensor
-from whisperopt.proof.inference import inferred
-from whisperopt.proof.operands import DTYPES, qualified
+from whisperopt.static_checks.operands import DTYPES, qualified
 
 _REMEDY = "It is damaged, was cut short, or is no ONNX model: fetch or export it again"
 _HARMLESS = {"Cast", "Dropout", "Identity", "Where"}

@@ -12,9 +12,9 @@ import msgspec
 
 from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
-from whisperopt.proof.tape import Difference, Tape, compare, record, within
 from whisperopt.rehearsal import Failure, Judgement, NotTried
 from whisperopt.runtime.placement import CPU, refusal
+from whisperopt.static_checks.io_trace import Difference, Tape, compare, record, within
 
 _TOLD = {"logits", "hidden_states"}
 """Outputs whose errors are facts of their own."""

@@ -11,7 +11,7 @@ import msgspec
 from whisperopt import cache
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError, IntegrityError
-from whisperopt.ranking.objective import Objective
+from whisperopt.objective import Objective
 from whisperopt.untrusted import places_of_control
 
 NAME = "catalog.json"

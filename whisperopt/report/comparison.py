@@ -5,11 +5,11 @@ from typing import Literal
 
 import msgspec
 
-from whisperopt.proof import words
-from whisperopt.proof.answers import Answers
-from whisperopt.proof.clips import Clip
-from whisperopt.proof.evidence import Evidence, Sample
-from whisperopt.proof.words import Unit
+from whisperopt.evaluate import words
+from whisperopt.evaluate.answers import Answers
+from whisperopt.evaluate.clips import Clip
+from whisperopt.evaluate.evidence import Evidence, Sample
+from whisperopt.evaluate.words import Unit
 
 Kind = Literal["same", "missing", "extra"]
 Marked = tuple[tuple[Kind, str], ...]

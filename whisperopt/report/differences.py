@@ -1,11 +1,11 @@
 """What came out otherwise than in the report before, in Markdown."""
 
 from whisperopt.backend import Tier
-from whisperopt.ranking import contest
-from whisperopt.ranking.contest import Figure
 from whisperopt.release.report import CandidateReport, Report, TargetReport
 from whisperopt.report.escaping import escaped
 from whisperopt.report.numbers import NONE, milliseconds, points, rounds
+from whisperopt.selection import contest
+from whisperopt.selection.contest import Figure
 
 
 def differences(report: Report, before: Report) -> list[str]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from whisperopt.backend import Tier
+from whisperopt.evaluate.answers import Answers
+from whisperopt.evaluate.evidence import Evidence
 from whisperopt.matrix import Gates
-from whisperopt.proof.answers import Answers
-from whisperopt.proof.evidence import Evidence
 from whisperopt.release.report import CandidateReport, Report, TargetReport
 from whisperopt.report.comparison import Comparison, compare
 from whisperopt.report.fates import Fate

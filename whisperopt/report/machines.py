@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from whisperopt.evaluate.evidence import Evidence, Machine
 from whisperopt.host import Host
-from whisperopt.proof.evidence import Evidence, Machine
 from whisperopt.release.report import Report, TargetReport
 from whisperopt.report.entries import Entry
 from whisperopt.report.markup import Content, Html, named, tag

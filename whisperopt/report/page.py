@@ -5,9 +5,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
+from whisperopt.evaluate.answers import Answers
+from whisperopt.evaluate.evidence import Evidence
 from whisperopt.matrix import Gates
-from whisperopt.proof.answers import Answers
-from whisperopt.proof.evidence import Evidence
 from whisperopt.release.report import Report, TargetReport
 from whisperopt.report.entries import Entry, gather
 from whisperopt.report.fates import Fate, outcome

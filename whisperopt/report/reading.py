@@ -1,9 +1,9 @@
 """How to read the page: tiers, fates and words."""
 
-from whisperopt.ranking.contest import TOO_CLOSE
 from whisperopt.report.fates import TIERS, Fate
 from whisperopt.report.marks import badge, front, tier
 from whisperopt.report.markup import Content, Html, tag
+from whisperopt.selection.contest import TOO_CLOSE
 
 _FRONT = "Nothing accepted for the same target is both faster and more accurate."
 

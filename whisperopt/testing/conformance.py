@@ -20,7 +20,7 @@ from whisperopt.artifact import MANIFEST, TOKENIZER, Artifact
 from whisperopt.backend import API, Backend, Brief, Probe, Recipe, Session, Tier
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.graph.core import PARTS
-from whisperopt.proof import structure
+from whisperopt.static_checks import structure
 from whisperopt.testing.workshop import Workshop, sample, stepped
 
 _NAME = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")

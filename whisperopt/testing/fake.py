@@ -20,7 +20,7 @@ from whisperopt.testing.made import TINY, MadeCheckpoint, describe
 
 if TYPE_CHECKING:
     from whisperopt.graph.core import CoreModel
-    from whisperopt.proof.capability import CapabilityTable
+    from whisperopt.static_checks.capability import CapabilityTable
 
 PLAIN = Recipe(
     name="plain-fp32",
@@ -89,7 +89,7 @@ class FakeBackend:
 
     def capabilities(self) -> "CapabilityTable":
         """Return the standard operators of a decomposed model, in fp32."""
-        from whisperopt.proof.capability import CapabilityTable, Operator
+        from whisperopt.static_checks.capability import CapabilityTable, Operator
 
         operator = Operator(dtypes=_TYPES)
         return CapabilityTable(

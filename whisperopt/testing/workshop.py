@@ -10,8 +10,8 @@ from whisperopt.arrays import Floats, Tokens
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Backend, Decoder, Recipe, Session
 from whisperopt.errors import WhisperoptError
+from whisperopt.evaluate.listening import CORE
 from whisperopt.graph.core import CoreModel
-from whisperopt.proof.listening import CORE
 from whisperopt.testing.made import MadeCheckpoint, describe
 from whisperopt.whisper import Dimensions
 

@@ -9,8 +9,8 @@ from onnx import helper
 from whisperopt.backends.cuda.placement import CUDA
 from whisperopt.backends.cuda.rehearsal import CudaRehearsal, partition
 
-from whisperopt.proof.capability import packaged_table
-from whisperopt.proof.structure import check
+from whisperopt.static_checks.capability import packaged_table
+from whisperopt.static_checks.structure import check
 
 PROBE = CudaRehearsal().probe()
 installed = pytest.mark.skipif(not PROBE.ready, reason=f"{PROBE.reason}. {PROBE.remedy}")

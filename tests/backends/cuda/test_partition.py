@@ -11,13 +11,13 @@ from whisperopt.backends.cuda.rehearsal import CudaRehearsal, partition
 
 from tests.passes import forms
 from tests.passes.forms import form
-from tests.proof.graphs import graph
+from tests.static_checks.graphs import graph
 from whisperopt.backend import Recipe
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.isolated import call
-from whisperopt.proof import structure
-from whisperopt.proof.capability import packaged_table
 from whisperopt.rehearsal import Failure, Rehearsed, home, python, rehearse
+from whisperopt.static_checks import structure
+from whisperopt.static_checks.capability import packaged_table
 
 PROBE = CudaRehearsal().probe()
 pytestmark = pytest.mark.skipif(not PROBE.ready, reason=f"{PROBE.reason}. {PROBE.remedy}")

@@ -14,7 +14,7 @@ from whisperopt.backends.cuda.placement import (
     judge,
 )
 
-from tests.proof.graphs import graph
+from tests.static_checks.graphs import graph
 
 TO_HOST = "to the host"
 LENGTHS = """

@@ -9,7 +9,7 @@ from whisperopt.backends.directml import BACKEND, job
 from whisperopt.backends.directml.rehearsal import DirectmlRehearsal, ask
 
 from tests.backends.cuda.test_capabilities import NOT_HELD, SIGNATURES, nodes_of, without
-from whisperopt.proof.structure import check
+from whisperopt.static_checks.structure import check
 
 PROBE = DirectmlRehearsal().probe()
 installed = pytest.mark.skipif(not PROBE.ready, reason=f"{PROBE.reason}. {PROBE.remedy}")

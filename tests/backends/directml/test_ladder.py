@@ -12,8 +12,8 @@ from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import PARTS, CoreModel
 from whisperopt.passes.plan import make
-from whisperopt.proof import structure
 from whisperopt.runtime.ort import CPU, OrtSession
+from whisperopt.static_checks import structure
 
 
 def refused(recipe: Recipe, core: CoreModel) -> str:

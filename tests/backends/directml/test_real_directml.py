@@ -12,8 +12,8 @@ from tests.makers import SMALL
 from tests.passes import forms
 from whisperopt.artifact import Artifact
 from whisperopt.checkpoint.checkpoint import Checkpoint
-from whisperopt.proof.tape import Array, Run, Tape, record
 from whisperopt.rehearsal import Judgement, rehearse
+from whisperopt.static_checks.io_trace import Array, Run, Tape, record
 
 PROBE = DirectmlRehearsal().probe()
 pytestmark = [

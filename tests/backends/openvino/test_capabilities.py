@@ -12,7 +12,7 @@ from whisperopt.backend import Recipe
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import PARTS, CoreModel
 from whisperopt.passes.plan import make
-from whisperopt.proof import structure
+from whisperopt.static_checks import structure
 
 BACKEND = registry.require("openvino")
 

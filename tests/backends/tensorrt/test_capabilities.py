@@ -12,8 +12,8 @@ from tests.passes import forms
 from whisperopt.backend import Recipe
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import PARTS
-from whisperopt.proof import structure
-from whisperopt.proof.structure import StructuralReport
+from whisperopt.static_checks import structure
+from whisperopt.static_checks.structure import StructuralReport
 
 
 def reports(checkpoint: Checkpoint, recipe: Recipe, folder: Path) -> Iterator[StructuralReport]:

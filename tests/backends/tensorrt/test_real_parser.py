@@ -15,8 +15,8 @@ from tests.passes import forms
 from whisperopt.artifact import Artifact
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import PARTS, Part
-from whisperopt.proof import structure
 from whisperopt.rehearsal import rehearse
+from whisperopt.static_checks import structure
 
 PROBE = TensorRtRehearsal().probe()
 pytestmark = [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.proof.graphs import gqa, graph, held
+from tests.static_checks.graphs import gqa, graph, held
 
 CROSS = "(float16[B,1,16] q, float16[B,2,9,8] k, float16[B,2,9,8] v) => (float16[B,1,16] y)"
 ATTEND = "y = com.microsoft.MultiHeadAttention<num_heads=2>(q, k, v)"

@@ -11,7 +11,7 @@ from whisperopt.backend import Probe
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import PARTS, CoreModel, Part
 from whisperopt.ort_backend import OrtBackend
-from whisperopt.proof import structure
+from whisperopt.static_checks import structure
 
 BACKEND = registry.require("webgpu")
 RUNGS = {recipe.name: recipe for recipe in BACKEND.recipes()}

@@ -10,8 +10,8 @@ from tests.passes import forms
 from whisperopt import registry
 from whisperopt.artifact import Artifact
 from whisperopt.checkpoint.checkpoint import Checkpoint
+from whisperopt.evaluate import Limits, differences, judge, recorded
 from whisperopt.graph.core import CoreModel
-from whisperopt.proof.replay import Limits, differences, judge, recorded
 from whisperopt.rehearsal import rehearse
 
 PROBE = WebgpuRehearsal().probe()

@@ -11,7 +11,7 @@ from tests.passes import forms
 from whisperopt import registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
-from whisperopt.proof.replay import Call, Nodes, Replayed
+from whisperopt.evaluate import Call, Nodes, Replayed
 from whisperopt.rehearsal import Rehearsed, rehearse
 
 GPU, CPU = "WebGpuExecutionProvider", "CPUExecutionProvider"

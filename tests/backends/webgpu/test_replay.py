@@ -14,8 +14,8 @@ from tests.passes import forms
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Recipe
 from whisperopt.checkpoint.checkpoint import Checkpoint
-from whisperopt.proof import tape
-from whisperopt.proof.tape import Tape
+from whisperopt.static_checks import io_trace as tape
+from whisperopt.static_checks.io_trace import Tape
 
 CONCAT = forms.form(name="concat", self_attention="mha", cache="concat")
 

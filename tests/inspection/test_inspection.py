@@ -1,0 +1,432 @@
+"""What an inspection finds in checkpoints, releases, artifacts and ONNX files."""
+
+import logging
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+import whisperopt
+from tests.makers import SMALL, write_huggingface
+from tests.pipeline.test_line import Stage
+from tests.targets import TARGETS
+from whisperopt import artifact as artifacts
+from whisperopt import matrix, registry
+from whisperopt.artifact import Artifact
+from whisperopt.backend import Tier
+from whisperopt.checkpoint.checkpoint import Checkpoint
+from whisperopt.checkpoint.resolve import open_checkpoint
+from whisperopt.checkpoint.shapes import required
+from whisperopt.errors import BadInputError, WhisperoptError
+from whisperopt.inspection import (
+    failed_rehearsals,
+    inspect,
+    inspect_artifact,
+    inspect_checkpoint,
+    inspect_onnx,
+)
+from whisperopt.inspection.facts import (
+    ArtifactFacts,
+    CheckpointFacts,
+    Ladder,
+    OnnxFacts,
+    ReleaseFacts,
+)
+from whisperopt.inspection.sizes import attention_layers, cache_bytes, parameters
+from whisperopt.whisper import Dimensions
+
+TINY_EN = Dimensions(
+    mels=80,
+    width=384,
+    vocabulary=51864,
+    audio_context=1500,
+    text_context=448,
+    encoder_layers=4,
+    encoder_heads=6,
+    encoder_ffn=1536,
+    decoder_layers=4,
+    decoder_heads=6,
+    decoder_kv_heads=6,
+    decoder_ffn=1536,
+)
+
+
+class Imagined:
+    """A checkpoint of any size without weights."""
+
+    name, source = "imagined", "nowhere"
+
+    def __init__(self, dims: Dimensions) -> None:
+        self.dims = dims
+
+    def names(self) -> list[str]:
+        return list(required(self.dims))
+
+    def tensor(self, name: str) -> "np.ndarray":
+        return np.zeros(required(self.dims)[name], np.float32)
+
+
+def climbed(facts: CheckpointFacts, target: str) -> Ladder:
+    return next(ladder for ladder in facts.targets if ladder.target == target)
+
+
+@pytest.fixture(scope="module")
+def facts(small_checkpoint: Checkpoint) -> CheckpointFacts:
+    return inspect_checkpoint(small_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inspection")
+    write_huggingface(folder / "small")
+    whisperopt.build(str(folder / "small"), out=folder / "release", proof=False)
+    return folder / "release"
+
+
+@pytest.fixture
+def graph(release: Path, tmp_path: Path) -> Path:
+    """The decoder of one variant with its weights, to be damaged."""
+    for path in (release / "small--cpu-gqa-fp32").glob("decoder.onnx*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path / "decoder.onnx"
+
+
+def test_caches_grow_by_the_token_and_by_the_second() -> None:
+    full = cache_bytes(TINY_EN, "fp32")
+    assert full.self_per_token == 2 * 4 * 6 * 64 * 4 == 12_288
+    assert full.self_full == 448 * full.self_per_token
+    assert full.cross_per_second == 50 * full.self_per_token
+    assert full.cross_full == 30 * full.cross_per_second
+    half = cache_bytes(TINY_EN, "fp16")
+    assert half.cross_full == full.cross_full // 2
+
+
+def test_shared_key_value_heads_shrink_only_the_self_attention_cache() -> None:
+    grouped = msgspec.structs.replace(TINY_EN, decoder_kv_heads=2)
+    assert cache_bytes(grouped, "fp32").self_full * 3 == cache_bytes(TINY_EN, "fp32").self_full
+    assert cache_bytes(grouped, "fp32").cross_full == cache_bytes(TINY_EN, "fp32").cross_full
+    assert [(a.attention, a.heads, a.kv_heads) for a in attention_layers(grouped)] == [
+        ("encoder", 6, 6),
+        ("self", 6, 2),
+        ("cross", 6, 6),
+    ]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_every_weight_is_counted_once(tmp_path: Path, *, tied: bool) -> None:
+    made = write_huggingface(tmp_path / "model", tied=tied)
+    counted = parameters(open_checkpoint(tmp_path / "model"))
+    assert counted.total == sum(array.size for array in made.values())
+    assert counted.encoder + counted.decoder == counted.total
+    assert counted.encoder == sum(a.size for n, a in made.items() if n.startswith("encoder."))
+
+
+def test_a_checkpoint_is_measured(facts: CheckpointFacts) -> None:
+    assert facts.dims == SMALL
+    assert [(a.attention, a.layers, a.head_size) for a in facts.attention] == [
+        ("encoder", 2, 16),
+        ("self", 2, 16),
+        ("cross", 2, 16),
+    ]
+    assert facts.operators["decoder"]["com.microsoft.GroupQueryAttention"] == 2
+    assert facts.operators["encoder"]["com.microsoft.MultiHeadAttention"] == 2
+    assert tuple(ladder.target for ladder in facts.targets) == TARGETS
+
+
+def test_only_small_weights_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = 0
+    real = Imagined.tensor
+
+    def tensor(self: Imagined, name: str) -> "np.ndarray":
+        nonlocal largest
+        array = real(self, name)
+        largest = max(largest, array.size)
+        return array
+
+    monkeypatch.setattr(Imagined, "tensor", tensor)
+    inspect_checkpoint(Imagined(TINY_EN))
+    assert largest <= TINY_EN.decoder_ffn
+
+
+def test_every_target_takes_what_a_build_without_proof_selects(
+    facts: CheckpointFacts, release: Path
+) -> None:
+    content = msgspec.json.decode((release / "report.json").read_bytes())
+    built = {target["name"]: target["selected"] for target in content["targets"]}
+    for ladder in facts.targets:
+        for choice in ladder.attention:
+            assert f"{ladder.target}-{choice.rung}" == built[ladder.target]
+            assert ladder.runtime in choice.reason
+
+
+def test_each_attention_says_its_form(facts: CheckpointFacts) -> None:
+    forms = {
+        ladder.target: tuple(choice.form for choice in ladder.attention)
+        for ladder in facts.targets
+    }
+    assert forms == {
+        "tensorrt": ("decomposed", "decomposed", "decomposed"),
+        "cuda": ("mha", "gqa", "mha"),
+        "directml": ("decomposed", "gqa", "decomposed"),
+        "webgpu": ("decomposed", "gqa", "decomposed"),
+        "openvino": ("decomposed", "mha", "decomposed"),
+        "cpu": ("mha", "gqa", "decomposed"),
+    }
+
+
+def test_a_rung_that_waits_for_a_device_is_passed_over_by_name(
+    small_checkpoint: Checkpoint,
+) -> None:
+    rungs = ("gqa-bf16", "decomposed-fp16")
+    target = msgspec.structs.replace(matrix.load().target("cuda"), recipes=rungs)
+    only = matrix.Matrix(device_order=("nvidia",), targets=(target,))
+    ladder = climbed(inspect_checkpoint(small_checkpoint, only), "cuda")
+    first, second = ladder.rungs
+    assert (first.waits, first.accepted, first.taken) == (True, False, False)
+    assert second.taken
+    assert all("not gqa-bf16: " in choice.reason for choice in ladder.attention)
+    assert all("selectable once measured" in choice.reason for choice in ladder.attention)
+
+
+def test_conditions_go_with_the_rung(facts: CheckpointFacts) -> None:
+    (first, *_) = climbed(facts, "cuda").rungs
+    assert any("GroupQueryAttention" in condition for condition in first.conditions)
+
+
+def test_a_model_that_no_rung_fits_gets_the_reasons() -> None:
+    target = msgspec.structs.replace(matrix.load().target("openvino"), recipes=("mha-fp32",))
+    only = matrix.Matrix(device_order=("cpu",), targets=(target,))
+    grouped = Imagined(msgspec.structs.replace(SMALL, decoder_kv_heads=2))
+    ladder = climbed(inspect_checkpoint(grouped, only), "openvino")
+    assert not any(rung.taken or rung.waits for rung in ladder.rungs)
+    for choice in ladder.attention:
+        assert (choice.rung, choice.form) == (None, None)
+        assert "not mha-fp32: GqaToMha cannot rewrite the decoder" in choice.reason
+    assert climbed(inspect_checkpoint(grouped), "cuda").attention[1].form == "gqa"
+
+
+def test_a_backend_that_is_not_there_is_a_reason(
+    small_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHISPEROPT_BACKENDS", "cpu")
+    facts = inspect_checkpoint(small_checkpoint)
+    assert climbed(facts, "cpu").attention[0].rung == "gqa-fp32"
+    for choice in climbed(facts, "cuda").attention:
+        assert choice.rung is None
+        assert "wants a backend 'cuda' that is not installed" in choice.reason
+
+
+def test_a_release_lists_its_variants(release: Path) -> None:
+    facts = inspect(release)
+    assert isinstance(facts, ReleaseFacts)
+    by_name = {one.variant: one for one in facts.variants}
+    assert {name.partition("-")[0] for name in by_name} == set(TARGETS)
+    assert {one.tier for one in facts.variants} == {Tier.STRUCTURAL}
+    half, full = by_name["tensorrt-decomposed-fp16"], by_name["cpu-gqa-fp32"]
+    assert (half.caches.precision, full.caches.precision) == ("fp16", "fp32")
+    assert half.size < full.size
+    files = (release / "small--cpu-gqa-fp32").iterdir()
+    assert full.size == sum(path.stat().st_size for path in files)
+
+
+def test_an_artifact_says_how_its_attention_is_written(release: Path) -> None:
+    facts = inspect(release / "small--directml-gqa-fp16")
+    assert isinstance(facts, ArtifactFacts)
+    assert (facts.model, facts.variant, facts.tier) == ("small", "directml-gqa-fp16", None)
+    found = facts.graphs["decoder"].attention
+    assert Counter(node.op for node in found) == {
+        "com.microsoft.GroupQueryAttention": 2,
+        "Softmax": 2,
+    }
+    assert {node.heads for node in found} == {4}
+    assert facts.graphs["decoder"].operators["com.microsoft.GroupQueryAttention"] == 2
+    assert [node.op for node in facts.graphs["encoder"].attention] == ["Softmax"] * 2
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_an_artifact_without_a_graph_is_refused(
+    small_artifact: Artifact, tmp_path: Path, part: str
+) -> None:
+    artifacts.write_manifest(tmp_path, small_artifact.manifest)
+    for path in small_artifact.path.glob("*.onnx*"):
+        if not path.name.startswith(part):
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(BadInputError, match=rf"There is no file .*{part}\.onnx"):
+        inspect_artifact(Artifact(tmp_path, small_artifact.manifest))
+
+
+def test_an_onnx_file_is_described(graph: Path) -> None:
+    facts = inspect(graph)
+    assert isinstance(facts, OnnxFacts)
+    described = facts.graph
+    assert (described.part, described.ir_version) == ("decoder", 10)
+    assert described.opsets == {"ai.onnx": 20, "com.microsoft": 1}
+    ids, *_ = described.inputs
+    assert (ids.name, ids.dtype, ids.shape) == ("input_ids", "int32", ("batch", "sequence"))
+    logits, *_ = described.outputs
+    assert logits.shape == ("batch", "positions", SMALL.vocabulary)
+    grouped = [node for node in described.attention if node.op.endswith("GroupQueryAttention")]
+    assert [(node.heads, node.kv_heads, node.scale) for node in grouped] == [(4, 4, 0.25)] * 2
+    weights = sum(np.prod(s) for n, s in required(SMALL).items() if n.startswith("decoder."))
+    cross = sum(
+        np.prod(shape)
+        for name, shape in required(SMALL).items()
+        if ".encoder_attn.k_proj" in name or ".encoder_attn.v_proj" in name
+    )
+    assert 0 <= described.parameters - (weights - cross) < 100  # and a few constants
+
+
+def test_every_runtime_says_whether_it_executes_the_file(graph: Path) -> None:
+    facts = inspect_onnx(graph)
+    verdicts = {one.backend: one for one in facts.backends}
+    assert set(verdicts) == set(TARGETS)
+    assert verdicts["cpu"].executed
+    assert any("GroupQueryAttention" in text for text in verdicts["cpu"].conditions)
+    assert verdicts["tensorrt"].executed is False
+    assert "GroupQueryAttention x2" in verdicts["tensorrt"].reason
+    assert "float32 is not executed" in verdicts["cuda"].reason
+
+
+def test_an_encoder_is_told_by_its_inputs(release: Path) -> None:
+    facts = inspect_onnx(release / "small--cuda-gqa-fp16/encoder.onnx")
+    assert facts.graph.part == "encoder"
+    assert {node.scale for node in facts.graph.attention} == {0.25}
+
+
+def foreign(nodes: list[onnx.NodeProto], opset: int = 20) -> bytes:
+    """Return a graph x [2, 2] -> y with a weight `w`."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 2]) for name in "xy"]
+    weight = numpy_helper.from_array(np.eye(2, dtype=np.float32), "w")
+    graph = helper.make_graph(nodes, "foreign", values[:1], values[1:], [weight])
+    imports = [helper.make_opsetid("", opset)]
+    content: bytes = helper.make_model(graph, opset_imports=imports).SerializeToString()
+    return content
+
+
+def test_attention_of_other_exporters_is_found(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["shares"], name="attend"),
+        helper.make_node("Identity", ["shares"], ["kept"]),
+        helper.make_node("MatMul", ["kept", "w"], ["mixed"]),
+        helper.make_node("Softmax", ["mixed"], ["y"], name="classify"),
+    ]
+    (tmp_path / "foreign.onnx").write_bytes(foreign(nodes))
+    facts = inspect_onnx(tmp_path / "foreign.onnx")
+    assert [(one.node, one.heads, one.scale) for one in facts.graph.attention] == [
+        ("attend", None, None)
+    ]
+    assert facts.graph.parameters == 4
+
+
+def relu(source: str = "x", target: str = "y") -> onnx.NodeProto:
+    return helper.make_node("Relu", [source], [target], name="rectify")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "opset", "words"),
+    [
+        ([relu()], 20, "no capability table covers Relu x1"),
+        ([helper.make_node("MatMul", ["x", "w"], ["y"])], 9, "the tables begin at opset 13"),
+    ],
+)
+def test_what_the_tables_do_not_cover_is_not_judged(
+    tmp_path: Path, nodes: list[onnx.NodeProto], opset: int, words: str
+) -> None:
+    (tmp_path / "foreign.onnx").write_bytes(foreign(nodes, opset))
+    for verdict in inspect_onnx(tmp_path / "foreign.onnx").backends:
+        assert verdict.executed is None
+        assert words in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "holds no graph"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "cannot be read as an ONNX model"),
+        (b"\x00" * 100, "cannot be read as an ONNX model"),
+        (foreign([]), "holds no graph"),
+        (foreign([relu("ghost")]), "'rectify' that reads 'ghost', which nothing writes"),
+        (foreign([relu("x", "elsewhere")]), "an output 'y' that nothing writes"),
+        (foreign([relu("later"), relu("x", "later")]), "what a later node"),
+    ],
+    ids=["empty", "pointer", "zeros", "no nodes", "lost input", "lost output", "order"],
+)
+def test_what_is_no_whole_graph_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "odd.onnx"
+    path.write_bytes(content)
+    with pytest.raises(BadInputError, match=r"odd\.onnx") as caught:
+        inspect(path)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_not_there_are_named(graph: Path) -> None:
+    (graph.parent / "decoder.onnx.data").unlink()
+    with pytest.raises(BadInputError, match=r"decoder\.onnx\.data, which is not there"):
+        inspect(graph)
+
+
+def test_weights_that_were_cut_short_are_named(graph: Path) -> None:
+    weights = graph.parent / "decoder.onnx.data"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(BadInputError, match=r"decoder\.onnx\.data, which is too short"):
+        inspect(graph)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"There is no file .*gone\.onnx"):
+        inspect(tmp_path / "gone.onnx")
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_a_graph_cut_anywhere_is_refused(graph: Path, share: float) -> None:
+    whole = graph.read_bytes()
+    cut = graph.with_name("cut.onnx")
+    cut.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(BadInputError, match=r"cut\.onnx"):
+        inspect(cut)
+
+
+def answer(path: Path) -> str:
+    """Return the facts as JSON, or the sentence."""
+    try:
+        return msgspec.json.encode(inspect(path), enc_hook=str).decode()
+    except WhisperoptError as error:
+        return str(error)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0), byte=st.integers(0, 255))
+def test_a_damaged_graph_is_a_sentence_or_an_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, place: int, byte: int
+) -> None:
+    content = bytearray(foreign([relu("x", "middle"), relu("middle")]))
+    content[place % len(content)] = byte
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        said = answer(path)
+    assert "\n" not in said
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_rehearsal_says_what_the_real_runtime_makes_of_an_artifact(
+    passed: bool, small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = msgspec.structs.replace(registry.require("cpu"), stages=(Stage(passed=passed),))
+    monkeypatch.setattr(registry, "require", lambda _name: staged)
+    assert inspect_artifact(small_artifact).rehearsals == ()
+    facts = inspect(small_artifact.path, rehearse=True)
+    assert isinstance(facts, ArtifactFacts)
+    (rehearsed,) = facts.rehearsals
+    assert (rehearsed.name, rehearsed.passed) == ("stage", passed)
+    assert failed_rehearsals(facts) == ([] if passed else [small_artifact.manifest.variant])

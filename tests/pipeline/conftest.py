@@ -1,0 +1,43 @@
+"""One small made-up model, and one build of it with proof."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import whisperopt
+from tests.makers import write_huggingface
+from tests.pipeline.builds import Built
+from tests.pipeline.recordings import write_clips
+
+
+@pytest.fixture(scope="package", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep notes on what was proven in a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WHISPEROPT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="package")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "small"
+    write_huggingface(folder)
+    time.sleep(0.2)  # digests of files are kept once their times would tell of a change
+    return folder
+
+
+@pytest.fixture(scope="package")
+def proven(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Return a build for every target with proof, on a handful of very short clips."""
+    folder = tmp_path_factory.mktemp("proven")
+    said: list[tuple[str, str]] = []
+    report = whisperopt.build(
+        str(model),
+        target="all",
+        out=folder / "release",
+        clips=write_clips(folder / "clips"),
+        progress=lambda name, doing: said.append((name, doing)),
+    )
+    return Built(folder / "release", report, said)

@@ -1,0 +1,265 @@
+"""Evidence of other machines: taken in where it can be true, refused without a trace otherwise."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.pipeline.validate import shop
+from tests.pipeline.validate.shop import FP32, MIXED, MODEL, Shop, tree
+from whisperopt import host as hosts
+from whisperopt.backend import Tier
+from whisperopt.errors import BadInputError
+from whisperopt.evaluate.case import Case
+from whisperopt.host import Host
+from whisperopt.pipeline import here
+from whisperopt.release import report as reports
+from whisperopt.results.validation import Source
+from whisperopt.selection.decisions import best, resolve
+
+HERE = hosts.probe().host_class("cpu", "onnxruntime")
+LAPTOP = shop.another("intel-laptop-linux")
+THERE = LAPTOP.host_class("cpu", "onnxruntime")
+NOW = datetime.now(UTC)
+EARLIER, LATER = NOW - timedelta(hours=2), NOW - timedelta(hours=1)
+
+Abroad = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def abroad(built: Shop, tmp_path_factory: pytest.TempPathFactory) -> Abroad:
+    """Return a function that validates a copy of the release on another machine.
+
+    It returns the file of evidence that was written there about one variant.
+    """
+    copies: dict[bytes, Shop] = {}
+
+    def validated(name: str = FP32, host: Host = LAPTOP, **how: Any) -> Path:
+        key = msgspec.json.encode((host, how))
+        if key not in copies:
+            copies[key] = built.copy(tmp_path_factory.mktemp("abroad") / "release")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(hosts, "probe", lambda: host)
+                patch.setattr(here, "timed", shop.instant())
+                patch.setattr(Case, "prove", shop.remembered(built, **how))
+                copies[key].validate()
+        own = host.host_class("cpu", "onnxruntime")
+        copy = copies[key]
+        return copy.release / copy.entries(name)[own].report
+
+    return validated
+
+
+def imported(shop_: Shop, *files: Path) -> Any:
+    return shop_.validate(imports=files)
+
+
+def refused(shop_: Shop, *files: Path) -> str:
+    """Return why the last of `files` is refused; not a byte of the release may change."""
+    before = tree(shop_.release)
+    with pytest.raises(BadInputError) as told:
+        imported(shop_, *files)
+    assert tree(shop_.release) == before
+    assert not list(shop_.release.glob(".*"))
+    assert str(files[-1]) in told.value.problem
+    assert told.value.remedy
+    return told.value.problem
+
+
+def test_honest_evidence_is_taken_in(shop_: Shop, abroad: Abroad) -> None:
+    file, before = abroad(), tree(shop_.release)
+    found = imported(shop_, file)
+    (row,) = found.rows
+    assert (row.source, row.host_class, row.tier) == (Source.IMPORTED, THERE, Tier.MEASURED)
+    (change,) = found.changes
+    assert (change.what, change.before) == (f"{FP32} on {THERE}", "nothing")
+    assert change.now == "measured, accepted"
+    entry = shop_.entries(FP32)[THERE]
+    assert (entry.accepted, entry.imported, entry.tier) == (True, True, Tier.MEASURED)
+    now = tree(shop_.release)
+    new = {path for path in now if path not in before}
+    assert new == {entry.report}
+    assert (shop_.release / entry.report).read_bytes() == file.read_bytes()
+    assert {path for path in before if now.get(path) != before[path]} == {
+        *("catalog.json", "report.json", "report.html")
+    }
+
+
+def test_tiers_are_told_by_the_kind_of_host(shop_: Shop, abroad: Abroad) -> None:
+    imported(shop_, abroad(MIXED))
+    decisions = resolve(shop_.catalog, MODEL, LAPTOP)
+    assert [decision.variant.name for decision in decisions] == [MIXED, FP32]
+    assert decisions[0].reason.startswith("measured here: ")
+    assert decisions[1].reason.startswith("measured on other hosts, not here")
+    assert best(resolve(shop_.catalog, MODEL, shop_.evidence(FP32, HERE).host)).name == FP32
+    report = reports.read(shop_.release)
+    assert report is not None
+    (target,) = report.targets
+    assert (target.selected, target.host_class) == (MIXED, THERE)
+    proofs = {one.name: [p.host_class for p in one.proofs] for one in target.candidates}
+    assert proofs == {MIXED: [HERE, THERE], FP32: [HERE]}
+
+
+def test_evidence_of_several_machines_comes_in_at_once(shop_: Shop, abroad: Abroad) -> None:
+    mac = shop.another("m3-macos")
+    found = imported(shop_, abroad(), abroad(MIXED), abroad(host=mac))
+    assert [row.accepted for row in found.rows] == [True] * 3
+    assert set(shop_.entries(FP32)) == {HERE, THERE, mac.host_class("cpu", "onnxruntime")}
+
+
+def test_the_same_file_again_changes_nothing(shop_: Shop, abroad: Abroad) -> None:
+    file = abroad()
+    imported(shop_, file)
+    before = tree(shop_.release)
+    assert imported(shop_, file).changes == ()
+    assert tree(shop_.release) == before
+
+
+@pytest.mark.slow
+def test_a_real_run_is_taken_in_with_its_real_times(
+    built: Shop, workshop: Shop, tmp_path: Path
+) -> None:
+    """Nothing is made up but the host: graphs run, and clocks tick."""
+    copy = built.copy(tmp_path / "abroad")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hosts, "probe", lambda: LAPTOP)
+        copy.validate(checkpoint=str(copy.checkpoint))
+    files = [copy.release / copy.entries(name)[THERE].report for name in (FP32, MIXED)]
+    assert [row.accepted for row in imported(workshop, *files).rows] == [True, True]
+
+
+# Who may replace whom
+
+
+def test_second_hand_does_not_replace_first_hand(shop_: Shop, abroad: Abroad) -> None:
+    host = shop_.evidence(FP32, HERE).host
+    assert "is second-hand" in refused(shop_, abroad(host=host))
+
+
+def test_unless_it_is_a_failure_which_demotes_there(shop_: Shop, abroad: Abroad) -> None:
+    host = shop_.evidence(FP32, HERE).host
+    found = imported(shop_, abroad(host=host, spoilt=[FP32]))
+    assert found.failed == [FP32]
+    entry = shop_.entries(FP32)[HERE]
+    assert (entry.accepted, entry.imported) == (False, True)
+    assert "top-1 agreement" in entry.reason
+    assert [one.what for one in found.changes] == [f"{FP32} on {HERE}", "selected for cpu"]
+    assert best(resolve(shop_.catalog, MODEL, host)).name == MIXED
+    assert any(one.accepted for one in resolve(shop_.catalog, MODEL, LAPTOP))
+    again = shop_.validate()
+    assert again.failed == []
+    assert shop_.entries(FP32)[HERE].imported is False
+
+
+def test_a_later_failure_replaces_what_was_imported_and_a_later_success_that(
+    shop_: Shop, abroad: Abroad
+) -> None:
+    imported(shop_, abroad(started=EARLIER))
+    assert shop_.entries(FP32)[THERE].accepted
+    assert imported(shop_, abroad(started=LATER, spoilt=[FP32])).failed == [FP32]
+    assert not shop_.entries(FP32)[THERE].accepted
+    assert best(resolve(shop_.catalog, MODEL, LAPTOP)).name == MIXED
+    imported(shop_, abroad(started=NOW))
+    assert shop_.entries(FP32)[THERE].accepted
+
+
+@pytest.mark.parametrize("spoilt", [[], [FP32]], ids=["accepted", "failed"])
+def test_older_evidence_does_not_replace_newer(
+    shop_: Shop, abroad: Abroad, spoilt: list[str]
+) -> None:
+    imported(shop_, abroad(started=LATER))
+    assert "is older than what" in refused(shop_, abroad(started=EARLIER, spoilt=spoilt))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_files_on_the_same_the_newer_counts(
+    shop_: Shop, abroad: Abroad, order: int
+) -> None:
+    files = [abroad(started=EARLIER, spoilt=[FP32]), abroad(started=LATER)]
+    imported(shop_, *files[::order])
+    entry = shop_.entries(FP32)[THERE]
+    assert entry.accepted
+    assert datetime.fromisoformat(entry.started) == LATER.replace(microsecond=0)
+
+
+def test_first_hand_replaces_what_was_imported(
+    shop_: Shop, abroad: Abroad, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported(shop_, abroad(spoilt=[FP32]))
+    monkeypatch.setattr(hosts, "probe", lambda: LAPTOP)
+    shop_.validate()
+    entry = shop_.entries(FP32)[THERE]
+    assert (entry.accepted, entry.imported) == (True, False)
+
+
+# What cannot be true
+
+
+def _forge(file: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    tree = msgspec.json.decode(file.read_bytes())
+    change(tree)
+    forged = file.with_name("forged.json")
+    forged.write_bytes(msgspec.json.encode(tree))
+    return forged
+
+
+FORGERIES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "digest": lambda t: t.update(digest="sha256:" + "0" * 64),
+    "variant is": lambda t: t.update(variant=MIXED),
+    "neither the variant": lambda t: t.update(digest="sha256:0", variant="cuda-gqa-fp16"),
+    "host_class is": lambda t: t.update(host_class=HERE + "-x"),
+    "host.runtimes has no onnxruntime": lambda t: (
+        t["host"].update(runtimes={}),
+        t.update(host_class=THERE[: THERE.index("onnxruntime")] + "onnxruntime-none"),
+    ),
+    "in the future": lambda t: t.update(started="2999-01-01T00:00:00+00:00"),
+    "clip_digest": lambda t: t.update(clip_digest="sha256:1"),
+    "samples lacks": lambda t: t["samples"].pop(),
+    "its tokens say": lambda t: t["samples"][1].update(text="I heard everything"),
+    "edits and units": lambda t: t["samples"][1].update(edits=t["samples"][1]["edits"] + 1),
+    "faster than any hardware": lambda t: t["samples"][1].update(total_ns=9, encode_ns=8),
+    "no clock shows that": lambda t: [
+        one.update(total_ns=20_000_000, encode_ns=10_000_000) for one in t["samples"]
+    ],
+    "positions is": lambda t: t["samples"][1].update(positions=99, agreements=99),
+    "rounds": lambda t: t["race"].update(laps=t["race"]["laps"][:4]),
+    "is not evidence": lambda t: t.update(accepted=True),
+}
+
+
+@pytest.mark.parametrize("words", FORGERIES)
+def test_what_cannot_be_true_is_refused_and_so_is_all_that_comes_with_it(
+    shop_: Shop, abroad: Abroad, words: str
+) -> None:
+    honest = abroad(MIXED)
+    forged = _forge(abroad(), FORGERIES[words])
+    assert words in refused(shop_, honest, forged)
+    imported(shop_, honest)
+
+
+def test_evidence_of_another_build_is_refused(shop_: Shop, abroad: Abroad) -> None:
+    file = abroad()
+    tokenizer = shop_.release / shop_.variant(FP32).path / "tokenizer.json"
+    tokenizer.write_bytes(tokenizer.read_bytes() + b"\n")
+    shop_.rehash(FP32)
+    assert "digest" in refused(shop_, file)
+
+
+def test_a_release_without_answers_takes_nothing_in(shop_: Shop, abroad: Abroad) -> None:
+    file = abroad()
+    content = shop_.catalog
+    shop_.write(content, msgspec.structs.replace(content.models[MODEL], answers=()))
+    assert "it has none" in refused(shop_, file)
+
+
+def test_a_release_without_variants_takes_nothing_in(shop_: Shop, abroad: Abroad) -> None:
+    file = abroad()
+    content = shop_.catalog
+    shop_.write(content, msgspec.structs.replace(content.models[MODEL], variants=()))
+    before = tree(shop_.release)
+    with pytest.raises(BadInputError, match="no variants"):
+        imported(shop_, file)
+    assert tree(shop_.release) == before

@@ -1,1 +1,0 @@
-"""Objectives, merits, noise and fronts."""

@@ -1,0 +1,309 @@
+"""The first opening of an artifact on a host: its own process, a stamp, and reasons."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pytest
+
+from tests.selection import releases
+from tests.sites import Site
+from whisperopt import artifact, host, isolated, registry
+from whisperopt.artifact import Artifact
+from whisperopt.errors import WhisperoptError
+from whisperopt.runtime import first_open
+
+
+class Session:
+    """Counts what it was asked for."""
+
+    steps = 0
+
+    def encode(self, features: Any) -> Self:
+        return self
+
+    def hidden_states(self) -> Any:
+        return np.zeros((1, 8, 8), np.float32)
+
+    def step(self, ids: Any) -> Any:
+        type(self).steps += 1
+        return np.zeros((*ids.shape, 8), np.float32)
+
+
+class Backend:
+    """Opens everything, in this process."""
+
+    def open(self, one: Artifact, *, threads: int | None = None) -> Session:
+        return Session()
+
+
+class Child:
+    """Stands for the other process: it answers what it was told to, and counts."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer, self.asked = answer, []
+
+    def __call__(self, module: str, request: Any, *, limit: float) -> Any:
+        self.asked.append((module, json.loads(json.dumps(request)), limit))
+        return self.answer
+
+
+@pytest.fixture
+def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
+    monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(registry, "require", lambda _name: Backend())
+    monkeypatch.setattr(host, "probe", lambda: releases.host("plain-vm-linux"))
+    monkeypatch.setattr(Session, "steps", 0)
+    releases.write_artifact(tmp_path / "artifact")
+    return artifact.read(tmp_path / "artifact")
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answer: Any) -> Child:
+    child = Child(answer)
+    monkeypatch.setattr(isolated, "ask", child)
+    return child
+
+
+def test_only_the_first_opening_takes_another_process(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = answering(monkeypatch, {})
+    first_open.open_session(one, threads=3)
+    first_open.open_session(one, threads=3)
+    request = {"artifact": str(one.path), "threads": 3}
+    assert child.asked == [("whisperopt.runtime.first_open", request, 900)]
+    assert Session.steps == 0
+
+
+def test_where_no_other_process_can_be_started_it_is_tested_in_this_one(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = answering(monkeypatch, None)
+    first_open.open_session(one)
+    assert Session.steps == 2
+    first_open.open_session(one)
+    assert (len(child.asked), Session.steps) == (1, 2)
+
+
+@pytest.mark.parametrize("change", ["files", "host", "place", "libraries", "device"])
+def test_what_changed_is_tried_again(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    child = answering(monkeypatch, {})
+    first_open.open_session(one)
+    match change:
+        case "files":
+            one.graph("decoder").write_bytes(b"others")
+        case "host":
+            monkeypatch.setattr(host, "probe", lambda: releases.host("arm-server-linux"))
+        case "libraries":
+            site = Site(one.path.with_name("site"))
+            site.distribution("nvidia-cudnn-cu13", "9.99")
+            monkeypatch.syspath_prepend(site.folder)
+        case "device":
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+        case "place":
+            one = Artifact(one.path.rename(one.path.with_name("moved")), one.manifest)
+    first_open.open_session(one)
+    assert len(child.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("the runtime aborted the process (SIGSEGV)", "opening it failed: the runtime aborted"),
+        ({"problem": "The driver is too old", "remedy": "Update it"}, "too old. Update it."),
+        ("it took over 900 s", "opening it failed: it took over 900 s"),
+    ],
+)
+def test_a_failure_is_a_reason_and_leaves_no_stamp(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch, answer: Any, reason: str
+) -> None:
+    answering(monkeypatch, answer)
+    with pytest.raises(WhisperoptError) as caught:
+        first_open.open_session(one)
+    assert reason in str(caught.value)
+    child = answering(monkeypatch, {})
+    if "900" in reason:
+        return
+    first_open.open_session(one)
+    assert len(child.asked) == 1
+
+
+def test_a_hang_is_not_sat_through_again_until_a_day_or_more_patience(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(first_open.LIMIT, "5")
+    answering(monkeypatch, "it took over 5 s")
+    with pytest.raises(WhisperoptError, match="it took over 5 s"):
+        first_open.open_session(one)
+    child = answering(monkeypatch, {})
+    with pytest.raises(WhisperoptError, match="within the last day, so it is not tried") as caught:
+        first_open.open_session(one)
+    assert child.asked == []
+    (note,) = (tmp_path / "cache/self-tests").iterdir()
+    assert str(note) in caught.value.remedy
+    long_ago = time.time() - 2 * 24 * 60 * 60
+    os.utime(note, (long_ago, long_ago))
+    first_open.open_session(one)
+    assert len(child.asked) == 1
+
+
+def test_more_patience_tries_a_hang_again(one: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(first_open.LIMIT, "5")
+    answering(monkeypatch, "it took over 5 s")
+    with pytest.raises(WhisperoptError):
+        first_open.open_session(one)
+    monkeypatch.setenv(first_open.LIMIT, "50")
+    child = answering(monkeypatch, {})
+    first_open.open_session(one)
+    assert len(child.asked) == 1
+
+
+def test_without_a_cache_it_is_tried_every_time(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("no folder")
+    child = answering(monkeypatch, {})
+    first_open.open_session(one)
+    first_open.open_session(one)
+    assert len(child.asked) == 2
+
+
+def test_the_other_process_says_what_is_wrong(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = {"artifact": str(one.path), "threads": None}
+    assert first_open.reply(request) == {}
+
+    def fail(*_: object, **__: object) -> Session:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(Backend, "open", fail)
+    assert first_open.reply(request)["problem"] == "opening it failed: RuntimeError: no memory"
+
+
+def test_a_real_session_passes_in_another_process(
+    small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path))
+    session = first_open.open_session(small_artifact, threads=1)
+    assert session.placement
+    assert len(list((tmp_path / "self-tests").iterdir())) == 1
+
+
+def test_trying_out_opens_nothing_in_this_process_and_counts_as_the_first_opening(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = answering(monkeypatch, {})
+    monkeypatch.setattr(Backend, "open", None)
+    first_open.try_out(one)
+    first_open.try_out(one)
+    assert len(child.asked) == 1
+
+
+def test_trying_out_says_what_is_wrong(one: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, {"problem": "The driver is too old", "remedy": "Update it"})
+    with pytest.raises(WhisperoptError, match="too old"):
+        first_open.try_out(one)
+    answering(monkeypatch, None)
+    with pytest.raises(WhisperoptError, match="no other Python can be started"):
+        first_open.try_out(one)
+
+
+class Preparing(Backend):
+    """Writes what it prepares, and notes what it was opened from."""
+
+    def __init__(self, *, wrong: bool = False) -> None:
+        self.opened: list[str | None] = []
+        self.wrong = wrong
+
+    def open(self, one: Artifact, *, threads: int | None = None) -> Session:
+        if one.prepared is None:
+            self.opened.append(None)
+        elif list(one.prepared.iterdir()):
+            self.opened.append("prepared")
+            if self.wrong:
+                raise WhisperoptError("what was prepared cannot be used")
+        else:
+            (one.prepared / "graph.blob").write_bytes(b"compiled")
+            self.opened.append("new")
+        return Session()
+
+
+def test_what_the_runtime_prepared_is_checked_once_and_used_from_then_on(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, {})
+    backend = Preparing()
+    monkeypatch.setattr(registry, "require", lambda _name: backend)
+    for _ in range(3):
+        first_open.open_session(one, threads=2)
+    assert backend.opened == ["new", "prepared", "prepared"]
+    assert Session.steps == 2
+    first_open.open_session(one, threads=1)
+    assert backend.opened[-1] == "new"
+
+
+def test_what_does_not_open_as_prepared_is_opened_without_and_tried_again(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, {})
+    backend = Preparing(wrong=True)
+    monkeypatch.setattr(registry, "require", lambda _name: backend)
+    first_open.open_session(one)
+    first_open.open_session(one)
+    backend.wrong = False
+    first_open.open_session(one)
+    assert backend.opened == ["new", "prepared", None, "prepared"]
+
+
+def test_what_fails_the_self_test_as_prepared_is_done_without(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*_: object) -> None:
+        raise ArithmeticError("not a number")
+
+    answering(monkeypatch, {})
+    backend = Preparing()
+    monkeypatch.setattr(registry, "require", lambda _name: backend)
+    first_open.open_session(one)
+    monkeypatch.setattr(Session, "step", wrong)
+    first_open.open_session(one)
+    first_open.open_session(one)
+    assert backend.opened == ["new", "prepared", None, None]
+
+
+def test_where_nothing_can_be_prepared_it_is_opened_without(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Full(Preparing):
+        def open(self, one: Artifact, *, threads: int | None = None) -> Session:
+            made = super().open(one, threads=threads)
+            if one.prepared:
+                raise OSError("No space left on device")
+            return made
+
+    answering(monkeypatch, {})
+    backend = Full()
+    monkeypatch.setattr(registry, "require", lambda _name: backend)
+    assert isinstance(first_open.open_session(one), Session)
+    assert backend.opened == ["new", None]
+    assert list((tmp_path / "cache" / "prepared").iterdir()) == []
+
+
+def test_what_was_prepared_and_was_damaged_is_prepared_again(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answering(monkeypatch, {})
+    backend = Preparing()
+    monkeypatch.setattr(registry, "require", lambda _name: backend)
+    first_open.open_session(one)
+    (blob,) = (tmp_path / "cache" / "prepared").rglob("*.blob")
+    blob.write_bytes(b"Compiled")
+    first_open.open_session(one)
+    assert backend.opened == ["new", "new"]
+    assert blob.read_bytes() == b"compiled"

@@ -1,0 +1,1 @@
+"""Tests of `whisperopt/static_checks`."""

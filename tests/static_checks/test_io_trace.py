@@ -1,0 +1,170 @@
+"""A tape holds what the CPU computed, call by call, and tells how far another runtime is off."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from tests.passes import forms
+from whisperopt.backend import Recipe
+from whisperopt.errors import WhisperoptError
+from whisperopt.static_checks import io_trace as tape
+from whisperopt.static_checks.io_trace import Difference, Tape
+
+HALF = forms.form(name="half", encoder_precision="fp16", decoder_precision="fp16")
+CONCAT = forms.form(name="concat", self_attention="mha", cache="concat")
+RECIPES = [forms.CORE, forms.DECOMPOSED, CONCAT, HALF]
+
+
+@pytest.fixture(scope="module", params=RECIPES, ids=lambda recipe: recipe.name)
+def recorded(request, small_checkpoint, tmp_path_factory) -> tuple[Recipe, Tape, Path]:
+    """Return a recipe with a tape of it and the folder that it lies in."""
+    folder = tmp_path_factory.mktemp("tape")
+    made = forms.write(small_checkpoint, request.param, folder / "artifact")
+    return request.param, tape.record(made, folder / "tape"), folder / "tape"
+
+
+@pytest.fixture
+def core(small_artifact, tmp_path) -> tuple[Tape, Path, Path]:
+    """Return a tape of the core model, its folder, and a copy of what the CPU wrote."""
+    made = tape.record(small_artifact, tmp_path / "tape", batches=(1,), steps=1)
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    for run in made.runs:
+        for one in run.outputs:
+            (outputs / one.file).write_bytes((tmp_path / "tape" / one.file).read_bytes())
+    return made, tmp_path / "tape", outputs
+
+
+def replay(made: Tape, folder: Path, graphs: Path, outputs: Path) -> None:
+    """Do what another runtime does: each call by itself, knowing nothing but the tape."""
+    import onnxruntime as ort
+
+    outputs.mkdir()
+    for run in made.runs:
+        session = ort.InferenceSession(graphs / run.graph, providers=["CPUExecutionProvider"])
+        feeds = {one.name: one.read(folder) for one in run.feeds}
+        found = session.run([one.name for one in run.outputs], feeds)
+        for one, values in zip(run.outputs, found, strict=True):
+            values.tofile(outputs / one.file)
+
+
+def test_a_replay_of_any_cache_form_agrees(recorded, tmp_path) -> None:
+    _, made, folder = recorded
+    replay(made, folder, folder.parent / "artifact", tmp_path / "outputs")
+    differences = tape.compare(made, folder, tmp_path / "outputs")
+    assert tape.within(differences, 1e-6) is None
+    assert len(differences) == sum(len(run.outputs) for run in made.runs)
+
+
+def test_the_calls_are_those_of_a_greedy_decoder(recorded) -> None:
+    recipe, made, _ = recorded
+    words = ["encoder", "prefill", "step 1", "step 2"]
+    assert [run.label for run in made.runs] == [f"{w}, batch {b}" for b in (1, 2) for w in words]
+    lengths = [None] * 4 if recipe.cache == "concat" else [None, 4, 5, 6]
+    assert [run.valid for run in made.runs] == lengths * 2
+
+
+def test_the_tape_on_disk_is_the_tape(recorded) -> None:
+    _, made, folder = recorded
+    assert msgspec.json.decode((folder / tape.FILE).read_bytes(), type=Tape) == made
+    listed = {one.file for run in made.runs for one in (*run.feeds, *run.outputs)}
+    assert {path.name for path in folder.iterdir()} == listed | {tape.FILE}
+
+
+def test_rows_hear_different_sounds(recorded) -> None:
+    _, made, folder = recorded
+    logits = next(run for run in made.runs if run.label == "prefill, batch 2").outputs[0]
+    first, second = logits.read(folder)
+    assert np.abs(first - second).max() > 0.01 * np.abs(first).max()
+
+
+def worst(differences: tuple[Difference, ...]) -> Difference:
+    return max(differences, key=lambda one: one.relative_l2)
+
+
+def test_a_wrong_output_is_named_with_its_error(core) -> None:
+    made, folder, outputs = core
+    logits = made.runs[1].outputs[0]
+    (logits.read(outputs) * np.float32(1.25)).tofile(outputs / logits.file)
+    differences = tape.compare(made, folder, outputs)
+    off = worst(differences)
+    assert (off.label, off.output) == ("prefill, batch 1", "logits")
+    assert off.relative_l2 == pytest.approx(0.25)
+    assert off.relative_max == pytest.approx(0.25)
+    reason = tape.within(differences, 0.1)
+    assert reason is not None
+    assert "logits (prefill, batch 1) has a relative error of 0.25, allowed is 0.1" in reason
+    assert tape.within(differences, 0.3) is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda path, values: path.unlink(), "was not computed"),
+        (lambda path, values: values[..., :-1].tofile(path), "does not have the shape [1, "),
+        (lambda path, values: path.write_bytes(b""), "does not have the shape [1, "),
+        (lambda path, values: (values * np.float32("nan")).tofile(path), "are no numbers"),
+        (lambda path, values: (values + np.float32("inf")).tofile(path), "are no numbers"),
+    ],
+    ids=["missing", "short", "empty", "not-a-number", "infinite"],
+)
+def test_what_cannot_be_compared_is_infinitely_off(core, spoil, said) -> None:
+    made, folder, outputs = core
+    hidden = made.runs[0].outputs[0]
+    spoil(outputs / hidden.file, hidden.read(outputs))
+    differences = tape.compare(made, folder, outputs)
+    assert worst(differences).output == "hidden_states"
+    assert worst(differences).relative_l2 == float("inf")
+    assert said in str(tape.within(differences, 1e9))
+
+
+def test_what_no_probability_depends_on_does_not_count(core) -> None:
+    made, folder, outputs = core
+    logits = made.runs[1].outputs[0]
+    values = logits.read(outputs)
+    (values + np.float32(values.max())).tofile(outputs / logits.file)
+    assert tape.within(tape.compare(made, folder, outputs), 1e-5) is None
+
+
+@pytest.mark.parametrize("recipe", [forms.CORE, CONCAT], ids=lambda recipe: recipe.name)
+def test_several_tokens_at_once_start_from_scratch(small_checkpoint, tmp_path, recipe) -> None:
+    made = forms.write(small_checkpoint, recipe, tmp_path / "artifact")
+    taped = tape.record(made, tmp_path / "tape", batches=(2,), steps=1, at_once=9)
+    last = taped.runs[-1]
+    feeds = {one.name: one for one in last.feeds}
+    assert last.label == "9 at once, batch 2"
+    assert feeds["input_ids"].shape == (2, 9)
+    assert np.unique(feeds["input_ids"].read(tmp_path / "tape")).size == 18
+    past = feeds["past_key_self_0"].read(tmp_path / "tape")
+    assert not past.any()
+    assert last.valid == (None if recipe.cache == "concat" else 9)
+    replay(taped, tmp_path / "tape", made.path, tmp_path / "outputs")
+    differences = tape.compare(taped, tmp_path / "tape", tmp_path / "outputs")
+    assert tape.within(differences, 1e-6) is None
+
+
+def test_only_slots_that_hold_tokens_count(core) -> None:
+    made, folder, outputs = core
+    run = made.runs[2]
+    present = run.outputs[1]
+    values = present.read(outputs)
+    values[:, :, run.valid :] = np.nan
+    values.tofile(outputs / present.file)
+    assert tape.within(tape.compare(made, folder, outputs), 0.0) is None
+    values[:, :, run.valid - 1] = 0
+    values.tofile(outputs / present.file)
+    assert "present_key_self_0" in str(tape.within(tape.compare(made, folder, outputs), 0.01))
+
+
+def test_nothing_computed_is_a_reason() -> None:
+    assert tape.within((), 1.0) == "nothing was computed"
+
+
+def test_a_graph_that_the_cpu_cannot_open_is_one_sentence(small_checkpoint, tmp_path) -> None:
+    made = forms.write(small_checkpoint, forms.CORE, tmp_path / "artifact")
+    made.graph("decoder").write_bytes(b"not a graph")
+    with pytest.raises(WhisperoptError, match="the CPU cannot open small--cpu-core") as caught:
+        tape.record(made, tmp_path / "tape")
+    assert "\n" not in str(caught.value)

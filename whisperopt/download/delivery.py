@@ -1,0 +1,259 @@
+"""Brings the variant that fits a host into a folder of its own, whole or not at all."""
+
+import contextlib
+import os
+import platform
+import re
+import shutil
+import time
+import uuid
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from whisperopt import artifact, cache, processes
+from whisperopt.artifact import Artifact
+from whisperopt.download.transport import DirectorySource, Source, open_source
+from whisperopt.errors import BadInputError, DiskError, IntegrityError, WhisperoptError
+from whisperopt.host import Host
+from whisperopt.matrix import nearest
+from whisperopt.objective import Objective
+from whisperopt.release import catalog as catalogs
+from whisperopt.release import store
+from whisperopt.release.catalog import Catalog, File, Variant
+from whisperopt.selection.decisions import Decision, best
+from whisperopt.selection.here import judge
+
+Progress = Callable[[str, int, int], None]
+"""Is called with a file's name, the bytes of it that have arrived, and its size."""
+
+_SPARE_PERCENT = 5
+_STAGING = re.compile(r"\.staging-([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{32}")
+"""Machine, process and a random number: machines may share a folder, but no processes."""
+_LONGEST_SECONDS = 86_400
+
+
+def fetch(
+    model: str,
+    *,
+    repo: str | Path,
+    to: str | Path | None = None,
+    host: Host | None = None,
+    target: str | None = None,
+    insecure: bool = False,
+    progress: Progress | None = None,
+) -> Artifact:
+    """Bring the variant of `model` that fits `host` (default: this machine) into a folder.
+
+    `repo` is a release's folder or URL. `to` must be absent, empty or hold the same variant, which
+    is then used as it is; the default is a folder in the cache. Raises `NothingFitsError`,
+    `IntegrityError`, `DiskError` or `NetworkError`, and then leaves nothing behind.
+    """
+    source = _source(repo, insecure=insecure)
+    catalog = _read(source)
+    _check_target(catalog, model, target)
+    variant = best(judge(catalog, [model], host, target)[model])
+    destination = Path(to).resolve() if to is not None else _cache_folder(model, variant)
+    try:
+        if not _is_there(destination, variant):
+            _download(source, model, variant, destination, progress)
+    except OSError as error:
+        raise store.disk_error(error, destination) from error
+    return artifact.read(destination)
+
+
+def explain(
+    repo: str | Path,
+    model: str | None = None,
+    host: Host | None = None,
+    target: str | None = None,
+    *,
+    insecure: bool = False,
+    objective: Objective | None = None,
+) -> dict[str, tuple[Decision, ...]]:
+    """Judge every variant of `model` (default: of every model) in a release for `host`.
+
+    By default that is this machine, and the objective is what it was tuned for, or else what the
+    release was built for.
+    """
+    catalog = _read(_source(repo, insecure=insecure))
+    models = sorted(catalog.models) if model is None else [model]
+    return judge(catalog, models, host, target, objective)
+
+
+def cached(model: str) -> list[Path]:
+    """Return the artifact folders in the cache that hold `model`, newest first."""
+    folder = cache.folder("artifacts")
+    found = []
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with contextlib.suppress(WhisperoptError, OSError):  # what cannot be read is not there
+            if path.name.startswith(f"{model}--") and artifact.read(path).manifest.model == model:
+                found.append(((path / artifact.MANIFEST).stat().st_mtime_ns, path))
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def _source(repo: str | Path, *, insecure: bool) -> Source:
+    """Open a release; a commit into a folder that somebody's death interrupted is finished first."""
+    source = open_source(repo, insecure=insecure)
+    if isinstance(source, DirectorySource):
+        try:
+            store.recover(source.root)
+        except OSError as error:
+            raise BadInputError(f"{source.root} cannot be read: {error.strerror}") from error
+    return source
+
+
+def _read(source: Source) -> Catalog:
+    data = source.read(catalogs.NAME, catalogs.MAX_BYTES)
+    catalog = catalogs.parse(data, source.where(catalogs.NAME))
+    if not catalog.models:
+        raise BadInputError(
+            f"The release holds no model: {source.where(catalogs.NAME)} is empty",
+            "Build one into it with `whisperopt build`",
+        )
+    return catalog
+
+
+def _check_target(catalog: Catalog, model: str, target: str | None) -> None:
+    """Tell a target that the release does not have from one that does not fit."""
+    known = sorted({variant.target for variant in catalog.model(model).variants})
+    if target is not None and target not in known:
+        raise BadInputError(
+            f"The release has no variant of {model} for the target {target!r}",
+            nearest(target, known),
+        )
+
+
+def _cache_folder(model: str, variant: Variant) -> Path:
+    digest = variant.digest.removeprefix("sha256:")
+    return cache.folder("artifacts") / f"{model}--{variant.name}--{digest[:12]}"
+
+
+def difference(folder: Path, variant: Variant) -> str | None:
+    """Return how `folder` differs from what the catalog says, or None; every byte is read once."""
+    if problem := _strange_file(folder, variant):
+        return problem
+    for file in variant.files:
+        path = folder / file.path
+        if path.stat().st_size != file.size or cache.sha256(path) != file.sha256:
+            return f"{file.path} has other content"
+    return None
+
+
+def _is_there(destination: Path, variant: Variant) -> bool:
+    """Say whether `destination` holds the variant; anything else in it is an error."""
+    if not destination.exists():
+        return False
+    if destination.is_dir() and not any(destination.iterdir()):
+        return False
+    if problem := difference(destination, variant):
+        raise BadInputError(
+            f"{destination} exists and is not {variant.name}: {problem}",
+            "Remove it, or choose another folder",
+        )
+    return True
+
+
+def _download(
+    source: Source, model: str, variant: Variant, destination: Path, progress: Progress | None
+) -> None:
+    _check_space(destination, variant.size)
+    with _staging(destination.parent) as staging:
+        for file in variant.files:
+            _copy(source, variant.path, file, staging, progress)
+        _lint(staging, model, variant)
+        _commit(staging, destination, variant)
+
+
+def _check_space(destination: Path, size: int) -> None:
+    needed = size + size * _SPARE_PERCENT // 100
+    free = store.free_bytes(destination)
+    if free < needed:
+        raise DiskError(
+            f"{destination} needs {needed} bytes, its disk has {free}",
+            "Make room, or choose another folder",
+        )
+
+
+@contextlib.contextmanager
+def _staging(parent: Path) -> Iterator[Path]:
+    """Yield a new folder on the file system of the destination, gone when the block ends."""
+    parent.mkdir(parents=True, exist_ok=True)
+    _sweep(parent)
+    staging = parent / f".staging-{_machine()}-{os.getpid()}-{uuid.uuid4().hex}"
+    staging.mkdir()
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _machine() -> str:
+    return f"{zlib.crc32(platform.node().encode(errors='replace')):08x}"
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what fetches that were killed have left in `parent`."""
+    for folder in parent.glob(".staging-*"):
+        if named := _STAGING.fullmatch(folder.name):
+            with contextlib.suppress(OSError):  # somebody else was faster
+                old = time.time() - folder.stat().st_mtime > _LONGEST_SECONDS
+                if old or (named[1] == _machine() and not processes.alive(int(named[2]))):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy(
+    source: Source, folder: str, file: File, staging: Path, progress: Progress | None
+) -> None:
+    def report(done: int) -> None:
+        if progress:
+            progress(file.path, done, file.size)
+
+    path = f"{folder}/{file.path}"
+    sha256 = source.copy(path, staging / file.path, size=file.size, report=report)
+    if sha256 != file.sha256:
+        raise IntegrityError(
+            f"{source.where(path)} is not what the catalog says: its sha256 is {sha256}",
+            "Fetch from another copy of the release",
+        )
+
+
+def _lint(staging: Path, model: str, variant: Variant) -> None:
+    """Refuse what was hashed correctly but is no artifact of this model and variant."""
+    problem = _strange_file(staging, variant)
+    if problem is None:
+        try:
+            manifest = artifact.read(staging).manifest
+        except BadInputError as error:
+            raise IntegrityError(
+                f"The release's {variant.path} has no usable {artifact.MANIFEST}",
+                "Upgrade whisperopt, or build the release again",
+            ) from error
+        if (manifest.model, manifest.variant) != (model, variant.name):
+            problem = f"it calls itself {manifest.variant} of {manifest.model}"
+    if problem:
+        raise IntegrityError(f"The release's {variant.path} is not {variant.name}: {problem}")
+
+
+def _commit(staging: Path, destination: Path, variant: Variant) -> None:
+    """Rename; where somebody else was faster with the same bytes, theirs will do."""
+    with contextlib.suppress(OSError):
+        destination.rmdir()  # Windows does not rename onto an empty folder
+    try:
+        staging.rename(destination)
+    except OSError:
+        if not destination.is_dir() or difference(destination, variant):
+            raise
+
+
+def _strange_file(folder: Path, variant: Variant) -> str | None:
+    if not folder.is_dir():
+        return "it is not a folder"
+    found = {path.name: path for path in folder.iterdir()}
+    expected = {file.path for file in variant.files}
+    if missing := expected - set(found):
+        return f"it lacks {min(missing)}"
+    if extra := set(found) - expected:
+        return f"it also holds {min(extra)}"
+    odd = (name for name, path in found.items() if path.is_symlink() or not path.is_file())
+    return next((f"{name} is not a regular file" for name in odd), None)

@@ -1,0 +1,112 @@
+"""Proves variants one after another against the same answers: the stateful edge of the proof."""
+
+import importlib.util
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from whisperopt.artifact import Artifact
+from whisperopt.backend import Backend, Tier
+from whisperopt.evaluate import journal
+from whisperopt.evaluate.answers import Answers
+from whisperopt.evaluate.clips import EMULATED_STRIDE, ClipSet
+from whisperopt.evaluate.evidence import Evidence
+from whisperopt.evaluate.prover import NoEvidence, prove
+from whisperopt.evaluate.ranges import write_twin
+from whisperopt.evaluate.trial import Request
+from whisperopt.host import Host
+from whisperopt.matrix import Device
+from whisperopt.release import catalog
+from whisperopt.release.catalog import File
+
+
+class Case:
+    """Lets variants stand against the core model's answers to one clip set."""
+
+    def __init__(
+        self,
+        answers: Answers,
+        references: Path,
+        *,
+        clip_set: ClipSet,
+        host: Host,
+        scratch: Path,
+        progress: Callable[[str], None],
+    ) -> None:
+        """Compare with `answers`, whose numbers are in the file `references`."""
+        self.answers, self.references = answers, references
+        self.clip_set, self.host = clip_set, host
+        self._scratch, self._progress = scratch, progress
+        self._emulated: dict[str, Evidence | NoEvidence] = {}
+        self._journals: list[Path] = []
+
+    def prove(
+        self,
+        built: Artifact,
+        files: Sequence[File],
+        device: Device,
+        backend: Backend,
+        *,
+        here: bool,
+    ) -> Evidence | NoEvidence:
+        """Measure `built` if its runtime and `device` are `here`, else emulate it on the CPU.
+
+        Several targets may ship the very same graphs: those are emulated once.
+        """
+        digest = catalog.digest(files)
+        graphs = catalog.digest([file for file in files if ".onnx" in file.path])
+        known = None if here else self._emulated.get(graphs)
+        if isinstance(known, Evidence):
+            return msgspec.structs.replace(known, variant=built.manifest.variant, digest=digest)
+        twin = self._scratch / "twin"
+        if built.manifest.recipe.half and _can_make_twins():
+            try:
+                write_twin(built.path, twin)
+            except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
+                shutil.rmtree(twin, ignore_errors=True)
+                return NoEvidence(f"its fp32 twin cannot be made: {error}")
+        request = self._request(built, digest, device, backend, here=here)
+        evidence = prove(
+            msgspec.structs.replace(request, twin=twin if twin.exists() else None), self._progress
+        )
+        shutil.rmtree(twin, ignore_errors=True)
+        if not here:
+            self._emulated[graphs] = evidence
+        return evidence
+
+    def forget(self) -> None:
+        """Drop the notes on what was proven, once the evidence is safe."""
+        journal.forget(*self._journals)
+
+    def _request(
+        self, built: Artifact, digest: str, device: Device, backend: Backend, *, here: bool
+    ) -> Request:
+        tier = Tier.MEASURED if here else Tier.EMULATED
+        clips = self.clip_set.digest
+        notes = journal.folder("variant", digest, tier, self.host, clips, self.answers.checkpoint)
+        self._journals.append(notes)
+        return Request(
+            artifact=built.path,
+            digest=digest,
+            tier=tier,
+            host=self.host,
+            host_class=(
+                self.host.host_class(device, backend.runtime)
+                if here
+                else self.host.host_class("cpu", "onnxruntime")
+            ),
+            manifest=self.clip_set.manifest,
+            references=self.references,
+            is_core=False,
+            threads=self.host.cores,
+            journal=notes,
+            out=self._scratch / f"{built.manifest.variant}.json",
+            stride=1 if here else EMULATED_STRIDE,
+        )
+
+
+def _can_make_twins() -> bool:
+    """Say whether graphs can be rewritten here: a machine that only measures may lack `onnx`."""
+    return all(importlib.util.find_spec(name) for name in ("onnx", "onnx_ir"))

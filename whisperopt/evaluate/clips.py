@@ -1,0 +1,231 @@
+"""Clip sets: what variants are proven on."""
+
+import codecs
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Self
+
+import msgspec
+import numpy as np
+
+from whisperopt.errors import BadInputError
+from whisperopt.evaluate import words
+from whisperopt.evaluate.clip import Clip, named, parse
+from whisperopt.runtime import audio
+from whisperopt.runtime.audio import Samples
+from whisperopt.untrusted import escaped, quoted
+from whisperopt.whisper import SAMPLE_RATE
+
+__all__ = ["MAX_BYTES", "MAX_CLIPS", "Clip", "ClipSet", "packaged", "read"]
+
+EMULATED_STRIDE = 3
+"""A stand-in's speed is not wanted, and every third clip still gives hundreds of positions."""
+MAX_CLIPS = 10_000
+MAX_BYTES = 10_000_000
+"""A manifest beyond these is a mistake: proving on it would take days."""
+
+
+class ClipSet(msgspec.Struct, frozen=True, kw_only=True):
+    """The clips of one manifest."""
+
+    name: str
+    manifest: Path
+    clips: tuple[Clip, ...]
+    digest: str
+    """Of the manifest and of every recording."""
+    left_out: tuple[str, ...] = ()
+    """Clips that the model cannot be proven on, each with the reason."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the recordings are."""
+        return self.manifest.parent
+
+    def samples(self, clip: Clip) -> Samples:
+        """Read one clip: float32 mono at 16 kHz."""
+        return audio.read(self.folder / clip.file)
+
+    def within(self, window: int, languages: Collection[str] | None = None) -> Self:
+        """Leave out what the model cannot hear; some speech must be left.
+
+        That is clips of more than `window` samples at 16 kHz, and speech in other languages than
+        those with the codes `languages`; None: the model knows all.
+        """
+        reasons = {clip.file: self._unfit(clip, window, languages) for clip in self.clips}
+        kept = tuple(clip for clip in self.clips if not reasons[clip.file])
+        left_out = tuple(
+            f"{escaped(file)}: {reason}" for file, reason in reasons.items() if reason
+        )
+        if not any(clip.spoken for clip in kept):
+            why = f": {left_out[0]}" if left_out else ""
+            more = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
+            raise BadInputError(
+                f"{self.manifest} has no clip with speech that can be played to the model{why}{more}",
+                f"Add clips of at most {window / SAMPLE_RATE:g} s in {_either(languages)}",
+            )
+        return msgspec.structs.replace(self, clips=kept, left_out=left_out)
+
+    def thinned(self, stride: int) -> tuple[Clip, ...]:
+        """Return every `stride`-th clip, in order, each language and kind counted apart."""
+        seen: Counter[tuple[str, str]] = Counter()
+        kept = []
+        for clip in self.clips:
+            group = (clip.kind, clip.language if clip.spoken else "")
+            if seen[group] % stride == 0:
+                kept.append(clip)
+            seen[group] += 1
+        return tuple(kept)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what these clips cannot show."""
+        spoken = [clip for clip in self.clips if clip.spoken]
+        untold = sum(not clip.text for clip in spoken)
+        found = []
+        if untold:
+            have = "has" if untold == 1 else "have"
+            found.append(
+                f"{untold} of {len(spoken)} clips with speech {have} no transcript and can only be"
+                " compared with the core model's own words"
+            )
+        if len(spoken) == len(self.clips):
+            found.append("no clip is noise or silence: nothing shows whether words are invented")
+        return tuple(found)
+
+    def _unfit(self, clip: Clip, window: int, languages: Collection[str] | None) -> str | None:
+        if clip.spoken and languages is not None and clip.language not in languages:
+            return f"in {named(clip.language)}, which the model does not know"
+        if _seconds(self.folder / clip.file) * SAMPLE_RATE > window:
+            return f"longer than the model's window of {window / SAMPLE_RATE:g} s"
+        return None
+
+
+def packaged() -> Path:
+    """Return the manifest of the clips that ship with whisperopt."""
+    return Path(str(resources.files("whisperopt.clips") / "manifest.jsonl"))
+
+
+def read(manifest: Path, *, checked: bool = False) -> ClipSet:
+    """Read a manifest: one JSON object a line, files relative to it.
+
+    Every recording must be there and is listened to, unless it was `checked` before.
+    """
+    data = _read(manifest)
+    clips = tuple(_parsed(data, manifest))
+    if not any(clip.spoken for clip in clips):
+        raise BadInputError(f"{manifest} lists no clip with speech", "Add at least one")
+    paths = _found(manifest, clips)
+    if not checked and manifest != packaged():
+        _check(manifest, clips)
+    return ClipSet(
+        name=manifest.absolute().parent.name,
+        manifest=manifest,
+        clips=clips,
+        digest=_digest(data, paths),
+    )
+
+
+def _read(manifest: Path) -> bytes:
+    try:
+        if manifest.is_dir():
+            raise BadInputError(f"The clip manifest {manifest} is a folder", "Name the file in it")
+        with manifest.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadInputError(
+            f"Cannot read the clip manifest {manifest}: {reason}", "Check the path"
+        ) from None
+    if len(data) > MAX_BYTES:
+        raise BadInputError(
+            f"{manifest} has more than {MAX_BYTES // 10**6} MB", "Is it a clip manifest?"
+        )
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadInputError(
+            f"{manifest}, line {line}: this is not UTF-8 text", "Save it as UTF-8"
+        ) from None
+    return data
+
+
+def _parsed(data: bytes, manifest: Path) -> Iterator[Clip]:
+    """Yield the clips of a manifest; Windows' editors put a byte order mark before the first."""
+    found = 0
+    for number, line in enumerate(io.BytesIO(data.removeprefix(codecs.BOM_UTF8)), 1):
+        if line.strip():
+            found += 1
+            if found > MAX_CLIPS:
+                raise BadInputError(
+                    f"{manifest} lists more than {MAX_CLIPS:,} clips", "Prove on a sample of them"
+                )
+            yield parse(line, f"{manifest}, line {number}")
+
+
+def _found(manifest: Path, clips: Iterable[Clip]) -> list[Path]:
+    """Return where the recordings are, none of them twice, be it by another name."""
+    known: dict[Path, str] = {}
+    for clip in clips:
+        try:
+            path = (manifest.parent / clip.file).resolve(strict=True)
+        except (OSError, RuntimeError, ValueError):
+            raise BadInputError(
+                f"{manifest} names {escaped(clip.file)}, which is not there", "Check the path"
+            ) from None
+        if not path.is_file():
+            raise BadInputError(
+                f"{manifest} names {escaped(clip.file)}, which is no file", "Check the path"
+            )
+        if path in known:
+            other = known[path]
+            also = "" if other == clip.file else f", once as {escaped(other)}"
+            raise BadInputError(
+                f"{manifest} lists {escaped(clip.file)} twice{also}", "Remove one of the lines"
+            )
+        known[path] = clip.file
+    return list(known)
+
+
+def _check(manifest: Path, clips: Iterable[Clip]) -> None:
+    """Read every clip and refuse what cannot be heard, and transcripts without a word."""
+    for clip in clips:
+        path = manifest.parent / clip.file
+        if clip.text and not words.normalized(clip.text, clip.language):
+            raise BadInputError(
+                f"{manifest}: the text of {escaped(clip.file)}, {quoted(clip.text)}, has no word"
+                " that Whisper's normalization would leave",
+                "Write what is said, or remove the text",
+            )
+        samples = audio.read(path)
+        if clip.kind != "silence" or not samples.size or not np.isfinite(samples).all():
+            audio.check(samples, str(path))
+
+
+def _digest(data: bytes, paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256(data)
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise BadInputError(f"Cannot read the clip {path}: {error.strerror}") from None
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _seconds(path: Path) -> float:
+    import soundfile
+
+    try:
+        return float(soundfile.info(path).duration)
+    except (soundfile.LibsndfileError, TypeError):
+        raise BadInputError(f"{path} cannot be read as audio", "Check the file") from None
+
+
+def _either(languages: Collection[str] | None) -> str:
+    if languages is None or len(languages) > 3:
+        return "a language that the model knows"
+    return " or ".join(map(named, sorted(languages)))

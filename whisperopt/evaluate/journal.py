@@ -1,0 +1,86 @@
+"""Keeps what a proof has found so far, so that one that is killed goes on where it stopped."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+import msgspec
+
+from whisperopt import __version__, cache, processes
+from whisperopt.evaluate.evidence import Sample
+
+_SAMPLES = "samples.jsonl"
+_OWNER = "owner"
+_KEPT_SECONDS = 7 * 24 * 60 * 60
+
+
+class Journal:
+    """One line for each clip that was finished; a line that was cut off counts for nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        """Go on in `folder`, which need not be there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / _SAMPLES
+
+    def samples(self) -> list[Sample]:
+        """Return what was found before."""
+        found = []
+        with contextlib.suppress(FileNotFoundError):
+            for line in self._path.read_bytes().splitlines(keepends=True):
+                with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                    if line.endswith(b"\n"):
+                        found.append(msgspec.json.decode(line, type=Sample))
+        return found
+
+    def add(self, sample: Sample) -> None:
+        """Write one line through to the disk."""
+        with self._path.open("ab") as file:
+            if file.tell() and not self._ends_with_newline():
+                file.write(b"\n")
+            file.write(msgspec.json.encode(sample) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _ends_with_newline(self) -> bool:
+        with self._path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+
+
+def folder(*facts: object) -> Path:
+    """Return the folder of the proof that `facts` describe: everything that its samples rest on.
+
+    It belongs to this process from now on. While another one is at the very same proof, this one
+    gets a folder of its own, which nobody will come back for.
+    """
+    key = msgspec.json.encode([__version__, *facts], enc_hook=str)
+    path = cache.folder("proofs") / hashlib.sha256(key).hexdigest()[:40]
+    path.mkdir(parents=True, exist_ok=True)
+    return path if _owned(path / _OWNER) else path.with_name(f"{path.name}-{os.getpid()}")
+
+
+def _owned(owner: Path) -> bool:
+    """Take possession, unless a process that still runs did so before."""
+    try:
+        with owner.open("x", encoding="utf-8") as file:
+            file.write(str(os.getpid()))
+    except FileExistsError:
+        text = owner.read_text("utf-8", "replace")
+        known = int(text) if text.isdecimal() else 0
+        if known != os.getpid() and processes.alive(known):
+            return False
+        owner.write_text(str(os.getpid()), "utf-8")
+    return True
+
+
+def forget(*folders: Path) -> None:
+    """Remove journals whose evidence is safe, and those that nobody came back for."""
+    for path in folders:
+        shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        for path in cache.folder("proofs").iterdir():
+            if path.stat().st_mtime < time.time() - _KEPT_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)

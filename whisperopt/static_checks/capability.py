@@ -1,0 +1,161 @@
+"""What a runtime executes, as data: the table behind the structural proof, read from TOML."""
+
+import re
+import tomllib
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from whisperopt.errors import BadInputError
+from whisperopt.matrix import nearest
+from whisperopt.static_checks.operands import DTYPES
+from whisperopt.static_checks.rules import RULES, mismatch
+
+_RELEASE = re.compile(r"\d+(\.\d+)*")
+_REMEDY = "Compare it with the other backends' capabilities.toml"
+
+
+class Constraint(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule that a node must obey: its name in `rules.RULES` and the rule's parameters."""
+
+    rule: str
+    parameters: dict[str, Any]
+    because: str = ""
+    """What goes wrong otherwise."""
+
+
+class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a runtime executes of one operator."""
+
+    dtypes: tuple[str, ...] = ()
+    """Element types of every operand that `operands` does not name."""
+    operands: dict[str, tuple[str, ...]] = {}
+    """Element types of single operands, by the operator's own name for them."""
+    through_casts: tuple[str, ...] = ()
+    """Further types that the runtime takes by computing in float32."""
+    otherwise: str = ""
+    """What the runtime does with other types and versions; a table sets its own default."""
+    versions: tuple[int, ...] = ()
+    """ONNX versions of the operator that have a kernel; empty means all up to `max_opset`."""
+    constraints: tuple[Constraint, ...] = ()
+    conditions: tuple[str, ...] = ()
+    """What whoever runs the graph must keep to."""
+    since: str = ""
+    """First version of the runtime that executes it right; empty: older than any in use."""
+    until: str = ""
+    """Last version of the runtime that executes it; empty: the table's."""
+    refused: str = ""
+    """Why the runtime does not execute the operator at all; excludes everything above."""
+    source: str = ""
+    """Where this is known from, where it is not the table's own source."""
+
+
+class CapabilityTable(msgspec.Struct, frozen=True, kw_only=True):
+    """What one runtime executes, by operator; operators outside ai.onnx carry their domain."""
+
+    runtime: str
+    version: str
+    max_opset: int
+    """The newest opset of ai.onnx that the runtime executes as a whole."""
+    missing: str
+    """What happens to an operator that the table lacks; `{op}` stands for its name."""
+    source: str
+    ops: dict[str, Operator]
+
+
+def packaged_table(backend: str) -> CapabilityTable:
+    """Return the table of one of whisperopt's own backends, e.g. `cuda`."""
+    return load_table(resources.files(f"whisperopt.backends.{backend}") / "capabilities.toml")
+
+
+def load_table(source: Path | Traversable) -> CapabilityTable:
+    """Read a table; an unknown key, rule or element type is an error that names it."""
+    name = str(source)
+    try:
+        raw = tomllib.loads(source.read_text("utf-8"))
+    except OSError as error:
+        raise BadInputError(f"Cannot read {name}: {error.strerror}", _REMEDY) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{name} is not valid TOML: {error}", _REMEDY) from None
+    try:
+        return _convert(raw)
+    except msgspec.ValidationError as error:
+        raise BadInputError(f"{name}: {error}", _REMEDY) from None
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    schema: Literal["1.0"]
+    runtime: str
+    version: str
+    max_opset: int
+    missing: str
+    otherwise: str = ""
+    source: str
+    groups: dict[str, tuple[str, ...]] = {}
+    ops: dict[str, dict[str, Any]]
+
+
+def _convert(raw: dict[str, Any]) -> CapabilityTable:
+    file = msgspec.convert(raw, _File)
+    groups = {name: _expand(types, {}) for name, types in file.groups.items()}
+    ops = {}
+    for name, table in file.ops.items():
+        try:
+            ops[name] = _operator({"otherwise": file.otherwise, **table}, groups)
+        except msgspec.ValidationError as error:
+            msg = f"[ops.{name}] {error}"
+            raise msgspec.ValidationError(msg) from None
+    return CapabilityTable(
+        runtime=file.runtime,
+        version=file.version,
+        max_opset=file.max_opset,
+        missing=file.missing,
+        source=file.source,
+        ops=ops,
+    )
+
+
+def _operator(table: dict[str, Any], groups: dict[str, tuple[str, ...]]) -> Operator:
+    rules = [_constraint(rule) for rule in table.get("constraints", [])]
+    operator = msgspec.convert({**table, "constraints": []}, Operator)
+    if bool(operator.refused) == bool(operator.dtypes):
+        msg = "either `dtypes` or `refused` must say whether the operator is executed"
+        raise msgspec.ValidationError(msg)
+    for bound in (operator.since, operator.until):
+        if bound and not _RELEASE.fullmatch(bound):
+            msg = f"{bound!r} is no version of a runtime"
+            raise msgspec.ValidationError(msg)
+    return msgspec.structs.replace(
+        operator,
+        dtypes=_expand(operator.dtypes, groups),
+        through_casts=_expand(operator.through_casts, groups),
+        operands={name: _expand(types, groups) for name, types in operator.operands.items()},
+        constraints=tuple(rules),
+    )
+
+
+def _constraint(table: dict[str, Any]) -> Constraint:
+    parameters = dict(table)
+    rule, because = parameters.pop("rule", None), parameters.pop("because", "")
+    if rule not in RULES:
+        msg = f"There is no rule {rule!r}. {nearest(str(rule), RULES)}"
+        raise msgspec.ValidationError(msg)
+    problem = mismatch(rule, parameters)
+    if problem:
+        raise msgspec.ValidationError(problem)
+    return Constraint(rule=rule, parameters=parameters, because=because)
+
+
+def _expand(types: tuple[str, ...], groups: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    expanded: dict[str, None] = {}
+    for name in types:
+        if name not in groups and name not in DTYPES.values():
+            msg = (
+                f"There is no element type {name!r}. {nearest(name, [*groups, *DTYPES.values()])}"
+            )
+            raise msgspec.ValidationError(msg)
+        expanded.update(dict.fromkeys(groups.get(name, (name,))))
+    return tuple(expanded)
