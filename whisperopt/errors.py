@@ -1,24 +1,29 @@
-"""Everything that can go wrong for a user: one class per exit code, each a sentence and a remedy."""
+"""Everything that can go wrong for a user: one class per exit code, each with its reason."""
+
+from whisperopt.reasons import Reason, because
 
 
 class WhisperoptError(Exception):
     """A failure that a user can act on.
 
-    `problem` names the thing that failed, `remedy` says what to do about it.
+    `reason` is why, `problem` the sentence that names what failed, `remedy` what to do about it.
     """
 
     exit_code = 1
 
-    def __init__(self, problem: str, remedy: str = "") -> None:
-        super().__init__(problem, remedy)
-        self.problem = problem
-        self.remedy = remedy
+    def __init__(self, problem: str | Reason, remedy: str = "") -> None:
+        if isinstance(problem, str):
+            problem = because("error.text", problem, remedy=remedy)
+        super().__init__(problem)
+        self.reason = problem
+        self.problem = str(problem)
+        self.remedy = problem.remedy
 
     def __str__(self) -> str:
-        parts = [
-            part if part.endswith("?") else part.rstrip(".") + "." for part in self.args if part
-        ]
-        return " ".join(parts)
+        parts = (self.problem, self.remedy)
+        return " ".join(
+            part if part.endswith("?") else part.rstrip(".") + "." for part in parts if part
+        )
 
 
 class GateFailedError(WhisperoptError):
