@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from whisperopt.evaluate import Call, Nodes, Replayed
 from whisperopt.rehearsal import Failure
 from whisperopt.static_checks.io_trace import Array, Run, Tape
+from whisperopt.static_checks.replay import Call, Nodes, Replayed
 
 DEVICE = "device"
 """The label of the first request, which tries the device itself."""

@@ -13,8 +13,8 @@ from .wine import Wine
 
 if TYPE_CHECKING:
     from whisperopt.artifact import Artifact
-    from whisperopt.evaluate import Replayed
     from whisperopt.static_checks.io_trace import Tape
+    from whisperopt.static_checks.replay import Replayed
 
     from .job import Request
 
@@ -48,7 +48,7 @@ class DirectmlRehearsal(msgspec.Struct, frozen=True):
 
     def run(self, artifact: "Artifact", scratch: Path) -> Judgement:
         """Compute the calls of a tape with DirectML: decoder in batches of 1 and 2, encoder of 1."""
-        from whisperopt.evaluate import recorded
+        from whisperopt.static_checks.replay import recorded
 
         recipe = artifact.manifest.recipe
         if recipe.precisions != {"fp16"}:
@@ -83,7 +83,7 @@ def ask(asked: "Sequence[Request]", scratch: Path) -> "Replayed":
 
 def judge(tape: "Tape", replayed: "Replayed", scratch: Path) -> Judgement:
     """Say whether DirectML computes the calls of `tape`, and why."""
-    from whisperopt.evaluate import replay
+    from whisperopt.static_checks import replay
 
     limits = replay.Limits(runtime="DirectML", error=_BAR, elsewhere=_MOST_LENGTHS)
     found = replay.differences(tape, replayed, scratch)

@@ -20,8 +20,8 @@ from whisperopt.rehearsal import (
 
 if TYPE_CHECKING:
     from whisperopt.artifact import Artifact
-    from whisperopt.evaluate import Replayed
     from whisperopt.static_checks.io_trace import Tape
+    from whisperopt.static_checks.replay import Replayed
 
 NAME = "webgpu"
 RUNTIME = "onnxruntime-webgpu"
@@ -54,7 +54,7 @@ class WebgpuRehearsal(msgspec.Struct, frozen=True):
 
     def run(self, artifact: "Artifact", scratch: Path) -> Judgement:
         """Compute the calls of a tape: the encoder for one recording, the decoder for 1 and 2."""
-        from whisperopt.evaluate import replay as replays
+        from whisperopt.static_checks import replay as replays
 
         if reason := unfit(artifact):
             raise NotTried(reason)
@@ -67,7 +67,7 @@ class WebgpuRehearsal(msgspec.Struct, frozen=True):
 
 def replay(tape: "Tape", artifact: "Artifact", scratch: Path) -> "Replayed":
     """Make the calls of `tape` as a session does, which `scratch` has recorded."""
-    from whisperopt.evaluate import Replayed
+    from whisperopt.static_checks.replay import Replayed
 
     recipe = artifact.manifest.recipe
     driver = str(_device())

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from whisperopt.backends.directml import job
 from whisperopt.backends.directml.job import Places, Request
 
-from whisperopt.evaluate import Call, Nodes, Replayed
 from whisperopt.rehearsal import Failure
 from whisperopt.static_checks.io_trace import Array, Run, Tape
+from whisperopt.static_checks.replay import Call, Nodes, Replayed
 
 PLACES = Places(graphs=Path("/model"), tape=Path("/tape"), outputs=Path("/out"))
 

@@ -10,9 +10,9 @@ from tests.passes import forms
 from whisperopt import registry
 from whisperopt.artifact import Artifact
 from whisperopt.checkpoint.checkpoint import Checkpoint
-from whisperopt.evaluate import Limits, differences, judge, recorded
 from whisperopt.graph.core import CoreModel
 from whisperopt.rehearsal import rehearse
+from whisperopt.static_checks.replay import Limits, differences, judge, recorded
 
 PROBE = WebgpuRehearsal().probe()
 RUNGS = {recipe.name: recipe for recipe in registry.require("webgpu").recipes()}

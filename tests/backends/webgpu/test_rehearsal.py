@@ -11,8 +11,8 @@ from tests.passes import forms
 from whisperopt import registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
-from whisperopt.evaluate import Call, Nodes, Replayed
 from whisperopt.rehearsal import Rehearsed, rehearse
+from whisperopt.static_checks.replay import Call, Nodes, Replayed
 
 GPU, CPU = "WebGpuExecutionProvider", "CPUExecutionProvider"
 RIGHT = Replayed(
