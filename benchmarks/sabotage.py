@@ -32,8 +32,7 @@ from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate import gates
 from whisperopt.evaluate.case import Case
 from whisperopt.evaluate.clips import ClipSet
-from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.metrics import Metrics
+from whisperopt.evaluate.evidence import Evidence, Metrics
 from whisperopt.graph.core import CoreModel
 from whisperopt.matrix import Device, Matrix
 from whisperopt.release import catalog

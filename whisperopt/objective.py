@@ -13,24 +13,28 @@ Limit = Literal["wer_delta", "latency_ms_p50", "size_bytes", "peak_rss_mb"]
 
 
 class Words(NamedTuple):
-    """How a goal is spoken of."""
+    """How people speak of a goal."""
 
     aim: str
     best: str
     best_here: str
     behind: str
+    of_what: str
+    """What the number is of, to go behind it."""
 
 
 WORDS: Mapping[Goal, Words] = {
-    "latency": Words("the least time for a clip", "fastest measured", "fastest here", "slower"),
-    "throughput": Words(
-        "the most audio in the same time",
-        "most audio a second",
-        "most audio a second here",
-        "slower with many clips",
+    "latency": Words(
+        *("the least time for a clip", "fastest measured", "fastest here", "slower", " median"),
     ),
-    "size": Words("the least space on disk", "smallest", "smallest", "larger"),
-    "memory": Words("the least memory", "least memory", "least memory here", "more memory"),
+    "throughput": Words(
+        *("the most audio in the same time", "most audio a second", "most audio a second here"),
+        *("slower with many clips", " with many clips"),
+    ),
+    "size": Words("the least space on disk", "smallest", "smallest", "larger", ""),
+    "memory": Words(
+        *("the least memory", "least memory", "least memory here", "more memory", " of memory"),
+    ),
 }
 
 

@@ -56,11 +56,11 @@ def bench(
 
 def subjects(folder: Path, target: str | None = None) -> tuple[Artifact, ...]:
     """Return which artifacts of `folder` are measured: see `bench`."""
-    from whisperopt.download import best
     from whisperopt.matrix import check_target
     from whisperopt.reasons import because
     from whisperopt.release import store
-    from whisperopt.selection.here import judge
+    from whisperopt.selection.choose import choose
+    from whisperopt.selection.decisions import best
 
     if not store.is_release(folder):
         one = artifacts.read(folder)
@@ -75,7 +75,8 @@ def subjects(folder: Path, target: str | None = None) -> tuple[Artifact, ...]:
     if target is not None:
         check_target(target, known, because("target.no-variant-at-all-in", folder))
     chosen = []
-    for decisions in judge(content, content.models, None, target).values():
+    for model in content.models:
+        decisions = choose(content, model, target=target)
         best(decisions)
         usable = [one.variant for one in decisions if one.accepted]
         firsts = {one.target: one for one in reversed(usable)}

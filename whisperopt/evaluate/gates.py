@@ -7,8 +7,8 @@ import msgspec
 from whisperopt.backend import Tier
 from whisperopt.evaluate import words
 from whisperopt.evaluate.answers import Answers
-from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.metrics import Metrics, measure, pairs
+from whisperopt.evaluate.evidence import Evidence, Metrics
+from whisperopt.evaluate.metrics import measure, pairs
 from whisperopt.matrix import Gates
 from whisperopt.reasons import Reason, because
 from whisperopt.release.report import LanguageErrors

@@ -10,8 +10,7 @@ from typing import Self
 import msgspec
 
 from whisperopt.backend import Tier
-from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.metrics import Metrics
+from whisperopt.evaluate.evidence import Evidence, Metrics
 from whisperopt.reasons import Reason, because
 from whisperopt.rehearsal import Rehearsed
 from whisperopt.release.catalog import EvidenceEntry, Variant

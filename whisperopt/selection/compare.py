@@ -37,6 +37,20 @@ def more(own: Estimate, least: Estimate) -> float:
     return 100 * (own.value / least.value - 1) if least.value else math.inf
 
 
+def amount(cost: Estimate, objective: Objective) -> str:
+    """Return what an objective weighs with its unit."""
+    value = cost.value
+    match objective.goal:
+        case "latency":
+            return f"{value:.{0 if value >= 10 else 2}f} ms"
+        case "throughput":
+            return f"{1 / value:.1f} times real time"
+        case "size":
+            return f"{value / 1e6:.1f} MB"
+        case "memory":
+            return f"{value:.0f} MiB"
+
+
 def by_objective(
     items: Iterable[T], *, scores: Callable[[T], Scores], objective: Objective
 ) -> list[T]:

@@ -11,7 +11,7 @@ from whisperopt.selection.merits import Merits, behind, by_objective, figure, in
 from whisperopt.selection.pareto import front
 
 if TYPE_CHECKING:
-    from whisperopt.evaluate.metrics import Metrics
+    from whisperopt.evaluate.evidence import Metrics
 
 _FASTEST = {
     "latency": "fastest measured",
