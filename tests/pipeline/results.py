@@ -15,8 +15,8 @@ from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.clips import ClipSet
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.matrix import Target
-from whisperopt.pipeline.publish import publish
 from whisperopt.pipeline.request import BuildRequest, TargetRequest
+from whisperopt.pipeline.write import publish
 from whisperopt.release import catalog, store
 from whisperopt.release.catalog import ModelEntry
 from whisperopt.release.report import Report

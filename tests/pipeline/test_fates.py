@@ -35,7 +35,7 @@ def reported(tmp_path: Path, *found: VariantResult, **changes: object) -> Target
 
 def test_every_fate_is_told(tmp_path: Path) -> None:
     stand_in = made(tmp_path, "cpu-decomposed-fp32", ladder_rank=5)
-    why = because("checks.stand-in", "gqa-fp32")
+    why = because("check.stand-in", "gqa-fp32")
     row = reported(
         tmp_path,
         emulated(made(tmp_path, "cpu-gqa-fp32")),

@@ -60,10 +60,10 @@ def trials(tmp_path: Path) -> Trials:
     opened = Trials(
         results.grading(),
         results.CLIPS,
-        core=None,
-        host=samples.HOST,
-        scratch=tmp_path,
-        progress=lambda _name, _doing: None,
+        None,
+        samples.HOST,
+        tmp_path,
+        lambda _name, _doing: None,
     )
     opened.case = Case(
         results.ANSWERS,

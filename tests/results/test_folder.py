@@ -14,8 +14,8 @@ from tests.results.paper import CPU, HERE, MODEL, THERE
 from tests.selection import releases
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.evaluate import evidence as evidences
-from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.metrics import Metrics, measure
+from whisperopt.evaluate.evidence import Evidence, Metrics
+from whisperopt.evaluate.metrics import measure
 from whisperopt.reasons import because
 from whisperopt.release import catalog
 from whisperopt.release.catalog import EvidenceEntry

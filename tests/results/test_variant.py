@@ -112,7 +112,7 @@ def test_words_on_other_files_are_dropped() -> None:
 def test_samples_that_do_not_show_a_failure_do_not_stand_for_it() -> None:
     """Judged again they would say that it passed."""
     fallen = msgspec.structs.replace(
-        verdict(HERE), reasons=(because("checks.race", "it hung"),), evidence=samples.evidence()
+        verdict(HERE), reasons=(because("check.race", "it hung"),), evidence=samples.evidence()
     )
     (kept,) = merged(of(), of(fallen)).proofs
     assert (kept.accepted, kept.evidence) == (False, None)

@@ -125,8 +125,8 @@ def _released(request: "BuildRequest", out: Path, progress: Progress, started: f
     from whisperopt.graph.graph_cache import GraphCache
     from whisperopt.pipeline import build_cache, space
     from whisperopt.pipeline.make import Maker
-    from whisperopt.pipeline.publish import publish
     from whisperopt.pipeline.race import raced
+    from whisperopt.pipeline.write import publish
 
     proof = request.clip_set is not None
     space.check(space.needed(request.checkpoint, request.recipes, proof=proof), out)

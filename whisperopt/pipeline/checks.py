@@ -96,15 +96,15 @@ def files(result: VariantResult, context: CheckContext) -> VariantResult:
     """The files are those of the catalog, and the manifest says what they are."""
     folder = context.folder / result.variant.path
     if not folder.is_dir():
-        return _skip(result, because("checks.no-folder", folder.name))
+        return _skip(result, because("check.no-folder", folder.name))
     if why := difference(folder, result.variant):
-        return _skip(result, because("checks.damaged", why))
+        return _skip(result, because("check.damaged", why))
     try:
         found = artifact.read(folder)
     except BadInputError as error:
         return refuse(result, error.reason)
     if found.name != f"{result.model}--{result.name}":
-        return refuse(result, because("checks.other-name", escaped(found.name)))
+        return refuse(result, because("check.other-name", escaped(found.name)))
     return result
 
 
@@ -116,7 +116,7 @@ def structure(result: VariantResult, context: CheckContext) -> VariantResult:
         structures.judge(_inferred(built.graph(part), context.seen), table, part=part)
         for part in PARTS
     ]
-    refused = [because("checks.structure", r.summary()) for r in reports if not r.accepted]
+    refused = [because("check.structure", r.summary()) for r in reports if not r.accepted]
     since = max((report.since for report in reports), key=lambda v: Version(v or "0"))
     oldest = {"runtime": f">={since}"} if since else {}
     requires = result.variant.requires | oldest
@@ -139,7 +139,7 @@ def weights(result: VariantResult, context: CheckContext) -> VariantResult:
     except (MemoryError, OSError):  # this machine's trouble, not the files'
         raise
     except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
-        return refuse(result, because("checks.weights-unread", why=str(error)), certain=False)
+        return refuse(result, because("check.weights-unread", why=str(error)), certain=False)
     result = _shown(result, f"{found.compared} of {found.of} weights are the checkpoint's")
     return refuse(result, *map(_reason, found.reasons)) if found.reasons else result
 
@@ -166,7 +166,7 @@ def rehearsal(result: VariantResult, context: CheckContext) -> VariantResult:
         result, *(f"{r.runtime} {r.version}: {r.reason}" for r in rehearsals if r.passed)
     )
     refused = [
-        because("checks.rehearsal", r.name, why=r.reason) for r in rehearsals if r.passed is False
+        because("check.rehearsal", r.name, why=r.reason) for r in rehearsals if r.passed is False
     ]
     return refuse(result, *refused, certain=False) if refused else result
 
@@ -183,7 +183,7 @@ def trial(result: VariantResult, context: CheckContext) -> VariantResult:
     device, backend = msgspec.convert(variant.device, Device), _given(context.backend)
     evidence = case.prove(built, variant.files, device, backend, here=context.here)
     if isinstance(evidence, NoEvidence):
-        why = because("checks.trial", evidence.reason)
+        why = because("check.trial", evidence.reason)
         return refuse(result, why, tier=Tier.MEASURED, certain=evidence.certain)
     proof = context.grading.judge(variant, evidence)
     if proof is None:

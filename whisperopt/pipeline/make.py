@@ -22,7 +22,7 @@ from whisperopt.pipeline.request import BuildRequest, TargetRequest
 from whisperopt.pipeline.trials import Trials
 from whisperopt.reasons import because
 from whisperopt.release import catalog, genai
-from whisperopt.release.catalog import ModelEntry, Variant
+from whisperopt.release.catalog import File, ModelEntry, Variant
 from whisperopt.results.grading import GradingContext
 from whisperopt.results.variant import VariantResult
 from whisperopt.runtime import self_test
@@ -61,11 +61,11 @@ class Maker:
             self.trials = Trials(
                 self.grading,
                 request.clip_set,
-                core=core,
-                host=request.host,
-                scratch=self._scratch,
-                progress=progress,
-                known=self._known,
+                core,
+                request.host,
+                self._scratch,
+                progress,
+                self._known,
             )
 
     def run(self, wanted: TargetRequest) -> list[VariantResult]:
@@ -76,7 +76,7 @@ class Maker:
             manifest = self._manifest(wanted, recipe)
             result = self._unmade(wanted, manifest, place)
             if better := _accepted(recipe.stands_in_for, results):
-                stand_in = because("checks.stand-in", better)
+                stand_in = because("check.stand-in", better)
                 results.append(msgspec.structs.replace(result, skipped=stand_in))
             else:
                 results.append(self._tried(result, manifest, wanted, context))
@@ -161,7 +161,7 @@ class Maker:
             raise
         except Exception as error:  # noqa: BLE001  # it may be anybody's backend
             raised = {"kind": type(error).__name__, "why": str(error)}
-            reason = because("checks.backend-raised", wanted.backend.name, **raised)
+            reason = because("check.backend-raised", wanted.backend.name, **raised)
             return refuse(result, reason, certain=False)
 
     def _made(
@@ -189,7 +189,8 @@ class Maker:
         files = catalog.describe_files(self._staging / result.variant.path)
         if known is not None and known.variant.files == files:
             return _as_asked(known, result.variant)
-        result = check(_with_files(result, files), context)
+        result = msgspec.structs.replace(result, variant=_with_files(result.variant, files))
+        result = check(result, context)
         if result.certain:
             self._known.keep(_KIND, result, *grounds)
         return result
@@ -211,36 +212,21 @@ def _accepted(recipes: Sequence[str], results: Sequence[VariantResult]) -> str |
     """Return the first of `recipes` whose variant is selectable, or None."""
     for result in results:
         recipe = result.name.removeprefix(f"{result.variant.target}-")
-        if recipe in recipes and result.passes and _selectable(result):
-            return recipe
+        if recipe in recipes and result.passes:
+            (ranked,) = rank([result], result.variant.objective, result.host_class)
+            if ranked.accepted:
+                return recipe
     return None
 
 
-def _selectable(result: VariantResult) -> bool:
-    (ranked,) = rank([result], result.variant.objective, result.host_class)
-    return ranked.accepted
-
-
-def _with_files(result: VariantResult, files: tuple[catalog.File, ...]) -> VariantResult:
+def _with_files(variant: Variant, files: tuple[File, ...]) -> Variant:
     size = sum(file.size for file in files)
-    variant = msgspec.structs.replace(
-        result.variant, files=files, size=size, digest=catalog.digest(files)
-    )
-    return msgspec.structs.replace(result, variant=variant)
+    digest = catalog.digest(files)
+    return msgspec.structs.replace(variant, files=files, size=size, digest=digest)
 
 
 def _as_asked(known: VariantResult, asked: Variant) -> VariantResult:
     """Return what an earlier build found out, in the place that this one has for it."""
-    oldest = {
-        key: known.variant.requires[key] for key in ("runtime",) if key in known.variant.requires
-    }
-    return msgspec.structs.replace(
-        known,
-        variant=msgspec.structs.replace(
-            asked,
-            files=known.variant.files,
-            size=known.variant.size,
-            digest=known.variant.digest,
-            requires=asked.requires | oldest,
-        ),
-    )
+    oldest = {key: value for key, value in known.variant.requires.items() if key == "runtime"}
+    asked = msgspec.structs.replace(asked, requires=asked.requires | oldest)
+    return msgspec.structs.replace(known, variant=_with_files(asked, known.variant.files))

@@ -94,5 +94,5 @@ def _fallen(result: VariantResult, why: str) -> VariantResult:
     proof = result.of(result.host_class)
     if proof is None:
         return result
-    fallen = msgspec.structs.replace(proof, reasons=(because("checks.race", why),))
+    fallen = msgspec.structs.replace(proof, reasons=(because("check.race", why),))
     return msgspec.structs.replace(result.with_proof(fallen), certain=False)

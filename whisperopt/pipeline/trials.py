@@ -22,11 +22,10 @@ from whisperopt.results.grading import GradingContext
 class Trials:
     """Opened with the first variant: without one there is nothing that the core model must hear."""
 
-    def __init__(  # what every trial rests on, by name
+    def __init__(  # noqa: PLR0917  # what every trial rests on
         self,
         grading: GradingContext,
         clip_set: ClipSet | None,
-        *,
         core: CoreModel | None,
         host: Host,
         scratch: Path,

@@ -12,7 +12,6 @@ from whisperopt import registry
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.evaluate import clips as clip_sets
-from whisperopt.evaluate.clips import ClipSet
 from whisperopt.graph.core import CoreModel
 from whisperopt.host import Host
 from whisperopt.matrix import Matrix
@@ -27,11 +26,17 @@ from whisperopt.reasons import because
 from whisperopt.release import catalog, store
 from whisperopt.release import report as reports
 from whisperopt.release.catalog import Catalog, ModelEntry, Variant
-from whisperopt.results import changes, projections
 from whisperopt.results import folder as folders
 from whisperopt.results import grading as gradings
+from whisperopt.results import projections
 from whisperopt.results.grading import GradingContext
-from whisperopt.results.validation import Change, Validation
+from whisperopt.results.validation import (
+    Change,
+    Validation,
+    report_changes,
+    selection_changes,
+    verdict_changes,
+)
 from whisperopt.results.variant import VariantResult, merged
 
 __all__ = ["validate"]
@@ -67,20 +72,21 @@ def validate(  # noqa: PLR0913  # every one a choice of the user's, by name
     targets = _targets(target, content, names)
     clip_set = clip_sets.read(Path(clips)) if clips and not (imports or replay) else None
     models = _models(folder, names, matrix)
+    found: list[VariantResult] = []
+    trials: list[Trials] = []
     with store.staging(folder) as staging:
-        found: list[VariantResult] = []
-        trials: list[Trials] = []
-        if not imports and not replay:
-            for grading in models:
-                own = _opened(grading, clip_set, checkpoint, staging, progress)
-                trials.append(own)
-                checked = _checked(folder, grading, own, targets, progress)
-                found += raced(checked, grading, own, folder)
+        for grading in models if not imports and not replay else ():
+            scratch = staging / f".proof-{grading.model}"
+            scratch.mkdir()
+            core, host = _core(grading, checkpoint), hosts.probe()
+            own = Trials(grading, clip_set, core, host, scratch, progress)
+            trials.append(own)
+            found += raced(_checked(folder, grading, own, targets), grading, own, folder)
         with store.locked(folder):
             if imports:
                 models = _models(folder, names, matrix)
                 found = arrived(folder, models, [Path(path) for path in imports])
-            said = _written(folder, staging, models, found, objective=objective)
+            said = _written(folder, staging, models, found, objective)
     for own in trials:
         own.forget()
     return said
@@ -89,25 +95,6 @@ def validate(  # noqa: PLR0913  # every one a choice of the user's, by name
 def _models(folder: Path, names: Sequence[str], matrix: Matrix) -> list[GradingContext]:
     content = catalog.read(folder)
     return [gradings.read(folder, name, content.model(name), matrix) for name in names]
-
-
-def _opened(
-    grading: GradingContext,
-    clip_set: ClipSet | None,
-    checkpoint: str | None,
-    staging: Path,
-    progress: Progress,
-) -> Trials:
-    scratch = staging / f".proof-{grading.model}"
-    scratch.mkdir()
-    return Trials(
-        grading,
-        clip_set,
-        core=_core(grading, checkpoint),
-        host=hosts.probe(),
-        scratch=scratch,
-        progress=progress,
-    )
 
 
 def _core(grading: GradingContext, checkpoint: str | None) -> CoreModel | None:
@@ -128,7 +115,7 @@ def _core(grading: GradingContext, checkpoint: str | None) -> CoreModel | None:
 
 
 def _checked(
-    folder: Path, grading: GradingContext, trials: Trials, targets: set[str], progress: Progress
+    folder: Path, grading: GradingContext, trials: Trials, targets: set[str]
 ) -> list[VariantResult]:
     """Check one variant after another, as far as this machine can."""
     left_out = {"structure", "rehearsal"}  # the runtime itself speaks here, or nobody does
@@ -136,7 +123,6 @@ def _checked(
         left_out |= {"weights", "equivalence"}
     context = CheckContext(
         folder=folder,
-        scratch=trials.scratch,
         grading=grading,
         backend=None,
         core=trials.core,
@@ -144,7 +130,8 @@ def _checked(
         here=True,
         left_out=frozenset(left_out),
         seen=Seen(),
-        progress=progress,
+        scratch=trials.scratch,
+        progress=trials.progress,
     )
     results = []
     for variant in grading.entry.variants:
@@ -158,7 +145,7 @@ def _checked(
 def _on_this_machine(context: CheckContext, variant: Variant, host: Host) -> CheckContext:
     """Return `context` with the backend of `variant`, or with the reason why it cannot run here."""
     if variant.device != "cpu" and host.gpu_for(variant.device) is None:
-        why = because("checks.no-device", variant.target)
+        why = because("check.no-device", variant.target)
         return msgspec.structs.replace(context, absent=why)
     try:
         backend = registry.require(variant.backend)
@@ -174,7 +161,6 @@ def _written(
     staging: Path,
     models: Sequence[GradingContext],
     found: Sequence[VariantResult],
-    *,
     objective: Objective | None,
 ) -> Validation:
     """Write a new state of `release` with what was `found`, and say what it changes.
@@ -184,67 +170,52 @@ def _written(
     """
     content = catalog.read(release)
     (staging / folders.EVIDENCE).mkdir()
-    heard = [result for result in found if result.proofs]
     entries: dict[str, ModelEntry] = {}
     known: dict[str, tuple[GradingContext, list[VariantResult]]] = {}
     changed: list[Change] = []
+    heard = [result for result in found if result.proofs]
     for model in models:
-        entry = content.models.get(model.model)
-        if entry is None:
-            continue
-        grading = _current(release, model, entry)
-        results = [
-            _aiming(reduce(merged, found, grading.replay(release, variant)), objective)
-            for variant in entry.variants
-        ]
-        known[model.model] = grading, results
-        now = entries[model.model] = write.recorded(staging, grading, results)
-        told = {
-            (result.name, result.host_class) for result in heard if result.model == model.model
-        }
-        changed += changes.of_verdicts(model.model, entry, now, told)
-    content = msgspec.structs.replace(
-        content, schema=catalog.SCHEMA, models=content.models | entries
-    )
+        if entry := content.models.get(model.model):
+            name, grading = model.model, _current(release, model, entry)
+            results = [
+                reduce(merged, found, grading.replay(release, _aiming(variant, objective)))
+                for variant in entry.variants
+            ]
+            known[name] = grading, results
+            entries[name] = write.recorded(staging, grading, results)
+            told = {(result.name, result.host_class) for result in heard if result.model == name}
+            changed += verdict_changes(name, entry, entries[name], told)
     before = reports.read(release)
     shown = report = None
     if before is not None and before.model in known:
         shown = known[before.model]
         deciding = {result.variant.target: result.host_class for result in heard}
         report = write.ranked(before, shown[1], deciding)
-        changed += changes.of_selection(before, report, asked=objective is not None)
+        changed += selection_changes(before, report, asked=objective is not None)
         if not found and objective is None:
-            changed += changes.of_report(before, report)
+            changed += report_changes(before, report)
+    models_now = content.models | entries
+    content = msgspec.structs.replace(content, schema=catalog.SCHEMA, models=models_now)
     write.commit(staging, release, content, report or before, shown)
     judged = {(r.model, r.name): r for _, results in known.values() for r in results}
-    return Validation(
-        release=release,
-        rows=tuple(
-            projections.validation_row(result, judged.get((result.model, result.name)))
-            for result in found
-        ),
-        changes=tuple(changed),
-        report=report,
-    )
+    rows = (projections.validation_row(r, judged.get((r.model, r.name))) for r in found)
+    return Validation(release=release, rows=tuple(rows), changes=tuple(changed), report=report)
 
 
-def _current(release: Path, grading: GradingContext, entry: ModelEntry) -> GradingContext:
+def _current(release: Path, before: GradingContext, entry: ModelEntry) -> GradingContext:
     """Return what verdicts rest on now, and the answers that were heard for them meanwhile."""
-    now = gradings.read(release, grading.model, entry, grading.matrix)
+    now = gradings.read(release, before.model, entry, before.matrix)
+    known = {answered.clip_digest for answered in before.entry.answers}
     heard = {
         digest: answered
-        for digest, answered in grading.answers.items()
-        if answered[0].checkpoint == entry.checkpoint
-        and digest not in {known.clip_digest for known in grading.entry.answers}
+        for digest, answered in before.answers.items()
+        if digest not in known and answered[0].checkpoint == entry.checkpoint
     }
     return msgspec.structs.replace(now, answers={**heard, **now.answers})
 
 
-def _aiming(result: VariantResult, objective: Objective | None) -> VariantResult:
-    if objective is None:
-        return result
-    variant = msgspec.structs.replace(result.variant, objective=objective)
-    return msgspec.structs.replace(result, variant=variant)
+def _aiming(variant: Variant, objective: Objective | None) -> Variant:
+    return msgspec.structs.replace(variant, objective=objective or variant.objective)
 
 
 def _content(folder: Path) -> Catalog:

@@ -13,8 +13,7 @@ from whisperopt.matrix import Gates, Matrix
 from whisperopt.reasons import Reason, because
 from whisperopt.release.catalog import EvidenceEntry, ModelEntry, Variant
 from whisperopt.results import folder
-from whisperopt.results.scores import Scores
-from whisperopt.results.variant import Proof, VariantResult, scores_of
+from whisperopt.results.variant import Proof, VariantResult, proof_of_entry, scores_of
 
 
 class GradingContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,11 +105,5 @@ def _unheard(evidence: Evidence, answers: Answers) -> Reason | None:
 def _crashed(entry: EvidenceEntry, variant: Variant) -> Proof | None:
     if entry.accepted or entry.report:
         return None
-    return Proof(
-        host_class=entry.host_class,
-        tier=Tier.STRUCTURAL if entry.tier == Tier.STRUCTURAL else Tier.MEASURED,
-        reasons=(because("recorded.text", entry.reason),),
-        scores=Scores(size_bytes=variant.size),
-        started=entry.started,
-        imported=entry.imported,
-    )
+    tier = Tier.STRUCTURAL if entry.tier == Tier.STRUCTURAL else Tier.MEASURED
+    return proof_of_entry(msgspec.structs.replace(entry, tier=tier), variant.size)

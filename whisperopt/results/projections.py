@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from whisperopt.backend import Tier
-from whisperopt.evaluate.metrics import Metrics
+from whisperopt.evaluate.evidence import Metrics
 from whisperopt.release.catalog import EvidenceEntry, Variant
 from whisperopt.release.report import (
     CandidateMetrics,
@@ -22,6 +22,11 @@ from whisperopt.results.variant import Proof, VariantResult, told
 if TYPE_CHECKING:
     from whisperopt.selection.rank import Ranked
 
+_TIMES = (
+    *("latency_ms_p50", "latency_ms_interval", "rtfx", "throughput", "throughput_interval"),
+    "peak_rss_mb",
+)
+
 
 def catalog_variant(result: VariantResult) -> Variant:
     """Return the catalog's entry of a variant."""
@@ -31,27 +36,18 @@ def catalog_variant(result: VariantResult) -> Variant:
 
 def evidence_entry(proof: Proof) -> EvidenceEntry:
     """Return the catalog's entry of one kind of host; one that left no samples has no numbers."""
-    entry = EvidenceEntry(
+    metrics = proof.metrics
+    numbers = {name: _sound(getattr(metrics, name)) for name in _TIMES} if metrics else {}
+    return EvidenceEntry(
         host_class=proof.host_class,
         tier=proof.tier,
         accepted=proof.accepted,
         reason=told(proof.reasons),
         started=proof.started,
         imported=proof.imported,
-    )
-    metrics = proof.metrics
-    if metrics is None:
-        return entry
-    return msgspec.structs.replace(
-        entry,
-        latency_ms_p50=_positive(metrics.latency_ms_p50),
-        latency_ms_interval=_interval(metrics.latency_ms_interval),
-        rtfx=_positive(metrics.rtfx),
-        throughput=_positive(metrics.throughput),
-        throughput_interval=_interval(metrics.throughput_interval),
-        peak_rss_mb=_positive(metrics.peak_rss_mb),
-        wer_delta=metrics.wer_delta,
-        report=proof.report,
+        wer_delta=metrics.wer_delta if metrics else None,
+        report=proof.report if metrics else "",
+        **numbers,
     )
 
 
@@ -72,47 +68,47 @@ def proof_report(proof: Proof, size_bytes: int) -> ProofReport:
 def released(ranked: "Ranked", host_class: str | None) -> CandidateReport:
     """Return the report's entry of a variant that is in the release, as `host_class` sees it."""
     result = ranked.result
-    proof = result.decisive(host_class)
-    size = result.variant.size
-    how = result.how
-    if proof and proof.evidence and not how.endswith(proof.evidence.how):
-        how = proof.evidence.how  # only a build knows what came before the run
-    return CandidateReport(
-        name=result.name,
-        ladder_rank=result.variant.ladder_rank,
+    found = _candidate(result, result.decisive(host_class))
+    return msgspec.structs.replace(
+        found,
         fate=_fate(ranked),
         accepted=ranked.accepted,
         reason=str(ranked.reason),
-        notes=proof.notes if proof else (),
         pareto=ranked.pareto,
         tier=result.standing(host_class).tier,
-        how=how,
-        conditions=result.conditions,
-        rehearsals=result.rehearsals,
-        metrics=numbers(proof.metrics if proof else None, size),
-        proofs=tuple(proof_report(found, size) for found in result.proofs),
+        proofs=tuple(proof_report(proof, result.variant.size) for proof in result.proofs),
     )
 
 
 def unreleased(result: VariantResult) -> CandidateReport:
     """Return the report's entry of a variant that a build made, or need not make, and left out."""
     proof = result.proofs[0] if result.proofs else None
-    size = result.variant.size
-    proven = proof is not None and proof.evidence is not None
-    structural = Tier.STRUCTURAL if "structure" in result.passed else None
+    found = _candidate(result, proof)
+    if result.skipped:
+        return msgspec.structs.replace(found, fate="not needed", reason=str(result.skipped))
+    if proof is None or proof.evidence is None:
+        return found
+    shown = (proof_report(proof, result.variant.size),)
+    return msgspec.structs.replace(found, tier=proof.tier, proofs=shown)
+
+
+def _candidate(result: VariantResult, proof: Proof | None) -> CandidateReport:
+    """Return what the report says of a variant by `proof`, before it is ranked: it is rejected."""
+    how = result.how
+    if proof and proof.evidence and not how.endswith(proof.evidence.how):
+        how = proof.evidence.how  # only a build knows what came before the run
     return CandidateReport(
         name=result.name,
         ladder_rank=result.variant.ladder_rank,
-        fate="not needed" if result.skipped else "rejected",
+        fate="rejected",
         accepted=False,
-        reason=str(result.skipped or told(proof.reasons if proof else ())),
+        reason=told(proof.reasons) if proof else "",
         notes=proof.notes if proof else (),
-        tier=proof.tier if proof and proven else structural,
-        how=result.how,
+        tier=Tier.STRUCTURAL if "structure" in result.passed else None,
+        how=how,
         conditions=result.conditions,
         rehearsals=result.rehearsals,
-        metrics=numbers(proof.metrics if proof else None, size),
-        proofs=(proof_report(proof, size),) if proof and proven else (),
+        metrics=numbers(proof.metrics if proof else None, result.variant.size),
     )
 
 
@@ -143,25 +139,17 @@ def target(row: TargetReport, ranked: "Sequence[Ranked]", host_class: str | None
 def validation_row(result: VariantResult, known: VariantResult | None) -> Row:
     """Return what a validation says of a variant: what was found now, and what is `known` by it."""
     proof = known.of(result.host_class) if known and result.proofs else None
-    row = Row(
+    return Row(
         model=result.model,
         variant=result.name,
         target=result.variant.target,
         source=_source(result),
         host_class=result.host_class,
-        tier=None,
-        accepted=None,
-        reason=str(result.skipped or ""),
-    )
-    if proof is None:
-        return row
-    return msgspec.structs.replace(
-        row,
-        tier=proof.tier,
-        accepted=proof.accepted,
-        reason=told(proof.reasons),
-        notes=proof.notes,
-        metrics=numbers(proof.metrics, result.variant.size),
+        tier=proof.tier if proof else None,
+        accepted=proof.accepted if proof else None,
+        reason=told(proof.reasons) if proof else str(result.skipped or ""),
+        notes=proof.notes if proof else (),
+        metrics=numbers(proof.metrics, result.variant.size) if proof else None,
     )
 
 
@@ -181,14 +169,11 @@ def _fate(ranked: "Ranked") -> Fate:
 def _source(result: VariantResult) -> Source:
     if result.proofs:
         return Source.IMPORTED if result.proofs[0].imported else Source.HERE
-    damaged = {"checks.damaged", "checks.no-folder"}
+    damaged = {"check.damaged", "check.no-folder"}
     return Source.DAMAGED if result.skipped and result.skipped.code in damaged else Source.SKIPPED
 
 
-def _positive(value: float | None) -> float | None:
-    """Return a number that a catalog can hold."""
-    return value if value is not None and 0 < value < math.inf else None
-
-
-def _interval(interval: tuple[float, float] | None) -> tuple[float, float] | None:
-    return interval if interval and all(map(_positive, interval)) else None
+def _sound(value: float | tuple[float, float] | None) -> Any:
+    """Return a number, or an interval, that a catalog can hold; None for any other."""
+    numbers = value if isinstance(value, tuple) else (value,)
+    return value if all(number and 0 < number < math.inf for number in numbers) else None

@@ -159,7 +159,7 @@ def merged(known: VariantResult, new: VariantResult) -> VariantResult:
     elif known.wrong_files and not new.wrong_files:
         return known
     for proof in new.proofs:
-        shown = all(reason.code != "checks.race" for reason in proof.reasons)
+        shown = all(reason.code != "check.race" for reason in proof.reasons)
         bare = msgspec.structs.replace(proof, evidence=None, metrics=None, notes=())
         known = known.with_proof(proof if shown else bare)
     return known
@@ -190,40 +190,30 @@ def of_catalog(variant: Variant) -> VariantResult:
 def proof_of_entry(entry: EvidenceEntry, size_bytes: int) -> Proof:
     """Return what the catalog says of one kind of host; the reason is a sentence there."""
     tier = Tier(entry.tier)
-    measured = tier is Tier.MEASURED
-    rate = entry.throughput or entry.rtfx
-    latency = entry.latency_ms_p50
     return Proof(
         host_class=entry.host_class,
         tier=tier,
         reasons=() if entry.accepted else (because("recorded.text", entry.reason),),
-        scores=Scores(
-            size_bytes=size_bytes,
-            latency_ms=estimate(latency, entry.latency_ms_interval)
-            if measured and latency
-            else None,
-            throughput=inverse(rate, entry.throughput_interval) if measured and rate else None,
-            peak_rss_mb=entry.peak_rss_mb if measured else None,
-            wer_delta=entry.wer_delta,
-        ),
+        scores=scores_of(entry, size_bytes, tier),
         started=entry.started,
         imported=entry.imported,
         report=entry.report,
     )
 
 
-def scores_of(metrics: Metrics | None, size_bytes: int, tier: Tier) -> Scores:
-    """Take a variant's scores from its samples: only a device itself tells times and memory."""
-    if metrics is None:
+def scores_of(numbers: Metrics | EvidenceEntry | None, size_bytes: int, tier: Tier) -> Scores:
+    """Take a variant's scores from its numbers: only a device itself tells times and memory."""
+    if numbers is None:
         return Scores(size_bytes=size_bytes)
     if tier is not Tier.MEASURED:
-        return Scores(size_bytes=size_bytes, wer_delta=metrics.wer_delta)
+        return Scores(size_bytes=size_bytes, wer_delta=numbers.wer_delta)
+    latency, rate = numbers.latency_ms_p50, numbers.throughput or numbers.rtfx
     return Scores(
         size_bytes=size_bytes,
-        latency_ms=estimate(metrics.latency_ms_p50, metrics.latency_ms_interval),
-        throughput=inverse(metrics.throughput or metrics.rtfx, metrics.throughput_interval),
-        peak_rss_mb=metrics.peak_rss_mb,
-        wer_delta=metrics.wer_delta,
+        latency_ms=estimate(latency, numbers.latency_ms_interval) if latency else None,
+        throughput=inverse(rate, numbers.throughput_interval) if rate else None,
+        peak_rss_mb=numbers.peak_rss_mb,
+        wer_delta=numbers.wer_delta,
     )
 
 
