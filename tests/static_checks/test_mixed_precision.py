@@ -8,7 +8,7 @@ import pytest
 from tests.makers import SMALL
 from tests.passes import forms
 from tests.passes.forms import MadeCheckpoint, form
-from tests.passes.test_calibration import LOUD, with_an_outlier
+from tests.passes.quantization.test_calibration import LOUD, with_an_outlier
 from tests.sabotage import disk
 from whisperopt import matrix
 from whisperopt.graph.core import CoreModel

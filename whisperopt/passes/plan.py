@@ -12,26 +12,26 @@ from whisperopt import cache, sources
 from whisperopt.backend import Recipe
 from whisperopt.graph.core import PARTS, CoreModel, Part
 from whisperopt.graph.files import write
-from whisperopt.passes import dynamic_int8
 from whisperopt.passes.audio_spans import EncodeSpans, HearSpans
-from whisperopt.passes.block_int8 import BlockInt8
 from whisperopt.passes.caches import OwnBuffers
-from whisperopt.passes.calibration import chosen
 from whisperopt.passes.contributed_gelu import ContributedGelu
-from whisperopt.passes.dynamic_decoder import DynamicDecoder
-from whisperopt.passes.dynamic_int8 import DynamicInt8
 from whisperopt.passes.fold_bias import FoldBias
 from whisperopt.passes.gqa_to_attention import GqaToAttention
 from whisperopt.passes.gqa_to_decomposed import GqaToDecomposed
 from whisperopt.passes.gqa_to_mha import GqaToMha
 from whisperopt.passes.group_heads import GroupHeads
-from whisperopt.passes.group_int8 import GroupInt8
 from whisperopt.passes.grow_caches import GrowCaches
 from whisperopt.passes.half import Half
 from whisperopt.passes.last_logits import LastLogits
 from whisperopt.passes.mha_to_attention import MhaToAttention
 from whisperopt.passes.mha_to_decomposed import MhaToDecomposed
-from whisperopt.passes.mixed import ALL, Choice
+from whisperopt.passes.quantization import dynamic_int8
+from whisperopt.passes.quantization.block_int8 import BlockInt8
+from whisperopt.passes.quantization.calibration import chosen
+from whisperopt.passes.quantization.dynamic_decoder import DynamicDecoder
+from whisperopt.passes.quantization.dynamic_int8 import DynamicInt8
+from whisperopt.passes.quantization.group_int8 import GroupInt8
+from whisperopt.passes.quantization.mixed import ALL, Choice
 from whisperopt.passes.rewrite import Pass, PassError, run
 from whisperopt.whisper import Dimensions
 

@@ -3,8 +3,8 @@
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import typed
+from whisperopt.passes.quantization.weights import BLOCK, Product, none_float, products, undivided
 from whisperopt.passes.rewrite import canvas_for
-from whisperopt.passes.weights import BLOCK, Product, none_float, products, undivided
 
 _FLOAT = ir.DataType.FLOAT
 
