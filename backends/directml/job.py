@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 if TYPE_CHECKING:
-    from whisperopt.static_checks.io_trace import Array, Run, Tape
+    from whisperopt.static_checks.io_trace import Array, Run, Trace
 
 DEVICE = "device"
 """The label of the first call, which tries the device itself."""
@@ -51,7 +51,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     calls: tuple[Answer, ...] = ()
 
 
-def affordable(tape: "Tape") -> "Tape":
+def affordable(tape: "Trace") -> "Trace":
     """Return what a software device can do in minutes, the decoder first.
 
     The encoder does hundreds of times the decoder's work: it hears one recording, not two at once.
@@ -62,7 +62,7 @@ def affordable(tape: "Tape") -> "Tape":
     return replace(tape, runs=(*decoder, *alone))
 
 
-def calls(tape: "Tape", places: Places, *, shared: bool) -> tuple[Call, ...]:
+def calls(tape: "Trace", places: Places, *, shared: bool) -> tuple[Call, ...]:
     """Return what to ask for: the device, then each graph and its runs.
 
     With `shared` caches, past and present of the self-attention are one buffer on the device.

@@ -21,7 +21,7 @@ from .wine import Wine
 
 if TYPE_CHECKING:
     from whisperopt.artifact import Artifact
-    from whisperopt.static_checks.io_trace import Difference, Tape
+    from whisperopt.static_checks.io_trace import Difference, Trace
 
 NAME = "directml"
 RUNTIME = "onnxruntime-directml"
@@ -91,7 +91,7 @@ class Played(NamedTuple):
     """How the program ended, if not well."""
 
 
-def play(tape: "Tape", graphs: Path, scratch: Path, *, shared: bool) -> Played:
+def play(tape: "Trace", graphs: Path, scratch: Path, *, shared: bool) -> Played:
     """Make the calls of the tape in `scratch/tape` with DirectML under wine.
 
     With `shared` caches, past and present are one buffer on the device.
@@ -132,7 +132,7 @@ def _wine() -> Wine:
     return Wine(prefix=place / "prefix", vulkan=place.with_name("mesa") / "icd.json")
 
 
-def judge(tape: "Tape", played: Played) -> tuple[bool | None, str]:
+def judge(tape: "Trace", played: Played) -> tuple[bool | None, str]:
     """Say whether DirectML computes the calls of `tape`, and why; None if it was not tried.
 
     1. The device itself must work, else nothing can be said
@@ -148,7 +148,7 @@ def judge(tape: "Tape", played: Played) -> tuple[bool | None, str]:
     if device.error:
         return None, f"not tried: the software device does not work: {device.error}"
     far = within(differences, _BAR) if differences else None
-    wrong = [*_failed(calls), *_misplaced(calls), *([far] if far else [])]
+    wrong = [*_failed(calls), *_misplaced(calls), *([str(far)] if far else [])]
     if wrong:
         return False, "; ".join(wrong)
     labels = {run.label for run in tape.runs}

@@ -15,7 +15,7 @@ from whisperopt.rehearsal import INSTALL, Rehearsed, call, home
 from whisperopt.runtime.placement import refusal
 
 if TYPE_CHECKING:
-    from whisperopt.static_checks.io_trace import Difference, Tape
+    from whisperopt.static_checks.io_trace import Difference, Trace
 
 RUNTIME = "onnxruntime-webgpu"
 _SECONDS = 1500
@@ -100,7 +100,7 @@ class WebgpuRehearsal(msgspec.Struct, frozen=True):
         facts = {**_facts(replayed, differences), "seconds": f"{time.monotonic() - started:.1f}"}
         return msgspec.structs.replace(verdict, passed=passed, reason=reason, facts=facts)
 
-    def replay(self, tape: "Tape", artifact: Artifact, scratch: Path) -> Replayed | str:
+    def replay(self, tape: "Trace", artifact: Artifact, scratch: Path) -> Replayed | str:
         """Make the calls of `tape` as a session does; return what became of them, or how it ended."""
         recipe = artifact.manifest.recipe
         (scratch / "outputs").mkdir()
@@ -141,7 +141,7 @@ def unfit(artifact: Artifact) -> str | None:
     return None
 
 
-def affordable(tape: "Tape") -> "Tape":
+def affordable(tape: "Trace") -> "Trace":
     """Leave out the encoder in batches, which takes minutes and says nothing new."""
     runs = [run for run in tape.runs if run.graph == "decoder.onnx" or run.feeds[0].shape[0] == 1]
     return msgspec.structs.replace(tape, runs=tuple(runs))
@@ -169,7 +169,7 @@ def judge(
     ]
     differences = tuple(differences)
     far = within(differences, bar)
-    wrong = [*failed[:1], *_misplaced(replayed.nodes), *([far] if far and not failed else [])]
+    wrong = [*failed[:1], *_misplaced(replayed.nodes), *([str(far)] if far and not failed else [])]
     if wrong:
         return False, "; ".join(wrong)
     worst = max(one.relative_l2 for one in differences)

@@ -46,12 +46,10 @@ def inspect(source: str | Path, *, rehearse: bool = False) -> Facts:
 
 def failed_rehearsals(facts: Facts) -> list[str]:
     """Return the names of the variants that a real runtime refused."""
-    match facts:
-        case ArtifactFacts():
-            variants: tuple[ArtifactFacts, ...] = (facts,)
-        case ReleaseFacts():
-            variants = facts.variants
-        case _:
-            variants = ()
-    refused = {one.variant: [r for r in one.rehearsals if r.passed is False] for one in variants}
-    return [name for name, rehearsals in refused.items() if rehearsals]
+    variants = facts.variants if isinstance(facts, ReleaseFacts) else (facts,)
+    return [
+        variant.variant
+        for variant in variants
+        if isinstance(variant, ArtifactFacts)
+        and any(rehearsed.passed is False for rehearsed in variant.rehearsals)
+    ]

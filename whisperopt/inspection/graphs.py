@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import onnx_ir as ir
 from whisperopt.errors import BadInputError
 from whisperopt.graph.inference import inferred
 from whisperopt.inspection.facts import AttentionNode, GraphFacts, Tensor
-from whisperopt.static_checks.operands import DTYPES, qualified
+from whisperopt.static_checks.operands import element_type, qualified
 
 _REMEDY = "It is damaged, was cut short, or is no ONNX model: fetch or export it again"
 _HARMLESS = {"Cast", "Dropout", "Identity", "Where"}
@@ -84,61 +84,55 @@ def quiet() -> Iterator[None]:
 def _problem(model: ir.Model) -> str | None:
     """Return what is missing from `model`, or None: protobuf takes many a damaged file."""
     nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
-    if not nodes:
-        return "holds no graph"
-    if not model.opset_imports:
-        return "names no version of its operators"
+    if not nodes or not model.opset_imports:
+        return "names no version of its operators" if nodes else "holds no graph"
     for node in nodes:
-        if problem := _node_problem(node):
-            return f"has a node {_word(node.name or node.op_type)} {problem}"
-    for value in model.graph.outputs:
-        if not _is_written(value):
-            return f"has an output {_word(value.name)} that nothing writes"
+        values = [value for value in (*node.inputs, *node.outputs) if value is not None]
+        words: list[Any] = [node.op_type, node.domain, node.name, *(v.name for v in values)]
+        which = f"has a node {_word(node.name or node.op_type)}"
+        if any(isinstance(word, bytes) for word in words):  # onnx-ir keeps what is no text
+            return f"{which} whose names are no text"
+        if lost := _unwritten(values):
+            return f"{which} that reads {lost}, which nothing writes"
+    if lost := _unwritten(model.graph.outputs):
+        return f"has an output {lost} that nothing writes"
     try:
         model.clone()
     except RuntimeError:
         return "has nodes that read what a later node, or one of another graph, writes"
-    return _weights_problem(model)
+    weights = [value for graph in model.graphs() for value in graph.initializers.values()]
+    return next(filter(None, (_weight_problem(value.const_value) for value in weights)), None)
 
 
-def _node_problem(node: ir.Node) -> str | None:
-    values = [value for value in (*node.inputs, *node.outputs) if value is not None]
-    words: list[Any] = [node.op_type, node.domain, node.name, *(value.name for value in values)]
-    if any(isinstance(word, bytes) for word in words):  # onnx-ir keeps what is no text as it is
-        return "whose names are no text"
-    lost = next((value for value in values if not _is_written(value)), None)
-    return None if lost is None else f"that reads {_word(lost.name)}, which nothing writes"
-
-
-def _is_written(value: ir.Value) -> bool:
-    known = value.producer() is not None or value.is_graph_input() or value.is_initializer()
-    return known or not value.name  # a node leaves an operand out by an empty name
+def _unwritten(values: Iterable[ir.Value]) -> str:
+    """Return the name of the first of `values` that nobody writes; unnamed ones are left out."""
+    for value in values:
+        given = value.producer() is not None or value.is_graph_input() or value.is_initializer()
+        if value.name and not given:
+            return _word(value.name)
+    return ""
 
 
 def _word(name: str | None) -> str:
     return repr(name or "")[:80]
 
 
-def _weights_problem(model: ir.Model) -> str | None:
-    for graph in model.graphs():
-        for value in graph.initializers.values():
-            tensor = value.const_value
-            if not isinstance(tensor, ir.ExternalTensor):
-                continue
-            path = Path(tensor.path)
-            if not path.is_file():
-                return f"keeps weights in {path.name}, which is not there"
-            if path.stat().st_size < (tensor.offset or 0) + (tensor.length or tensor.nbytes):
-                return f"keeps weights in {path.name}, which is too short for {tensor.name}"
+def _weight_problem(tensor: ir.TensorProtocol | None) -> str | None:
+    if not isinstance(tensor, ir.ExternalTensor):
+        return None
+    path = Path(tensor.path)
+    if not path.is_file():
+        return f"keeps weights in {path.name}, which is not there"
+    if path.stat().st_size < (tensor.offset or 0) + (tensor.length or tensor.nbytes):
+        return f"keeps weights in {path.name}, which is too short for {tensor.name}"
     return None
 
 
 def _tensor(value: ir.Value) -> Tensor:
-    dtype = value.dtype
     shape = value.shape
     return Tensor(
         name=value.name or "",
-        dtype=DTYPES.get(dtype.name, dtype.name.lower()) if dtype else None,
+        dtype=element_type(value.dtype),
         shape=None if shape is None else tuple(_size(size) for size in shape),
     )
 

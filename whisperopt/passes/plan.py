@@ -70,6 +70,24 @@ def make(recipe: Recipe, core: CoreModel, part: Part) -> ir.Model:
     return run(core.part(part), passes_for(recipe, part))
 
 
+def reference(recipe: Recipe, core: CoreModel, part: Part) -> ir.Model:
+    """Author what `part` of a variant by `recipe` is held against.
+
+    It has the variant's heads and spans, and otherwise the forms and the precision of `core`.
+    """
+    plain = msgspec.structs.replace(
+        recipe,
+        self_attention="gqa",
+        cross_attention="mha",
+        encoder_attention="mha",
+        cache="shared",
+        encoder_precision="fp32",
+        decoder_precision="fp32",
+        traits=(),
+    )
+    return make(plain, core, part)
+
+
 def write_variant(recipe: Recipe, core: CoreModel, out: Path) -> None:
     """Write `encoder.onnx` and `decoder.onnx` of one variant into the folder `out`."""
     for part in PARTS:

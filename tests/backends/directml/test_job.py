@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from whisperopt.backends.directml import job
 from whisperopt.backends.directml.job import Answer, Answers, Call, Places
 
-from whisperopt.static_checks.io_trace import Array, Run, Tape
+from whisperopt.static_checks.io_trace import Array, Run, Trace
 
 PLACES = Places(graphs=Path("/model"), tape=Path("/tape"), outputs=Path("/out"))
 
@@ -42,19 +42,19 @@ def decoder(label: str, *, past: int = 32) -> Run:
 
 
 def lines(*runs: Run, shared: bool = False) -> list[str]:
-    asked = job.calls(Tape(runs=runs), PLACES, shared=shared)
+    asked = job.calls(Trace(runs=runs), PLACES, shared=shared)
     return [line for call in asked for line in call.lines]
 
 
 def test_the_decoder_goes_first_and_the_encoder_hears_one_recording() -> None:
     runs = (encoder(1), decoder("prefill"), encoder(2), decoder("step"))
-    kept = job.affordable(Tape(runs=runs)).runs
+    kept = job.affordable(Trace(runs=runs)).runs
     assert [run.label for run in kept] == ["prefill", "step", "encoder, batch 1"]
 
 
 def test_a_graph_is_opened_once_for_all_its_runs() -> None:
     asked = job.calls(
-        Tape(runs=(decoder("prefill"), decoder("step"), encoder(1))), PLACES, shared=False
+        Trace(runs=(decoder("prefill"), decoder("step"), encoder(1))), PLACES, shared=False
     )
     labels = [call.label for call in asked]
     assert labels == ["device", "decoder", "prefill", "step", "encoder", "encoder, batch 1"]

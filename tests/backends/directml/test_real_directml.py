@@ -11,7 +11,7 @@ from tests.makers import SMALL
 from tests.passes import forms
 from whisperopt.artifact import Artifact
 from whisperopt.checkpoint.checkpoint import Checkpoint
-from whisperopt.static_checks.io_trace import Array, Run, Tape, record
+from whisperopt.static_checks.io_trace import Array, Run, Trace, record
 
 PROBE = DirectmlRehearsal().probe()
 pytestmark = [
@@ -20,7 +20,7 @@ pytestmark = [
 ]
 
 
-def played(artifact: Artifact, folder: Path, *, shared: bool) -> tuple[Tape, Played]:
+def played(artifact: Artifact, folder: Path, *, shared: bool) -> tuple[Trace, Played]:
     """Record a prefill and a step of one row, and let DirectML make the same calls."""
     tape = record(artifact, folder / "tape", batches=(1,), steps=1)
     return tape, play(tape, artifact.path, folder, shared=shared)
@@ -68,7 +68,7 @@ def test_a_chunk_behind_a_past_is_wrong_through_gqa_only(
 ) -> None:
     recipe = RUNGS[name]
     artifact = forms.write(small_checkpoint, recipe, tmp_path / "artifact")
-    tape = Tape(runs=(chunk(artifact, tmp_path / "tape"),))
+    tape = Trace(runs=(chunk(artifact, tmp_path / "tape"),))
     result = play(tape, artifact.path, tmp_path, shared=recipe.cache == "shared")
     passed, told = judge(tape, result)
     assert passed is right, told

@@ -11,12 +11,12 @@ from tests.passes import forms
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
 from whisperopt.isolated import too_long
-from whisperopt.static_checks.io_trace import Array, Difference, Run, Tape
+from whisperopt.static_checks.io_trace import Array, Difference, Run, Trace
 
 CPU = "CPUExecutionProvider"
 LOGITS = Array(name="logits", file="logits.bin", dtype="float16", shape=(1, 1, 8))
 STEPS = ("prefill, batch 1", "step 1, batch 1")
-TAPE = Tape(
+TAPE = Trace(
     runs=tuple(
         Run(graph="decoder.onnx", label=label, feeds=(), outputs=(LOGITS,), valid=1)
         for label in STEPS
@@ -28,7 +28,7 @@ RAN = tuple(Answer(label=label, seconds=0.1) for label in STEPS)
 
 
 def off(error: float, label: str = STEPS[1]) -> Difference:
-    return Difference(label=label, output="logits", relative_l2=error, relative_max=error)
+    return Difference(label=label, output="logits", relative_l2=error)
 
 
 def verdict(

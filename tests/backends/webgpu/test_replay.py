@@ -15,7 +15,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.backend import Recipe
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.static_checks import io_trace as tape
-from whisperopt.static_checks.io_trace import Tape
+from whisperopt.static_checks.io_trace import Trace
 
 CONCAT = forms.form(name="concat", self_attention="mha", cache="concat")
 
@@ -37,7 +37,7 @@ def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answer(
-    made: Artifact, taped: Tape, folder: Path, monkeypatch, **flags: bool
+    made: Artifact, taped: Trace, folder: Path, monkeypatch, **flags: bool
 ) -> dict[str, Any]:
     """Ask the script as the rehearsal does and return its answer."""
     (folder / "outputs").mkdir(exist_ok=True)
@@ -112,6 +112,6 @@ def test_a_call_that_fails_leaves_the_others_alone(small_artifact, tmp_path, mon
 
 def test_a_device_that_does_not_load_is_told_first(small_artifact, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(replay, "_PROVIDER", "WebGpuExecutionProvider")
-    found = answer(small_artifact, Tape(runs=()), tmp_path, monkeypatch)
+    found = answer(small_artifact, Trace(runs=()), tmp_path, monkeypatch)
     assert found["device"]
     assert found["calls"] == []

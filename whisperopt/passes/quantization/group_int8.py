@@ -1,5 +1,7 @@
 """8-bit weights in blocks, in standard operators: the form that compilers keep packed."""
 
+from collections.abc import Sequence
+
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import typed
@@ -35,7 +37,7 @@ class GroupInt8:
         return none_float(model)
 
 
-def _unpacked(model: ir.Model, product: Product) -> tuple[list[ir.Node], ir.Value]:
+def _unpacked(model: ir.Model, product: Product) -> tuple[Sequence[ir.Node], ir.Value]:
     canvas = canvas_for(model, f"{product.weight.name}/")
     packed = canvas.weight(
         f"{product.weight.name}_int8",
