@@ -17,7 +17,7 @@ from whisperopt.inspection.facts import ArtifactFacts, OnnxFacts, ReleaseFacts, 
 from whisperopt.inspection.graphs import graph_facts, open_graph, part_of, quiet
 from whisperopt.inspection.sizes import attention_layers, cache_bytes
 from whisperopt.rehearsal import Rehearsed
-from whisperopt.release import catalog
+from whisperopt.release import store
 from whisperopt.static_checks import structure
 from whisperopt.static_checks.capability import CapabilityTable
 
@@ -27,18 +27,17 @@ _OLDEST_OPSET = 13
 
 def inspect_release(folder: Path, *, rehearse: bool = False) -> ReleaseFacts:
     """Look into every variant that the catalog of the release `folder` names."""
-    content = catalog.read(folder)
-    variants = [variant for entry in content.models.values() for variant in entry.variants]
-    facts = (
-        inspect_artifact(artifacts.read(folder / variant.path), rehearse=rehearse)
-        for variant in variants
-    )
+    content = store.read(folder)
     return ReleaseFacts(
         path=folder,
         created=content.created,
         variants=tuple(
-            msgspec.structs.replace(found, tier=variant.tier)
-            for found, variant in zip(facts, variants, strict=True)
+            msgspec.structs.replace(
+                inspect_artifact(artifacts.read(store.place(folder, variant)), rehearse=rehearse),
+                tier=variant.tier,
+            )
+            for entry in content.models.values()
+            for variant in entry.variants
         ),
     )
 
