@@ -1,7 +1,7 @@
-"""Run as a script in the rehearsal's environment: makes the calls of a tape with WebGPU.
+"""Run as a script in the rehearsal's environment: makes the calls of a trace with WebGPU.
 
 stdin: `{"graphs": FOLDER, "tape": FOLDER, "outputs": FOLDER, "runs": [...], "stepwise": BOOL,
-"in_place": BOOL}` with runs of `trace.json`. Every output is written under its name on the tape.
+"in_place": BOOL}` with runs of an io trace. Every output is written under its name in the trace.
 `stepwise` gives the tokens of a call one by one, `in_place` then binds one buffer as past and
 present. The last line of stdout is an object: `version`; `device`, why it does not work or null;
 `calls` as [label, seconds, error or null]; and `nodes` as [graph, operator, provider, count], where

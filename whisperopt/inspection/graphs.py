@@ -12,9 +12,9 @@ import onnx_ir as ir
 from whisperopt.errors import BadInputError
 from whisperopt.graph.inference import inferred
 from whisperopt.inspection.facts import AttentionNode, GraphFacts, Tensor
+from whisperopt.reasons import Reason, because
 from whisperopt.static_checks.operands import element_type, qualified
 
-_REMEDY = "It is damaged, was cut short, or is no ONNX model: fetch or export it again"
 _HARMLESS = {"Cast", "Dropout", "Identity", "Where"}
 """What exporters put between the Softmax of an attention and the product with its values."""
 
@@ -27,15 +27,15 @@ def open_graph(path: Path) -> ir.Model:
     from google.protobuf.message import DecodeError
 
     if not path.is_file():
-        raise BadInputError(f"There is no file {path}", "Name an existing ONNX file")
+        raise BadInputError(because("inspection.no-file", path))
     try:
         with quiet():
             model = ir.load(path, format="protobuf")
     except (DecodeError, ir.serde.SerdeError, ValueError, TypeError) as error:
         first = str(error).partition("\n")[0][:200]
-        raise BadInputError(f"{path} cannot be read as an ONNX model: {first}", _REMEDY) from None
-    if problem := _problem(model):
-        raise BadInputError(f"{path} {problem}", _REMEDY)
+        raise BadInputError(because("inspection.no-graph", path, why=first)) from None
+    if (problem := _problem(path, model)) is not None:
+        raise BadInputError(problem)
     return model
 
 
@@ -81,27 +81,41 @@ def quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _problem(model: ir.Model) -> str | None:
+def _problem(path: Path, model: ir.Model) -> Reason | None:
     """Return what is missing from `model`, or None: protobuf takes many a damaged file."""
     nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
-    if not nodes or not model.opset_imports:
-        return "names no version of its operators" if nodes else "holds no graph"
+    if not nodes:
+        return because("inspection.empty", path)
+    if not model.opset_imports:
+        return because("inspection.no-opset", path)
     for node in nodes:
         values = [value for value in (*node.inputs, *node.outputs) if value is not None]
         words: list[Any] = [node.op_type, node.domain, node.name, *(v.name for v in values)]
-        which = f"has a node {_word(node.name or node.op_type)}"
+        which = _word(node.name or node.op_type)
         if any(isinstance(word, bytes) for word in words):  # onnx-ir keeps what is no text
-            return f"{which} whose names are no text"
+            return because("inspection.no-text", path, node=which)
         if lost := _unwritten(values):
-            return f"{which} that reads {lost}, which nothing writes"
+            return because("inspection.lost-input", path, node=which, lost=lost)
+    return _problem_of_the_whole(path, model)
+
+
+def _problem_of_the_whole(path: Path, model: ir.Model) -> Reason | None:
     if lost := _unwritten(model.graph.outputs):
-        return f"has an output {lost} that nothing writes"
+        return because("inspection.lost-output", path, lost=lost)
     try:
         model.clone()
     except RuntimeError:
-        return "has nodes that read what a later node, or one of another graph, writes"
-    weights = [value for graph in model.graphs() for value in graph.initializers.values()]
-    return next(filter(None, (_weight_problem(value.const_value) for value in weights)), None)
+        return because("inspection.order", path)
+    for value in (value for graph in model.graphs() for value in graph.initializers.values()):
+        tensor = value.const_value
+        if isinstance(tensor, ir.ExternalTensor):
+            file, end = Path(tensor.path), (tensor.offset or 0) + (tensor.length or tensor.nbytes)
+            if not file.is_file():
+                return because("inspection.no-weights", path, file=file.name)
+            if file.stat().st_size < end:
+                tensor_name = str(tensor.name)
+                return because("inspection.short", path, file=file.name, tensor=tensor_name)
+    return None
 
 
 def _unwritten(values: Iterable[ir.Value]) -> str:
@@ -115,17 +129,6 @@ def _unwritten(values: Iterable[ir.Value]) -> str:
 
 def _word(name: str | None) -> str:
     return repr(name or "")[:80]
-
-
-def _weight_problem(tensor: ir.TensorProtocol | None) -> str | None:
-    if not isinstance(tensor, ir.ExternalTensor):
-        return None
-    path = Path(tensor.path)
-    if not path.is_file():
-        return f"keeps weights in {path.name}, which is not there"
-    if path.stat().st_size < (tensor.offset or 0) + (tensor.length or tensor.nbytes):
-        return f"keeps weights in {path.name}, which is too short for {tensor.name}"
-    return None
 
 
 def _tensor(value: ir.Value) -> Tensor:

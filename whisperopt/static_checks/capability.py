@@ -53,7 +53,7 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where this is known from, where it is not the table's own source."""
 
 
-class CapabilityTable(msgspec.Struct, frozen=True, kw_only=True):
+class CapabilityTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one runtime executes, by operator; operators outside ai.onnx carry their domain."""
 
     runtime: str
@@ -84,30 +84,27 @@ def load_table(source: Path | Traversable) -> CapabilityTable:
     raise BadInputError(why)
 
 
-class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Rest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file has beside the fields of its table."""
+
     schema: Literal["1.0"]
-    runtime: str
-    version: str
-    max_opset: int
-    missing: str
     otherwise: str = ""
-    source: str
     groups: dict[str, tuple[str, ...]] = {}
     ops: dict[str, dict[str, Any]]
 
 
 def _convert(raw: dict[str, Any]) -> CapabilityTable:
-    file = msgspec.convert(raw, _File)
-    groups = {name: _expand(types, {}) for name, types in file.groups.items()}
+    rest = msgspec.convert(raw, _Rest)
+    groups = {name: _expand(types, {}) for name, types in rest.groups.items()}
     ops = {}
-    for name, table in file.ops.items():
+    for name, table in rest.ops.items():
         try:
-            ops[name] = _operator({"otherwise": file.otherwise, **table}, groups)
+            ops[name] = _operator({"otherwise": rest.otherwise, **table}, groups)
         except msgspec.ValidationError as error:
             msg = f"[ops.{name}] {error}"
             raise msgspec.ValidationError(msg) from None
-    shared = {name: getattr(file, name) for name in CapabilityTable.__struct_fields__}
-    return CapabilityTable(**{**shared, "ops": ops})
+    own = {key: raw[key] for key in raw.keys() - {"schema", "otherwise", "groups"}}
+    return msgspec.structs.replace(msgspec.convert({**own, "ops": {}}, CapabilityTable), ops=ops)
 
 
 def _operator(table: dict[str, Any], groups: dict[str, tuple[str, ...]]) -> Operator:

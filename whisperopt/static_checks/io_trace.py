@@ -25,7 +25,6 @@ from whisperopt.whisper import SAMPLE_RATE, Dimensions
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-FILE = "trace.json"
 STRIDE = 7919
 """A prime: as many tokens as wanted, far from each other."""
 _Values: TypeAlias = npt.NDArray[Any]
@@ -90,7 +89,7 @@ def record(
     steps: int = 2,
     at_once: int = 0,
 ) -> Trace:
-    """Run both graphs on the CPU; write every feed, every output and `trace.json` into `folder`.
+    """Run both graphs on the CPU; write every feed and every output into `folder`.
 
     For each batch size: the encoder, the whole prompt, then `steps` single tokens, the likeliest
     ones; and from scratch `at_once` tokens in one call. Every row hears a sound of its own. Raises
@@ -100,9 +99,7 @@ def record(
     recorder = _Recorder(artifact, folder)
     for batch in batches:
         recorder.record(batch, steps, at_once)
-    trace = Trace(runs=tuple(recorder.runs))
-    (folder / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(trace), indent=1) + b"\n")
-    return trace
+    return Trace(runs=tuple(recorder.runs))
 
 
 def compare(trace: Trace, folder: Path, outputs: Path) -> tuple[Difference, ...]:

@@ -208,8 +208,10 @@ RULES: dict[str, Rule] = {
 
 def mismatch(name: str, parameters: Mapping[str, Any]) -> str | None:
     """Return why `parameters` cannot be given to the rule `name`, or None."""
+    signature = inspect.signature(RULES[name])
     try:
-        inspect.signature(RULES[name]).bind(None, **parameters)
+        signature.bind_partial(None, **parameters)  # names what is unknown before what is missing
+        signature.bind(None, **parameters)
     except TypeError as error:
         return f"rule {name!r}: {error}"
     return None

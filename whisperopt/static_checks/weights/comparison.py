@@ -86,15 +86,8 @@ def distance(found: Floats, expected: Floats, *, scale_count: int = 0) -> Distan
             sums[:, part] = _sums(a[part], b[part], groups)
     if scale_count == 1:
         sums[4] = sums[4].max()
-    along, apart, length, peak_apart, peak = sums
-    return Distance(
-        along=along,
-        apart=apart,
-        length=length,
-        peak_apart=peak_apart,
-        peak=peak,
-        count=b.shape[1] // groups,
-    )
+    names = ("along", "apart", "length", "peak_apart", "peak")
+    return Distance(count=b.shape[1] // groups, **dict(zip(names, sums, strict=True)))
 
 
 def _sums(found: Floats, expected: Floats, groups: int) -> list[npt.NDArray[np.floating]]:
