@@ -1,4 +1,4 @@
-"""A tape holds what the CPU computed, call by call, and tells how far another runtime is off."""
+"""A trace holds what the CPU computed, call by call, and tells how far another runtime is off."""
 
 from pathlib import Path
 
@@ -19,26 +19,26 @@ RECIPES = [forms.CORE, forms.DECOMPOSED, CONCAT, HALF]
 
 @pytest.fixture(scope="module", params=RECIPES, ids=lambda recipe: recipe.name)
 def recorded(request, small_checkpoint, tmp_path_factory) -> tuple[Recipe, Trace, Path]:
-    """Return a recipe with a tape of it and the folder that it lies in."""
-    folder = tmp_path_factory.mktemp("tape")
+    """Return a recipe with a trace of it and the folder that it lies in."""
+    folder = tmp_path_factory.mktemp("trace")
     made = forms.write(small_checkpoint, request.param, folder / "artifact")
-    return request.param, io_trace.record(made, folder / "tape"), folder / "tape"
+    return request.param, io_trace.record(made, folder / "trace"), folder / "trace"
 
 
 @pytest.fixture
 def core(small_artifact, tmp_path) -> tuple[Trace, Path, Path]:
-    """Return a tape of the core model, its folder, and a copy of what the CPU wrote."""
-    made = io_trace.record(small_artifact, tmp_path / "tape", batches=(1,), steps=1)
+    """Return a trace of the core model, its folder, and a copy of what the CPU wrote."""
+    made = io_trace.record(small_artifact, tmp_path / "trace", batches=(1,), steps=1)
     outputs = tmp_path / "outputs"
     outputs.mkdir()
     for run in made.runs:
         for one in run.outputs:
-            (outputs / one.file).write_bytes((tmp_path / "tape" / one.file).read_bytes())
-    return made, tmp_path / "tape", outputs
+            (outputs / one.file).write_bytes((tmp_path / "trace" / one.file).read_bytes())
+    return made, tmp_path / "trace", outputs
 
 
 def replay(made: Trace, folder: Path, graphs: Path, outputs: Path) -> None:
-    """Do what another runtime does: each call by itself, knowing nothing but the tape."""
+    """Do what another runtime does: each call by itself, knowing nothing but the trace."""
     import onnxruntime as ort
 
     outputs.mkdir()
@@ -129,17 +129,17 @@ def test_what_no_probability_depends_on_does_not_count(core) -> None:
 @pytest.mark.parametrize("recipe", [forms.CORE, CONCAT], ids=lambda recipe: recipe.name)
 def test_several_tokens_at_once_start_from_scratch(small_checkpoint, tmp_path, recipe) -> None:
     made = forms.write(small_checkpoint, recipe, tmp_path / "artifact")
-    taped = io_trace.record(made, tmp_path / "tape", batches=(2,), steps=1, at_once=9)
-    last = taped.runs[-1]
+    traced = io_trace.record(made, tmp_path / "trace", batches=(2,), steps=1, at_once=9)
+    last = traced.runs[-1]
     feeds = {one.name: one for one in last.feeds}
     assert last.label == "9 at once, batch 2"
     assert feeds["input_ids"].shape == (2, 9)
-    assert np.unique(feeds["input_ids"].read(tmp_path / "tape")).size == 18
-    past = feeds["past_key_self_0"].read(tmp_path / "tape")
+    assert np.unique(feeds["input_ids"].read(tmp_path / "trace")).size == 18
+    past = feeds["past_key_self_0"].read(tmp_path / "trace")
     assert not past.any()
     assert last.valid == (None if recipe.cache == "concat" else 9)
-    replay(taped, tmp_path / "tape", made.path, tmp_path / "outputs")
-    differences = io_trace.compare(taped, tmp_path / "tape", tmp_path / "outputs")
+    replay(traced, tmp_path / "trace", made.path, tmp_path / "outputs")
+    differences = io_trace.compare(traced, tmp_path / "trace", tmp_path / "outputs")
     assert io_trace.within(differences, 1e-6) is None
 
 
@@ -166,5 +166,5 @@ def test_a_graph_that_the_cpu_cannot_open_is_one_sentence(small_checkpoint, tmp_
     made = forms.write(small_checkpoint, forms.CORE, tmp_path / "artifact")
     made.graph("decoder").write_bytes(b"not a graph")
     with pytest.raises(WhisperoptError, match="the CPU cannot open small--cpu-core") as caught:
-        io_trace.record(made, tmp_path / "tape")
+        io_trace.record(made, tmp_path / "trace")
     assert "\n" not in str(caught.value)
