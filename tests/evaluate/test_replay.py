@@ -6,7 +6,11 @@ import msgspec
 import pytest
 
 from whisperopt.artifact import Artifact
-from whisperopt.evaluate import (
+from whisperopt.reasons import because
+from whisperopt.rehearsal import Failure, Judgement, NotTried
+from whisperopt.static_checks import io_trace
+from whisperopt.static_checks.io_trace import Array, Difference, Run, Trace
+from whisperopt.static_checks.replay import (
     Call,
     Limits,
     Nodes,
@@ -16,10 +20,6 @@ from whisperopt.evaluate import (
     judge,
     recorded,
 )
-from whisperopt.reasons import because
-from whisperopt.rehearsal import Failure, Judgement, NotTried
-from whisperopt.static_checks import io_trace as tapes
-from whisperopt.static_checks.io_trace import Array, Difference, Run, Trace
 
 GPU, CPU = "WebGpuExecutionProvider", "CPUExecutionProvider"
 LABELS = ("prefill, batch 1", "step 1, batch 1")
@@ -146,7 +146,7 @@ def test_a_runtime_that_breaks_off_fails(calls: int) -> None:
 def test_the_decoder_goes_first_and_the_encoder_hears_one_recording(
     small_artifact: Artifact, tmp_path: Path
 ) -> None:
-    labels = [run.label for run in affordable(tapes.record(small_artifact, tmp_path)).runs]
+    labels = [run.label for run in affordable(io_trace.record(small_artifact, tmp_path)).runs]
     assert labels[0] == "prefill, batch 1"
     assert labels[-1] == "encoder, batch 1"
     assert sum(label.startswith("encoder") for label in labels) == 1

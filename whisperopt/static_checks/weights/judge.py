@@ -97,7 +97,8 @@ def _compared(
         shapes = {"found": str(list(array.shape)), "expected": str(list(expected.shape))}
         return because("weights.shape", place, part=part, **shapes), None
     factor = variant.folded(name, array, expected)
-    apart = distance(array, expected * np.float32(factor), scale_count=found.scale_count)
+    wanted = expected if factor == 1 else expected * np.float32(factor)
+    apart = distance(array, wanted, scale_count=found.scale_count)
     row = ("tensor", "channel" if found.product else "row", "channel")[min(array.ndim, 3) - 1]
     # zeros are so many times the checkpoint's as you like
     told = factor if QUERY in name and expected.any() else None
