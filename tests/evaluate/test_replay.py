@@ -159,7 +159,7 @@ def test_outputs_that_nobody_wrote_are_infinitely_off(
     trace = recorded(small_artifact, tmp_path)
     replayed = Replayed(calls=(Call("encoder, batch 1", 1.0),))
     hidden = differences(trace, replayed, tmp_path)[0]
-    assert (hidden.output, hidden.odd) == ("hidden_states", "was not computed")
+    assert hidden.odd == because("io_trace.missing", "hidden_states (encoder, batch 1)")
     assert judge(trace, replayed, (hidden,), LIMITS).passed is False
 
 
