@@ -40,8 +40,7 @@ from whisperopt.release.catalog import Variant
 from whisperopt.results import grading
 from whisperopt.results.variant import told
 from whisperopt.runtime import self_test
-from whisperopt.static_checks import equivalence as wiring
-from whisperopt.static_checks import weights as fidelity
+from whisperopt.static_checks import equivalence, weights
 
 _VARIANTS = ("cpu-gqa-fp32", "cpu-gqa-int8", "openvino-mha-int8", "cuda-decomposed-fp16")
 _WORDS = (" the", " a")
@@ -115,15 +114,13 @@ class Court:
 
     def _wiring(self, folder: Path) -> str:
         recipe = artifact.read(folder).manifest.recipe
-        found = wiring.check(self._core, folder, recipe, self._scratch)
-        return found.reason or found.not_compared
+        found = equivalence.check(self._core, folder, recipe, self._scratch)
+        return str(found.reason or found.not_compared or "")
 
     def _weights(self, folder: Path, variant: str) -> str:
         recipe = artifact.read(folder).manifest.recipe
-        found = fidelity.check(
-            self._core, folder, recipe, self._grading.gates(self.variants[variant])
-        )
-        return "; ".join(found.reasons)
+        gates_ = self._grading.gates(self.variants[variant])
+        return told(weights.check(self._core, folder, recipe, gates_).reasons)
 
     def _on_clips(self, folder: Path, variant: Variant) -> tuple[str, str]:
         """Prove a copy that has lost its self-test: nobody needs to leave it in."""

@@ -22,10 +22,10 @@ from whisperopt.ort_backend import OrtBackend
 from whisperopt.passes import plan
 from whisperopt.pipeline import checks
 from whisperopt.pipeline.checks import CheckContext, Seen
+from whisperopt.reasons import because
 from whisperopt.results.variant import VariantResult
-from whisperopt.static_checks import equivalence as wiring
-from whisperopt.static_checks import weights as fidelity
-from whisperopt.static_checks.equivalence import Wiring
+from whisperopt.static_checks import equivalence, weights
+from whisperopt.static_checks.equivalence import Equivalence
 
 LADDER = ("gqa-fp32", "gqa-int8", "gqa-int8-spans")
 ALIKE = ("gqa-fp32", "gqa-mixed")
@@ -55,13 +55,13 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def compared(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """List the folders of variants whose weights are compared with the checkpoint's."""
     folders: list[Path] = []
-    real = fidelity.check
+    real = weights.check
 
     def check(core: Any, folder: Path, *others: Any) -> Any:
         folders.append(folder)
         return real(core, folder, *others)
 
-    monkeypatch.setattr(fidelity, "check", check)
+    monkeypatch.setattr(weights, "check", check)
     return folders
 
 
@@ -254,8 +254,8 @@ def test_graphs_that_were_not_compared_are_compared_again_unless_they_never_can(
     *,
     certain: bool,
 ) -> None:
-    told = Wiring(not_compared="as told", certain=certain)
-    monkeypatch.setattr(wiring, "check", lambda *_: told)
+    told = Equivalence(not_compared=because("recorded.text", "as told"), certain=certain)
+    monkeypatch.setattr(equivalence, "check", lambda *_: told)
     context = CheckContext(
         folder=small_artifact.path.parent,
         scratch=tmp_path,

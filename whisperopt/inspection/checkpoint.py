@@ -1,12 +1,8 @@
 """Inspects a checkpoint, and holds its core model against the ladder of every target."""
 
-from collections.abc import Sequence
-
-import msgspec
-
 from whisperopt import matrix as matrices
 from whisperopt import registry
-from whisperopt.backend import Recipe, Tier
+from whisperopt.backend import Backend, Recipe, Tier
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import PARTS, CoreModel
@@ -14,9 +10,13 @@ from whisperopt.inspection.facts import AttentionKind, CheckpointFacts, Choice, 
 from whisperopt.inspection.graphs import count_operators
 from whisperopt.inspection.sizes import attention_layers, cache_bytes, parameters
 from whisperopt.matrix import Matrix, Target
+from whisperopt.objective import LATENCY
 from whisperopt.passes.plan import make
-from whisperopt.selection import select
-from whisperopt.selection.select import Candidate, Ranked, Standing
+from whisperopt.reasons import Reason, because
+from whisperopt.release.catalog import Variant
+from whisperopt.results.scores import Scores
+from whisperopt.results.variant import Proof, VariantResult
+from whisperopt.selection.rank import rank
 from whisperopt.static_checks import structure
 from whisperopt.static_checks.capability import CapabilityTable
 
@@ -54,73 +54,82 @@ def climb(core: CoreModel, target: Target) -> Ladder:
         table = backend.capabilities()
     except WhisperoptError as error:
         return _ladder(target, "", (), str(error))
-    tries = [_try(core, target, recipe, table, rank) for rank, recipe in enumerate(recipes)]
-    ranking = select.select(
-        [one.candidate for one in tries], {one.candidate.name: one.standing for one in tries}
-    )
-    ranked = {one.name: one for one in ranking}
-    rungs = tuple(one.rung(ranked[one.candidate.name]) for one in tries)
-    return _ladder(target, f"{table.runtime} {table.version}", rungs)
-
-
-class _Try(msgspec.Struct, frozen=True, kw_only=True):
-    """One recipe after the structural proof of both of its graphs."""
-
-    recipe: Recipe
-    candidate: Candidate
-    standing: Standing
-    conditions: tuple[str, ...]
-
-    def rung(self, ranked: Ranked) -> Rung:
-        recipe = self.recipe
-        return Rung(
+    results, conditions = [], {}
+    for place, recipe in enumerate(recipes):
+        reasons, conditions[recipe.name] = _structure(core, recipe, table)
+        results.append(_result(target, backend, recipe, place, reasons))
+    ranked = {entry.name: entry for entry in rank(results, LATENCY, None)}
+    rungs = tuple(
+        Rung(
             recipe=recipe.name,
             forms={
                 "encoder": recipe.encoder_attention,
                 "self": recipe.self_attention,
                 "cross": recipe.cross_attention,
             },
-            taken=ranked.selected,
-            accepted=ranked.accepted,
-            waits=select.held(self.candidate, self.standing),
-            reason=ranked.reason,
-            conditions=self.conditions,
+            taken=ranked[recipe.name].selected,
+            accepted=ranked[recipe.name].accepted,
+            waits=ranked[recipe.name].waits,
+            reason=str(ranked[recipe.name].reason),
+            conditions=conditions[recipe.name],
         )
+        for recipe in recipes
+    )
+    return _ladder(target, f"{table.runtime} {table.version}", rungs)
 
 
-def _try(
-    core: CoreModel, target: Target, recipe: Recipe, table: CapabilityTable, rank: int
-) -> _Try:
-    refusals: list[str] = []
+def _structure(
+    core: CoreModel, recipe: Recipe, table: CapabilityTable
+) -> tuple[tuple[Reason, ...], tuple[str, ...]]:
+    """Return what the structural check has against a recipe, and what its graphs must keep to."""
+    refusals: list[Reason] = []
     conditions: dict[str, None] = {}
     for part in PARTS:
         try:
             report = structure.check(make(recipe, core, part), table, part=part)
         except WhisperoptError as error:  # a pass that cannot rewrite this model
-            refusals.append(str(error))
+            refusals.append(because("recorded.text", error))
             continue
         conditions |= dict.fromkeys(report.conditions)
         if not report.accepted:
             refusals.append(report.summary())
-    candidate = Candidate(
+    return tuple(refusals), tuple(conditions)
+
+
+def _result(
+    target: Target, backend: Backend, recipe: Recipe, place: int, reasons: tuple[Reason, ...]
+) -> VariantResult:
+    """Return what is known of a variant that nobody made."""
+    variant = Variant(
         name=recipe.name,
         target=target.name,
-        ladder_rank=rank,
+        backend=backend.name,
+        runtime=backend.runtime,
+        extra=backend.extra,
+        device=target.device,
+        os=target.os,
+        arch=target.arch,
+        target_rank=0,
+        ladder_rank=place,
         selectable_from=recipe.selectable_from,
         caution=recipe.caution,
+        tier=Tier.STRUCTURAL,
+        path="",
+        digest="",
+        size=0,
+        files=(),
     )
-    standing = Standing(tier=None if refusals else Tier.STRUCTURAL, failure="; ".join(refusals))
-    return _Try(
-        recipe=recipe, candidate=candidate, standing=standing, conditions=tuple(conditions)
-    )
+    scores = Scores(size_bytes=0)
+    proof = Proof(host_class="", tier=Tier.STRUCTURAL, reasons=reasons, scores=scores)
+    return VariantResult(variant=variant, proofs=(proof,))
 
 
-def _ladder(target: Target, runtime: str, rungs: Sequence[Rung], unusable: str = "") -> Ladder:
+def _ladder(target: Target, runtime: str, rungs: tuple[Rung, ...], unusable: str = "") -> Ladder:
     taken = next((rung for rung in rungs if rung.taken), None)
     above = rungs[: rungs.index(taken)] if taken else rungs
     first = f"the first rung whose every node {runtime} executes and that waits for no device"
     reasons = [first if taken else unusable or "no rung can be taken"]
-    reasons += [f"not {rung.recipe}: {rung.reason}" for rung in above]
+    reason = "; ".join([*reasons, *(f"not {rung.recipe}: {rung.reason}" for rung in above)])
     return Ladder(
         target=target.name,
         backend=target.backend,
@@ -130,9 +139,9 @@ def _ladder(target: Target, runtime: str, rungs: Sequence[Rung], unusable: str =
                 attention=kind,
                 rung=taken.recipe if taken else None,
                 form=taken.forms[kind] if taken else None,
-                reason="; ".join(reasons),
+                reason=reason,
             )
             for kind in _KINDS
         ),
-        rungs=tuple(rungs),
+        rungs=rungs,
     )

@@ -29,7 +29,7 @@ from whisperopt.results.scores import Scores
 from whisperopt.results.variant import Proof, VariantResult
 from whisperopt.static_checks import equivalence as equivalences
 from whisperopt.static_checks import structure as structures
-from whisperopt.static_checks import weights as fidelity
+from whisperopt.static_checks import weights as comparisons
 from whisperopt.untrusted import escaped
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Seen(msgspec.Struct):
 
     graphs: dict[str, "ir.Model"] = {}
     """With all types inferred, by the digest of their file."""
-    weights: fidelity.Seen = {}
+    weights: comparisons.Seen = {}
 
 
 class CheckContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +116,7 @@ def structure(result: VariantResult, context: CheckContext) -> VariantResult:
         structures.judge(_inferred(built.graph(part), context.seen), table, part=part)
         for part in PARTS
     ]
-    refused = [because("check.structure", r.summary()) for r in reports if not r.accepted]
+    refused = [report.summary() for report in reports if not report.accepted]
     since = max((report.since for report in reports), key=lambda v: Version(v or "0"))
     oldest = {"runtime": f">={since}"} if since else {}
     requires = result.variant.requires | oldest
@@ -135,13 +135,13 @@ def weights(result: VariantResult, context: CheckContext) -> VariantResult:
     built, gates = _artifact(result, context), context.grading.gates(result.variant)
     try:
         core, recipe = _given(context.core), built.manifest.recipe
-        found = fidelity.check(core, built.path, recipe, gates, context.seen.weights)
+        found = comparisons.check(core, built.path, recipe, gates, context.seen.weights)
     except (MemoryError, OSError):  # this machine's trouble, not the files'
         raise
     except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
         return refuse(result, because("check.weights-unread", why=str(error)), certain=False)
     result = _shown(result, f"{found.compared} of {found.of} weights are the checkpoint's")
-    return refuse(result, *map(_reason, found.reasons)) if found.reasons else result
+    return refuse(result, *found.reasons) if found.reasons else result
 
 
 def equivalence(result: VariantResult, context: CheckContext) -> VariantResult:
@@ -153,7 +153,7 @@ def equivalence(result: VariantResult, context: CheckContext) -> VariantResult:
     if found.not_compared:
         how = f"not compared with exact weights: {found.not_compared}"
     result = msgspec.structs.replace(_shown(result, how), certain=found.certain)
-    return refuse(result, _reason(found.reason)) if found.reason else result
+    return refuse(result, found.reason) if found.reason else result
 
 
 def rehearsal(result: VariantResult, context: CheckContext) -> VariantResult:
@@ -229,7 +229,3 @@ def _skip(result: VariantResult, why: Reason) -> VariantResult:
 def _shown(result: VariantResult, *how: str) -> VariantResult:
     """Return `result` with more words on what its tier rests on."""
     return msgspec.structs.replace(result, how="; ".join(filter(None, (result.how, *how))))
-
-
-def _reason(found: Reason | str) -> Reason:
-    return found if isinstance(found, Reason) else because("recorded.text", found)

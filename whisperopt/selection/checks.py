@@ -14,11 +14,11 @@ from whisperopt.release.catalog import Variant
 from whisperopt.results.variant import Proof, Standing, VariantResult, told
 
 INSTALLABLE = {
-    "checks.not-installed",
-    "checks.several-not-installed",
-    "checks.overwritten",
-    "checks.unfit-version",
-    "checks.other-version",
+    "unfit.not-installed",
+    "unfit.several-not-installed",
+    "unfit.overwritten",
+    "unfit.unfit-version",
+    "unfit.other-version",
 }
 """Codes of refusals where the hardware serves the variant: its runtime must be installed (again)."""
 
@@ -71,28 +71,28 @@ def first_refusal(case: Case) -> Reason | None:
 def _other_target(case: Case) -> Reason | None:
     if case.target in {None, case.variant.target}:
         return None
-    return because("checks.other-target", case.variant.target, wanted=str(case.target))
+    return because("unfit.other-target", case.variant.target, wanted=str(case.target))
 
 
 def _of_the_future(case: Case) -> Reason | None:
     """A newer catalog of the same major schema may name things that came after this version."""
     variant = case.variant
     if variant.device not in _DEVICES:
-        return because("checks.unknown-device", variant.device)
+        return because("unfit.unknown-device", variant.device)
     strange = {variant.tier, variant.selectable_from}.difference(Tier)
-    return because("checks.unknown-tier", min(strange)) if strange else None
+    return because("unfit.unknown-tier", min(strange)) if strange else None
 
 
 def _other_os(case: Case) -> Reason | None:
     if case.host.os in case.variant.os:
         return None
-    return because("checks.other-os", _and(case.variant.os), host=case.host.os)
+    return because("unfit.other-os", _and(case.variant.os), host=case.host.os)
 
 
 def _other_arch(case: Case) -> Reason | None:
     if case.host.arch in case.variant.arch:
         return None
-    return because("checks.other-arch", _and(case.variant.arch), host=case.host.arch)
+    return because("unfit.other-arch", _and(case.variant.arch), host=case.host.arch)
 
 
 def _no_wheel(case: Case) -> Reason | None:
@@ -102,14 +102,14 @@ def _no_wheel(case: Case) -> Reason | None:
     host = case.host
     if not wanted or f"{host.os}-{host.arch}" in wanted:
         return None
-    return because("checks.no-wheel", case.variant.runtime, os=host.os, arch=host.arch)
+    return because("unfit.no-wheel", case.variant.runtime, os=host.os, arch=host.arch)
 
 
 def _no_device(case: Case) -> Reason | None:
     device = case.variant.device
     if device == "cpu" or case.host.gpu_for(device):
         return None
-    return because("checks.no-device", _DEVICES[device])
+    return because("unfit.no-device", _DEVICES[device])
 
 
 def _weak_gpu(case: Case) -> Reason | None:
@@ -119,11 +119,11 @@ def _weak_gpu(case: Case) -> Reason | None:
     gpu = case.host.gpu_for(case.variant.device)
     found = gpu.compute_capability if gpu else None
     if found is None:
-        return because("checks.unknown-capability", wanted)
+        return because("unfit.unknown-capability", wanted)
     fits = _version_fits(found, wanted)
     if fits is None:
         return _not_understood("compute_capability")
-    return None if fits else because("checks.weak-gpu", wanted, found=found)
+    return None if fits else because("unfit.weak-gpu", wanted, found=found)
 
 
 def _version_fits(found: str, wanted: object) -> bool | None:
@@ -144,7 +144,7 @@ def _missing_instructions(case: Case) -> Reason | None:
     if not _are_names(wanted):
         return _not_understood("cpu_features")
     missing = sorted(set(wanted) - set(case.host.cpu_features))
-    return because("checks.missing-instructions", ", ".join(missing)) if missing else None
+    return because("unfit.missing-instructions", ", ".join(missing)) if missing else None
 
 
 def _unknown_requirement(case: Case) -> Reason | None:
@@ -155,12 +155,12 @@ def _unknown_requirement(case: Case) -> Reason | None:
 def _no_runtime(case: Case) -> Reason | None:
     host, runtime, extra = case.host, case.variant.runtime, case.variant.extra
     if missing := host.missing(runtime, extra):
-        code = "checks.not-installed" if len(missing) == 1 else "checks.several-not-installed"
+        code = "unfit.not-installed" if len(missing) == 1 else "unfit.several-not-installed"
         place = _and(missing)
     elif clash := host.clash(runtime, extra):
-        code, place = "checks.overwritten", _and(clash)
+        code, place = "unfit.overwritten", _and(clash)
     elif unfit := host.unfit(runtime, extra):
-        code, place = "checks.unfit-version", "; ".join(unfit)
+        code, place = "unfit.unfit-version", "; ".join(unfit)
     else:
         return None
     return because(code, place, install=host.install(runtime, extra))
@@ -176,19 +176,19 @@ def _other_version(case: Case) -> Reason | None:
     fits = _version_fits(version, wanted)
     if fits is None:
         return _not_understood("runtime")
-    return None if fits else because("checks.other-version", name, wanted=wanted, version=version)
+    return None if fits else because("unfit.other-version", name, wanted=wanted, version=version)
 
 
 def _broken_here(case: Case) -> Reason | None:
     broken = case.host.broken
     why = broken.get(case.variant.backend) or broken.get(case.variant.runtime)
-    return because("checks.broken", case.variant.backend, why=why) if why else None
+    return because("unfit.broken", case.variant.backend, why=why) if why else None
 
 
 def _wrong_files(case: Case) -> Reason | None:
     """What is wrong with the files themselves is wrong on every host."""
     wrong = case.result.wrong_files
-    return _failed("checks.wrong-files", wrong) if wrong else None
+    return _failed("unfit.wrong-files", wrong) if wrong else None
 
 
 def _failed_in_emulation(case: Case) -> Reason | None:
@@ -196,14 +196,14 @@ def _failed_in_emulation(case: Case) -> Reason | None:
     emulated = [proof for proof in case.result.proofs if proof.tier is Tier.EMULATED]
     if case.standing.measured or not emulated or any(proof.accepted for proof in emulated):
         return None
-    return _failed("checks.failed-in-emulation", emulated[0])
+    return _failed("unfit.failed-in-emulation", emulated[0])
 
 
 def _too_little_proof(case: Case) -> Reason | None:
     needed, caution = _least_proof(case.variant), case.variant.caution
     if case.tier.rank >= needed.rank:
         return None
-    code = "checks.too-little-proof" if caution else "checks.no-proof"
+    code = "unfit.too-little-proof" if caution else "unfit.no-proof"
     return because(code, tier=case.tier, needed=needed, caution=caution)
 
 
@@ -223,8 +223,8 @@ def _failed_here(case: Case) -> Reason | None:
     if failed is None:
         return None
     if not failed.reason:
-        return because("checks.failed-here-unsaid")
-    return because("checks.failed-here", why=failed.reason)
+        return because("unfit.failed-here-unsaid")
+    return because("unfit.failed-here", why=failed.reason)
 
 
 def _failed(code: str, proof: Proof) -> Reason:
@@ -233,7 +233,7 @@ def _failed(code: str, proof: Proof) -> Reason:
 
 
 def _not_understood(key: str) -> Reason:
-    return because("checks.not-understood", key)
+    return because("unfit.not-understood", key)
 
 
 def _are_names(wanted: object) -> bool:

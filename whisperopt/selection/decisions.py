@@ -47,7 +47,7 @@ class Decision(msgspec.Struct, frozen=True):
     @property
     def broken(self) -> bool:
         """Whether its backend is installed and does not work."""
-        return self.why.code == "checks.broken"
+        return self.why.code == "unfit.broken"
 
 
 def resolve(

@@ -1,6 +1,6 @@
 """Ranks variants by an objective: a pure function that says why each stands where it stands."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -109,14 +109,22 @@ def waits(variant: Variant, standing: Standing) -> bool:
     return bool(variant.caution) or tier is not Tier.STRUCTURAL
 
 
-def behind(own: Scores, best: Scores, objective: Objective) -> Reason:
-    """Say by how much a measured variant stands behind the `best` one."""
+def behind(
+    own: Scores, best: Scores, objective: Objective, rivals: Mapping[str, Scores] | None = None
+) -> Reason:
+    """Say by how much a measured variant stands behind the `best` one.
+
+    What is too close to the best to call may still be clearly behind another of its `rivals`.
+    """
     cost, least = own.cost(objective), best.cost(objective)
     if not (cost.known and least.known):
         return because("ranking.unknown", objective.goal)
+    words = WORDS[objective.goal].behind
     if faster(least, cost):
-        words = WORDS[objective.goal].behind
         return because("ranking.behind", percent=more(cost, least), words=words)
+    for name, rival in (rivals or {}).items():
+        if faster(other := rival.cost(objective), cost):
+            return because("ranking.behind-other", name, percent=more(cost, other), words=words)
     code = "ranking.too-close" if close(cost, least) else "ranking.too-noisy"
     return because(code, percent=more(cost, least))
 
@@ -170,19 +178,8 @@ def _reason(entry: Ranked, order: Sequence[Ranked], objective: Objective) -> Rea
         return because("ranking.only-tier", str(tier))
     if tier is not Tier.MEASURED:
         return because("ranking.later" if objective.needs_times else "ranking.not-smaller")
-    found = behind(entry.scores, best.scores, objective)
-    if found.code not in {"ranking.too-close", "ranking.too-noisy"}:
-        return found
-    # What is too close to the best to call may still be clearly behind another.
-    cost = entry.scores.cost(objective)
-    for rival in order:
-        least = rival.scores.cost(objective)
-        if rival.standing.measured and faster(least, cost):
-            words = WORDS[objective.goal].behind
-            return because(
-                "ranking.behind-other", rival.name, percent=more(cost, least), words=words
-            )
-    return found
+    rivals = {rival.name: rival.scores for rival in order if rival.standing.measured}
+    return behind(entry.scores, best.scores, objective, rivals)
 
 
 def _why_best(best: Ranked, order: Sequence[Ranked], objective: Objective) -> Reason:

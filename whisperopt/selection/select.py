@@ -7,8 +7,9 @@ import msgspec
 
 from whisperopt.backend import Tier
 from whisperopt.objective import LATENCY, Objective
-from whisperopt.selection.merits import Merits, behind, by_objective, figure, inverse, outside, tie
-from whisperopt.selection.pareto import front
+from whisperopt.results.scores import Scores, estimate, inverse
+from whisperopt.selection.compare import by_objective, close, front, outside
+from whisperopt.selection.rank import behind
 
 if TYPE_CHECKING:
     from whisperopt.evaluate.evidence import Metrics
@@ -88,7 +89,7 @@ def select(
             name=c.name,
             accepted=True,
             pareto=c.name in best,
-            reason=outside(merits[c.name], objective) or "",
+            reason=str(outside(merits[c.name], objective) or ""),
         )
         for c in beyond
     ]
@@ -100,16 +101,16 @@ def select(
     return (*ranked, *refused)
 
 
-def merits_of(candidate: Candidate, standing: Standing) -> Merits:
+def merits_of(candidate: Candidate, standing: Standing) -> Scores:
     """Take a variant's numbers from its samples: only a device itself tells times and memory."""
     metrics, size = standing.metrics, candidate.size_bytes
     if metrics is None:
-        return Merits(size_bytes=size)
+        return Scores(size_bytes=size)
     if standing.tier is not Tier.MEASURED:
-        return Merits(size_bytes=size, wer_delta=metrics.wer_delta)
-    return Merits(
+        return Scores(size_bytes=size, wer_delta=metrics.wer_delta)
+    return Scores(
         size_bytes=size,
-        latency_ms=figure(metrics.latency_ms_p50, metrics.latency_ms_interval),
+        latency_ms=estimate(metrics.latency_ms_p50, metrics.latency_ms_interval),
         throughput=inverse(metrics.throughput or metrics.rtfx, metrics.throughput_interval),
         peak_rss_mb=metrics.peak_rss_mb,
         wer_delta=metrics.wer_delta,
@@ -138,14 +139,14 @@ def _waits(candidate: Candidate, standing: Standing) -> bool:
     return bool(candidate.caution) or tier is not Tier.STRUCTURAL
 
 
-def _latency(merits: Merits) -> float | None:
+def _latency(merits: Scores) -> float | None:
     return merits.latency_ms.value if merits.latency_ms else None
 
 
 def _order(
     accepted: Sequence[Candidate],
     tiers: Mapping[str, Tier | None],
-    merits: Mapping[str, Merits],
+    merits: Mapping[str, Scores],
     objective: Objective,
 ) -> list[Candidate]:
     measured = [c for c in accepted if tiers[c.name] is Tier.MEASURED]
@@ -159,7 +160,7 @@ def _order(
             c.name,
         )
     )
-    ranked = by_objective(measured, merits=lambda c: merits[c.name], objective=objective)
+    ranked = by_objective(measured, scores=lambda c: merits[c.name], objective=objective)
     return [*ranked, *others]
 
 
@@ -167,7 +168,7 @@ def _reason(
     candidate: Candidate,
     order: Sequence[Candidate],
     tiers: Mapping[str, Tier | None],
-    merits: Mapping[str, Merits],
+    merits: Mapping[str, Scores],
     objective: Objective,
 ) -> str:
     best = order[0]
@@ -182,14 +183,14 @@ def _reason(
             return "not smaller"
         return "further down the ladder; neither is measured"
     rivals = {c.name: merits[c.name] for c in order if tiers[c.name] is tier}
-    return behind(own, first, objective, rivals=rivals)
+    return str(behind(own, first, objective, rivals))
 
 
 def _why_best(
     best: Candidate,
     order: Sequence[Candidate],
     tiers: Mapping[str, Tier | None],
-    merits: Mapping[str, Merits],
+    merits: Mapping[str, Scores],
     objective: Objective,
 ) -> str:
     if len(order) == 1:
@@ -204,5 +205,6 @@ def _why_best(
         return "the only one that was measured"
     own, least = merits[best.name].cost(objective), min(costs, key=lambda cost: cost.value)
     if own.value > least.value:
-        return f"{tie(own, least)} the {_FASTEST[objective.goal]}, and smaller"
+        tie = "too close to call with" if close(own, least) else "too noisy to tell from"
+        return f"{tie} the {_FASTEST[objective.goal]}, and smaller"
     return _FASTEST[objective.goal]
