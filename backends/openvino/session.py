@@ -19,7 +19,7 @@ from whisperopt.runtime import limits
 from .reasons import reason
 
 if TYPE_CHECKING:
-    from whisperopt.arrays import Floats, Spans, Tokens
+    from whisperopt.runtime.arrays import Floats, Spans, Tokens
 
 _DEVICE = "CPU"
 _PRECISION = "INFERENCE_PRECISION_HINT"

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.report import made
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.report.aims import aim, decided
 
 

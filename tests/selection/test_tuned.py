@@ -20,7 +20,7 @@ from whisperopt import host, registry
 from whisperopt.backend import Probe
 from whisperopt.download import resolve
 from whisperopt.errors import BadInputError
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.release import catalog as catalogs
 from whisperopt.release.catalog import Catalog, Variant
 from whisperopt.selection import tuned

@@ -103,7 +103,10 @@ def check_whole(release: Path) -> None:
     """Refuse a release whose last commit was cut short; one that is at work is waited for."""
     if not _is_unfinished(release):
         return
-    with suppress(OSError), locked(release, reading=True):  # where no lock can be had, there is no waiting
+    with (
+        suppress(OSError),
+        locked(release, reading=True),
+    ):  # where no lock can be had, there is no waiting
         pass
     if _is_unfinished(release):
         raise BadInputError(

@@ -7,7 +7,7 @@ import msgspec
 
 from whisperopt import registry
 from whisperopt.host import RECORDED, Host, detect
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.release.catalog import Catalog
 from whisperopt.selection.decisions import Decision, resolve
 from whisperopt.selection.tuned import recall, reorder

@@ -13,12 +13,12 @@ from whisperopt.errors import BadInputError
 from whisperopt.evaluate.evidence import Race
 from whisperopt.evaluate.times import times
 from whisperopt.host import RECORDED, fingerprint
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
+from whisperopt.reasons import places_of_control
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, Variant
 from whisperopt.selection.decisions import Decision
 from whisperopt.selection.merits import Merits, behind, by_objective, figure, inverse, outside
-from whisperopt.untrusted import places_of_control
 
 _KIND = "tuned"
 _MAX_BYTES = 4_000_000

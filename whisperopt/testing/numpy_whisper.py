@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from whisperopt.arrays import Floats, Tokens
+from whisperopt.runtime.arrays import Floats, Tokens
 from whisperopt.whisper import Dimensions
 
 KeyValue = tuple[Floats, Floats]

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.peers.models import huggingface
-from whisperopt.arrays import Floats
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.checkpoint.shapes import required
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import Dimensions
 
 SIZES = {"small": (768, 12, 12, 51865, 80), "turbo": (1280, 32, 4, 51866, 128)}

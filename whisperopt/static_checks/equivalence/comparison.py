@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from whisperopt import isolated
-from whisperopt.arrays import Tokens
 from whisperopt.passes import audio_spans
 from whisperopt.passes.last_logits import LOGITS_FROM
 from whisperopt.runtime import self_test
+from whisperopt.runtime.arrays import Tokens
 from whisperopt.static_checks.equivalence.double import AT
 from whisperopt.whisper import Dimensions
 

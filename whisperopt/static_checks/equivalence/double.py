@@ -8,7 +8,6 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from whisperopt.arrays import Floats
 from whisperopt.backend import Recipe
 from whisperopt.evaluate.ranges import widened
 from whisperopt.graph.canvas import Canvas, typed
@@ -17,6 +16,7 @@ from whisperopt.graph.files import write
 from whisperopt.passes.audio_spans import EncodeSpans, HearSpans
 from whisperopt.passes.group_heads import GroupHeads
 from whisperopt.passes.rewrite import Pass, canvas_for, replace, run
+from whisperopt.runtime.arrays import Floats
 from whisperopt.static_checks.weights.judge import folded
 from whisperopt.static_checks.weights.pairs import Pair, pairs
 from whisperopt.static_checks.weights.stored import StoredWeight, fold, stored_weights

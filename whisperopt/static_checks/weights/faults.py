@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from whisperopt.arrays import Floats
+from whisperopt.runtime.arrays import Floats
 from whisperopt.static_checks.weights.comparison import ROUNDING, Bounds, Mask, distance
 
 _SHIFTS = (1, -1, 2, -2, 3, -3)

@@ -7,10 +7,10 @@ import msgspec
 import numpy as np
 import onnx_ir as ir
 
-from whisperopt.arrays import Floats
 from whisperopt.backend import Recipe
 from whisperopt.graph.core import Part
 from whisperopt.matrix import Gates
+from whisperopt.runtime.arrays import Floats
 from whisperopt.static_checks.weights.comparison import Bounds, distance
 from whisperopt.static_checks.weights.faults import fault
 from whisperopt.static_checks.weights.pairs import Pair
