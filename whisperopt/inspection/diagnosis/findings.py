@@ -70,12 +70,7 @@ def known_remedy(host: Host, reason: str) -> str:
     if _DRIVER.search(reason):
         return _GET_DRIVER
     missing = reasons.read(reason, "provider.library-missing")
-    return _library_remedy(host, str(missing.values["library"])) if missing else ""
-
-
-def _library_remedy(host: Host, library: str) -> str:
-    wheel = next(iter(host.overwriting), "onnxruntime-gpu")
-    return libraries.remedy(library, distributions.with_cuda(wheel))
+    return libraries.remedy(str(missing.values["library"]), host.overwriting) if missing else ""
 
 
 def cuda_of(backends: Mapping[str, Backend | Broken]) -> dict[str, str]:
@@ -159,7 +154,7 @@ def _of_backends(scene: Scene) -> Iterator[Finding]:
         if isinstance(scene.backends[name], Broken) or name in scene.host.broken:
             yield Finding(f"backend {name}", probe.reason or "does not work", probe.remedy)
         if fact := probe.facts.get(libraries.CUDNN):
-            remedy = _library_remedy(scene.host, libraries.CUDNN)
+            remedy = libraries.remedy(libraries.CUDNN, scene.host.overwriting)
             yield Finding(libraries.CUDNN, f"{fact}: {name} cannot convolve without", remedy)
 
 
