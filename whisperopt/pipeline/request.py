@@ -15,6 +15,7 @@ from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.evaluate.clips import ClipSet
 from whisperopt.host import Host, distributions, fingerprint
 from whisperopt.matrix import Matrix, Target
+from whisperopt.rehearsal import probed
 
 _OURS = ("PYTHON", "WHISPEROPT_")
 """Beginnings of the variables that proofs listen to, apart from the runtimes'."""
@@ -83,7 +84,7 @@ def _circumstances(host: Host, backends: Iterable[Backend]) -> list[Any]:
 
 def rehearsal_probes(backend: Backend) -> list[Probe]:
     """Return what each rehearsal of `backend` finds here."""
-    return [rehearsal.probe() for rehearsal in backend.rehearsals()]
+    return [probed(rehearsal) for rehearsal in backend.rehearsals()]
 
 
 def _processor() -> list[Any]:
