@@ -23,8 +23,8 @@ from whisperopt.passes.plan import dims_of
 from whisperopt.passes.rewrite import PassError
 from whisperopt.pipeline.build import Progress
 from whisperopt.pipeline.build_cache import BuildCache
-from whisperopt.pipeline.circumstances import rehearsal_probes
 from whisperopt.pipeline.proofs import Bench, Proofs
+from whisperopt.pipeline.request import rehearsal_probes
 from whisperopt.release import catalog, genai
 from whisperopt.results.outcome import Lot, Outcome
 from whisperopt.runtime import self_test

@@ -6,8 +6,7 @@ from pathlib import Path
 from whisperopt import matrix as matrices
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import clips as clip_sets
-from whisperopt.matrix import Matrix
-from whisperopt.objective import Objective
+from whisperopt.matrix import Matrix, Objective
 from whisperopt.pipeline.arrivals import arrived
 from whisperopt.pipeline.here import Progress, Proof, Wanted
 from whisperopt.pipeline.merging import merge
