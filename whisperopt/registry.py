@@ -15,6 +15,7 @@ from whisperopt.backend import API, Backend, Probe, Recipe
 from whisperopt.errors import BadInputError
 from whisperopt.host.distributions import GROUP, OWN, version
 from whisperopt.matrix import Target, nearest
+from whisperopt.reasons import because
 
 LIMIT = "WHISPEROPT_PROBE_SECONDS"
 """The variable that says how long a backend may take to answer."""
@@ -130,19 +131,17 @@ def require(name: str) -> Backend:
     """Return the backend called `name`; a broken one is an error."""
     backend = get(name)
     if isinstance(backend, Broken):
-        raise BadInputError(
-            f"The backend {name!r} of {backend.distribution} {backend.reason}",
-            "`whisperopt doctor` lists every backend",
-        )
+        distribution, why = backend.distribution, backend.reason
+        raise BadInputError(because("backend.broken", name, distribution=distribution, why=why))
     return backend
 
 
 def require_for(target: Target) -> Backend:
     """Return the backend that serves `target`; an unknown or broken one is an error."""
     if target.backend not in names():
+        hint = nearest(target.backend, names())
         raise BadInputError(
-            f"The target {target.name!r} wants a backend {target.backend!r} that is not installed",
-            nearest(target.backend, names()),
+            because("backend.not-installed", target.backend, target=target.name, hint=hint)
         )
     return require(target.backend)
 
@@ -153,11 +152,8 @@ def ladder(target: Target, backend: Backend) -> tuple[Recipe, ...]:
     known = [recipe.name for recipe in recipes]
     for name in target.recipes:
         if name not in known:
-            raise BadInputError(
-                f"The target {target.name!r} asks for a recipe {name!r} that the backend"
-                f" {backend.name!r} does not have",
-                nearest(name, known),
-            )
+            values = {"target": target.name, "recipe": name, "hint": nearest(name, known)}
+            raise BadInputError(because("backend.no-recipe", backend.name, **values))
     return tuple(r for r in recipes if not target.recipes or r.name in target.recipes)
 
 
@@ -193,7 +189,7 @@ def _unprobed(backend: Backend, reason: str) -> Probe:
 def _point(name: str) -> tuple[EntryPoint, Broken | None]:
     found = _entry_points()
     if name not in found:
-        raise BadInputError(f"There is no backend {name!r}", nearest(name, found))
+        raise BadInputError(because("backend.unknown", name, hint=nearest(name, found)))
     first, *others = found[name]
     if not others:
         return first, None

@@ -125,3 +125,12 @@ def test_safe_and_forgotten_notes_go_and_others_stay(cache: Path) -> None:
 def test_nothing_to_forget_is_no_error(cache: Path) -> None:
     journal.forget(cache / "absent")
     assert not cache.exists()
+
+
+def test_where_nothing_can_be_kept_notes_serve_one_build(cache: Path) -> None:
+    cache.parent.write_text("a file where the folder should be")
+    notes = journal.folder("variant")
+    Journal(notes).add(sample())
+    assert Journal(notes).samples() == [sample()]
+    journal.forget(notes)
+    assert not notes.exists()

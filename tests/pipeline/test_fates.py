@@ -8,7 +8,7 @@ from tests.evaluate import samples
 from tests.pipeline import results
 from tests.pipeline.results import HERE, emulated, made, proven
 from whisperopt.backend import Tier
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.pipeline.checks import refuse
 from whisperopt.reasons import because
 from whisperopt.release import store

@@ -17,7 +17,7 @@ from whisperopt import isolated, loader, registry
 from whisperopt.backend import Probe, Tier
 from whisperopt.download import explain
 from whisperopt.errors import NothingFitsError
-from whisperopt.objective import Goal, Objective
+from whisperopt.matrix import Goal, Objective
 from whisperopt.release.catalog import EvidenceEntry, Variant
 from whisperopt.results.variant import of_catalog
 from whisperopt.selection.decisions import best

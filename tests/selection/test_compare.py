@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperopt.objective import LATENCY, Objective
+from whisperopt.matrix import LATENCY, Objective
 from whisperopt.results.scores import UNKNOWN, Estimate, Scores, estimate, inverse
 from whisperopt.selection.compare import (
     TOO_CLOSE,

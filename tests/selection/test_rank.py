@@ -12,7 +12,7 @@ from tests.evaluate import samples
 from tests.selection.releases import variant
 from whisperopt.backend import Tier
 from whisperopt.evaluate.metrics import measure
-from whisperopt.objective import LATENCY, Goal, Objective
+from whisperopt.matrix import LATENCY, Goal, Objective
 from whisperopt.reasons import because
 from whisperopt.results.scores import Scores
 from whisperopt.results.variant import Proof, VariantResult, scores_of

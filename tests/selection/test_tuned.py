@@ -19,7 +19,7 @@ from whisperopt import download as fetcher
 from whisperopt import host, registry
 from whisperopt.backend import Probe
 from whisperopt.errors import BadInputError
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.release import catalog as catalogs
 from whisperopt.release.catalog import Variant
 from whisperopt.results.variant import of_catalog

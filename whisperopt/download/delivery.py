@@ -16,8 +16,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.download.transport import DirectorySource, Source, open_source
 from whisperopt.errors import BadInputError, DiskError, IntegrityError, WhisperoptError
 from whisperopt.host import Host
-from whisperopt.matrix import check_target
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective, check_target
 from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store

@@ -13,6 +13,7 @@ from whisperopt.host import adapters, distributions
 from whisperopt.host.adapters import Gpu
 from whisperopt.host.distributions import Need
 from whisperopt.host.distributions import version as distribution_version
+from whisperopt.reasons import because
 
 __all__ = ["Gpu", "Host", "detect", "distribution_version", "probe", "read", "usable_cores"]
 
@@ -168,12 +169,10 @@ def read(path: Path) -> Host:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Host)
     except OSError as error:
-        raise BadInputError(f"Cannot read the host file {path}: {error.strerror}") from None
+        why = error.strerror or ""
+        raise BadInputError(because("host.unreadable", path, why=why)) from None
     except msgspec.DecodeError as error:
-        raise BadInputError(
-            f"{path} is not a recorded host: {error}",
-            "Record one with `whisperopt doctor --record FILE`",
-        ) from None
+        raise BadInputError(because("host.no-recording", path, why=str(error))) from None
 
 
 def usable_cores() -> int:

@@ -9,8 +9,7 @@ from whisperopt.graph.core import PARTS, CoreModel
 from whisperopt.inspection.facts import AttentionKind, CheckpointFacts, Choice, Ladder, Rung
 from whisperopt.inspection.graphs import count_operators
 from whisperopt.inspection.sizes import attention_layers, cache_bytes, parameters
-from whisperopt.matrix import Matrix, Target
-from whisperopt.objective import LATENCY
+from whisperopt.matrix import LATENCY, Matrix, Target
 from whisperopt.passes.plan import make
 from whisperopt.reasons import Reason, because
 from whisperopt.release.catalog import Variant

@@ -16,8 +16,7 @@ from whisperopt.checkpoint.resolve import resolve
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate.clips import ClipSet
-from whisperopt.matrix import Matrix
-from whisperopt.objective import Objective
+from whisperopt.matrix import Matrix, Objective
 from whisperopt.reasons import because
 from whisperopt.release import catalog, store
 from whisperopt.release.report import Report

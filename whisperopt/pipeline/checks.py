@@ -22,7 +22,7 @@ from whisperopt.graph.inference import inferred
 from whisperopt.matrix import Device
 from whisperopt.pipeline.build import Progress
 from whisperopt.pipeline.trials import Trials
-from whisperopt.reasons import Reason, because
+from whisperopt.reasons import Reason, because, escaped
 from whisperopt.rehearsal import rehearse
 from whisperopt.results.grading import GradingContext
 from whisperopt.results.scores import Scores
@@ -30,7 +30,6 @@ from whisperopt.results.variant import Proof, VariantResult
 from whisperopt.static_checks import equivalence as equivalences
 from whisperopt.static_checks import structure as structures
 from whisperopt.static_checks import weights as comparisons
-from whisperopt.untrusted import escaped
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -17,8 +17,7 @@ from whisperopt.passes.rewrite import PassError
 from whisperopt.pipeline.build import Progress
 from whisperopt.pipeline.build_cache import BuildCache
 from whisperopt.pipeline.checks import CheckContext, Seen, check, refuse
-from whisperopt.pipeline.circumstances import rehearsal_probes
-from whisperopt.pipeline.request import BuildRequest, TargetRequest
+from whisperopt.pipeline.request import BuildRequest, TargetRequest, rehearsal_probes
 from whisperopt.pipeline.trials import Trials
 from whisperopt.reasons import because
 from whisperopt.release import catalog, genai

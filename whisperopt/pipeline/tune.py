@@ -14,8 +14,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.download import difference
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.evaluate.evidence import Race
-from whisperopt.matrix import check_target
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective, check_target
 from whisperopt.reasons import because
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, Variant

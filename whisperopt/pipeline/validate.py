@@ -14,8 +14,7 @@ from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.graph.core import CoreModel
 from whisperopt.host import Host
-from whisperopt.matrix import Matrix
-from whisperopt.objective import Objective
+from whisperopt.matrix import Matrix, Objective
 from whisperopt.pipeline import write
 from whisperopt.pipeline.arrivals import arrived
 from whisperopt.pipeline.build import Progress

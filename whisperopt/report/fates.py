@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from whisperopt.backend import Tier
-from whisperopt.objective import WORDS
 from whisperopt.release.report import Fate, Report
 from whisperopt.report.formats import counted
+from whisperopt.selection.compare import WORDS
 
 _ACHIEVED = {
     Tier.MEASURED: "measured on the device",

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
+from whisperopt.reasons import escaped
 from whisperopt.release.catalog import EvidenceEntry, ModelEntry
 from whisperopt.release.report import CandidateMetrics, CandidateReport, Report
-from whisperopt.untrusted import escaped
 
 _NUMBERS = (
     *("started", "latency_ms_p50", "latency_ms_interval", "rtfx", "throughput"),

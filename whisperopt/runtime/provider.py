@@ -82,15 +82,15 @@ def probe(provider: Provider, runtime: str, extra: str) -> Probe:
         reason = because("provider.overwritten", wheels=" and ".join(wheels))
         remedy = f"pip uninstall -y {' '.join(wheels)} && {remedy}"
     elif reason and wheels and (lacking := libraries.lacking(provider)):
-        reason = because("provider.library-missing", provider.name, library=lacking.library)
-        remedy = lacking.remedy
+        reason = because("provider.library-missing", provider.name, library=lacking)
+        remedy = libraries.remedy(lacking, wheels)
     cudnn = None if reason else libraries.without_cudnn(provider)
     return Probe(
         runtime=runtime,
         version=next((found[name] for name in (runtime, *wheels) if name in found), None),
         reason=str(reason) if reason else None,
         remedy=remedy if reason else "",
-        facts={libraries.CUDNN: str(because("provider.no-cudnn", cudnn.library))} if cudnn else {},
+        facts={libraries.CUDNN: str(because("provider.no-cudnn", cudnn))} if cudnn else {},
     )
 
 

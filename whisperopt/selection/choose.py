@@ -8,7 +8,7 @@ import msgspec
 from whisperopt import cache, registry
 from whisperopt import host as hosts
 from whisperopt.host import Host, fingerprint
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.release.catalog import Catalog
 from whisperopt.selection.decisions import Decision, resolve
 from whisperopt.selection.tuned import recall

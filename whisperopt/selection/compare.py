@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from whisperopt.objective import Objective
+from whisperopt.matrix import Goal, Objective
 from whisperopt.reasons import Reason, because
 from whisperopt.results.scores import Estimate, Scores
 
@@ -13,6 +13,32 @@ K = TypeVar("K", bound=Hashable)
 
 TOO_CLOSE = 0.05
 """Values that differ by less than this share are too close to call on a machine with noise."""
+
+
+class Words(NamedTuple):
+    """How people speak of a goal."""
+
+    aim: str
+    best: str
+    best_here: str
+    behind: str
+    of_what: str
+    """What the number is of, to go behind it."""
+
+
+WORDS: Mapping[Goal, Words] = {
+    "latency": Words(
+        *("the least time for a clip", "fastest measured", "fastest here", "slower", " median"),
+    ),
+    "throughput": Words(
+        *("the most audio in the same time", "most audio a second", "most audio a second here"),
+        *("slower with many clips", " with many clips"),
+    ),
+    "size": Words("the least space on disk", "smallest", "smallest", "larger", ""),
+    "memory": Words(
+        *("the least memory", "least memory", "least memory here", "more memory", " of memory"),
+    ),
+}
 
 
 def faster(own: Estimate, other: Estimate) -> bool:

@@ -9,14 +9,14 @@ import msgspec
 from whisperopt.backend import Tier
 from whisperopt.errors import NothingFitsError
 from whisperopt.host import Host
-from whisperopt.objective import LATENCY, WORDS, Objective
+from whisperopt.matrix import LATENCY, Objective
 from whisperopt.reasons import Reason, because
 from whisperopt.release.catalog import Catalog, Variant
 from whisperopt.results.scores import Scores
 from whisperopt.results.variant import Proof, Standing, VariantResult, of_catalog
 from whisperopt.selection import tuned
 from whisperopt.selection.checks import INSTALLABLE, Case, first_refusal
-from whisperopt.selection.compare import amount, broken, close, outside
+from whisperopt.selection.compare import WORDS, amount, broken, close, outside
 from whisperopt.selection.rank import Ranked, rank
 
 _SHOWN = 4

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from whisperopt.backend import Tier
-from whisperopt.objective import WORDS, Objective
+from whisperopt.matrix import Objective
 from whisperopt.reasons import Reason, because
 from whisperopt.release.catalog import Variant
 from whisperopt.results.scores import Scores
 from whisperopt.results.variant import Standing, VariantResult, told
-from whisperopt.selection.compare import by_objective, close, faster, front, more, outside
+from whisperopt.selection.compare import WORDS, by_objective, close, faster, front, more, outside
 
 HostClass = Callable[[Variant], str | None] | str | None
 Limit = Callable[[VariantResult, Standing], Reason | None]

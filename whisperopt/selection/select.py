@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from whisperopt.backend import Tier
-from whisperopt.objective import LATENCY, Objective
+from whisperopt.matrix import LATENCY, Objective
 from whisperopt.results.scores import Scores, estimate, inverse
 from whisperopt.selection.compare import by_objective, close, front, outside
 from whisperopt.selection.rank import behind

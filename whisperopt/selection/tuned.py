@@ -14,15 +14,14 @@ from whisperopt.errors import BadInputError
 from whisperopt.evaluate.evidence import Race
 from whisperopt.evaluate.times import times
 from whisperopt.host import RECORDED, fingerprint
-from whisperopt.objective import WORDS, Objective
-from whisperopt.reasons import Reason, because
+from whisperopt.matrix import Objective
+from whisperopt.reasons import Reason, because, places_of_control
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog
 from whisperopt.results.scores import Scores, estimate, inverse
 from whisperopt.results.variant import Proof, VariantResult
-from whisperopt.selection.compare import amount
+from whisperopt.selection.compare import WORDS, amount
 from whisperopt.selection.rank import Ranked, behind, rank
-from whisperopt.untrusted import places_of_control
 
 _KIND = "tuned"
 _MAX_BYTES = 4_000_000

@@ -12,7 +12,6 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from whisperopt import cache
-from whisperopt.arrays import Floats
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import CoreModel
 from whisperopt.graph.files import write
@@ -21,6 +20,7 @@ from whisperopt.passes.quantization.switches import SWITCHES, Draw, Switches
 from whisperopt.passes.quantization.weights import products
 from whisperopt.passes.rewrite import run
 from whisperopt.runtime import audio, mel
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import Dimensions
 
 if TYPE_CHECKING:
