@@ -7,6 +7,7 @@ import click
 
 from whisperopt.errors import BadInputError
 from whisperopt.objective import LATENCY, Goal, Objective, parse
+from whisperopt.reasons import because
 
 
 def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,6 +38,4 @@ def _limit(text: str) -> tuple[str, float]:
     try:
         return name.strip(), float(value)
     except ValueError:
-        raise BadInputError(
-            f"The limit {text!r} is not a name and a number", "Write it like wer_delta=0.5"
-        ) from None
+        raise BadInputError(because("cli.limit", repr(text))) from None

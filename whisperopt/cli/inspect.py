@@ -4,6 +4,7 @@ import click
 
 from whisperopt.cli import json_option, print_json
 from whisperopt.errors import GateFailedError
+from whisperopt.reasons import because
 
 
 @click.command()
@@ -29,6 +30,4 @@ def inspect(*, source: str, rehearse: bool, as_json: bool) -> None:
     if as_json:
         print_json(facts)
     if failed := inspection.failed_rehearsals(facts):
-        raise GateFailedError(
-            f"The real runtime refuses {', '.join(failed)}", "The table above gives the reasons"
-        )
+        raise GateFailedError(because("cli.refused", ", ".join(failed)))

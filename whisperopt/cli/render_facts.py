@@ -19,6 +19,9 @@ from whisperopt.inspection.facts import (
 from whisperopt.whisper import SAMPLE_RATE
 
 _LADDERS = "The rung of its ladder that each target would take, before anything is run"
+_RUNTIMES = "Each variant's own runtime, by its capability table"
+_VERDICTS = {True: "executes it", False: "✗", None: "unknown"}
+_REHEARSED = {True: "passed", False: "✗", None: ""}
 
 
 def show_facts(facts: Facts) -> None:
@@ -33,38 +36,36 @@ def show_facts(facts: Facts) -> None:
             _show_variants([facts])
             _show_operators("Nodes", {part: g.operators for part, g in facts.graphs.items()})
             _show_verdicts([facts])
-            _show_rehearsals([facts])
         case ReleaseFacts():
             _show_variants(facts.variants)
-            _show_decoders(facts.variants)
+            decoders = [
+                (_name(v), _counted(v.graphs["decoder"].operators)) for v in facts.variants
+            ]
+            show_rows("Nodes of the decoders", ("variant", "operators"), decoders)
             _show_verdicts(facts.variants)
-            _show_rehearsals(facts.variants)
 
 
 def _show_checkpoint(facts: CheckpointFacts) -> None:
     dims, counts = facts.dims, facts.parameters
     window = f"{dims.window / SAMPLE_RATE:g} s"
-    show_rows(
-        f"{facts.model} from {facts.source}",
-        ("fact", "value"),
-        [
-            ("parameters", f"{counts.total:,}"),
-            ("of the encoder", f"{counts.encoder:,}"),
-            ("of the decoder", f"{counts.decoder:,}"),
-            ("hears", f"{window} of audio at once, in {dims.mels} mel bands"),
-            ("writes", f"at most {dims.text_context} tokens, out of {dims.vocabulary}"),
-        ],
-    )
+    rows = [
+        ("parameters", f"{counts.total:,}"),
+        ("of the encoder", f"{counts.encoder:,}"),
+        ("of the decoder", f"{counts.decoder:,}"),
+        ("hears", f"{window} of audio at once, in {dims.mels} mel bands"),
+        ("writes", f"at most {dims.text_context} tokens, out of {dims.vocabulary}"),
+    ]
+    show_rows(f"{facts.model} from {facts.source}", ("fact", "value"), rows)
     _show_attention(facts.attention)
+    sizes = ("in", "self, 1 token", f"self, {dims.text_context}", "cross, 1 s", f"cross, {window}")
     caches = [
-        (c.precision, c.self_per_token, c.self_full, c.cross_per_second, c.cross_full)
+        (
+            *(c.precision, f"{c.self_per_token:,}", f"{c.self_full:,}"),
+            *(f"{c.cross_per_second:,}", f"{c.cross_full:,}"),
+        )
         for c in facts.caches
     ]
-    show_rows(
-        "Bytes of cache for one recording",
-        ("in", "self, 1 token", f"self, {dims.text_context}", "cross, 1 s", f"cross, {window}"),
-        [(precision, *(f"{size:,}" for size in sizes)) for precision, *sizes in caches],
-    )
+    show_rows("Bytes of cache for one recording", sizes, caches)
     _show_operators("Nodes of the core model", facts.operators)
     heads = ("target", "", "rung", "encoder", "self", "cross", "why")
     show_rows(_LADDERS, heads, [row for ladder in facts.targets for row in _climbed(ladder)])
@@ -74,14 +75,10 @@ def _climbed(ladder: Ladder) -> Iterable[Sequence[str]]:
     for rung in ladder.rungs:
         mark = "→" if rung.taken else "waits" if rung.waits else "" if rung.accepted else "✗"
         forms = (rung.forms["encoder"], rung.forms["self"], rung.forms["cross"])
-        reason = f"every node is executed by {ladder.runtime}" if rung.taken else rung.reason
-        yield (
-            ladder.target,
-            mark,
-            rung.recipe,
-            *forms,
-            _with(reason, rung.conditions if rung.taken else ()),
-        )
+        why = rung.reason
+        if rung.taken:
+            why = _with(f"every node is executed by {ladder.runtime}", rung.conditions)
+        yield ladder.target, mark, rung.recipe, *forms, why
     if not ladder.rungs:
         yield (ladder.target, "✗", "", "", "", "", ladder.attention[0].reason)
 
@@ -92,61 +89,40 @@ def _with(reason: str, conditions: Iterable[str]) -> str:
 
 
 def _show_attention(attention: Iterable[AttentionLayers]) -> None:
-    show_rows(
-        "Attention",
-        ("attention", "layers", "heads", "key/value heads", "head size"),
-        [
-            (a.attention, str(a.layers), str(a.heads), str(a.kv_heads), str(a.head_size))
-            for a in attention
-        ],
-    )
+    heads = ("attention", "layers", "heads", "key/value heads", "head size")
+    numbers = [(a.attention, a.layers, a.heads, a.kv_heads, a.head_size) for a in attention]
+    show_rows("Attention", heads, [tuple(map(str, row)) for row in numbers])
 
 
 def _show_operators(title: str, counts: Mapping[str, Mapping[str, int]]) -> None:
     total: Counter[str] = Counter()
-    for one in counts.values():
-        total.update(one)
+    for part in counts.values():
+        total.update(part)
     rows = [
-        (name, *(str(one.get(name, "")) for one in counts.values()))
+        (name, *(str(part.get(name, "")) for part in counts.values()))
         for name, _ in total.most_common()
     ]
     show_rows(title, ("operator", *counts), rows)
 
 
-_VERDICTS = {True: "executes it", False: "✗", None: "unknown"}
-
-
 def _show_onnx(facts: OnnxFacts) -> None:
     graph = facts.graph
-    show_rows(
-        str(facts.path),
-        ("fact", "value"),
-        [
-            ("taken for", f"{'an' if graph.part == 'encoder' else 'a'} {graph.part}"),
-            ("IR version", str(graph.ir_version)),
-            (
-                "operator sets",
-                ", ".join(f"{name} {number}" for name, number in graph.opsets.items()),
-            ),
-            ("parameters", f"{graph.parameters:,}"),
-            ("attention", _attention(graph.attention)),
-        ],
-    )
-    rows = [*_tensors("input", graph.inputs), *_tensors("output", graph.outputs)]
-    show_rows("Inputs and outputs", ("", "name", "type", "shape"), rows)
+    rows = [
+        ("taken for", f"{'an' if graph.part == 'encoder' else 'a'} {graph.part}"),
+        ("IR version", str(graph.ir_version)),
+        ("operator sets", _counted(graph.opsets)),
+        ("parameters", f"{graph.parameters:,}"),
+        ("attention", _attention(graph.attention)),
+    ]
+    show_rows(str(facts.path), ("fact", "value"), rows)
+    tensors = [*_tensors("input", graph.inputs), *_tensors("output", graph.outputs)]
+    show_rows("Inputs and outputs", ("", "name", "type", "shape"), tensors)
     _show_operators("Nodes", {graph.part: graph.operators})
-    show_rows(
-        "Runtimes",
-        ("backend", "verdict", "why"),
-        [
-            (
-                one.backend,
-                _VERDICTS[one.executed],
-                _with(one.reason, one.conditions),
-            )
-            for one in facts.backends
-        ],
-    )
+    verdicts = [
+        (found.backend, _VERDICTS[found.executed], _with(found.reason, found.conditions))
+        for found in facts.backends
+    ]
+    show_rows("Runtimes", ("backend", "verdict", "why"), verdicts)
 
 
 def _tensors(role: str, tensors: Iterable[Tensor]) -> Iterable[Sequence[str]]:
@@ -162,56 +138,47 @@ def _tensors(role: str, tensors: Iterable[Tensor]) -> Iterable[Sequence[str]]:
 
 def _attention(nodes: Iterable[AttentionNode]) -> str:
     alike = Counter((node.op, node.heads, node.kv_heads, node.scale) for node in nodes)
-    return ", ".join(map(_alike, alike.items())) or "none found"
-
-
-def _alike(item: tuple[tuple[str, int | None, int | None, float | None], int]) -> str:
-    (op, heads, kv_heads, scale), count = item
-    facts = [f"{heads or 'unknown'} heads"]
-    facts += [f"{kv_heads} of keys and values"] if kv_heads not in {None, heads} else []
-    facts += [f"scale {scale:g}"] if scale is not None else []
-    name = "decomposed" if op == "Softmax" else op.rpartition(".")[2]
-    return f"{count} x {name} ({', '.join(facts)})"
+    told = []
+    for (op, heads, kv_heads, scale), count in alike.items():
+        facts = [f"{heads or 'unknown'} heads"]
+        facts += [f"{kv_heads} of keys and values"] if kv_heads not in {None, heads} else []
+        facts += [f"scale {scale:g}"] if scale is not None else []
+        name = "decomposed" if op == "Softmax" else op.rpartition(".")[2]
+        told.append(f"{count} x {name} ({', '.join(facts)})")
+    return ", ".join(told) or "none found"
 
 
 def _show_variants(variants: Sequence[ArtifactFacts]) -> None:
-    show_rows(
-        "Variants",
-        ("variant", "tier", "MB", "bytes of cache", "attention"),
-        [
-            (
-                f"{one.model} {one.variant}",
-                one.tier or "unknown",
-                f"{one.size / 1e6:.1f}",
-                f"{one.caches.self_per_token:,} a token, {one.caches.cross_per_second:,} a second",
-                "\n".join(f"{part}: {_attention(g.attention)}" for part, g in one.graphs.items()),
-            )
-            for one in variants
-        ],
-    )
-
-
-def _show_verdicts(variants: Iterable[ArtifactFacts]) -> None:
-    rows = [(one.variant, _VERDICTS[one.verdict.executed], one.verdict.reason) for one in variants]
-    show_rows("Each variant's own runtime, by its capability table", ("variant", "", "why"), rows)
-
-
-def _show_rehearsals(variants: Iterable[ArtifactFacts]) -> None:
-    marks = {True: "passed", False: "✗", None: ""}
     rows = [
-        (one.variant, found.name, marks[found.passed], found.reason)
-        for one in variants
-        for found in one.rehearsals
+        (
+            _name(variant),
+            variant.tier or "unknown",
+            f"{variant.size / 1e6:.1f}",
+            f"{c.self_per_token:,} a token, {c.cross_per_second:,} a second",
+            "\n".join(f"{part}: {_attention(g.attention)}" for part, g in variant.graphs.items()),
+        )
+        for variant, c in ((variant, variant.caches) for variant in variants)
     ]
-    if rows:
+    show_rows("Variants", ("variant", "tier", "MB", "bytes of cache", "attention"), rows)
+
+
+def _show_verdicts(variants: Sequence[ArtifactFacts]) -> None:
+    """Print what the tables say of each variant, and what a real runtime said if it was asked."""
+    rows = [(v.variant, _VERDICTS[v.verdict.executed], v.verdict.reason) for v in variants]
+    show_rows(_RUNTIMES, ("variant", "", "why"), rows)
+    asked = [
+        (v.variant, found.name, _REHEARSED[found.passed], found.reason)
+        for v in variants
+        for found in v.rehearsals
+    ]
+    if asked:
         title = "Rehearsals: the real runtime without its device"
-        show_rows(title, ("variant", "rehearsal", "", "why"), rows)
+        show_rows(title, ("variant", "rehearsal", "", "why"), asked)
 
 
-def _show_decoders(variants: Iterable[ArtifactFacts]) -> None:
-    rows = []
-    for one in variants:
-        operators = one.graphs["decoder"].operators
-        nodes = ", ".join(f"{name} {count}" for name, count in operators.items())
-        rows.append((f"{one.model} {one.variant}", nodes))
-    show_rows("Nodes of the decoders", ("variant", "operators"), rows)
+def _name(variant: ArtifactFacts) -> str:
+    return f"{variant.model} {variant.variant}"
+
+
+def _counted(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in numbers.items())

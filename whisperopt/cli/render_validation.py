@@ -1,37 +1,28 @@
 """The tables of `whisperopt validate`, on stderr."""
 
-from rich.table import Table
-
-from whisperopt.cli.render import console
+from whisperopt.cli.render import console, show_rows
 from whisperopt.results.validation import Row, Validation
 
 
 def show_validation(found: Validation) -> None:
     """Print what each variant did here, what that changes, and which variants are selected."""
-    output = console()
     if found.rows:
-        table = Table(title=f"What was found out about {found.release}", title_justify="left")
-        for column in ("variant", "verdict", "WER", "median ms"):
-            table.add_column(column, no_wrap=True)
-        table.add_column("why")
-        for row in found.rows:
-            table.add_row(row.variant, _verdict(row), *_numbers(row), _why(row))
-        output.print(table)
+        title = f"What was found out about {found.release}"
+        heads = ("variant", "verdict", "WER", "median ms", "why")
+        rows = [(row.variant, _verdict(row), *_numbers(row), _why(row)) for row in found.rows]
+        show_rows(title, heads, rows)
     if found.changes:
-        table = Table(title="What changes", title_justify="left")
-        for column in ("what", "before", "now"):
-            table.add_column(column)
-        for change in found.changes:
-            table.add_row(change.what, change.before, change.now)
-        output.print(table)
+        columns = ("what", "before", "now")
+        changes = [(change.what, change.before, change.now) for change in found.changes]
+        show_rows("What changes", columns, changes, wrapped=columns)
     else:
-        output.print("The release says what the raw samples say: nothing changes.")
+        console().print("The release says what the raw samples say: nothing changes.")
     if found.report is not None:
         selected = ", ".join(
             f"{row.name}: {row.selected or 'none'} ({row.tier or 'nothing proven'})"
             for row in found.report.targets
         )
-        output.print(f"{found.report.model} selects {selected}")
+        console().print(f"{found.report.model} selects {selected}")
 
 
 def _verdict(row: Row) -> str:

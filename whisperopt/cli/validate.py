@@ -1,12 +1,17 @@
 """`whisperopt validate`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from whisperopt.cli import json_option, print_json
 from whisperopt.cli.aim import aim_options, aimed
 from whisperopt.errors import BadInputError, GateFailedError, IntegrityError
+from whisperopt.reasons import because
+
+_SOURCES = ("imports", "replay", "clips", "checkpoint")
+"""What the verdicts can come from; the first two run nothing."""
 
 
 @click.command()
@@ -27,19 +32,13 @@ from whisperopt.errors import BadInputError, GateFailedError, IntegrityError
 @click.option("--matrix", type=click.Path(path_type=Path), help="Another targets.toml.")
 @aim_options
 @json_option
-def validate(  # noqa: PLR0913  # one parameter for each option
+def validate(
     *,
-    release: Path,
-    target: str,
-    model: str | None,
-    clips: Path | None,
-    checkpoint: str | None,
-    imports: tuple[Path, ...],
-    replay: bool,
     matrix: Path | None,
     objective: str | None,
     limits: tuple[str, ...],
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Prove the release DIR on this machine, and rank its variants by what was found.
 
@@ -48,43 +47,23 @@ def validate(  # noqa: PLR0913  # one parameter for each option
     again. The evidence is written into DIR; bring it to another copy with --import.
     """
     from whisperopt import matrix as matrices
-    from whisperopt.cli.progress import Display
+    from whisperopt.cli.progress import progress
     from whisperopt.cli.render_validation import show_validation
     from whisperopt.pipeline import validate as validator
 
-    given = {"--import": imports, "--replay": replay, "--clips": clips, "--checkpoint": checkpoint}
-    one, *others = [name for name, value in given.items() if value] or [""]
-    if others and one in {"--import", "--replay"}:
-        raise BadInputError(
-            f"{one} runs nothing, so it does not go with {' and '.join(others)}", "Leave one out"
-        )
-    with Display() as display:
-        found = validator.validate(
-            release,
-            target=target,
-            model=model,
-            clips=clips,
-            checkpoint=checkpoint,
-            imports=imports,
-            replay=replay,
-            objective=aimed(objective, limits),
-            matrix=matrices.load(matrix),
-            progress=display.update,
-        )
+    given = [f"--{name.removesuffix('s')}" for name in _SOURCES if asked[name]]
+    if len(given) > 1 and given[0] in {"--import", "--replay"}:
+        raise BadInputError(because("cli.runs-nothing", given[0], others=" and ".join(given[1:])))
+    with progress() as update:
+        aim, known = aimed(objective, limits), matrices.load(matrix)
+        found = validator.validate(**asked, objective=aim, matrix=known, progress=update)
     show_validation(found)
     if as_json:
         print_json(found)
     if found.damaged:
-        raise IntegrityError(
-            f"The files of {', '.join(found.damaged)} are not those of the catalog",
-            "Fetch or build them again",
-        )
+        raise IntegrityError(because("cli.damaged", ", ".join(found.damaged)))
     if found.failed:
-        raise GateFailedError(
-            f"{', '.join(found.failed)} failed {'there' if imports else 'here'}",
-            "The table above gives the reasons",
-        )
-    if replay and not all(change.asked for change in found.changes):
-        raise GateFailedError(
-            "The raw samples say otherwise than the release did", "The table above shows where"
-        )
+        where = "there" if asked["imports"] else "here"
+        raise GateFailedError(because("cli.failed", ", ".join(found.failed), where=where))
+    if asked["replay"] and not all(change.asked for change in found.changes):
+        raise GateFailedError(because("cli.replay"))
