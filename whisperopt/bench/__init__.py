@@ -58,7 +58,7 @@ def subjects(folder: Path, target: str | None = None) -> tuple[Artifact, ...]:
     """Return which artifacts of `folder` are measured: see `bench`."""
     from whisperopt.download import best
     from whisperopt.matrix import nearest
-    from whisperopt.release import catalog, store
+    from whisperopt.release import store
     from whisperopt.selection.here import judge
 
     if not store.is_release(folder):
@@ -69,7 +69,7 @@ def subjects(folder: Path, target: str | None = None) -> tuple[Artifact, ...]:
                 "Leave the target out, or name a release that has variants for it",
             )
         return (one,)
-    content = catalog.read(folder)
+    content = store.read(folder)
     known = sorted({one.target for model in content.models.values() for one in model.variants})
     if target is not None and target not in known:
         raise BadInputError(
@@ -81,7 +81,7 @@ def subjects(folder: Path, target: str | None = None) -> tuple[Artifact, ...]:
         usable = [one.variant for one in decisions if one.accepted]
         firsts = {one.target: one for one in reversed(usable)}
         chosen += usable if target else [one for one in usable if one is firsts[one.target]]
-    return tuple(artifacts.read(folder / one.path) for one in chosen)
+    return tuple(artifacts.read(store.place(folder, one)) for one in chosen)
 
 
 def _observed(request: subject.Request) -> Observed | str:

@@ -10,6 +10,7 @@ from whisperopt.processes import available_bytes
 from whisperopt.runtime import batches, chunks, context, greedy
 from whisperopt.runtime.repetition import astray
 from whisperopt.runtime.tokenizer import Tokenizer
+from whisperopt.whisper import joined
 
 
 class Sound(NamedTuple):
@@ -71,8 +72,8 @@ class Ear:
         heard = [self._listen([sound._replace(samples=part)], None)[0] for part in parts]
         if not heard or any(one.astray for one in heard):
             return None
-        text = " ".join(one.text for one in heard if one.text)
-        return Heard(text, heard[0].language)
+        language = heard[0].language
+        return Heard(joined((one.text for one in heard), language), language)
 
     def _listen(self, sounds: Sequence[Sound], tail: float | None) -> list[Heard]:
         features, spans = context.prepare([one.samples for one in sounds], self._dims, tail)

@@ -15,7 +15,7 @@ from whisperopt.runtime import batches
 from whisperopt.runtime.hearing import Ear, Heard, Sound
 from whisperopt.runtime.recording import Recording, read
 from whisperopt.runtime.tokenizer import Tokenizer
-from whisperopt.whisper import SAMPLE_RATE
+from whisperopt.whisper import SAMPLE_RATE, joined
 
 Opened: TypeAlias = tuple[Artifact, Session, str]
 """An artifact, a session on it, and why it was chosen."""
@@ -206,13 +206,14 @@ class Transcriber:
 
 def _transcript(recording: Recording, heard: Sequence[Heard], asked: str) -> Transcript:
     """Put together what was heard; without any speech, the language is the one `asked` for."""
+    language = heard[0].language if heard else asked
     segments = tuple(
         Segment(start=chunk.start / SAMPLE_RATE, end=chunk.end / SAMPLE_RATE, text=one.text)
         for chunk, one in zip(recording.chunks, heard, strict=True)
     )
     return Transcript(
-        text=" ".join(segment.text for segment in segments if segment.text),
-        language=heard[0].language if heard else asked,
+        text=joined((segment.text for segment in segments), language),
+        language=language,
         segments=segments,
         seconds=recording.samples.size / SAMPLE_RATE,
         notes=(*recording.notes, *_doubts(recording, segments, heard)),
