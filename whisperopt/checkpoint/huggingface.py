@@ -110,8 +110,8 @@ def _rename(tensors: dict[str, Stored], *, tied: bool) -> dict[str, Stored]:
 def _dimensions(config: _Config, tensors: dict[str, Stored], where: str) -> Dimensions:
     embeddings = tensors.get(_EMBEDDINGS)
     if embeddings is not None and embeddings.shape[:1] != (config.vocab_size,):
-        sizes = {"size": config.vocab_size, "shape": str(list(embeddings.shape))}
-        raise BadInputError(because("checkpoint.vocabulary", where, **sizes))
+        size, shape = config.vocab_size, str(list(embeddings.shape))
+        raise BadInputError(because("checkpoint.vocabulary", where, size=size, shape=shape))
     if not config.tie_word_embeddings and _PROJECTION not in tensors:
         raise BadInputError(because("checkpoint.not-tied", where, name=_PROJECTION))
     heads = config.decoder_attention_heads

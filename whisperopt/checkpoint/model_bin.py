@@ -108,5 +108,5 @@ def _variables(cursor: _Cursor) -> Iterator[tuple[str, _Variable]]:
 
 def _stored(file: WeightFile, name: str, variable: _Variable) -> Stored:
     if variable.type not in _KINDS:
-        raise BadInputError(because("weights.quantised", file.path, name=name[:80]))
+        raise BadInputError(because("weight-file.quantised", file.path, name=name[:80]))
     return Stored(file, variable.start, _KINDS[variable.type], variable.shape)

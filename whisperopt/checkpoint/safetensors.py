@@ -40,7 +40,7 @@ def read_folder(folder: Path) -> dict[str, Stored]:
     for tensor, shard in places.items():
         if tensor not in shards[shard]:
             values = {"name": tensor, "shard": shard}
-            raise BadInputError(because("weights.not-in-shard", folder / INDEX, **values))
+            raise BadInputError(because("weight-file.not-in-shard", folder / INDEX, **values))
     return {tensor: shards[shard][tensor] for tensor, shard in places.items()}
 
 
@@ -74,7 +74,7 @@ def read_file(path: Path) -> dict[str, Stored]:
 def _stored(file: WeightFile, start: int, name: str, entry: _Entry) -> Stored:
     if entry.dtype not in _KINDS:
         values = {"name": name[:80], "kind": entry.dtype, "known": ", ".join(_KINDS)}
-        raise BadInputError(because("weights.kind", file.path, **values))
+        raise BadInputError(because("weight-file.kind", file.path, **values))
     first, last = entry.data_offsets
     tensor = Stored(file, start + first, _KINDS[entry.dtype], entry.shape)
     if last - first != prod(entry.shape) * tensor.item_size:
@@ -87,5 +87,5 @@ def _places(folder: Path) -> dict[str, str]:
     places = read_json(folder / INDEX, _ShardIndex).weight_map
     for name in set(places.values()):
         if Path(name).name != name or "\\" in name:
-            raise BadInputError(because("weights.shard", folder / INDEX, name=repr(name[:80])))
+            raise BadInputError(because("weight-file.shard", folder / INDEX, name=repr(name[:80])))
     return places

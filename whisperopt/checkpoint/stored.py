@@ -64,8 +64,8 @@ class WeightFile:
         return tuple(part.stamp for part in self._parts)
 
     def damaged(self, code: str, **values: Value) -> BadInputError:
-        """Return the error that says what is wrong with this file: a code of `weights`."""
-        return BadInputError(because(f"weights.{code}", self.path, **values))
+        """Return the error that says what is wrong with this file: a code of `weight-file`."""
+        return BadInputError(because(f"weight-file.{code}", self.path, **values))
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -167,7 +167,7 @@ class _Part:
         skipped = start % mmap.ALLOCATIONGRANULARITY
         mapped, stamp = self._opened(start - skipped, skipped + size)
         if stamp != self.stamp or mapped is None:
-            raise BadInputError(because("weights.changed", self._path))
+            raise BadInputError(because("weight-file.changed", self._path))
         return np.frombuffer(mapped, np.uint8, size, skipped)
 
     def _opened(self, start: int, size: int) -> tuple[mmap.mmap | None, cache.Stamp]:
@@ -176,16 +176,16 @@ class _Part:
             with self._path.open("rb") as file:
                 stamp = cache.Stamp.of(self._path, file)
                 if stamp.size == 0:
-                    raise BadInputError(because("weights.empty", self._path))
+                    raise BadInputError(because("weight-file.empty", self._path))
                 if not size or start + size > stamp.size:
                     return None, stamp
                 access = mmap.ACCESS_READ
                 return mmap.mmap(file.fileno(), size, access=access, offset=start), stamp
         except FileNotFoundError:
-            raise BadInputError(because("weights.missing", self._path)) from None
+            raise BadInputError(because("weight-file.missing", self._path)) from None
         except OSError as error:
             why = f"{error.strerror}"
-            raise BadInputError(because("weights.unopened", self._path, why=why)) from None
+            raise BadInputError(because("weight-file.unopened", self._path, why=why)) from None
 
 
 def _files(tensors: Iterable[Stored]) -> list[WeightFile]:

@@ -111,8 +111,8 @@ def from_vocabulary(folder: Path) -> bytes:
         special = not _TIMESTAMP.fullmatch(token)
         tokenizer.add_tokens([AddedToken(token, normalized=False, special=special)])
         if tokenizer.token_to_id(token) != added[token]:
-            gap = {"token": token, "id": added[token]}
-            raise BadInputError(because("tokenizer.gap", folder / "added_tokens.json", **gap))
+            path, id_ = folder / "added_tokens.json", added[token]
+            raise BadInputError(because("tokenizer.gap", path, token=token, id=id_))
     return tokenizer.to_str().encode()
 
 
