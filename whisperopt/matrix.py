@@ -14,6 +14,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from whisperopt.errors import BadInputError
 from whisperopt.objective import Objective
+from whisperopt.reasons import because
 
 Device = Literal["nvidia", "d3d12", "gpu", "cpu"]
 """`d3d12` is any GPU on Windows, `gpu` any GPU at all."""
@@ -124,11 +125,10 @@ def load(path: Path | None = None) -> Matrix:
         try:
             return parse(path.read_text("utf-8"), str(path))
         except OSError as error:
-            raise BadInputError(
-                f"Cannot read {path}: {error.strerror}", "Check the path"
-            ) from None
+            why = f"{error.strerror}"
+            raise BadInputError(because("matrix.unread", path, why=why)) from None
         except UnicodeDecodeError:
-            raise BadInputError(f"{path} is not UTF-8 text", "Save it as UTF-8") from None
+            raise BadInputError(because("matrix.not-utf-8", path)) from None
     return parse(_packaged(), "targets.toml")
 
 
@@ -137,14 +137,11 @@ def parse(text: str, source: str) -> Matrix:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadInputError(
-            f"{source} is not valid TOML: {error}",
-            "Every target needs a table of its own, with a name of its own",
-        ) from None
+        raise BadInputError(because("matrix.not-toml", source, why=str(error))) from None
     try:
         return _convert(raw)
     except msgspec.ValidationError as error:
-        raise BadInputError(f"{source}: {error}", "Compare it with the packaged matrix") from None
+        raise BadInputError(because("matrix.odd", source, why=str(error))) from None
 
 
 def _checked(target: Target) -> Target:

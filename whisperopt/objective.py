@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import msgspec
 
 from whisperopt.errors import BadInputError
+from whisperopt.reasons import because
 
 Goal = Literal["latency", "throughput", "size", "memory"]
 Limit = Literal["wer_delta", "latency_ms_p50", "size_bytes", "peak_rss_mb"]
@@ -40,15 +41,13 @@ LATENCY = Objective()
 def parse(goal: str | None, at_most: Mapping[str, float], *, default: Objective) -> Objective:
     """Return the objective that a user asked for; what is left out is as in `default`."""
     if goal is not None and goal not in get_args(Goal):
-        raise BadInputError(
-            f"There is no objective {goal!r}", f"Use one of: {', '.join(get_args(Goal))}"
-        )
+        known = ", ".join(get_args(Goal))
+        raise BadInputError(because("objective.none", repr(goal), known=known))
     for name, bound in at_most.items():
         if name not in get_args(Limit):
-            raise BadInputError(
-                f"There is no limit on {name!r}", f"Use one of: {', '.join(get_args(Limit))}"
-            )
+            known = ", ".join(get_args(Limit))
+            raise BadInputError(because("objective.no-limit", repr(name), known=known))
         if not math.isfinite(bound):
-            raise BadInputError(f"The limit {name} is no number", "Give one such as 0.5")
+            raise BadInputError(because("objective.no-number", name))
     limits: dict[str, float] = {**default.at_most, **at_most}  # type: ignore[dict-item]  # mypy 1.x: keys of a Literal
     return msgspec.convert({"goal": goal or default.goal, "at_most": limits}, Objective)

@@ -103,10 +103,6 @@ def _read(folder: Path, model: str | None) -> tuple[Catalog, str]:
             f"{hosts.RECORDED} stands for another machine, and only this one can be timed",
             "Unset it",
         )
-    if not store.is_release(folder):
-        raise BadInputError(
-            f"{folder} is not a release", "Give a folder that `whisperopt build` wrote"
-        )
     content = store.read(folder)
     if model is None and len(content.models) != 1:
         names = ", ".join(sorted(content.models)) or "none"

@@ -11,6 +11,7 @@ from whisperopt.objective import Objective
 from whisperopt.pipeline.arrivals import arrived
 from whisperopt.pipeline.here import Progress, Proof, Wanted
 from whisperopt.pipeline.merging import merge
+from whisperopt.reasons import because
 from whisperopt.release import catalog, store
 from whisperopt.release.catalog import Catalog
 from whisperopt.results import verdicts
@@ -77,9 +78,7 @@ def _benches(folder: Path, names: Sequence[str], matrix: Matrix) -> list[Bench]:
 
 def _content(folder: Path) -> Catalog:
     if not store.is_release(folder):
-        raise BadInputError(
-            f"{folder} is not a release", "Give a folder that `whisperopt build` wrote"
-        )
+        raise BadInputError(because("release.none", folder))
     store.recover(folder)
     content = catalog.read(folder)
     if _is_newer(content.schema):
