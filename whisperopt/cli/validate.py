@@ -10,7 +10,7 @@ from whisperopt.cli.aim import aim_options, aimed
 from whisperopt.errors import BadInputError, GateFailedError, IntegrityError
 from whisperopt.reasons import because
 
-_SOURCES = ("imports", "replay", "clips", "checkpoint")
+_SOURCES = ("import", "replay", "clips", "checkpoint")
 """What the verdicts can come from; the first two run nothing."""
 
 
@@ -51,7 +51,8 @@ def validate(
     from whisperopt.cli.render_validation import show_validation
     from whisperopt.pipeline import validate as validator
 
-    given = [f"--{name.removesuffix('s')}" for name in _SOURCES if asked[name]]
+    sources = {**asked, "import": asked["imports"]}
+    given = [f"--{name}" for name in _SOURCES if sources[name]]
     if len(given) > 1 and given[0] in {"--import", "--replay"}:
         raise BadInputError(because("cli.runs-nothing", given[0], others=" and ".join(given[1:])))
     with progress() as update:
