@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from whisperopt.isolated import crash, too_long
+from whisperopt.rehearsal import Failure
 
 _WINES = ("/usr/lib/wine/wine64", "wine64", "wine")
 _SCREEN = "Xvfb"
@@ -42,7 +43,9 @@ class Wine(msgspec.Struct, frozen=True, kw_only=True):
             return f"{self.prefix} is not a folder of wine"
         return None if self.vulkan.is_file() else f"there is no Vulkan driver {self.vulkan}"
 
-    def run(self, command: Sequence[str | Path], *, folder: Path, seconds: float) -> str | None:
+    def run(
+        self, command: Sequence[str | Path], *, folder: Path, seconds: float
+    ) -> Failure | None:
         """Run a Windows program in `folder`; return how it ended if not well, None if it did.
 
         One at a time: a program waits for the one before it, within its `seconds`.
@@ -52,13 +55,13 @@ class Wine(msgspec.Struct, frozen=True, kw_only=True):
             with _alone(self.prefix.with_suffix(".lock"), ends), _screen() as display:
                 return self._wait_for([_wine(), *command], folder, display, ends)
         except TimeoutError:
-            return too_long(seconds)
+            return Failure(too_long(seconds), late=True)
         except OSError as error:
-            return f"wine cannot be started: {error}"
+            return Failure(f"wine cannot be started: {error}")
 
     def _wait_for(
         self, command: Sequence[str | Path], folder: Path, display: str, ends: float
-    ) -> str | None:
+    ) -> Failure | None:
         variables = self._variables(folder, display)
         log = folder / "wine.log"
         with log.open("wb") as output:
@@ -79,7 +82,7 @@ class Wine(msgspec.Struct, frozen=True, kw_only=True):
                 _end(program)
                 _end_server(variables)
         said = log.read_text("utf-8", errors="replace")
-        return crash(status, said.strip()) if status else None
+        return Failure(crash(status, said.strip())) if status else None
 
     def _variables(self, folder: Path, display: str) -> dict[str, str]:
         return {
@@ -145,9 +148,9 @@ def _screen() -> Iterator[str]:
 
 def _end(process: "subprocess.Popen[bytes]", how: int = signal.SIGTERM) -> None:
     """End a process and what it started in its session, at once if it must be."""
-    for one in (how, signal.SIGKILL):
+    for sent in (how, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, one)
+            os.killpg(process.pid, sent)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_PATIENCE)
             return
