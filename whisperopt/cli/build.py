@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from whisperopt.cli import json_option, print_json
-from whisperopt.cli.aim import aim_options, aimed
+from whisperopt.cli.aim import aim_options
 from whisperopt.errors import GateFailedError
+from whisperopt.objective import Objective
 from whisperopt.reasons import because
 
 
@@ -28,8 +29,7 @@ def build(
     out: Path,
     no_proof: bool,
     matrix: Path | None,
-    objective: str | None,
-    limits: tuple[str, ...],
+    objective: Objective | None,
     as_json: bool,
     **asked: Any,
 ) -> None:
@@ -43,7 +43,7 @@ def build(
     from whisperopt.pipeline import build as builder
 
     with progress() as update:
-        known = matrices.load(matrix).aiming_at(aimed(objective, limits))
+        known = matrices.load(matrix).aiming_at(objective)
         report = builder.build(**asked, out=out, proof=not no_proof, matrix=known, progress=update)
     show_report(report, {target.name: target.objective for target in known.targets})
     click.echo(f"{out / 'report.html'} shows all of it", err=True)

@@ -27,9 +27,8 @@ def doctor(*, proofs: bool, record: Path | None, as_json: bool) -> None:
     from whisperopt.cli import render_host
     from whisperopt.inspection import diagnosis
 
-    found = diagnosis.diagnose(
-        hosts.detect(), matrix.load(), recorded=os.environ.get(hosts.RECORDED)
-    )
+    recorded = os.environ.get(hosts.RECORDED)
+    found = diagnosis.diagnose(hosts.detect(), matrix.load(), recorded=recorded)
     if proofs:
         found = msgspec.structs.replace(found, proofs=diagnosis.every_proof())
     render_host.show(found, proofs=proofs)

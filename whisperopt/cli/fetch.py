@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from whisperopt.cli import json_option, print_json
-from whisperopt.cli.aim import aim_options, aimed
+from whisperopt.cli.aim import aim_options
 from whisperopt.errors import BadInputError, NothingFitsError
 from whisperopt.matrix import nearest
 from whisperopt.reasons import because
@@ -34,8 +34,6 @@ def explain(
     repo: str,
     host_file: Path | None,
     target: str | None,
-    objective: str | None,
-    limits: tuple[str, ...],
     as_json: bool,
     **asked: Any,
 ) -> None:
@@ -45,8 +43,7 @@ def explain(
     from whisperopt.cli.render import show_decisions
 
     host = hosts.read(host_file) if host_file else None
-    aim = aimed(objective, limits)
-    answers = fetcher.explain(repo, host=host, target=target, objective=aim, **asked)
+    answers = fetcher.explain(repo, host=host, target=target, **asked)
     known = sorted({d.variant.target for decisions in answers.values() for d in decisions})
     if target is not None and target not in known:
         hint = nearest(target, known)

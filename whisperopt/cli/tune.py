@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from whisperopt.cli import json_option, print_json
-from whisperopt.cli.aim import aim_options, aimed
+from whisperopt.cli.aim import aim_options
 from whisperopt.evaluate.times import times
 
 if TYPE_CHECKING:
@@ -27,14 +27,7 @@ if TYPE_CHECKING:
 )
 @aim_options
 @json_option
-def tune(
-    *,
-    target: str | None,
-    objective: str | None,
-    limits: tuple[str, ...],
-    as_json: bool,
-    **asked: Any,
-) -> None:
+def tune(*, target: str | None, as_json: bool, **asked: Any) -> None:
     """Time the best variants of the release DIR on this machine and remember the order.
 
     From then on `transcribe`, `explain` and `fetch` put the winner first, until a driver, a
@@ -43,9 +36,8 @@ def tune(
     from whisperopt.cli.progress import progress
     from whisperopt.pipeline import tune as tuner
 
-    aim = aimed(objective, limits)
     with progress() as update:
-        found = tuner.tune(**asked, target=target, objective=aim, progress=update)
+        found = tuner.tune(**asked, target=target, progress=update)
     _show(found, target)
     if as_json:
         print_json(_facts(found))

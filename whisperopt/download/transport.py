@@ -112,11 +112,12 @@ class DirectorySource:
     def chunks(self, path: str, size: int | None = None) -> Generator[bytes, None, None]:
         """Read a file; a folder that lacks its catalog is no release."""
         file = self.root / path
-        if not file.is_file():  # a pipe would be waited for
-            if size is None:
-                raise BadInputError(because("download.not-a-release", self.root, file=path))
-            raise IntegrityError(because("download.no-file", self.root, file=path))
         try:
+            linked = file.parent != self.root and file.parent.is_symlink()  # that leads elsewhere
+            if linked or not file.is_file():  # a pipe would be waited for
+                if size is None:
+                    raise BadInputError(because("download.not-a-release", self.root, file=path))
+                raise IntegrityError(because("download.no-file", self.root, file=path))
             with file.open("rb") as stream:
                 while chunk := stream.read(_CHUNK):
                     yield chunk
