@@ -6,7 +6,7 @@ from rich.console import Console
 from tests.report import made
 from tests.report.travelled import NOTE, travelled
 from whisperopt.cli import render
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 
 
 @pytest.fixture

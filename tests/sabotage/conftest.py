@@ -50,9 +50,9 @@ def in_this_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WHISPEROPT_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(isolated, "end_with_parent", lambda: None)
-        for module in ("proof.case", "proof.listening"):
+        for module in ("evaluate.case", "evaluate.listening"):
             patch.setattr(f"whisperopt.{module}.prove", _prove)
-        for module in ("builder.timing", "validator.here"):
+        for module in ("pipeline.timing", "pipeline.here"):
             patch.setattr(f"whisperopt.{module}.timed", _untimed)
         yield
 

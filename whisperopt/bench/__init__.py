@@ -57,7 +57,8 @@ def bench(
 def subjects(folder: Path, target: str | None = None) -> tuple[Artifact, ...]:
     """Return which artifacts of `folder` are measured: see `bench`."""
     from whisperopt.download import best
-    from whisperopt.matrix import nearest
+    from whisperopt.matrix import check_target
+    from whisperopt.reasons import because
     from whisperopt.release import store
     from whisperopt.selection.here import judge
 
@@ -71,10 +72,8 @@ def subjects(folder: Path, target: str | None = None) -> tuple[Artifact, ...]:
         return (one,)
     content = store.read(folder)
     known = sorted({one.target for model in content.models.values() for one in model.variants})
-    if target is not None and target not in known:
-        raise BadInputError(
-            f"{folder} has no variant for the target {target!r}", nearest(target, known)
-        )
+    if target is not None:
+        check_target(target, known, because("target.no-variant-at-all-in", folder))
     chosen = []
     for decisions in judge(content, content.models, None, target).values():
         best(decisions)

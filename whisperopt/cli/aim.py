@@ -7,7 +7,7 @@ from typing import Any, get_args
 import click
 
 from whisperopt.errors import BadInputError
-from whisperopt.objective import LATENCY, Goal, parse
+from whisperopt.matrix import LATENCY, Goal, parse_objective
 from whisperopt.reasons import because
 
 
@@ -21,7 +21,7 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def aiming(*, objective: str | None, limits: Iterable[str], **others: Any) -> Any:
         at_most = dict(map(_limit, limits))
         asked = objective is not None or at_most
-        aim = parse(objective, at_most, default=LATENCY) if asked else None
+        aim = parse_objective(objective, at_most, default=LATENCY) if asked else None
         return command(objective=aim, **others)
 
     limit = click.option(

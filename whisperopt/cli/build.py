@@ -8,7 +8,7 @@ import click
 from whisperopt.cli import json_option, print_json
 from whisperopt.cli.aim import aim_options
 from whisperopt.errors import GateFailedError
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.reasons import because
 
 

@@ -7,8 +7,8 @@ import click
 
 from whisperopt.cli import json_option, print_json
 from whisperopt.cli.aim import aim_options
-from whisperopt.errors import BadInputError, NothingFitsError
-from whisperopt.matrix import nearest
+from whisperopt.errors import NothingFitsError
+from whisperopt.matrix import check_target
 from whisperopt.reasons import because
 
 _HOST = click.option(
@@ -45,9 +45,8 @@ def explain(
     host = hosts.read(host_file) if host_file else None
     answers = fetcher.explain(repo, host=host, target=target, **asked)
     known = sorted({d.variant.target for decisions in answers.values() for d in decisions})
-    if target is not None and target not in known:
-        hint = nearest(target, known)
-        raise BadInputError(because("cli.no-target", repo, target=repr(target), hint=hint))
+    if target is not None:
+        check_target(target, known, because("target.not-in", repo))
     for name, decisions in answers.items():
         show_decisions(name, decisions)
     if as_json:

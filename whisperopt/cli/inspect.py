@@ -4,7 +4,6 @@ import click
 
 from whisperopt.cli import json_option, print_json
 from whisperopt.errors import GateFailedError
-from whisperopt.reasons import because
 
 
 @click.command()
@@ -24,10 +23,11 @@ def inspect(*, source: str, rehearse: bool, as_json: bool) -> None:
     """
     from whisperopt import inspection
     from whisperopt.cli.render_facts import show_facts
+    from whisperopt.reasons import because
 
     facts = inspection.inspect(source, rehearse=rehearse)
     show_facts(facts)
     if as_json:
         print_json(facts)
     if failed := inspection.failed_rehearsals(facts):
-        raise GateFailedError(because("cli.refused", ", ".join(failed)))
+        raise GateFailedError(because("inspection.refused", ", ".join(failed)))

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from whisperopt.backend import Tier
 from whisperopt.download import Decision
-from whisperopt.objective import LATENCY, Objective
+from whisperopt.matrix import LATENCY, Objective
 from whisperopt.release.report import CandidateReport, Report, TargetReport
 
 _STYLE: dict[str, str] = {Tier.MEASURED: "green", Tier.EMULATED: "cyan", Tier.STRUCTURAL: "yellow"}

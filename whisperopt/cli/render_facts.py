@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from whisperopt.cli.render import show_rows
 from whisperopt.inspection.facts import (
@@ -11,6 +11,7 @@ from whisperopt.inspection.facts import (
     AttentionNode,
     CheckpointFacts,
     Facts,
+    GraphFacts,
     Ladder,
     OnnxFacts,
     ReleaseFacts,
@@ -18,10 +19,9 @@ from whisperopt.inspection.facts import (
 )
 from whisperopt.whisper import SAMPLE_RATE
 
-_LADDERS = "The rung of its ladder that each target would take, before anything is run"
-_RUNTIMES = "Each variant's own runtime, by its capability table"
 _VERDICTS = {True: "executes it", False: "✗", None: "unknown"}
 _REHEARSED = {True: "passed", False: "✗", None: ""}
+_LADDERS = "The rung of its ladder that each target would take, before anything is run"
 
 
 def show_facts(facts: Facts) -> None:
@@ -38,17 +38,17 @@ def show_facts(facts: Facts) -> None:
             _show_verdicts([facts])
         case ReleaseFacts():
             _show_variants(facts.variants)
-            decoders = [
-                (_name(v), _counted(v.graphs["decoder"].operators)) for v in facts.variants
+            rows = [
+                (_title(variant), _listed(variant.graphs["decoder"])) for variant in facts.variants
             ]
-            show_rows("Nodes of the decoders", ("variant", "operators"), decoders)
+            show_rows("Nodes of the decoders", ("variant", "operators"), rows)
             _show_verdicts(facts.variants)
 
 
 def _show_checkpoint(facts: CheckpointFacts) -> None:
     dims, counts = facts.dims, facts.parameters
     window = f"{dims.window / SAMPLE_RATE:g} s"
-    rows = [
+    rows: list[Sequence[str]] = [
         ("parameters", f"{counts.total:,}"),
         ("of the encoder", f"{counts.encoder:,}"),
         ("of the decoder", f"{counts.decoder:,}"),
@@ -57,28 +57,26 @@ def _show_checkpoint(facts: CheckpointFacts) -> None:
     ]
     show_rows(f"{facts.model} from {facts.source}", ("fact", "value"), rows)
     _show_attention(facts.attention)
-    sizes = ("in", "self, 1 token", f"self, {dims.text_context}", "cross, 1 s", f"cross, {window}")
+    heads: Sequence[str]
+    heads = ("in", "self, 1 token", f"self, {dims.text_context}", "cross, 1 s", f"cross, {window}")
     caches = [
-        (
-            *(c.precision, f"{c.self_per_token:,}", f"{c.self_full:,}"),
-            *(f"{c.cross_per_second:,}", f"{c.cross_full:,}"),
-        )
+        (c.precision, c.self_per_token, c.self_full, c.cross_per_second, c.cross_full)
         for c in facts.caches
     ]
-    show_rows("Bytes of cache for one recording", sizes, caches)
+    rows = [(precision, *(f"{size:,}" for size in sizes)) for precision, *sizes in caches]
+    show_rows("Bytes of cache for one recording", heads, rows)
     _show_operators("Nodes of the core model", facts.operators)
     heads = ("target", "", "rung", "encoder", "self", "cross", "why")
-    show_rows(_LADDERS, heads, [row for ladder in facts.targets for row in _climbed(ladder)])
+    show_rows(_LADDERS, heads, [row for ladder in facts.targets for row in _rungs(ladder)])
 
 
-def _climbed(ladder: Ladder) -> Iterable[Sequence[str]]:
+def _rungs(ladder: Ladder) -> Iterator[Sequence[str]]:
     for rung in ladder.rungs:
         mark = "→" if rung.taken else "waits" if rung.waits else "" if rung.accepted else "✗"
+        reason = f"every node is executed by {ladder.runtime}" if rung.taken else rung.reason
+        why = _with(reason, rung.conditions if rung.taken else ())
         forms = (rung.forms["encoder"], rung.forms["self"], rung.forms["cross"])
-        why = rung.reason
-        if rung.taken:
-            why = _with(f"every node is executed by {ladder.runtime}", rung.conditions)
-        yield ladder.target, mark, rung.recipe, *forms, why
+        yield (ladder.target, mark, rung.recipe, *forms, why)
     if not ladder.rungs:
         yield (ladder.target, "✗", "", "", "", "", ladder.attention[0].reason)
 
@@ -90,16 +88,16 @@ def _with(reason: str, conditions: Iterable[str]) -> str:
 
 def _show_attention(attention: Iterable[AttentionLayers]) -> None:
     heads = ("attention", "layers", "heads", "key/value heads", "head size")
-    numbers = [(a.attention, a.layers, a.heads, a.kv_heads, a.head_size) for a in attention]
-    show_rows("Attention", heads, [tuple(map(str, row)) for row in numbers])
+    rows = [(a.attention, a.layers, a.heads, a.kv_heads, a.head_size) for a in attention]
+    show_rows("Attention", heads, [tuple(map(str, row)) for row in rows])
 
 
 def _show_operators(title: str, counts: Mapping[str, Mapping[str, int]]) -> None:
     total: Counter[str] = Counter()
-    for part in counts.values():
-        total.update(part)
+    for graph in counts.values():
+        total.update(graph)
     rows = [
-        (name, *(str(part.get(name, "")) for part in counts.values()))
+        (name, *(str(graph.get(name, "")) for graph in counts.values()))
         for name, _ in total.most_common()
     ]
     show_rows(title, ("operator", *counts), rows)
@@ -107,25 +105,25 @@ def _show_operators(title: str, counts: Mapping[str, Mapping[str, int]]) -> None
 
 def _show_onnx(facts: OnnxFacts) -> None:
     graph = facts.graph
-    rows = [
+    rows: list[Sequence[str]] = [
         ("taken for", f"{'an' if graph.part == 'encoder' else 'a'} {graph.part}"),
         ("IR version", str(graph.ir_version)),
-        ("operator sets", _counted(graph.opsets)),
+        ("operator sets", ", ".join(f"{name} {n}" for name, n in graph.opsets.items())),
         ("parameters", f"{graph.parameters:,}"),
         ("attention", _attention(graph.attention)),
     ]
     show_rows(str(facts.path), ("fact", "value"), rows)
-    tensors = [*_tensors("input", graph.inputs), *_tensors("output", graph.outputs)]
-    show_rows("Inputs and outputs", ("", "name", "type", "shape"), tensors)
+    rows = [*_tensors("input", graph.inputs), *_tensors("output", graph.outputs)]
+    show_rows("Inputs and outputs", ("", "name", "type", "shape"), rows)
     _show_operators("Nodes", {graph.part: graph.operators})
-    verdicts = [
-        (found.backend, _VERDICTS[found.executed], _with(found.reason, found.conditions))
-        for found in facts.backends
+    rows = [
+        (verdict.backend, _VERDICTS[verdict.executed], _with(verdict.reason, verdict.conditions))
+        for verdict in facts.backends
     ]
-    show_rows("Runtimes", ("backend", "verdict", "why"), verdicts)
+    show_rows("Runtimes", ("backend", "verdict", "why"), rows)
 
 
-def _tensors(role: str, tensors: Iterable[Tensor]) -> Iterable[Sequence[str]]:
+def _tensors(role: str, tensors: Iterable[Tensor]) -> Iterator[Sequence[str]]:
     """Put the tensors of all layers in one row: their names differ by numbers only."""
     alike: Counter[tuple[str, str, str]] = Counter()
     for tensor in tensors:
@@ -148,37 +146,37 @@ def _attention(nodes: Iterable[AttentionNode]) -> str:
     return ", ".join(told) or "none found"
 
 
-def _show_variants(variants: Sequence[ArtifactFacts]) -> None:
-    rows = [
-        (
-            _name(variant),
-            variant.tier or "unknown",
-            f"{variant.size / 1e6:.1f}",
-            f"{c.self_per_token:,} a token, {c.cross_per_second:,} a second",
-            "\n".join(f"{part}: {_attention(g.attention)}" for part, g in variant.graphs.items()),
-        )
-        for variant, c in ((variant, variant.caches) for variant in variants)
-    ]
+def _title(variant: ArtifactFacts) -> str:
+    return f"{variant.model} {variant.variant}"
+
+
+def _listed(graph: GraphFacts) -> str:
+    return ", ".join(f"{name} {count}" for name, count in graph.operators.items())
+
+
+def _show_variants(variants: Iterable[ArtifactFacts]) -> None:
+    rows = []
+    for variant in variants:
+        token, second = variant.caches.self_per_token, variant.caches.cross_per_second
+        graphs = variant.graphs.items()
+        attention = "\n".join(f"{part}: {_attention(graph.attention)}" for part, graph in graphs)
+        size, cache = f"{variant.size / 1e6:.1f}", f"{token:,} a token, {second:,} a second"
+        rows.append((_title(variant), variant.tier or "unknown", size, cache, attention))
     show_rows("Variants", ("variant", "tier", "MB", "bytes of cache", "attention"), rows)
 
 
 def _show_verdicts(variants: Sequence[ArtifactFacts]) -> None:
-    """Print what the tables say of each variant, and what a real runtime said if it was asked."""
-    rows = [(v.variant, _VERDICTS[v.verdict.executed], v.verdict.reason) for v in variants]
-    show_rows(_RUNTIMES, ("variant", "", "why"), rows)
-    asked = [
-        (v.variant, found.name, _REHEARSED[found.passed], found.reason)
-        for v in variants
-        for found in v.rehearsals
+    """Show what the tables say, and the real runtimes where they were asked."""
+    rows = [
+        (variant.variant, _VERDICTS[variant.verdict.executed], variant.verdict.reason)
+        for variant in variants
     ]
-    if asked:
+    show_rows("Each variant's own runtime, by its capability table", ("variant", "", "why"), rows)
+    rehearsed = [
+        (variant.variant, found.name, _REHEARSED[found.passed], found.reason)
+        for variant in variants
+        for found in variant.rehearsals
+    ]
+    if rehearsed:
         title = "Rehearsals: the real runtime without its device"
-        show_rows(title, ("variant", "rehearsal", "", "why"), asked)
-
-
-def _name(variant: ArtifactFacts) -> str:
-    return f"{variant.model} {variant.variant}"
-
-
-def _counted(numbers: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in numbers.items())
+        show_rows(title, ("variant", "rehearsal", "", "why"), rehearsed)

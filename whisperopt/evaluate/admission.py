@@ -17,9 +17,8 @@ from whisperopt.evaluate import words
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.clips import EMULATED_STRIDE, Clip, ClipSet
 from whisperopt.evaluate.evidence import SCHEMA, Evidence, Lap, Sample
-from whisperopt.reasons import Reason, because
+from whisperopt.reasons import Reason, because, escaped, places_of_control, quoted
 from whisperopt.release.catalog import Variant
-from whisperopt.untrusted import escaped, places_of_control, quoted
 
 MAX_BYTES = 10_000_000
 """Some hundred times what 75 clips take."""

@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 
 from whisperopt import __version__, isolated, registry
-from whisperopt.arrays import Floats, Spans
 from whisperopt.artifact import Artifact
 from whisperopt.artifact import read as read_artifact
 from whisperopt.backend import Decoder, Session, Tier
@@ -31,6 +30,7 @@ from whisperopt.evaluate.words import Errors
 from whisperopt.host import Host
 from whisperopt.processes import peak_rss_bytes
 from whisperopt.runtime import context, greedy, self_test
+from whisperopt.runtime.arrays import Floats, Spans
 from whisperopt.runtime.tokenizer import Tokenizer
 from whisperopt.whisper import SAMPLE_RATE
 

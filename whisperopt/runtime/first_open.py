@@ -6,7 +6,6 @@ what a runtime prepared meanwhile, from which it opens the artifact faster.
 """
 
 import contextlib
-import hashlib
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.backend import Backend, Session
 from whisperopt.errors import WhisperoptError
 from whisperopt.host import fingerprint
-from whisperopt.runtime import compile_cache as prepared
+from whisperopt.runtime import compile_cache
 
 LIMIT = "WHISPEROPT_OPEN_SECONDS"
 """The variable that says how long the first opening may take."""
@@ -28,25 +27,35 @@ _SECONDS = 900  # a GPU's engines are built then
 _CHILD = "whisperopt.runtime.first_open"
 _DAY = 24 * 60 * 60
 _DOCTOR = "`whisperopt doctor` says more about this host"
+_KIND = "self-tests"
+
+
+class _Opening(msgspec.Struct, frozen=True):
+    """How an artifact, its files as they are, opened on this host."""
+
+    hung: float = 0
+    """The seconds after which it was given up; 0 if it passed."""
+    at: float = 0
+    """When that was, in seconds since 1970."""
 
 
 def open_session(artifact: Artifact, *, threads: int | None = None) -> Session:
     """Open `artifact`; raise `WhisperoptError` with the reason if it fails in any way."""
     backend = registry.require(artifact.manifest.backend)
-    passed = _passed(artifact)
-    if passed.is_file():
-        return _open_prepared(backend, artifact, threads, passed.name)
-    tried = _try(artifact, threads, passed.with_suffix(".hung"))
-    session = _open_prepared(backend, artifact, threads, passed.name)
+    name = _name(artifact)
+    if _passed(name):
+        return _open_prepared(backend, artifact, threads, name)
+    tried = _try(artifact, threads, name)
+    session = _open_prepared(backend, artifact, threads, name)
     if not tried:
         _check(session, artifact)
-    _write(passed, "")
+    cache.keep(_KIND, name, _Opening())
     return session
 
 
 def known(artifact: Artifact) -> bool:
     """Say whether `artifact`, its files as they are, passed on this host before."""
-    return _passed(artifact).is_file()
+    return _passed(_name(artifact))
 
 
 def try_out(artifact: Artifact, *, threads: int | None = None) -> None:
@@ -55,12 +64,12 @@ def try_out(artifact: Artifact, *, threads: int | None = None) -> None:
     What passed on this host before is not tried again.
     """
     registry.require(artifact.manifest.backend)
-    passed = _passed(artifact)
-    if passed.is_file():
+    name = _name(artifact)
+    if _passed(name):
         return
-    if not _try(artifact, threads, passed.with_suffix(".hung")):
+    if not _try(artifact, threads, name):
         raise WhisperoptError("no other Python can be started from this process")
-    _write(passed, "")
+    cache.keep(_KIND, name, _Opening())
 
 
 def reply(request: dict[str, Any]) -> dict[str, Any]:
@@ -68,20 +77,20 @@ def reply(request: dict[str, Any]) -> dict[str, Any]:
     artifact = artifacts.read(Path(request["artifact"]))
     try:
         backend = registry.require(artifact.manifest.backend)
-        name = _passed(artifact).name
-        _check(_open_prepared(backend, artifact, request["threads"], name), artifact)
+        session = _open_prepared(backend, artifact, request["threads"], _name(artifact))
+        _check(session, artifact)
     except WhisperoptError as error:
         return {"problem": error.problem, "remedy": error.remedy}
     return {}
 
 
-def _try(artifact: Artifact, threads: int | None, hung: Path) -> bool:
+def _try(artifact: Artifact, threads: int | None, name: str) -> bool:
     """Raise if `artifact` fails in a process of its own; say whether it could be tried there."""
     limit = isolated.seconds(LIMIT, _SECONDS)
-    if _hung(hung, limit):
+    if _hung(name, limit):
         raise WhisperoptError(
             f"opening it took over {limit:g} s within the last day, so it is not tried again",
-            f"Remove {hung} to try it",
+            f"Remove {cache.note(_KIND, name)} to try it",
         )
     request = {"artifact": str(artifact.path), "threads": threads}
     answer = isolated.ask(_CHILD, request, limit=limit)
@@ -89,7 +98,7 @@ def _try(artifact: Artifact, threads: int | None, hung: Path) -> bool:
         return False
     if isinstance(answer, str):
         if answer == isolated.too_long(limit):
-            _write(hung, f"{limit:g}")
+            cache.keep(_KIND, name, _Opening(limit, time.time()))
         raise WhisperoptError(f"opening it failed: {answer}", _DOCTOR)
     if answer:
         raise WhisperoptError(answer["problem"], answer["remedy"])
@@ -100,8 +109,8 @@ def _open_prepared(
     backend: Backend, artifact: Artifact, threads: int | None, name: str
 ) -> Session:
     """Open from what the runtime prepared before, where that is fit; else let it prepare it now."""
-    key = f"{name[:40]}-{threads or 'all'}"
-    found = prepared.find(key)
+    key = f"{name}-{threads or 'all'}"
+    found = compile_cache.find(key)
     if found is None:
         return _open_preparing(backend, artifact, threads, key)
     path, entry = found
@@ -120,7 +129,7 @@ def _open_preparing(
     """Open and let the runtime keep what it prepares, or without where that fails: a full disk."""
     folder = None
     try:
-        with prepared.new(key) as folder:
+        with compile_cache.new(key) as folder:
             return _open(backend, msgspec.structs.replace(artifact, prepared=folder), threads)
     except WhisperoptError:
         if folder is None:
@@ -128,14 +137,14 @@ def _open_preparing(
     return _open(backend, artifact, threads)
 
 
-def _fit(session: Session, artifact: Artifact, found: tuple[Path, prepared.Entry]) -> bool:
+def _fit(session: Session, artifact: Artifact, found: tuple[Path, compile_cache.Entry]) -> bool:
     """Say whether `session`, opened from `found`, passes the self-test, and note it there."""
     try:
         _check(session, artifact)
     except WhisperoptError:
-        prepared.judge(found, fit=False)
+        compile_cache.judge(found, fit=False)
         return False
-    prepared.judge(found, fit=True)
+    compile_cache.judge(found, fit=True)
     return True
 
 
@@ -166,31 +175,20 @@ def _check(session: Session, artifact: Artifact) -> None:
         raise WhisperoptError(f"its first step failed: {type(error).__name__}: {error}") from None
 
 
-def _passed(artifact: Artifact) -> Path:
-    """Return where it is noted that this artifact, its files as they are, passed on this host."""
-    files = sorted(
-        (path.name, (facts := path.stat()).st_size, facts.st_mtime_ns)
-        for path in artifact.path.iterdir()
-    )
-    place = str(artifact.path.resolve())
-    key = msgspec.json.encode([place, files, fingerprint.here()])
-    return cache.folder("self-tests") / hashlib.sha256(key).hexdigest()
+def _name(artifact: Artifact) -> str:
+    """Name this artifact, its files as they are, on this host as it is."""
+    return cache.key(cache.files_key(artifact.path), fingerprint.here())
 
 
-def _hung(path: Path, limit: float) -> bool:
+def _passed(name: str) -> bool:
+    found = cache.recall(_KIND, name, _Opening)
+    return found is not None and not found.hung
+
+
+def _hung(name: str, limit: float) -> bool:
     """Say whether it recently hung for at least as long as it would be given now."""
-    try:
-        return (
-            float(path.read_text("utf-8")) >= limit and path.stat().st_mtime > time.time() - _DAY
-        )
-    except (OSError, ValueError):
-        return False
-
-
-def _write(path: Path, content: str) -> None:
-    with contextlib.suppress(OSError):  # without a cache it is tried again next time
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, "utf-8")
+    found = cache.recall(_KIND, name, _Opening)
+    return found is not None and found.hung >= limit and found.at > time.time() - _DAY
 
 
 if __name__ == "__main__":

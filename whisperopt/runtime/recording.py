@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from whisperopt.arrays import Floats
 from whisperopt.errors import BadInputError
 from whisperopt.runtime import audio, chunks
+from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.chunks import Chunk
 from whisperopt.whisper import SAMPLE_RATE
 

@@ -6,12 +6,12 @@ from typing import TypeAlias
 
 import msgspec
 
-from whisperopt.arrays import Floats
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Session
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.matrix import nearest
 from whisperopt.runtime import batches
+from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.hearing import Ear, Heard, Sound
 from whisperopt.runtime.recording import Recording, read
 from whisperopt.runtime.tokenizer import Tokenizer

@@ -15,11 +15,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from whisperopt.arrays import Floats
 from whisperopt.artifact import MANIFEST, TOKENIZER, Artifact
 from whisperopt.backend import API, Backend, Brief, Probe, Recipe, Session, Tier
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.graph.core import PARTS
+from whisperopt.runtime.arrays import Floats
 from whisperopt.static_checks import structure
 from whisperopt.testing.workshop import Workshop, sample, stepped
 
@@ -110,7 +110,7 @@ class BackendConformance:
         for part in PARTS:
             _hold(made.graph(part).is_file(), f"build wrote no {part}.onnx for {recipe.name}")
             report = structure.check(ir.load(made.graph(part)), table, part=part)
-            _hold(report.accepted, report.summary())
+            _hold(report.accepted, str(report.summary()))
 
     def test_some_recipe_opens_here(self, workshop: Workshop) -> None:
         """A runtime that is ready opens at least one rung of the ladder."""
