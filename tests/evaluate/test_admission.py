@@ -269,7 +269,7 @@ def test_honest_evidence_is_read_whole(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    found = {"absent.json": "unread", "": "no-file", "pipe": "no-file"}
+    found = {"absent.json": "unread", "": "folder", "pipe": "no-file"}
     if sys.platform == "win32":
         del found["pipe"]
     else:

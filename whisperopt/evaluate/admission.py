@@ -72,7 +72,8 @@ def _bytes(path: Path) -> bytes:
     """Read a plain file of bounded size; devices and pipes, which may never end, are not opened."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise BadInputError(because("admission.no-file", path))
+            kind = "folder" if path.is_dir() else "no-file"
+            raise BadInputError(because(f"admission.{kind}", path))
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:

@@ -119,8 +119,6 @@ def tune(
 def _read(folder: Path, model: str | None) -> tuple[Catalog, str]:
     if hosts.RECORDED in os.environ:
         raise BadInputError(because("tuned.recorded", hosts.RECORDED))
-    if not store.is_release(folder):
-        raise BadInputError(because("tuned.no-release", folder))
     content = store.read(folder)
     if model is None and len(content.models) != 1:
         names = ", ".join(sorted(content.models)) or "none"

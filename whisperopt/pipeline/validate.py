@@ -219,7 +219,7 @@ def _aiming(variant: Variant, objective: Objective | None) -> Variant:
 
 def _content(folder: Path) -> Catalog:
     if not store.is_release(folder):
-        raise BadInputError(because("validate.not-a-release", folder))
+        raise BadInputError(because("release.none", folder))
     store.recover(folder)
     content = catalog.read(folder)
     if _is_newer(content.schema):
