@@ -16,7 +16,7 @@ import msgspec
 
 from whisperopt import cache
 from whisperopt.backend import Probe, Tier
-from whisperopt.isolated import call
+from whisperopt.process import call
 
 if TYPE_CHECKING:
     from whisperopt.artifact import Artifact

@@ -30,6 +30,8 @@ LANGUAGES: dict[str, str] = dict(
     )
 )
 """Code and English name of each language that a Whisper model may know, in their tokens' order."""
+UNSPACED = frozenset(("zh", "yue", "ja", "th", "lo", "my", "km"))
+"""Languages that part words by no spaces."""
 
 
 class Dimensions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from whisperopt.backend import Probe, Tier
+from whisperopt.process import Failure
 from whisperopt.rehearsal import INSTALL, Rehearsed, call, home
 
 from .placement import CUDA, Outline, Placed, judge
@@ -77,15 +78,11 @@ def partition(graph: Path, scratch: Path) -> Placed | str:
     answer = call(
         [_python(place), Path(__file__).with_name("partition.py")],
         {"graph": str(graph.absolute()), "provider": CUDA, "scratch": str(scratch.absolute())},
+        Placed,
         seconds=_SECONDS,
         environment={"LD_LIBRARY_PATH": str(place / "stubs"), "WHISPEROPT_STUB_DEVICE": "1"},
     )
-    if isinstance(answer, str):
-        return answer
-    try:
-        return msgspec.convert(answer, Placed)
-    except msgspec.ValidationError as error:
-        return f"its answer cannot be understood: {error}"
+    return str(answer) if isinstance(answer, Failure) else answer
 
 
 def _outline(graph: Path, placed: Placed) -> Outline:

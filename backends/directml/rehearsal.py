@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from whisperopt.backend import Probe, Tier
 from whisperopt.errors import WhisperoptError
-from whisperopt.isolated import too_long
+from whisperopt.process import Failure
 from whisperopt.rehearsal import INSTALL, Rehearsed, home
 from whisperopt.runtime.placement import refusal
 
@@ -87,7 +87,7 @@ class Played(NamedTuple):
     answers: Answers
     differences: "tuple[Difference, ...]"
     """Of the calls that were answered."""
-    ended: str | None
+    ended: Failure | None
     """How the program ended, if not well."""
 
 
@@ -106,7 +106,7 @@ def play(tape: "Tape", graphs: Path, scratch: Path, *, shared: bool) -> Played:
     return Played(answers, compare(kept, places.tape, places.outputs), ended)
 
 
-def ask(asked: Sequence[job.Call], scratch: Path) -> tuple[Answers, str | None]:
+def ask(asked: Sequence[job.Call], scratch: Path) -> tuple[Answers, Failure | None]:
     """Ask DirectML under wine; return its answers, and how the program ended if not well."""
     lines = [line for call in asked for line in call.lines]
     (scratch / "job.txt").write_text("\n".join(lines) + "\n", "utf-8")
@@ -144,7 +144,7 @@ def judge(tape: "Tape", played: Played) -> tuple[bool | None, str]:
     from whisperopt.static_checks.io_trace import within
 
     calls, differences, ended = played.answers.calls, played.differences, played.ended
-    device = next(iter(calls), Answer(label=job.DEVICE, error=ended or "there was no answer"))
+    device = next(iter(calls), Answer(label=job.DEVICE, error=str(ended or "there was no answer")))
     if device.error:
         return None, f"not tried: the software device does not work: {device.error}"
     far = within(differences, _BAR) if differences else None
@@ -153,7 +153,7 @@ def judge(tape: "Tape", played: Played) -> tuple[bool | None, str]:
         return False, "; ".join(wrong)
     labels = {run.label for run in tape.runs}
     missing = len(labels) - sum(answer.label in labels for answer in calls)
-    if missing and ended == too_long(_SECONDS):
+    if missing and ended and ended.reason.code == "process.too-long":
         return None, f"not tried to the end: {ended}, {missing} of {len(labels)} calls are left"
     if missing:
         return False, f"DirectML broke off before {missing} of {len(labels)} calls: {ended}"

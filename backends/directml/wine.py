@@ -17,7 +17,8 @@ from pathlib import Path
 
 import msgspec
 
-from whisperopt.isolated import crash, too_long
+from whisperopt.process import Failure, how_it_ended
+from whisperopt.reasons import because
 
 _WINES = ("/usr/lib/wine/wine64", "wine64", "wine")
 _SCREEN = "Xvfb"
@@ -42,7 +43,9 @@ class Wine(msgspec.Struct, frozen=True, kw_only=True):
             return f"{self.prefix} is not a folder of wine"
         return None if self.vulkan.is_file() else f"there is no Vulkan driver {self.vulkan}"
 
-    def run(self, command: Sequence[str | Path], *, folder: Path, seconds: float) -> str | None:
+    def run(
+        self, command: Sequence[str | Path], *, folder: Path, seconds: float
+    ) -> Failure | None:
         """Run a Windows program in `folder`; return how it ended if not well, None if it did.
 
         One at a time: a program waits for the one before it, within its `seconds`.
@@ -52,13 +55,13 @@ class Wine(msgspec.Struct, frozen=True, kw_only=True):
             with _alone(self.prefix.with_suffix(".lock"), ends), _screen() as display:
                 return self._wait_for([_wine(), *command], folder, display, ends)
         except TimeoutError:
-            return too_long(seconds)
+            return Failure(because("process.too-long", seconds=seconds))
         except OSError as error:
-            return f"wine cannot be started: {error}"
+            return Failure(because("process.not-started", "wine", why=str(error)))
 
     def _wait_for(
         self, command: Sequence[str | Path], folder: Path, display: str, ends: float
-    ) -> str | None:
+    ) -> Failure | None:
         variables = self._variables(folder, display)
         log = folder / "wine.log"
         with log.open("wb") as output:
@@ -79,7 +82,7 @@ class Wine(msgspec.Struct, frozen=True, kw_only=True):
                 _end(program)
                 _end_server(variables)
         said = log.read_text("utf-8", errors="replace")
-        return crash(status, said.strip()) if status else None
+        return how_it_ended(status, said) if status else None
 
     def _variables(self, folder: Path, display: str) -> dict[str, str]:
         return {

@@ -12,6 +12,7 @@ import msgspec
 
 from whisperopt.backend import Probe, Tier
 from whisperopt.host import distribution_version
+from whisperopt.process import Failure
 from whisperopt.rehearsal import Rehearsed, call
 
 from .reasons import reason as shortened
@@ -73,13 +74,8 @@ def query(graph: Path) -> Queried | str:
     """Ask OpenVINO about `graph` in a process of its own, or say what failed."""
     script = Path(__file__).with_name("query.py")
     request = {"graph": str(graph.absolute())}
-    answer = call([sys.executable, "-P", script], request, seconds=_SECONDS)
-    if isinstance(answer, str):
-        return answer
-    try:
-        return msgspec.convert(answer, Queried)
-    except msgspec.ValidationError as error:
-        return f"its answer cannot be understood: {error}"
+    answer = call([sys.executable, "-P", script], request, Queried, seconds=_SECONDS)
+    return str(answer) if isinstance(answer, Failure) else answer
 
 
 def judge(parts: Mapping[str, Queried | str]) -> tuple[bool, str]:

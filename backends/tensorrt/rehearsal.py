@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from whisperopt.backend import Probe, Tier
+from whisperopt.process import Failure
 from whisperopt.rehearsal import INSTALL, Rehearsed, call, home
 
 from . import shapes
@@ -101,15 +102,11 @@ def compile_graph(
             "axes": shapes.ranges(dims),
             "plugins": links,
         },
+        Compiled,
         seconds=_SECONDS,
         environment={"LD_LIBRARY_PATH": links},
     )
-    if isinstance(answer, str):
-        return answer
-    try:
-        return msgspec.convert(answer, Compiled)
-    except msgspec.ValidationError as error:
-        return f"its answer cannot be understood: {error}"
+    return str(answer) if isinstance(answer, Failure) else answer
 
 
 def operators(graph: Path) -> dict[str, int]:

@@ -11,6 +11,7 @@ import msgspec
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Precision, Probe, Tier
 from whisperopt.errors import WhisperoptError
+from whisperopt.process import Failure
 from whisperopt.rehearsal import INSTALL, Rehearsed, call, home
 from whisperopt.runtime.placement import refusal
 
@@ -100,7 +101,7 @@ class WebgpuRehearsal(msgspec.Struct, frozen=True):
         facts = {**_facts(replayed, differences), "seconds": f"{time.monotonic() - started:.1f}"}
         return msgspec.structs.replace(verdict, passed=passed, reason=reason, facts=facts)
 
-    def replay(self, tape: "Tape", artifact: Artifact, scratch: Path) -> Replayed | str:
+    def replay(self, tape: "Tape", artifact: Artifact, scratch: Path) -> Replayed | Failure:
         """Make the calls of `tape` as a session does; return what became of them, or how it ended."""
         recipe = artifact.manifest.recipe
         (scratch / "outputs").mkdir()
@@ -113,9 +114,10 @@ class WebgpuRehearsal(msgspec.Struct, frozen=True):
             "in_place": recipe.cache == "shared",
         }
         driver = str(_device(self.name))
-        answer = call(
+        return call(
             [_python(self.name), Path(__file__).with_name("replay.py")],
             request,
+            Replayed,
             seconds=_SECONDS,
             environment={
                 "VK_DRIVER_FILES": driver,
@@ -124,7 +126,6 @@ class WebgpuRehearsal(msgspec.Struct, frozen=True):
                 "XDG_RUNTIME_DIR": str(scratch),
             },
         )
-        return answer if isinstance(answer, str) else msgspec.convert(answer, Replayed)
 
 
 def unfit(artifact: Artifact) -> str | None:
@@ -148,7 +149,7 @@ def affordable(tape: "Tape") -> "Tape":
 
 
 def judge(
-    replayed: Replayed | str, differences: "Iterable[Difference]", bar: float
+    replayed: Replayed | Failure, differences: "Iterable[Difference]", bar: float
 ) -> tuple[bool | None, str]:
     """Say whether WebGPU computes the calls of a tape, and why; None if it was not tried.
 
@@ -159,9 +160,9 @@ def judge(
     """
     from whisperopt.static_checks.io_trace import within
 
-    if isinstance(replayed, str):
-        late = replayed.startswith("it took over")
-        return (None, f"not tried to the end: {replayed}") if late else (False, replayed)
+    if isinstance(replayed, Failure):
+        late = replayed.reason.code == "process.too-long"
+        return (None, f"not tried to the end: {replayed}") if late else (False, str(replayed))
     if replayed.device:
         return None, f"not tried: the software device does not work: {replayed.device}"
     failed = [
@@ -186,8 +187,8 @@ def _misplaced(nodes: Iterable[Placed]) -> Iterator[str]:
             yield f"of {graph}, {reason}"
 
 
-def _facts(replayed: Replayed | str, differences: "Iterable[Difference]") -> dict[str, str]:
-    if isinstance(replayed, str):
+def _facts(replayed: Replayed | Failure, differences: "Iterable[Difference]") -> dict[str, str]:
+    if isinstance(replayed, Failure):
         return {}
     facts = {one.label: one.error or f"{one.seconds:.2f} s" for one in replayed.calls}
     for one in differences:

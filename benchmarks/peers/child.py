@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.peers.engine import Engine, Made, Opened, Order, Source
 from whisperopt.arrays import Floats
-from whisperopt.processes import peak_rss_bytes
+from whisperopt.process import peak_rss_bytes
 
 
 class Make(msgspec.Struct, frozen=True, tag="make"):

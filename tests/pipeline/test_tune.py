@@ -6,16 +6,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.evaluate.racing.courses import race
+from tests.evaluate.races import race
 from tests.selection import releases
 from tests.selection.releases import MODEL
 from tests.test_loader import Backend, opened, write
-from whisperopt import host, isolated, loader, registry
+from whisperopt import host, loader, process, registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Probe
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.evaluate import clips
-from whisperopt.evaluate.racing import race as races
+from whisperopt.evaluate import race as races
 from whisperopt.objective import Objective
 from whisperopt.pipeline import tune as tuner
 from whisperopt.release import catalog as catalogs
@@ -88,7 +88,7 @@ def test_the_fastest_wins_and_goes_first_from_then_on(
     assert len(remembered.raced[0].race.laps) == 7
     backend = Backend()
     monkeypatch.setattr(registry, "require", lambda _name: backend)
-    monkeypatch.setattr(isolated, "possible", lambda: False)
+    monkeypatch.setattr(process, "possible", lambda: False)
     transcriber = loader.load(release)
     assert opened(transcriber) == "cpu-mha-fp32"
     assert transcriber.decisions[0].startswith("cpu-mha-fp32: fastest here: 50 ms against 70 ms")

@@ -4,18 +4,18 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
 from tests.sabotage.conftest import recipe
 from tests.sabotage.test_builder import DYNAMIC, GROUP, WAYS
 from tests.targets import OWN
-from whisperopt import isolated, registry
+from whisperopt import process, registry
 from whisperopt.backend import Recipe
 from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.graph.core import CoreModel
+from whisperopt.process import IMPOSSIBLE, Failure
+from whisperopt.reasons import because
 from whisperopt.static_checks import equivalence as wiring
 from whisperopt.static_checks.equivalence import Wiring, comparison
 from whisperopt.static_checks.weights import unpacking
@@ -98,11 +98,7 @@ def bench(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    def ask(_module: str, request: dict[str, Any], *, limit: float) -> dict[str, Any]:
-        assert limit > 0
-        return comparison.reply(msgspec.json.decode(msgspec.json.encode(request)))
-
-    monkeypatch.setattr(isolated, "ask", ask)
+    monkeypatch.setattr(process, "ask", lambda handler, request, **_limits: handler(request))
 
 
 @pytest.mark.usefixtures("here")
@@ -160,10 +156,11 @@ def test_what_cannot_be_compared_is_no_reason_against_a_variant(
         (folder / "encoder.onnx").write_bytes(b"no graph")
 
     assert "encoder.onnx cannot be read" in bench.spoiled(DYNAMIC, cut).not_compared
-    monkeypatch.setattr(isolated, "ask", lambda *_args, **_options: "it took over 900 s")
+    late = Failure(because("process.too-long", seconds=900))
+    monkeypatch.setattr(process, "ask", lambda *_args, **_options: late)
     found = bench.spoiled(DYNAMIC, lambda _folder: None)
     assert found == Wiring(not_compared="the CPU cannot run it: it took over 900 s", certain=False)
-    monkeypatch.setattr(isolated, "ask", lambda *_args, **_options: None)
+    monkeypatch.setattr(process, "ask", lambda *_args, **_options: IMPOSSIBLE)
     assert "no other Python" in bench.spoiled(DYNAMIC, lambda _folder: None).not_compared
     for packed in ("MatMulNBits", "DynamicQuantizeMatMul"):
         monkeypatch.delitem(unpacking.PACKED, packed)

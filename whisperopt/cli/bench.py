@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from whisperopt.cli import json_option, print_json
+from whisperopt.errors import BadInputError
+from whisperopt.reasons import because
 
 if TYPE_CHECKING:
-    from whisperopt.bench.figures import Measured, Parts
+    from whisperopt.artifact import Artifact
+    from whisperopt.evaluate.bench.figures import Measured, Parts
 
 _PARTS = ("mel", "encoder", "prefill", "steps", "text", "python")
 _COLUMNS = ("variant", "clips", "x real time", "p50 ms", "p95 ms", "WER %", "peak MiB", "note")
@@ -47,13 +50,12 @@ def bench(
     fairer where two are close. With --profile it shows where the time goes: starting, the parts of
     listening by the length of the clip, and the runtime's operators.
     """
-    from whisperopt import bench as benches
     from whisperopt.cli.progress import Display
+    from whisperopt.evaluate import bench as benches
 
     with Display() as display:
         found = benches.bench(
-            folder,
-            target=target,
+            chosen(folder, target),
             manifest=clips,
             rounds=rounds,
             threads=threads,
@@ -65,6 +67,37 @@ def bench(
         print_json(found)
     if all(one.problem for one in found):
         raise click.exceptions.Exit(1)
+
+
+def chosen(folder: Path, target: str | None) -> "tuple[Artifact, ...]":
+    """Return what of the release or artifact `folder` is measured.
+
+    That is the best variant of each target that this host can use, or every usable one of `target`.
+    """
+    from whisperopt import artifact as artifacts
+    from whisperopt.download import best
+    from whisperopt.matrix import nearest
+    from whisperopt.release import catalog, store
+    from whisperopt.selection.here import judge
+
+    if not store.is_release(folder):
+        artifact = artifacts.read(folder)
+        if target not in (None, artifact.manifest.target):
+            own = artifact.manifest.target
+            raise BadInputError(because("bench.target", folder, own=own, wanted=repr(target)))
+        return (artifact,)
+    content = catalog.read(folder)
+    known = sorted({v.target for model in content.models.values() for v in model.variants})
+    if target is not None and target not in known:
+        hint = nearest(target, known)
+        raise BadInputError(because("bench.no-target", folder, wanted=repr(target), hint=hint))
+    found = []
+    for decisions in judge(content, content.models, None, target).values():
+        best(decisions)
+        usable = [decision.variant for decision in decisions if decision.accepted]
+        firsts = {variant.target: variant for variant in reversed(usable)}
+        found += usable if target else [v for v in usable if v is firsts[v.target]]
+    return tuple(artifacts.read(folder / variant.path) for variant in found)
 
 
 def _show(found: "Sequence[Measured]", *, profile: bool) -> None:

@@ -15,7 +15,7 @@ from whisperopt.evaluate.clips import EMULATED_STRIDE, ClipSet
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.prover import NoEvidence, prove
 from whisperopt.evaluate.ranges import write_twin
-from whisperopt.evaluate.trial import Request
+from whisperopt.evaluate.trial import TrialRequest
 from whisperopt.host import Host
 from whisperopt.matrix import Device
 from whisperopt.release import catalog
@@ -82,12 +82,12 @@ class Case:
 
     def _request(
         self, built: Artifact, digest: str, device: Device, backend: Backend, *, here: bool
-    ) -> Request:
+    ) -> TrialRequest:
         tier = Tier.MEASURED if here else Tier.EMULATED
         clips = self.clip_set.digest
         notes = journal.folder("variant", digest, tier, self.host, clips, self.answers.checkpoint)
         self._journals.append(notes)
-        return Request(
+        return TrialRequest(
             artifact=built.path,
             digest=digest,
             tier=tier,
@@ -99,10 +99,8 @@ class Case:
             ),
             manifest=self.clip_set.manifest,
             references=self.references,
-            is_core=False,
             threads=self.host.cores,
             journal=notes,
-            out=self._scratch / f"{built.manifest.variant}.json",
             stride=1 if here else EMULATED_STRIDE,
         )
 

@@ -16,6 +16,7 @@ from whisperopt.graph.core import PARTS
 from whisperopt.graph.files import write
 from whisperopt.graph.inference import inferred
 from whisperopt.passes.rewrite import canvas_for
+from whisperopt.runtime import ort_graph
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -110,11 +111,7 @@ def _run(folder: Path, features: Floats, tokens: list[int]) -> dict[str, float]:
 
 
 def _outputs(path: Path, feed: Callable[["ort.NodeArg"], object]) -> dict[str, Any]:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = ort_graph.on_cpu(path)
     feeds = {put.name: feed(put) for put in session.get_inputs()}
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, feeds), strict=True))

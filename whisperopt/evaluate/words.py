@@ -9,16 +9,17 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from whisperopt.whisper import UNSPACED
+
 Unit = Literal["words", "characters"]
 
 FEW_CLIPS = 10
 """With fewer, drawing them again says next to nothing: what could differ is not among them."""
 
-_UNSPACED = frozenset(("zh", "yue", "ja", "th", "lo", "my", "km"))
 _INDIC = frozenset(
     ("hi", "mr", "ne", "sa", "bn", "as", "pa", "gu", "ta", "te", "kn", "ml", "si", "bo")
 )
-_VOWEL_MARKS = _INDIC | _UNSPACED - {"zh", "yue", "ja"}
+_VOWEL_MARKS = _INDIC | UNSPACED - {"zh", "yue", "ja"}
 _RESAMPLES = 1000
 _QUANTILE = 1.959964
 """Of the normal distribution, at 97.5 %."""
@@ -41,7 +42,7 @@ def unit(language: str) -> Unit:
     C); Cantonese, which came later and which Whisper's own word splitting counts among them; and
     Khmer, whose spaces part phrases: one wrong letter would make half a sentence wrong.
     """
-    return "characters" if language in _UNSPACED else "words"
+    return "characters" if language in UNSPACED else "words"
 
 
 def count(reference: str, hypothesis: str, language: str) -> Errors:
@@ -78,7 +79,7 @@ def _normalizer(language: str) -> Callable[[str], str]:
         english: Callable[[str], str] = EnglishTextNormalizer()
         return english
     basic: Callable[[str], str] = BasicTextNormalizer(
-        split_letters=language in _UNSPACED, preserve_marks=language in _VOWEL_MARKS
+        split_letters=language in UNSPACED, preserve_marks=language in _VOWEL_MARKS
     )
     return basic
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from whisperopt import artifact, cache
 from whisperopt.errors import BadInputError, DiskError, IntegrityError
-from whisperopt.processes import alive
+from whisperopt.process import alive
 from whisperopt.release import catalog
 
 _STAGING = ".staging-"

@@ -9,25 +9,24 @@ import contextlib
 import hashlib
 import time
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from whisperopt import artifact as artifacts
-from whisperopt import cache, isolated, registry
+from whisperopt import cache, process, registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Backend, Session
 from whisperopt.errors import WhisperoptError
 from whisperopt.host import fingerprint
+from whisperopt.process import Failure
+from whisperopt.reasons import because
 from whisperopt.runtime import compile_cache as prepared
 
 LIMIT = "WHISPEROPT_OPEN_SECONDS"
 """The variable that says how long the first opening may take."""
 
 _SECONDS = 900  # a GPU's engines are built then
-_CHILD = "whisperopt.runtime.first_open"
 _DAY = 24 * 60 * 60
-_DOCTOR = "`whisperopt doctor` says more about this host"
 
 
 def open_session(artifact: Artifact, *, threads: int | None = None) -> Session:
@@ -36,9 +35,9 @@ def open_session(artifact: Artifact, *, threads: int | None = None) -> Session:
     passed = _passed(artifact)
     if passed.is_file():
         return _open_prepared(backend, artifact, threads, passed.name)
-    tried = _try(artifact, threads, passed.with_suffix(".hung"))
+    untried = _try(artifact, threads, passed.with_suffix(".hung"))
     session = _open_prepared(backend, artifact, threads, passed.name)
-    if not tried:
+    if untried:
         _check(session, artifact)
     _write(passed, "")
     return session
@@ -58,42 +57,39 @@ def try_out(artifact: Artifact, *, threads: int | None = None) -> None:
     passed = _passed(artifact)
     if passed.is_file():
         return
-    if not _try(artifact, threads, passed.with_suffix(".hung")):
-        raise WhisperoptError("no other Python can be started from this process")
+    if untried := _try(artifact, threads, passed.with_suffix(".hung")):
+        raise WhisperoptError(untried.reason)
     _write(passed, "")
 
 
-def reply(request: dict[str, Any]) -> dict[str, Any]:
-    """Open and test the artifact named in `request`; return what is wrong with it, if anything."""
-    artifact = artifacts.read(Path(request["artifact"]))
-    try:
-        backend = registry.require(artifact.manifest.backend)
-        name = _passed(artifact).name
-        _check(_open_prepared(backend, artifact, request["threads"], name), artifact)
-    except WhisperoptError as error:
-        return {"problem": error.problem, "remedy": error.remedy}
-    return {}
+class OpenRequest(msgspec.Struct, frozen=True):
+    """What to open and test."""
+
+    artifact: Path
+    threads: int | None
 
 
-def _try(artifact: Artifact, threads: int | None, hung: Path) -> bool:
-    """Raise if `artifact` fails in a process of its own; say whether it could be tried there."""
-    limit = isolated.seconds(LIMIT, _SECONDS)
+def tested(request: OpenRequest) -> None:
+    """Open an artifact in this process and test it."""
+    artifact = artifacts.read(request.artifact)
+    backend = registry.require(artifact.manifest.backend)
+    name = _passed(artifact).name
+    _check(_open_prepared(backend, artifact, request.threads, name), artifact)
+
+
+def _try(artifact: Artifact, threads: int | None, hung: Path) -> Failure | None:
+    """Raise if `artifact` fails in a process of its own; return why it cannot be tried there."""
+    limit = process.seconds(LIMIT, _SECONDS)
     if _hung(hung, limit):
-        raise WhisperoptError(
-            f"opening it took over {limit:g} s within the last day, so it is not tried again",
-            f"Remove {hung} to try it",
-        )
-    request = {"artifact": str(artifact.path), "threads": threads}
-    answer = isolated.ask(_CHILD, request, limit=limit)
-    if answer is None:
-        return False
-    if isinstance(answer, str):
-        if answer == isolated.too_long(limit):
-            _write(hung, f"{limit:g}")
-        raise WhisperoptError(f"opening it failed: {answer}", _DOCTOR)
-    if answer:
-        raise WhisperoptError(answer["problem"], answer["remedy"])
-    return True
+        raise WhisperoptError(because("runtime.hung-lately", hung, seconds=limit))
+    failure = process.ask(tested, OpenRequest(artifact.path, threads), limit=limit)
+    if failure in (None, process.IMPOSSIBLE):
+        return failure
+    if failure.certain:
+        raise WhisperoptError(failure.reason)
+    if failure.reason.code == "process.too-long":
+        _write(hung, f"{limit:g}")
+    raise WhisperoptError(because("runtime.not-opened", why=str(failure)))
 
 
 def _open_prepared(
@@ -145,9 +141,8 @@ def _open(backend: Backend, artifact: Artifact, threads: int | None) -> Session:
     except WhisperoptError:
         raise
     except Exception as error:  # noqa: BLE001  # a runtime's own errors have no common class
-        raise WhisperoptError(
-            f"opening it failed: {type(error).__name__}: {error}", _DOCTOR
-        ) from None
+        why = f"{type(error).__name__}: {error}"
+        raise WhisperoptError(because("runtime.not-opened", why=why)) from None
 
 
 def _check(session: Session, artifact: Artifact) -> None:
@@ -163,7 +158,8 @@ def _check(session: Session, artifact: Artifact) -> None:
     except WhisperoptError:
         raise
     except Exception as error:  # noqa: BLE001  # as above
-        raise WhisperoptError(f"its first step failed: {type(error).__name__}: {error}") from None
+        why = f"{type(error).__name__}: {error}"
+        raise WhisperoptError(because("runtime.first-step", why=why)) from None
 
 
 def _passed(artifact: Artifact) -> Path:
@@ -191,7 +187,3 @@ def _write(path: Path, content: str) -> None:
     with contextlib.suppress(OSError):  # without a cache it is tried again next time
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, "utf-8")
-
-
-if __name__ == "__main__":
-    isolated.answer(reply)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from whisperopt.arrays import Floats, Tokens
-from whisperopt.backend import Brief, Decoder
+from whisperopt.backend import Decoder, LastLogits
 from whisperopt.whisper import Decoding
 
 _NEVER = np.float32(-np.inf)
@@ -51,6 +51,6 @@ def detect_languages(decoder: Decoder, decoding: Decoding, batch: int) -> list[s
 
 def _last(decoder: Decoder) -> Callable[[Tokens], Floats]:
     """Return what appends ids [B, S] to `decoder` and gives the logits of the last [B, V]."""
-    if isinstance(decoder, Brief):
+    if isinstance(decoder, LastLogits):
         return decoder.step_last
     return lambda ids: decoder.step(ids)[:, -1]

@@ -24,7 +24,7 @@ class Recording(NamedTuple):
     chunks: Sequence[Chunk]
     notes: tuple[str, ...] = ()
 
-    def sound(self, place: int) -> Floats:
+    def samples_of(self, place: int) -> Floats:
         """Return the samples of one chunk."""
         return self.samples[self.chunks[place].start : self.chunks[place].end]
 

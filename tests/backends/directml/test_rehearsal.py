@@ -10,7 +10,8 @@ from whisperopt.backends.directml.rehearsal import DirectmlRehearsal, Played, ju
 from tests.passes import forms
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
-from whisperopt.isolated import too_long
+from whisperopt.process import Failure, how_it_ended
+from whisperopt.reasons import because
 from whisperopt.static_checks.io_trace import Array, Difference, Run, Tape
 
 CPU = "CPUExecutionProvider"
@@ -32,7 +33,9 @@ def off(error: float, label: str = STEPS[1]) -> Difference:
 
 
 def verdict(
-    *answers: Answer, differences: tuple[Difference, ...] = (off(0.01),), ended: str | None = None
+    *answers: Answer,
+    differences: tuple[Difference, ...] = (off(0.01),),
+    ended: Failure | None = None,
 ) -> tuple[bool | None, str]:
     return judge(TAPE, Played(Answers(calls=answers), differences, ended))
 
@@ -45,7 +48,7 @@ def test_agreement_passes_and_says_how_close() -> None:
 
 
 def test_a_program_that_crashes_after_its_last_answer_has_answered() -> None:
-    assert verdict(DEVICE, OPENED, *RAN, ended="it ended with exit status 5")[0]
+    assert verdict(DEVICE, OPENED, *RAN, ended=how_it_ended(5, ""))[0]
 
 
 @pytest.mark.parametrize("error", [0.021, 0.2, float("inf")])
@@ -62,11 +65,11 @@ def test_a_device_that_does_not_work_proves_nothing() -> None:
     assert reason.endswith("the software device does not work: Failed to create DXGI factory")
 
 
-@pytest.mark.parametrize("ended", ["wine cannot be started: no such file", None])
-def test_no_answer_at_all_proves_nothing(ended: str | None) -> None:
+@pytest.mark.parametrize("ended", [how_it_ended(5, ""), None])
+def test_no_answer_at_all_proves_nothing(ended: Failure | None) -> None:
     passed, reason = verdict(differences=(), ended=ended)
     assert passed is None
-    assert (ended or "there was no answer") in reason
+    assert str(ended or "there was no answer") in reason
 
 
 def test_a_graph_that_does_not_open_fails_with_the_runtimes_reason() -> None:
@@ -90,19 +93,19 @@ def test_more_nodes_on_the_cpu_than_lengths_need_fail() -> None:
 
 
 def test_too_little_time_proves_nothing() -> None:
-    ended = too_long(rehearsal._SECONDS)
+    ended = Failure(because("process.too-long", seconds=1))
     passed, reason = verdict(DEVICE, OPENED, RAN[0], ended=ended)
     assert passed is None
     assert "1 of 2 calls are left" in reason
 
 
 def test_wrong_numbers_count_even_if_time_runs_out() -> None:
-    ended = too_long(rehearsal._SECONDS)
+    ended = Failure(because("process.too-long", seconds=1))
     assert verdict(DEVICE, OPENED, RAN[0], differences=(off(0.5),), ended=ended)[0] is False
 
 
 def test_a_program_that_breaks_off_fails() -> None:
-    passed, reason = verdict(DEVICE, OPENED, RAN[0], ended="it ended with exit status 5")
+    passed, reason = verdict(DEVICE, OPENED, RAN[0], ended=how_it_ended(5, ""))
     assert passed is False
     assert reason == "DirectML broke off before 1 of 2 calls: it ended with exit status 5"
 

@@ -8,9 +8,11 @@ from whisperopt.backends.openvino.rehearsal import OpenVinoRehearsal, Queried, j
 
 from tests.backends.openvino.graphs import LADDER, fix_batch, named
 from tests.passes import forms
-from whisperopt import isolated, registry
+from whisperopt import registry
 from whisperopt.backend import Tier
 from whisperopt.checkpoint.checkpoint import Checkpoint
+from whisperopt.process import Failure, call
+from whisperopt.reasons import because
 
 WHOLE = Queried(version="2026.4.1", taken=3)
 
@@ -55,19 +57,15 @@ def test_without_openvino_it_is_not_tried(
     assert rehearsed.reason.startswith("not tried: OpenVINO is not installed. pip install")
 
 
-@pytest.mark.parametrize("answer", [{"version": 3}, {"left": "all"}])
-def test_an_answer_of_another_form_is_a_reason(
-    answer: dict[str, object], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rehearsal, "call", lambda *_args, **_more: answer)
-    found = rehearsal.query(Path("decoder.onnx"))
-    assert isinstance(found, str)
-    assert "cannot be understood" in found
+def test_a_script_that_fails_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = Failure(because("process.no-answer"))
+    monkeypatch.setattr(rehearsal, "call", lambda *_args, **_more: failure)
+    assert rehearsal.query(Path("decoder.onnx")) == "it gave no answer"
 
 
 def test_a_script_that_hangs_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def impatient(*arguments: object, **more: object) -> object:
-        return isolated.call(*arguments, **{**more, "seconds": 0.01})
+        return call(*arguments, **{**more, "seconds": 0.01})
 
     monkeypatch.setattr(rehearsal, "call", impatient)
     assert rehearsal.query(tmp_path / "decoder.onnx") == "it took over 0.01 s"

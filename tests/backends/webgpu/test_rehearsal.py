@@ -19,6 +19,8 @@ from tests.passes import forms
 from whisperopt import registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
+from whisperopt.process import Failure, how_it_ended
+from whisperopt.reasons import because
 from whisperopt.rehearsal import Rehearsed
 from whisperopt.static_checks.io_trace import Difference, record
 
@@ -73,7 +75,7 @@ def test_close_numbers_pass_with_the_largest_error() -> None:
             far(float("inf")),
             "WebGPU fails in the opening of encoder.onnx: no such operator",
         ),
-        ("the runtime aborted the process (SIGSEGV)", far(float("inf")), "SIGSEGV"),
+        (how_it_ended(-11, ""), far(float("inf")), "SIGSEGV"),
     ],
     ids=["far", "missing", "on-the-cpu", "failed-call", "not-opened", "crash"],
 )
@@ -92,7 +94,10 @@ def test_a_failed_call_is_not_told_twice() -> None:
     ("replayed", "reason"),
     [
         (change(device="No supported adapters", calls=()), "the software device does not work"),
-        ("it took over 1500 s", "not tried to the end: it took over 1500 s"),
+        (
+            Failure(because("process.too-long", seconds=1500)),
+            "not tried to the end: it took over 1500 s",
+        ),
     ],
     ids=["no-device", "too-slow"],
 )

@@ -8,28 +8,16 @@ precision. What the double computes must be what the core model computes, up to 
 import shutil
 from pathlib import Path
 
-import msgspec
-
-from whisperopt import isolated
+from whisperopt import process
 from whisperopt.backend import Recipe
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import CoreModel
+from whisperopt.process import Failure
+from whisperopt.static_checks.equivalence.comparison import Doubles, Wiring, compare
 from whisperopt.static_checks.equivalence.double import UnknownFormError, write_core, write_double
 
-_CHILD = "whisperopt.static_checks.equivalence.comparison"
 _LIMIT = "WHISPEROPT_WIRING_SECONDS"
 _SECONDS = 900
-
-
-class Wiring(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of the comparison."""
-
-    reason: str = ""
-    """Why the variant is refused; empty if it is not."""
-    not_compared: str = ""
-    """Why there was nothing to compare, if so."""
-    certain: bool = True
-    """False: the comparison crashed or took too long, which another try may not meet."""
 
 
 def check(core: CoreModel, folder: Path, recipe: Recipe, scratch: Path) -> Wiring:
@@ -61,17 +49,15 @@ def check(core: CoreModel, folder: Path, recipe: Recipe, scratch: Path) -> Wirin
 
 
 def _compared(core: CoreModel, own: Path, double: Path) -> Wiring:
-    request = {
-        "core": str(own),
-        "double": str(double),
-        "dims": msgspec.to_builtins(core.checkpoint.dims),
-        "prompt": core.checkpoint.decoding.prompt(None),
-    }
-    said = isolated.ask(_CHILD, request, limit=isolated.seconds(_LIMIT, _SECONDS))
-    if said is None:
-        return Wiring(
-            not_compared="no other Python can be started from this process", certain=False
-        )
-    if isinstance(said, str):
-        return Wiring(not_compared=f"the CPU cannot run it: {said}", certain=False)
-    return msgspec.convert(said, Wiring)
+    request = Doubles(
+        core=own,
+        double=double,
+        dims=core.checkpoint.dims,
+        prompt=core.checkpoint.decoding.prompt(None),
+    )
+    found = process.ask(compare, request, limit=process.seconds(_LIMIT, _SECONDS))
+    if found == process.IMPOSSIBLE:
+        return Wiring(not_compared=str(found), certain=False)
+    if isinstance(found, Failure):
+        return Wiring(not_compared=f"the CPU cannot run it: {found}", certain=False)
+    return found

@@ -1,4 +1,4 @@
-"""Run as `python -m`: compares what a double computes with what the core model computes."""
+"""Compares what a double computes with what the core model computes."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,11 +8,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from whisperopt import isolated
 from whisperopt.arrays import Tokens
 from whisperopt.passes import audio_spans
 from whisperopt.passes.last_logits import LOGITS_FROM
-from whisperopt.runtime import self_test
+from whisperopt.runtime import ort_graph, self_test
 from whisperopt.static_checks.equivalence.double import AT
 from whisperopt.whisper import Dimensions
 
@@ -29,6 +28,26 @@ _STRIDE = 7919
 _Outputs = dict[str, npt.NDArray[Any]]
 
 
+class Doubles(msgspec.Struct, frozen=True, kw_only=True):
+    """The folders of both doubles, and what is played to them."""
+
+    core: Path
+    double: Path
+    dims: Dimensions
+    prompt: list[int]
+
+
+class Wiring(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of the comparison."""
+
+    reason: str = ""
+    """Why the variant is refused; empty if it is not."""
+    not_compared: str = ""
+    """Why there was nothing to compare, if so."""
+    certain: bool = True
+    """False: the comparison crashed or took too long, which another try may not meet."""
+
+
 class Call(NamedTuple):
     """One run of one graph."""
 
@@ -37,17 +56,16 @@ class Call(NamedTuple):
     outputs: _Outputs
 
 
-def reply(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a `Wiring` for the graphs and sizes in `request`."""
-    dims = msgspec.convert(request["dims"], Dimensions)
-    expected = list(_calls(Path(request["core"]), dims, request["prompt"]))
+def compare(asked: Doubles) -> Wiring:
+    """Run both doubles and say where the first difference is."""
+    expected = list(_calls(asked.core, asked.dims, asked.prompt))
     try:
-        found = list(_calls(Path(request["double"]), dims, request["prompt"]))
+        found = list(_calls(asked.double, asked.dims, asked.prompt))
     except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return {"not_compared": f"the CPU cannot run it: {first_line[:300]}"}
+        return Wiring(not_compared=f"the CPU cannot run it: {first_line[:300]}")
     reasons = (difference(*pair) for pair in zip(found, expected, strict=True))
-    return {"reason": next(filter(None, reasons), "")}
+    return Wiring(reason=next(filter(None, reasons), ""))
 
 
 def difference(found: Call, expected: Call) -> str:
@@ -80,10 +98,10 @@ def _error(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
 
 def _calls(folder: Path, dims: Dimensions, prompt: list[int]) -> Iterator[Call]:
     """Run the encoder, a prompt with more tokens behind it, and single tokens after that."""
-    encoder = _open(folder / "encoder.onnx")
+    encoder = ort_graph.on_cpu(folder / "encoder.onnx")
     encoded = _run(encoder, _sound(encoder, dims))
     yield Call("encoder", "its output", encoded)
-    decoder = _open(folder / "decoder.onnx")
+    decoder = ort_graph.on_cpu(folder / "decoder.onnx")
     more = [_STRIDE * (place + 1) % dims.vocabulary for place in range(_MORE + _STEPS)]
     fed = [[*prompt, *more[:_MORE]], *([token] for token in more[_MORE:])]
     seen, past = _empty(decoder), 0
@@ -103,14 +121,6 @@ def _last(decoder: "ort.InferenceSession", feeds: _Outputs, outputs: _Outputs) -
         outputs = _run(decoder, {**feeds, LOGITS_FROM: np.array([-1], np.int64)})
         return {"logits": outputs["logits"]}
     return {"logits": outputs["logits"][:, -1:]}
-
-
-def _open(path: Path) -> "ort.InferenceSession":
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def _run(session: "ort.InferenceSession", feeds: Mapping[str, Any]) -> _Outputs:
@@ -151,7 +161,3 @@ def _sound(encoder: "ort.InferenceSession", dims: Dimensions) -> dict[str, Any]:
 def _lengths(decoder: "ort.InferenceSession", past: int) -> dict[str, Tokens]:
     given = any(put.name == "past_sequence_length" for put in decoder.get_inputs())
     return {"past_sequence_length": np.array([past], np.int32)} if given else {}
-
-
-if __name__ == "__main__":
-    isolated.answer(reply)
