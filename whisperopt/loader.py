@@ -11,7 +11,7 @@ from whisperopt.download import Decision, best, cached, resolve
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.host import Host
 from whisperopt.matrix import nearest
-from whisperopt.release import catalog, store
+from whisperopt.release import store
 from whisperopt.runtime import first_open
 from whisperopt.selection.tuned import recall, reorder
 
@@ -72,7 +72,6 @@ def _candidates(
         return
     folder = Path(source)
     if store.is_release(folder):
-        store.recover(folder)
         yield from _of_release(folder, target, model, passed_over)
     elif artifacts.is_artifact(folder):
         yield _restricted(artifacts.read(folder), target), "asked for"
@@ -88,7 +87,7 @@ def _candidates(
 def _of_release(
     folder: Path, target: str, model: str | None, passed_over: list[str]
 ) -> Iterator[tuple[Artifact, str]]:
-    content = catalog.read(folder)
+    content = store.read(folder)
     if model is None and len(content.models) > 1:
         names = ", ".join(sorted(content.models))
         raise BadInputError(
@@ -109,7 +108,7 @@ def _of_release(
     for decision in decisions:
         try:
             if decision.accepted:
-                yield artifacts.read(folder / decision.variant.path), decision.reason
+                yield artifacts.read(store.place(folder, decision.variant)), decision.reason
             elif decision.installable and (told := _told(decision)) not in passed_over:
                 passed_over.append(told)
         except BadInputError as error:  # a damaged folder is no reason to give the others up

@@ -1,6 +1,7 @@
 """What there is to know about one Whisper model apart from its weights."""
 
 import re
+from collections.abc import Iterable
 from typing import Self
 
 import msgspec
@@ -31,7 +32,29 @@ LANGUAGES: dict[str, str] = dict(
 )
 """Code and English name of each language that a Whisper model may know, in their tokens' order."""
 UNSPACED = frozenset(("zh", "yue", "ja", "th", "lo", "my", "km"))
-"""Languages that part words by no spaces."""
+"""Languages that write no spaces between words.
+
+Chinese, Japanese, Thai, Lao and Burmese as in the Whisper paper (Radford et al. 2022, appendix C);
+Cantonese, which came later and which Whisper's own word splitting counts among them; and Khmer,
+whose spaces part phrases.
+"""
+_THEIR_FIRST = "\u0e01"
+"""No letter of their scripts comes before it in Unicode; Latin, Greek, Cyrillic and Arabic do."""
+
+
+def joined(texts: Iterable[str], language: str) -> str:
+    """Put `texts`, said one after another, together as `language` writes.
+
+    With a space, but for `UNSPACED` languages: there only between what is foreign on both sides,
+    such as two English words. Blanks at the ends of a text do not count: models that were tuned
+    begin no text with the space that OpenAI's do.
+    """
+    whole = ""
+    for text in filter(None, map(str.strip, texts)):
+        foreign = whole[-1:] < _THEIR_FIRST and text[0] < _THEIR_FIRST
+        apart = whole and (foreign or language not in UNSPACED)
+        whole += f" {text}" if apart else text
+    return whole
 
 
 class Dimensions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.peers.engine import LOT, Job
 from whisperopt.arrays import Floats
 from whisperopt.evaluate.clips import ClipSet
-from whisperopt.whisper import SAMPLE_RATE
+from whisperopt.whisper import SAMPLE_RATE, joined
 
 WINDOW_S = 30
 _PAUSE_S = 0.8
@@ -93,7 +93,7 @@ def _joined(short: list[Recording], samples: dict[str, Floats]) -> list[Recordin
             whole = np.concatenate([x for p in parts for x in (samples[p.name], pause)])
             name = f"{parts[0].name}..{parts[-1].name}"
             samples[name] = whole
-            text = " ".join(part.text for part in parts)
+            text = joined((part.text for part in parts), one.language)
             seconds = whole.size / SAMPLE_RATE
             made.append(Recording(name=name, language=one.language, text=text, seconds=seconds))
             waiting[one.language] = []

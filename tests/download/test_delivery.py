@@ -431,24 +431,26 @@ def test_only_what_no_fetch_can_still_need_is_swept(release: Path, tmp_path: Pat
     assert {path.name for path in tmp_path.glob(".staging-*")} == set(kept)
 
 
-def test_an_interrupted_build_is_finished_before_it_is_read(release: Path) -> None:
+def test_an_interrupted_build_is_neither_read_nor_finished(release: Path, tmp_path: Path) -> None:
     (release / ".commit").mkdir()
     (release / catalogs.NAME).rename(release / ".commit" / catalogs.NAME)
-    assert explain(release, host=VM)[MODEL][0].accepted
-    assert not (release / ".commit").exists()
+    for repo in (release, release.as_uri()):
+        with pytest.raises(BadInputError, match="`whisperopt build`"):
+            explain(repo, host=VM)
+        with pytest.raises(BadInputError, match="`whisperopt build`"):
+            fetch(MODEL, repo=repo, to=tmp_path / "to", host=VM)
+    assert [path.name for path in (release / ".commit").iterdir()] == [catalogs.NAME]
+    assert not (tmp_path / "to").exists()
 
 
-@pytest.mark.parametrize(
-    "error", [BadInputError("it cannot be written"), PermissionError(errno.EACCES, "denied")]
-)
-def test_an_interrupted_build_that_cannot_be_finished_is_not_read(
-    release: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+def test_a_release_that_may_not_be_looked_into_is_told(
+    release: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Path) -> NoReturn:
-        raise error
+        raise PermissionError(errno.EACCES, "denied")
 
-    monkeypatch.setattr(store, "recover", fail)
-    with pytest.raises(BadInputError, match=r"cannot be (written|read: denied)"):
+    monkeypatch.setattr(store, "check_whole", fail)
+    with pytest.raises(BadInputError, match="cannot be read: denied"):
         explain(release, host=VM)
 
 

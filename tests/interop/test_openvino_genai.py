@@ -18,6 +18,10 @@ from whisperopt.runtime.transcriber import Transcriber
 genai = pytest.importorskip("openvino_genai", reason="pip install 'whisperopt[dev]'")
 
 
+F32 = {"INFERENCE_PRECISION_HINT": "f32"}
+"""A processor that knows bfloat16 computes in it unless it is asked."""
+
+
 def said(pipeline: Any, **settings: Any) -> list[str]:
     """Return what the pipeline writes for each clip."""
     samples = [listening.samples(clip) for clip in listening.CLIPS]
@@ -51,14 +55,16 @@ def test_sample_models_say_the_same_words(
     heard: Heard,
 ) -> None:
     settings = {"language": f"<|{language}|>"} if language else {}
-    found = said(genai.WhisperPipeline(exported(name, precision), "CPU"), **settings)
+    found = said(genai.WhisperPipeline(exported(name, precision), "CPU", **F32), **settings)
     assert found == heard(name, language)
 
 
 @pytest.mark.sample
 @pytest.mark.slow
 def test_words_have_times(exported: Callable[[str, Any], Path], heard: Heard) -> None:
-    pipeline = genai.WhisperPipeline(exported("tiny.en", "fp32"), "CPU", word_timestamps=True)
+    pipeline = genai.WhisperPipeline(
+        exported("tiny.en", "fp32"), "CPU", word_timestamps=True, **F32
+    )
     samples = listening.samples(listening.CLIPS[0])
     words = pipeline.generate(samples, word_timestamps=True).words
     assert "".join(word.word for word in words).strip() == heard("tiny.en")[0]
@@ -71,7 +77,7 @@ def test_words_have_times(exported: Callable[[str, Any], Path], heard: Heard) ->
 def made_up(tmp_path_factory: pytest.TempPathFactory, wide: Path) -> tuple[Any, Transcriber]:
     """The pipeline of a small made-up model, and whisperopt's own transcriber of it."""
     folder = tmp_path_factory.mktemp("made-up")
-    pipeline = genai.WhisperPipeline(exporter.export(str(wide), folder / "out").path, "CPU")
+    pipeline = genai.WhisperPipeline(exporter.export(str(wide), folder / "out").path, "CPU", **F32)
     artifact = forms.write(open_checkpoint(wide), forms.CORE, folder / "core")
     return pipeline, Transcriber(artifact, forms.open_session(artifact))
 

@@ -9,6 +9,8 @@ import onnx_ir as ir
 
 from whisperopt.arrays import Floats, Tokens
 from whisperopt.artifact import Artifact
+from whisperopt.evaluate.ranges import widened
+from whisperopt.graph.files import write
 
 Array = npt.NDArray[np.generic]
 Compute = Callable[[dict[str, Array]], dict[str, Array]]
@@ -76,8 +78,18 @@ class PlainDecoder:
         self._hidden = self._hidden[rows]
 
 
+def exact(path: Path) -> Compute:
+    """Compile one graph with OpenVINO for the CPU, turned into float32 whatever it is written in.
+
+    A processor that knows bfloat16 would compute such a graph in it, whatever is asked.
+    """
+    floats = path.with_name(f"exact-{path.name}")
+    write(widened(ir.load(path)), floats)
+    return openvino(floats)
+
+
 def openvino(path: Path) -> Compute:
-    """Compile one graph with OpenVINO for the CPU, in float32 whatever its weights are."""
+    """Compile one graph with OpenVINO for the CPU, in the precision that it is written in."""
     import openvino as ov
 
     core = ov.Core()

@@ -1,12 +1,15 @@
 """What OpenVINO itself makes of the forms: ai.onnx Attention, growing caches, bfloat16."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from tests.makers import SMALL, weights
 from tests.passes import forms
 from tests.passes.forms import CORE, MadeCheckpoint, form
-from tests.passes.plain import Plain, openvino
+from tests.passes.plain import Compute, Plain, exact, openvino
 from tests.passes.test_equivalence import ladders
 from whisperopt.backend import Attention, Cache, Precision, Recipe, Session
 
@@ -35,12 +38,23 @@ def made_form(
     )
 
 
-def error(recipe: Recipe, tmp_path, *, batch: int, kv_heads: int = 4) -> float:
+NATIVE = 3e-2
+"""Where a processor computes bfloat16 itself: three times what rounding every value to it costs."""
+
+
+def error(
+    recipe: Recipe,
+    tmp_path: Path,
+    *,
+    batch: int,
+    kv_heads: int = 4,
+    opener: Callable[[Path], Compute] = openvino,
+) -> float:
     """Return how far OpenVINO is from the core model's ONNX Runtime session."""
     dims = msgspec.structs.replace(SMALL, decoder_kv_heads=kv_heads)
     checkpoint = MadeCheckpoint(dims, weights(dims))  # exact in bfloat16
     sessions: list[Session] = [
-        Plain(forms.write(checkpoint, recipe, tmp_path / "form"), openvino),
+        Plain(forms.write(checkpoint, recipe, tmp_path / "form"), opener),
         forms.open_session(forms.write(checkpoint, CORE, tmp_path / "core")),
     ]
     features = forms.speech_like(dims, batch=batch)
@@ -61,10 +75,12 @@ def test_grouped_attention_over_growing_caches_runs_alone(tmp_path) -> None:
 
 @pytest.mark.parametrize("recipe", LADDERS, ids=[recipe.name for recipe in LADDERS])
 def test_bfloat16_of_the_ladders_is_right(recipe: Recipe, tmp_path) -> None:
-    assert error(recipe, tmp_path, batch=2) < 1e-5
+    assert error(recipe, tmp_path, batch=2, opener=exact) < 1e-5
+    assert error(recipe, tmp_path, batch=2) < NATIVE
 
 
 @pytest.mark.parametrize("attention", ["mha", "attention", "decomposed"])
 def test_bfloat16_weights_are_taken(attention: Attention, tmp_path) -> None:
     recipe = made_form(attention, "concat", attention, "bf16")
-    assert error(recipe, tmp_path, batch=2) < 1e-5
+    assert error(recipe, tmp_path, batch=2, opener=exact) < 1e-5
+    assert error(recipe, tmp_path, batch=2) < NATIVE

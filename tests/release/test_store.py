@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -161,8 +163,11 @@ def test_a_commit_interrupted_at_any_step_is_old_or_new_never_mixed(
         except Killed:
             interrupted = True
         steps["left"] = -1
-        store.recover(release)
         decided = not staging.exists()
+        if (release / ".commit").exists():
+            with pytest.raises(BadInputError, match="`whisperopt build`"):
+                store.read(release)
+        store.recover(release)
         assert decided or interrupted
         if decided or not fresh:
             assert verify(release) == set(NEW if decided else OLD)
@@ -208,6 +213,38 @@ def test_the_next_build_finishes_an_interrupted_commit_first(release: Path) -> N
     with store.staging(release):
         assert verify(release) == set(NEW)
     assert verify(release) == set(NEW)
+
+
+def test_who_reads_waits_for_a_commit_that_is_at_work(release: Path) -> None:
+    staging = release / ".staging-0-x"
+    staging.mkdir()
+    fill(staging, NEW)
+    at_work = Event()
+
+    def build() -> None:
+        with store.locked(release):
+            staging.rename(release / ".commit")
+            at_work.set()
+            time.sleep(0.5)
+            store._finish(release)
+
+    with ThreadPoolExecutor() as pool:
+        building = pool.submit(build)
+        assert at_work.wait(60)
+        found = store.read(release)
+        building.result()
+    assert {one.name for one in found.models[MODEL].variants} == set(NEW)
+
+
+def test_links_inside_a_commit_are_not_followed(release: Path, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (release / ".commit").mkdir()
+    fill(release / ".commit", NEW)
+    (release / ".commit" / "more").symlink_to(tmp_path / "home")
+    before = state(release)
+    with pytest.raises(BadInputError, match="more is a link"):
+        store.recover(release)
+    assert state(release) == before
 
 
 def test_recovery_of_a_whole_release_does_nothing(release: Path) -> None:
@@ -374,7 +411,7 @@ def test_a_build_that_is_killed_leaves_the_old_release(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         interrupted += bool(_leftovers(release))
-        store.recover(release)  # as every reader does
+        store.recover(release)  # as who writes into it does
         assert verify(release) == names
     assert interrupted
     assert _build(model, release).wait() == 0

@@ -166,6 +166,19 @@ def test_a_link_out_of_the_release_is_not_followed(release: Path, tmp_path: Path
     assert folder.read_evidence(release, variant) == {}
 
 
+def test_a_folder_that_links_out_of_the_release_is_not_followed(
+    release: Path, staging: Path, tmp_path: Path
+) -> None:
+    entry = catalog.read(release).models[MODEL]
+    (release / folder.EVIDENCE).replace(tmp_path / "elsewhere")
+    (release / folder.EVIDENCE).symlink_to(tmp_path / "elsewhere")
+    assert folder.read_evidence(release, entry.variants[0]) == {}
+    with pytest.raises(BadInputError, match="lacks evidence"):
+        folder.read_answers(release, entry.answers[0])
+    folder.keep(release, staging, [entry], None)
+    assert list((staging / folder.EVIDENCE).iterdir()) == []
+
+
 # Keeping
 
 

@@ -370,6 +370,33 @@ class Looping:
         return ScriptedDecoder(self.script, [[*line, self.script.decoding.end_of_text]])
 
 
+@pytest.mark.parametrize(
+    ("language", "lines", "text"),
+    [
+        ("zh", ("今天好", "我们走"), "今天好我们走"),
+        ("ja", ("今日は", "晴れ"), "今日は晴れ"),
+        ("th", ("สวัสดี", "ครับ"), "สวัสดีครับ"),
+        ("ko", ("안녕", "여러분"), "안녕 여러분"),
+        ("en", (" Good", " morning"), "Good morning"),
+    ],
+)
+def test_chunks_are_put_together_as_the_language_writes(
+    small_artifact: Artifact, language: str, lines: tuple[str, ...], text: str
+) -> None:
+    manifest = small_artifact.manifest
+    made = Artifact(
+        small_artifact.path,
+        msgspec.structs.replace(
+            manifest,
+            dims=msgspec.structs.replace(manifest.dims, text_context=64),
+            decoding=msgspec.structs.replace(manifest.decoding, languages={language: 258}),
+        ),
+    )
+    heard = Transcriber(made, ScriptedSession(made, lines)).transcribe(joined(2), language)
+    assert tuple(one.text for one in heard.segments) == tuple(map(str.strip, lines))
+    assert heard.text == text
+
+
 LOOP = [98, 97] * 8
 
 

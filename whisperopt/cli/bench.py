@@ -77,7 +77,7 @@ def chosen(folder: Path, target: str | None) -> "tuple[Artifact, ...]":
     from whisperopt import artifact as artifacts
     from whisperopt.download import best
     from whisperopt.matrix import nearest
-    from whisperopt.release import catalog, store
+    from whisperopt.release import store
     from whisperopt.selection.here import judge
 
     if not store.is_release(folder):
@@ -86,7 +86,7 @@ def chosen(folder: Path, target: str | None) -> "tuple[Artifact, ...]":
             own = artifact.manifest.target
             raise BadInputError(because("bench.target", folder, own=own, wanted=repr(target)))
         return (artifact,)
-    content = catalog.read(folder)
+    content = store.read(folder)
     known = sorted({v.target for model in content.models.values() for v in model.variants})
     if target is not None and target not in known:
         hint = nearest(target, known)
@@ -97,7 +97,7 @@ def chosen(folder: Path, target: str | None) -> "tuple[Artifact, ...]":
         usable = [decision.variant for decision in decisions if decision.accepted]
         firsts = {variant.target: variant for variant in reversed(usable)}
         found += usable if target else [v for v in usable if v is firsts[v.target]]
-    return tuple(artifacts.read(folder / variant.path) for variant in found)
+    return tuple(artifacts.read(store.place(folder, variant)) for variant in found)
 
 
 def _show(found: "Sequence[Measured]", *, profile: bool) -> None:

@@ -93,11 +93,11 @@ def cached(model: str) -> list[Path]:
 
 
 def _source(repo: str | Path, *, insecure: bool) -> Source:
-    """Open a release; a commit into a folder that somebody's death interrupted is finished first."""
+    """Open a release; a folder must be a whole one."""
     source = open_source(repo, insecure=insecure)
     if isinstance(source, DirectorySource):
         try:
-            store.recover(source.root)
+            store.check_whole(source.root)
         except OSError as error:
             raise BadInputError(f"{source.root} cannot be read: {error.strerror}") from error
     return source

@@ -103,6 +103,8 @@ class DirectorySource:
 
     def _chunks(self, path: str, missing: WhisperoptError) -> Generator[bytes, None, None]:
         file = self.root / path
+        if file.parent != self.root and file.parent.is_symlink():  # that leads elsewhere
+            raise missing
         try:
             with _open(file, missing) as stream:
                 while chunk := stream.read(_CHUNK):

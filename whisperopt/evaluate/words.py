@@ -38,9 +38,7 @@ class Errors(msgspec.Struct, frozen=True):
 def unit(language: str) -> Unit:
     """Return what errors are counted in: characters where a language writes no spaces.
 
-    Chinese, Japanese, Thai, Lao and Burmese as in the Whisper paper (Radford et al. 2022, appendix
-    C); Cantonese, which came later and which Whisper's own word splitting counts among them; and
-    Khmer, whose spaces part phrases: one wrong letter would make half a sentence wrong.
+    Where these part phrases, one wrong letter would make half a sentence wrong.
     """
     return "characters" if language in UNSPACED else "words"
 

@@ -37,7 +37,6 @@ def inspect(source: str | Path, *, rehearse: bool = False) -> Facts:
     if path.suffix.lower() == ".onnx" and not path.is_dir():
         return inspect_onnx(path)
     if store.is_release(path):
-        store.recover(path)
         return inspect_release(path, rehearse=rehearse)
     if artifacts.is_artifact(path):
         return inspect_artifact(artifacts.read(path), rehearse=rehearse)

@@ -16,7 +16,7 @@ from whisperopt.inspection.facts import ArtifactFacts, OnnxFacts, ReleaseFacts, 
 from whisperopt.inspection.graphs import graph_facts, open_graph, part_of, quiet
 from whisperopt.inspection.sizes import attention_layers, cache_bytes
 from whisperopt.rehearsal import Rehearsed
-from whisperopt.release import catalog
+from whisperopt.release import store
 from whisperopt.static_checks import structure
 from whisperopt.static_checks.capability import CapabilityTable
 
@@ -26,13 +26,13 @@ _OLDEST_OPSET = 13
 
 def inspect_release(folder: Path, *, rehearse: bool = False) -> ReleaseFacts:
     """Look into every variant that the catalog of the release `folder` names."""
-    content = catalog.read(folder)
+    content = store.read(folder)
     return ReleaseFacts(
         path=folder,
         created=content.created,
         variants=tuple(
             msgspec.structs.replace(
-                inspect_artifact(artifacts.read(folder / variant.path), rehearse=rehearse),
+                inspect_artifact(artifacts.read(store.place(folder, variant)), rehearse=rehearse),
                 tier=variant.tier,
             )
             for entry in content.models.values()

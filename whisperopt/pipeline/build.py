@@ -60,7 +60,7 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
         _with_pooled(registry.ladder(one, backend), kv_heads)
         for one, backend in zip(targets, backends, strict=True)
     ]
-    store.check(Path(out))
+    store.recover(Path(out))
     clip_set = clip_sets.read(Path(clips) if clips else clip_sets.packaged()) if proof else None
     checkpoint = resolve(model)
     _check_name(checkpoint.name)

@@ -17,7 +17,6 @@ from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.matrix import nearest
 from whisperopt.objective import Objective
 from whisperopt.process import Failure
-from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, Variant
 from whisperopt.runtime import first_open
@@ -109,8 +108,7 @@ def _read(folder: Path, model: str | None) -> tuple[Catalog, str]:
         raise BadInputError(
             f"{folder} is not a release", "Give a folder that `whisperopt build` wrote"
         )
-    store.recover(folder)
-    content = catalogs.read(folder)
+    content = store.read(folder)
     if model is None and len(content.models) != 1:
         names = ", ".join(sorted(content.models)) or "none"
         raise BadInputError(f"{folder} does not hold one model but: {names}", "Name one of them")
@@ -178,7 +176,7 @@ def _chosen(
             return
         progress(variant.name, "testing itself")
         try:
-            artifact = _tested(folder / variant.path, variant)
+            artifact = _tested(store.place(folder, variant), variant)
         except (WhisperoptError, OSError) as error:
             failed[variant.name] = str(error).rstrip(".")
         else:

@@ -1,4 +1,9 @@
-"""Writes a release so that it is whole at every moment, whoever dies when."""
+"""Writes a release so that it is whole at every moment, whoever dies when.
+
+Only who writes into a release finishes a commit; who reads it changes nothing. The files of an
+artifact and the documents may be links, as in a hub's cache: they are read, and replaced, but never
+copied. Nobody goes through a link to a folder.
+"""
 
 import errno
 import hashlib
@@ -13,6 +18,7 @@ from whisperopt import artifact, cache
 from whisperopt.errors import BadInputError, DiskError, IntegrityError
 from whisperopt.process import alive
 from whisperopt.release import catalog
+from whisperopt.release.catalog import Catalog, Variant
 
 _STAGING = ".staging-"
 _COMMIT = ".commit"
@@ -78,24 +84,63 @@ def prune(release: Path) -> None:
 
 def is_release(folder: Path) -> bool:
     """Say whether `folder` is a release, perhaps one whose last commit was cut short."""
-    return (folder / catalog.NAME).is_file() or (folder / _COMMIT).is_dir()
+    return (folder / catalog.NAME).is_file() or _is_unfinished(folder)
+
+
+def read(release: Path) -> Catalog:
+    """Return the catalog of a release that is whole: see `check_whole`."""
+    check_whole(release)
+    return catalog.read(release)
+
+
+def check_whole(release: Path) -> None:
+    """Refuse a release whose last commit was cut short; one that is at work is waited for."""
+    if not _is_unfinished(release):
+        return
+    with suppress(OSError), locked(release):  # where no lock can be had, there is no waiting
+        pass
+    if _is_unfinished(release):
+        raise BadInputError(
+            f"The last build into {release} died while it was put in place",
+            "`whisperopt build` or `whisperopt validate` on that folder finishes it",
+        )
+
+
+def place(release: Path, variant: Variant) -> Path:
+    """Return the folder of `variant`; raises BadInputError for a link, which leads elsewhere."""
+    folder = release / variant.path
+    if folder.is_symlink():
+        raise BadInputError(f"{folder} is a link", "Put the folder itself in its place")
+    return folder
 
 
 def recover(release: Path) -> None:
-    """Finish a commit that was interrupted; does nothing if there is none."""
-    if not (release / _COMMIT).is_dir():
-        return
+    """Finish a commit that was interrupted, if there is one: for who writes into `release`.
+
+    Refuses what `check` refuses.
+    """
+    check(release)
     try:
-        with locked(release):
-            _finish(release)
+        if _is_unfinished(release):
+            with locked(release):
+                _finish(release)
     except OSError as error:
         raise disk_error(error, release) from error
 
 
+def _is_unfinished(release: Path) -> bool:
+    return _is_real_folder(release / _COMMIT)
+
+
+def _is_real_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
 def _finish(release: Path) -> None:
     source = release / _COMMIT
-    if not source.is_dir():  # somebody else was faster
+    if not _is_real_folder(source):  # somebody else was faster
         return
+    _refuse_links(source)
     trash = source / ".trash"
     trash.mkdir(exist_ok=True)
     last = source / catalog.NAME
@@ -136,12 +181,13 @@ def free_bytes(where: Path) -> int:
 
 
 def check(release: Path) -> None:
-    """Refuse a folder that exists and is neither empty nor a release."""
+    """Refuse a folder that is neither absent nor empty nor a release, or has links to folders."""
     try:
         if release.exists() and not release.is_dir():
             raise BadInputError(f"{release} is a file", "Name a folder for the release")
         if release.is_dir():
             _refuse_foreign(release)
+            _refuse_links(release)
     except OSError as error:
         raise disk_error(error, release) from None
 
@@ -149,10 +195,9 @@ def check(release: Path) -> None:
 def _prepare(release: Path) -> tuple[Path, bool]:
     """Return a new staging folder, and whether `release` had to be made for it."""
     try:
-        check(release)
+        recover(release)
         created = not release.exists()
         release.mkdir(parents=True, exist_ok=True)
-        recover(release)
         _sweep(release)
         if (release / catalog.NAME).exists():
             catalog.read(release)
@@ -173,6 +218,15 @@ def _refuse_foreign(release: Path) -> None:
         raise BadInputError(
             f"{release} holds something other than a release (for example {min(names)})",
             "Choose an empty or a new folder",
+        )
+
+
+def _refuse_links(folder: Path) -> None:
+    linked = sorted(p for p in folder.iterdir() if p.is_symlink() and not p.is_file())
+    if linked:
+        raise BadInputError(
+            f"{linked[0]} is a link, and nothing is written into a release that leads elsewhere",
+            "Remove it, or put the folder itself in its place",
         )
 
 

@@ -138,7 +138,7 @@ def _evidence(release: Path, path: str) -> Evidence | None:
 
 
 def _is_plain_file(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()
+    return path.is_file() and not path.is_symlink() and not path.parent.is_symlink()
 
 
 def _plain(host_class: str) -> str:
@@ -173,7 +173,7 @@ def _named(model: ModelEntry) -> Iterable[str]:
 
 
 def _check(path: Path, file: File) -> None:
-    if not path.is_file():
+    if not path.is_file() or path.parent.is_symlink():
         raise BadInputError(f"The release lacks {EVIDENCE}/{file.path}", "Copy all of its files")
     if path.stat().st_size != file.size or cache.sha256(path) != file.sha256:
         raise IntegrityError(

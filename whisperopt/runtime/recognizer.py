@@ -3,7 +3,7 @@
 `prepare -> encode -> decode -> text`, and once more by other means where the text degenerates.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from whisperopt.arrays import Floats
@@ -13,7 +13,7 @@ from whisperopt.process import available_bytes
 from whisperopt.runtime import batches, chunks, context, greedy
 from whisperopt.runtime.repetition import degenerate
 from whisperopt.runtime.tokenizer import Tokenizer
-from whisperopt.whisper import UNSPACED
+from whisperopt.whisper import joined
 
 
 class AudioChunk(NamedTuple):
@@ -109,11 +109,6 @@ class Recognizer:
             return [language for language in named if language]
         found = greedy.detect_languages(decoder, self.decoding, len(named))
         return [a or b for a, b in zip(named, found, strict=True)]
-
-
-def joined(texts: Iterable[str], language: str) -> str:
-    """Join the texts of chunks as `language` writes: with spaces, or with nothing in between."""
-    return ("" if language in UNSPACED else " ").join(text for text in texts if text)
 
 
 def _free() -> int | None:

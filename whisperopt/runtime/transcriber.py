@@ -12,10 +12,10 @@ from whisperopt.backend import Session
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.matrix import nearest
 from whisperopt.runtime import batches
-from whisperopt.runtime.recognizer import AudioChunk, Hypothesis, Recognizer, joined
+from whisperopt.runtime.recognizer import AudioChunk, Hypothesis, Recognizer
 from whisperopt.runtime.recording import Recording, read
 from whisperopt.runtime.tokenizer import Tokenizer
-from whisperopt.whisper import SAMPLE_RATE
+from whisperopt.whisper import SAMPLE_RATE, joined
 
 Opened: TypeAlias = tuple[Artifact, Session, str]
 """An artifact, a session on it, and why it was chosen."""

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.peers.engine import BATCH, Job, Listen, Made, Opened, Order, Source
 from benchmarks.peers.models import ctranslate2
 from whisperopt.arrays import Floats
-from whisperopt.whisper import SAMPLE_RATE
+from whisperopt.whisper import SAMPLE_RATE, joined
 
 _GREEDY = {"beam_size": 1, "temperature": 0.0}
 _CLIP = {
@@ -65,7 +65,10 @@ class FasterWhisper:
 
 def _each(model: Any, given: dict[str, Any]) -> Listen:
     def listen(clips: Sequence[Floats], language: str) -> list[str]:
-        return [_text(model.transcribe(clip, language=language, **given)[0]) for clip in clips]
+        return [
+            _text(model.transcribe(clip, language=language, **given)[0], language)
+            for clip in clips
+        ]
 
     return listen
 
@@ -87,13 +90,13 @@ def _many(model: Any, given: dict[str, Any]) -> Listen:
         heard: list[list[Any]] = [[] for _ in clips]
         for segment in segments:
             heard[bisect_right(starts, segment.start * SAMPLE_RATE + 1) - 1].append(segment)
-        return [_text(own) for own in heard]
+        return [_text(own, language) for own in heard]
 
     return listen
 
 
-def _text(segments: Any) -> str:
-    return " ".join(segment.text.strip() for segment in segments)
+def _text(segments: Any, language: str) -> str:
+    return joined((segment.text for segment in segments), language)
 
 
 def _shown(given: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.peers.engine import Job, Made, Opened, Order, Source
 from benchmarks.peers.models import ggml
 from whisperopt.arrays import Floats
+from whisperopt.whisper import joined
 
 _FILE = "ggml-model.bin"
 _GREEDY: dict[str, Any] = {
@@ -53,7 +54,7 @@ class WhisperCpp:
 
         def listen(clips: Sequence[Floats], language: str) -> list[str]:
             return [
-                " ".join(part.text.strip() for part in model.transcribe(clip, language=language))
+                joined((part.text for part in model.transcribe(clip, language=language)), language)
                 for clip in clips
             ]
 
