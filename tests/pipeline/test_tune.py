@@ -18,6 +18,8 @@ from whisperopt.evaluate import clips
 from whisperopt.evaluate import race as races
 from whisperopt.objective import Objective
 from whisperopt.pipeline import tune as tuner
+from whisperopt.process import Failure
+from whisperopt.reasons import because
 from whisperopt.release import catalog as catalogs
 from whisperopt.runtime import first_open
 from whisperopt.selection.tuned import recall
@@ -39,7 +41,7 @@ class Track:
         self.entered, self.memory_bytes = [one.name for one in entrants], memory_bytes
         progress("round 1 of 6")
         found = {name: self.times.get(name, 100.0) for name in self.entered}
-        return {n: t if isinstance(t, str) else race(*[t] * 6) for n, t in found.items()}
+        return {n: failed(t) if isinstance(t, str) else race(*[t] * 6) for n, t in found.items()}
 
 
 @pytest.fixture
@@ -54,6 +56,10 @@ def track(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Track:
     monkeypatch.setattr(registry, "probe_all", lambda names: {n: ready(n) for n in names})
     monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path / "cache"))
     return made
+
+
+def failed(why: str) -> Failure:
+    return Failure(because("error.text", why, remedy=""))
 
 
 def ready(name: str) -> Probe:
