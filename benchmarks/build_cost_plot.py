@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
-from whisperopt.report.markup import Html, markup, tag
-from whisperopt.report.scales import Scale
+from whisperopt.report.chart import Scale
 
 if TYPE_CHECKING:
     from benchmarks.build_cost import Results, Row
@@ -33,14 +33,28 @@ def draw(results: "Results") -> str:
     width = _WIDTH * len(panels)
     svg = tag(
         "svg",
-        tag("style", Html(_STYLE)),
-        shifted,
+        tag("style", _STYLE),
+        *shifted,
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {width} {_HEIGHT}",
         width=width,
         height=_HEIGHT,
     )
-    return markup(svg) + "\n"
+    return ET.tostring(svg, encoding="unicode") + "\n"
+
+
+def tag(name: str, *content: ET.Element | str, **attributes: str | float) -> ET.Element:
+    """Return one element; `class_` stands for `class`, other underscores for dashes."""
+    element = ET.Element(name)
+    for key, value in attributes.items():
+        shown = f"{value:.6g}" if isinstance(value, float) else str(value)
+        element.set(key.rstrip("_").replace("_", "-"), shown)
+    for part in content:
+        if isinstance(part, str):
+            element.text = part
+        else:
+            element.append(part)
+    return element
 
 
 def table(results: "Results") -> str:
@@ -75,7 +89,7 @@ def fitted(places: Sequence[float], values: Sequence[float]) -> tuple[float, flo
     return y - slope * x, slope
 
 
-def _panel(title: str, rows: Sequence["Row"], of: Callable[["Row"], float]) -> Html:
+def _panel(title: str, rows: Sequence["Row"], of: Callable[["Row"], float]) -> ET.Element:
     sizes, values = [row.parameters / _MILLION for row in rows], [of(row) for row in rows]
     across = Scale(0, 1.08 * max(sizes), _LEFT, _WIDTH - _RIGHT)
     up = Scale(0, 1.15 * max(values), _HEIGHT - _BOTTOM, _TOP)
@@ -85,16 +99,17 @@ def _panel(title: str, rows: Sequence["Row"], of: Callable[["Row"], float]) -> H
     return tag(
         "g",
         tag("text", title, x=_LEFT, y=18, class_="title"),
-        _axes(across, up),
+        *_axes(across, up),
         tag("polyline", points=path, class_="line"),
-        [
-            _dot(across.place(x), up.place(y), row.name)
+        *(
+            element
             for x, y, row in zip(sizes, values, rows, strict=True)
-        ],
+            for element in _dot(across.place(x), up.place(y), row.name)
+        ),
     )
 
 
-def _dot(x: float, y: float, name: str) -> list[Html]:
+def _dot(x: float, y: float, name: str) -> list[ET.Element]:
     far = x > _WIDTH - 110
     return [
         tag("circle", cx=x, cy=y, r=4, class_="dot"),
@@ -103,7 +118,7 @@ def _dot(x: float, y: float, name: str) -> list[Html]:
     ]  # fmt: skip
 
 
-def _axes(across: Scale, up: Scale) -> list[Html]:
+def _axes(across: Scale, up: Scale) -> list[ET.Element]:
     floor = _HEIGHT - _BOTTOM
     drawn = [tag("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=floor, y2=floor, class_="axis")]
     for value in across.ticks(6):

@@ -4,21 +4,24 @@ They cost a build what the real ones cost it, and nobody has to download them.
 """
 
 import json
-import struct
+import zlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.peers.models import safetensors
+from whisperopt.arrays import Floats
+from whisperopt.checkpoint import huggingface
 from whisperopt.checkpoint.safetensors import INDEX
 from whisperopt.checkpoint.shapes import required
-from whisperopt.testing.made import MadeCheckpoint
+from whisperopt.testing.made import tokenizer_json
 from whisperopt.whisper import Dimensions
 
 _SHARD_BYTES = 1_000_000_000
-_SPREAD = np.float16(0.02)
-_BLOCK = 1 << 22
+_SPREAD = np.float32(0.02)
 
 
 def _sizes(width: int, layers: int, heads: int, **others: int) -> Dimensions:
@@ -60,11 +63,12 @@ def write(folder: Path, dims: Dimensions) -> None:
     places: dict[str, str] = {}
     for number, shapes in enumerate(shards, 1):
         name = f"model-{number:05}-of-{len(shards):05}.safetensors"
-        _write_shard(folder / name, shapes, seed=number)
-        places |= dict.fromkeys((f"model.{tensor}" for tensor in shapes), name)
+        stored = {f"model.{tensor}": shape for tensor, shape in shapes.items()}
+        safetensors.write(folder / name, stored, partial(_tensor, stored), "float16")
+        places |= dict.fromkeys(stored, name)
     _write_json(folder / INDEX, {"metadata": {}, "weight_map": places})
-    _write_json(folder / "config.json", _config(dims))
-    (folder / "tokenizer.json").write_bytes(MadeCheckpoint().tokenizer_json())
+    _write_json(folder / "config.json", huggingface.config(dims))
+    (folder / "tokenizer.json").write_bytes(tokenizer_json())
 
 
 def _shards(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[dict[str, tuple[int, ...]]]:
@@ -77,37 +81,9 @@ def _shards(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[dict[str, tuple[i
     yield shard
 
 
-def _write_shard(path: Path, shapes: Mapping[str, tuple[int, ...]], *, seed: int) -> None:
-    header, end = {}, 0
-    for name, shape in shapes.items():
-        start, end = end, end + 2 * prod(shape)
-        header[f"model.{name}"] = {"dtype": "F16", "shape": shape, "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
-    random = np.random.default_rng(seed)
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for shape in shapes.values():
-            for start in range(0, prod(shape), _BLOCK):
-                count = min(_BLOCK, prod(shape) - start)
-                numbers = random.standard_normal(count, np.float32).astype(np.float16)
-                file.write((numbers * _SPREAD).tobytes())
-
-
-def _config(dims: Dimensions) -> dict[str, object]:
-    return {
-        "model_type": "whisper",
-        "d_model": dims.width,
-        "vocab_size": dims.vocabulary,
-        "num_mel_bins": dims.mels,
-        "max_source_positions": dims.audio_context,
-        "max_target_positions": dims.text_context,
-        "encoder_layers": dims.encoder_layers,
-        "encoder_attention_heads": dims.encoder_heads,
-        "encoder_ffn_dim": dims.encoder_ffn,
-        "decoder_layers": dims.decoder_layers,
-        "decoder_attention_heads": dims.decoder_heads,
-        "decoder_ffn_dim": dims.decoder_ffn,
-    }
+def _tensor(shapes: Mapping[str, tuple[int, ...]], name: str) -> Floats:
+    random = np.random.default_rng(zlib.crc32(name.encode()))
+    return random.standard_normal(shapes[name], np.float32) * _SPREAD
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -11,9 +11,10 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from whisperopt.checkpoint import huggingface
 from whisperopt.checkpoint.shapes import required
+from whisperopt.testing.made import LANGUAGES, tokenizer_json
 from whisperopt.whisper import Dimensions
 
 Weights = dict[str, npt.NDArray[np.float32]]
@@ -33,7 +34,6 @@ SMALL = Dimensions(
     decoder_ffn=128,
 )
 """A model of some 200 000 parameters, with head size 16."""
-LANGUAGES = ("en", "de", "fr")
 ALIGNMENT_HEADS = [[1, 0], [1, 1]]
 
 _DTYPES = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
@@ -77,18 +77,6 @@ def weights(dims: Dimensions, *, seed: int = 0, tied: bool = True) -> Weights:
         if name.endswith("layer_norm.weight"):
             made[name] = 1 + np.float32(2**-7) * random.integers(0, 32, shape).astype(np.float32)
     return made
-
-
-def tokenizer_json(languages: tuple[str, ...] = LANGUAGES) -> bytes:
-    """Return a byte-level tokenizer with Whisper's special tokens; none are English-only."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tasks = ("translate", "transcribe", "startoflm", "startofprev", "nocaptions", "notimestamps")
-    for token in ("endoftext", "startoftranscript", *languages, *tasks):
-        tokenizer.add_special_tokens([AddedToken(f"<|{token}|>", normalized=False)])
-    return tokenizer.to_str().encode()
 
 
 def write_vocabulary(folder: Path, raw: bytes) -> None:
@@ -136,17 +124,7 @@ def huggingface_config(dims: Dimensions, *, tied: bool = True) -> dict[str, Any]
     return {
         "model_type": "whisper",
         "architectures": ["WhisperForConditionalGeneration"],
-        "d_model": dims.width,
-        "vocab_size": dims.vocabulary,
-        "num_mel_bins": dims.mels,
-        "max_source_positions": dims.audio_context,
-        "max_target_positions": dims.text_context,
-        "encoder_layers": dims.encoder_layers,
-        "encoder_attention_heads": dims.encoder_heads,
-        "encoder_ffn_dim": dims.encoder_ffn,
-        "decoder_layers": dims.decoder_layers,
-        "decoder_attention_heads": dims.decoder_heads,
-        "decoder_ffn_dim": dims.decoder_ffn,
+        **huggingface.config(dims),
         "activation_function": "gelu",
         "tie_word_embeddings": tied,
         **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 256),

@@ -9,7 +9,17 @@ import whisperopt
 from whisperopt import registry
 
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "torch", "pynvml")
-HEAVY = (*RUNTIMES, "onnx", "onnx_ir", "transformers", "tokenizers", "numpy", "soundfile", "soxr")
+HEAVY = (
+    *RUNTIMES,
+    "onnx",
+    "onnx_ir",
+    "transformers",
+    "tokenizers",
+    "numpy",
+    "soundfile",
+    "soxr",
+    "jinja2",
+)
 
 
 def loaded(code: str) -> set[str]:

@@ -98,6 +98,13 @@ def test_every_clip_is_packed(files: set[str]) -> None:
     assert clips <= files
 
 
+def test_every_template_of_the_report_is_packed(files: set[str]) -> None:
+    folder = ROOT / "whisperopt" / "report" / "templates"
+    templates = {f"whisperopt/report/templates/{path.name}" for path in folder.iterdir()}
+    assert "whisperopt/report/templates/style.css" in templates
+    assert templates <= files
+
+
 def test_backend_folders_are_the_entry_points(wheel: Path, files: set[str]) -> None:
     (name,) = (name for name in files if name.endswith("entry_points.txt"))
     parser = configparser.ConfigParser()

@@ -12,7 +12,7 @@ import pytest
 
 from whisperopt import process
 from whisperopt.errors import BadInputError
-from whisperopt.process import IMPOSSIBLE, Failure, Worker, alive, ask, call
+from whisperopt.process import IMPOSSIBLE, Failure, Worker, alive, ask
 
 _MODULE = """
 import os, sys, time
@@ -193,24 +193,21 @@ def test_a_python_that_does_not_find_whisperopt_is_none(
 
 
 def test_a_script_of_another_interpreter_is_asked_by_its_last_line() -> None:
-    script = (
-        "import sys, json; print('noise'); print(json.dumps({'n': json.load(sys.stdin)['n']}))"
-    )
-    command = [sys.executable, "-c", script]
-    assert call(command, {"n": 2}, dict[str, int], seconds=30) == {"n": 2}
-    assert code(call(command, {"n": "two"}, dict[str, int], seconds=30)) == "process.garbled"
-    said = [sys.executable, "-c", "print('[1]')"]
-    assert code(call(said, {}, dict[str, int], seconds=30)) == "process.no-answer"
-    late = [sys.executable, "-c", "import time; time.sleep(60)"]
-    assert code(call(late, {}, dict[str, int], seconds=0.5)) == "process.too-long"
-    fails = [sys.executable, "-c", "raise ValueError('no')"]
-    assert str(call(fails, {}, dict[str, int], seconds=30)) == (
-        "it ended with exit status 1: ValueError: no"
-    )
+    def run(script: str, limit: float = 30, **request: object) -> object:
+        command = [sys.executable, "-c", script]
+        return process.ask_script(dict[str, int], command, request, limit=limit)
+
+    echo = "import sys, json; print('noise'); print(json.dumps({'n': json.load(sys.stdin)['n']}))"
+    assert run(echo, n=2) == {"n": 2}
+    assert code(run(echo, n="two")) == "process.garbled"
+    assert code(run("print('noise')")) == "process.no-answer"
+    assert code(run("")) == "process.no-answer"
+    assert code(run("import time; time.sleep(60)", limit=0.5)) == "process.too-long"
+    assert str(run("raise ValueError('no')")) == "it ended with exit status 1: ValueError: no"
 
 
 def test_a_program_that_is_not_there_is_a_reason() -> None:
-    said = call(["/nowhere/python"], {}, dict[str, int], seconds=5)
+    said = process.ask_script(dict[str, int], ["/nowhere/python"], {}, limit=5)
     assert str(said) == "/nowhere/python cannot be started: No such file or directory"
 
 

@@ -8,7 +8,7 @@ It is found through the entry-point group `whisperopt.backends` and imports no r
 import enum
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import msgspec
 
@@ -105,10 +105,15 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Whether any part computes in fp16, whose range is small."""
         return "fp16" in self.precisions
 
+    def but(self, *, precision: Precision | None = None, **changes: Any) -> Self:
+        """Return this recipe with other values in some fields; `precision` is that of both parts."""
+        if precision:
+            changes |= {"encoder_precision": precision, "decoder_precision": precision}
+        return msgspec.structs.replace(self, **changes)
+
     def pooled(self, kv_heads: int) -> Self:
         """Return this recipe with the decoder's own key/value heads mean-pooled into `kv_heads`."""
-        return msgspec.structs.replace(
-            self,
+        return self.but(
             name=f"{self.name}-kv{kv_heads}",
             summary=f"{self.summary}; key/value heads pooled into {kv_heads}",
             kv_heads=kv_heads,

@@ -1,4 +1,4 @@
-"""The backend that every execution provider of ONNX Runtime is an instance of."""
+"""What backends that read ONNX files share, and that of every provider of ONNX Runtime."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,21 +20,16 @@ if TYPE_CHECKING:
     from whisperopt.static_checks.capability import CapabilityTable
 
 
-class OrtBackend(msgspec.Struct, frozen=True, kw_only=True):
-    """One execution provider with its ladder of recipes."""
+class OnnxBackend(msgspec.Struct, frozen=True, kw_only=True):
+    """What backends of runtimes that read ONNX files share: a ladder of recipes, built alike."""
 
     name: str
     runtime: str
     extra: str
-    provider: Provider
     ladder: tuple[Recipe, ...]
     stages: tuple[Rehearsal, ...] = ()
-    """Where the provider can be rehearsed without its device."""
+    """Where the runtime can be rehearsed without its device."""
     api: int = API
-
-    def probe(self) -> Probe:
-        """Open a one-node graph in a process of its own."""
-        return providers.probe(self.provider, self.runtime, self.extra)
 
     def recipes(self) -> tuple[Recipe, ...]:
         """Return the ladder."""
@@ -45,7 +40,7 @@ class OrtBackend(msgspec.Struct, frozen=True, kw_only=True):
         return self.stages
 
     def capabilities(self) -> "CapabilityTable":
-        """Return what the provider's kernels execute."""
+        """Return what the runtime's kernels execute."""
         from whisperopt.static_checks.capability import packaged_table
 
         return packaged_table(self.name)
@@ -55,6 +50,16 @@ class OrtBackend(msgspec.Struct, frozen=True, kw_only=True):
         from whisperopt.passes.plan import write_variant
 
         write_variant(recipe, core, out)
+
+
+class OrtBackend(OnnxBackend, frozen=True, kw_only=True):
+    """One execution provider with its ladder of recipes."""
+
+    provider: Provider
+
+    def probe(self) -> Probe:
+        """Open a one-node graph in a process of its own."""
+        return providers.probe(self.provider, self.runtime, self.extra)
 
     def open(self, artifact: Artifact, *, threads: int | None = None) -> Session:
         """Open both graphs; a provider that does not load is an error, never the CPU."""

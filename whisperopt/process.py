@@ -48,6 +48,11 @@ class Failure(msgspec.Struct, frozen=True):
     certain: bool = False
     """The handler itself refused: another try would end alike."""
 
+    @property
+    def late(self) -> bool:
+        """Whether time ran out, and nothing else is known to be wrong."""
+        return self.reason.code in {"process.too-long", "process.stalled"}
+
     def __str__(self) -> str:
         """Return the sentence and its remedy, without the last full stop."""
         return str(WhisperoptError(self.reason)).rstrip(".")
@@ -199,12 +204,12 @@ def ask(
         return worker.ask(handler, request, limit=limit, stall=stall, progress=progress)
 
 
-def call(
+def ask_script(
+    kind: type[Answer],
     command: Sequence[str | Path],
     request: Mapping[str, Any],
-    kind: type[Answer],
     *,
-    seconds: float,
+    limit: float,
     environment: Mapping[str, str] | None = None,
 ) -> Answer | Failure:
     """Run a script with `request` as its stdin; return the object on the last line that it writes.
@@ -215,9 +220,9 @@ def call(
     if isinstance(process, Failure):
         return process
     try:
-        output, errors = process.communicate(msgspec.json.encode(request), timeout=seconds)
+        output, errors = process.communicate(msgspec.json.encode(request), timeout=limit)
     except subprocess.TimeoutExpired:
-        return Failure(because("process.too-long", seconds=seconds))
+        return Failure(because("process.too-long", seconds=limit))
     finally:
         _kill(process)
         with contextlib.suppress(subprocess.TimeoutExpired, ValueError):
@@ -226,13 +231,11 @@ def call(
         said = errors.strip() or output.strip()
         return how_it_ended(process.returncode, said.decode("utf-8", "replace"))
     try:
-        found = msgspec.json.decode(output.strip().splitlines()[-1], type=dict[str, Any])
-    except (IndexError, msgspec.DecodeError, UnicodeDecodeError):
-        return Failure(because("process.no-answer"))
-    try:
-        return msgspec.convert(found, kind)
+        return msgspec.json.decode(output.strip().splitlines()[-1], type=kind)
     except msgspec.ValidationError as error:
         return _garbled(error)
+    except (IndexError, msgspec.DecodeError, UnicodeDecodeError):
+        return Failure(because("process.no-answer"))
 
 
 def how_it_ended(status: int, said: str) -> Failure:

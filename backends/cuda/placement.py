@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from whisperopt.runtime.placement import CPU
+
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 CUDA = "CUDAExecutionProvider"
-CPU = "CPUExecutionProvider"
 TO_DEVICE = "to the device"
 _FEW = 8
 _SCALAR_ARITHMETIC = {

@@ -3,94 +3,69 @@
 from whisperopt.backend import Recipe, Tier
 
 _HALF = ("gqa-fp16", "gqa-bf16", "gqa-decomposed-fp16", "mha-fp16", "attention-fp16")
+GQA = Recipe(
+    name="gqa-fp16",
+    summary="GroupQueryAttention in one shared buffer; 4-D MultiHeadAttention over the audio",
+    self_attention="gqa",
+    cross_attention="mha",
+    encoder_attention="mha",
+    cache="shared",
+    encoder_precision="fp16",
+    decoder_precision="fp16",
+)
+MHA = GQA.but(
+    name="mha-fp16",
+    summary="MultiHeadAttention with a growing cache, and in 4-D over the audio",
+    self_attention="mha",
+    cache="concat",
+    stands_in_for=_HALF[:3],
+)
+DECOMPOSED = GQA.but(
+    name="decomposed-fp16",
+    summary="Standard operators over a static cache: what every CUDA kernel set has",
+    self_attention="decomposed",
+    cross_attention="decomposed",
+    encoder_attention="decomposed",
+    cache="static",
+)
 
 RECIPES = (
-    Recipe(
-        name="gqa-fp16",
-        summary="GroupQueryAttention in one shared buffer; 4-D MultiHeadAttention over the audio",
-        self_attention="gqa",
-        cross_attention="mha",
-        encoder_attention="mha",
-        cache="shared",
-        encoder_precision="fp16",
-        decoder_precision="fp16",
-    ),
-    Recipe(
+    GQA,
+    GQA.but(
         name="gqa-bf16",
         summary="The same in bfloat16, which cannot overflow; GPUs of compute capability 8.0",
-        self_attention="gqa",
-        cross_attention="mha",
-        encoder_attention="mha",
-        cache="shared",
-        encoder_precision="bf16",
-        decoder_precision="bf16",
+        precision="bf16",
         stands_in_for=_HALF[:1],
         selectable_from=Tier.MEASURED,
         caution="nothing on a CPU can emulate bfloat16",
     ),
-    Recipe(
+    DECOMPOSED.but(
         name="gqa-decomposed-fp16",
         summary="GroupQueryAttention in one shared buffer; all other attention in standard operators",
         self_attention="gqa",
-        cross_attention="decomposed",
-        encoder_attention="decomposed",
         cache="shared",
-        encoder_precision="fp16",
-        decoder_precision="fp16",
         stands_in_for=_HALF[:1],
     ),
-    Recipe(
-        name="mha-fp16",
-        summary="MultiHeadAttention with a growing cache, and in 4-D over the audio",
-        self_attention="mha",
-        cross_attention="mha",
-        encoder_attention="mha",
-        cache="concat",
-        encoder_precision="fp16",
-        decoder_precision="fp16",
-        stands_in_for=_HALF[:3],
-    ),
-    Recipe(
+    MHA,
+    MHA.but(
         name="attention-fp16",
         summary="ai.onnx Attention-23 with a growing cache, and over the audio",
         self_attention="attention",
         cross_attention="attention",
         encoder_attention="attention",
-        cache="concat",
-        encoder_precision="fp16",
-        decoder_precision="fp16",
         stands_in_for=_HALF[:4],
     ),
-    Recipe(
-        name="decomposed-fp16",
-        summary="Standard operators over a static cache: what every CUDA kernel set has",
-        self_attention="decomposed",
-        cross_attention="decomposed",
-        encoder_attention="decomposed",
-        cache="static",
-        encoder_precision="fp16",
-        decoder_precision="fp16",
-    ),
-    Recipe(
+    DECOMPOSED,
+    MHA.but(
         name="mha-fp32",
         summary="MultiHeadAttention with a growing cache in single precision; lossless",
-        self_attention="mha",
-        cross_attention="mha",
-        encoder_attention="mha",
-        cache="concat",
-        encoder_precision="fp32",
-        decoder_precision="fp32",
+        precision="fp32",
         stands_in_for=(*_HALF, "decomposed-fp16"),
     ),
-    Recipe(
+    DECOMPOSED.but(
         name="decomposed-fp32",
         summary="Standard operators over a static cache in single precision; lossless",
-        self_attention="decomposed",
-        cross_attention="decomposed",
-        encoder_attention="decomposed",
-        cache="static",
-        encoder_precision="fp32",
-        decoder_precision="fp32",
+        precision="fp32",
         stands_in_for=(*_HALF, "decomposed-fp16", "mha-fp32"),
     ),
 )

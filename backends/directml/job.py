@@ -3,20 +3,20 @@
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-import msgspec
-from msgspec.structs import replace
-
-if TYPE_CHECKING:
-    from whisperopt.static_checks.io_trace import Array, Run, Tape
+from whisperopt.process import Failure
+from whisperopt.static_checks.io_trace import Array, Run, Tape
+from whisperopt.static_checks.replay import Call, Nodes, Replayed
 
 DEVICE = "device"
-"""The label of the first call, which tries the device itself."""
+"""The label of the first request, which tries the device itself."""
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+_NODE = re.compile(r"running (\w+) node. Name:'([^']*)'.*\b([0-9A-F]{8} .*)")
+"""What a reader needs of ONNX Runtime's own words: the node and what is wrong."""
 
 
-class Places(msgspec.Struct, frozen=True, kw_only=True):
+class Places(NamedTuple):
     """Where the files of a job are."""
 
     graphs: Path
@@ -24,94 +24,76 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     outputs: Path
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class Request(NamedTuple):
     """One thing that has an answer, with the lines that ask for it."""
 
     label: str
     lines: tuple[str, ...]
+    graph: str = ""
+    """Which one is used."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one call."""
-
-    label: str
-    seconds: float | None = None
-    error: str = ""
-    placed: dict[str, int] = {}
-    """Number of nodes by execution provider; empty for anything but the opening of a graph."""
-    elsewhere: tuple[tuple[str, str], ...] = ()
-    """Operator and provider of each node that is not on DirectML."""
-
-
-class Answers(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that was answered before the program ended."""
-
-    runtime: str = ""
-    directml: str = ""
-    calls: tuple[Answer, ...] = ()
-
-
-def affordable(tape: "Tape") -> "Tape":
-    """Return what a software device can do in minutes, the decoder first.
-
-    The encoder does hundreds of times the decoder's work: it hears one recording, not two at once.
-    """
-    decoder = (run for run in tape.runs if run.graph == "decoder.onnx")
-    encoder = (run for run in tape.runs if run.graph == "encoder.onnx")
-    alone = (run for run in encoder if run.feeds[0].shape[0] == 1)
-    return replace(tape, runs=(*decoder, *alone))
-
-
-def calls(tape: "Tape", places: Places, *, shared: bool) -> tuple[Call, ...]:
+def requests(tape: Tape, places: Places, *, shared: bool) -> tuple[Request, ...]:
     """Return what to ask for: the device, then each graph and its runs.
 
     With `shared` caches, past and present of the self-attention are one buffer on the device.
     """
-    asked = [Call(label=DEVICE, lines=(DEVICE,))]
-    opened = ""
+    asked = [Request(DEVICE, (DEVICE,))]
     for run in tape.runs:
-        if run.graph != opened:
-            opened = run.graph
+        if run.graph != asked[-1].graph:
             asked.append(opening(places.graphs / run.graph))
-        asked.append(Call(label=run.label, lines=(*_run(run, places, shared=shared), "run")))
+        lines = (*_run(run, places, shared=shared), "run")
+        asked.append(Request(run.label, lines, run.graph))
     return tuple(asked)
 
 
-def opening(graph: Path) -> Call:
-    """Return the call that opens `graph`, from then on the one that is run."""
-    return Call(label=graph.stem, lines=(_line("graph", _windows(graph)),))
+def opening(graph: Path) -> Request:
+    """Return what opens `graph`, from then on the one that is run."""
+    lines = (_line("graph", _windows(graph)),)
+    return Request(f"opening of {graph.name}", lines, graph.name)
 
 
-def read(text: str, asked: Iterable[Call]) -> Answers:
-    """Read the answers to the calls in their order; fewer if the program ended before.
+def read(text: str, asked: Iterable[Request], ended: Failure | None = None) -> Replayed:
+    """Read the answers to requests in their order; fewer if the program `ended` before.
 
     A line that was broken off, or that nobody asked for, is passed over.
     """
     versions: dict[str, str] = {}
-    answers: list[Answer] = []
-    opened = Answer(label="")
+    calls: list[Call] = []
+    nodes: list[Nodes] = []
+    requests = iter(asked)
+    request = next(requests, None)
     for line in text.split("\n")[:-1]:
+        if request is None:
+            break
         match line.split("\t"):
-            case ["runtime" | "directml" as name, version]:
-                versions[name] = version
-            case ["placed", provider, count] if count.isdecimal():
-                opened = replace(opened, placed={**opened.placed, provider: int(count)})
+            case ["runtime", version]:
+                versions["onnxruntime"] = version
+            case ["directml", version]:
+                versions["directml"] = version
+            case ["placed", "DmlExecutionProvider" as provider, count] if count.isdecimal():
+                nodes.append(Nodes(request.graph, "", provider, int(count)))
             case ["elsewhere", provider, operator, _]:
-                node = (operator, provider)
-                opened = replace(opened, elsewhere=(*opened.elsewhere, node))
+                nodes.append(Nodes(request.graph, operator, provider, 1))
             case ["seconds", number] if _NUMBER.fullmatch(number):
-                answers.append(replace(opened, seconds=float(number)))
-                opened = Answer(label="")
+                calls.append(Call(request.label, float(number)))
+                request = next(requests, None)
             case ["error", reason]:
-                answers.append(replace(opened, error=reason or "no reason given"))
-                opened = Answer(label="")
-    labelled = (
-        replace(answer, label=call.label) for call, answer in zip(asked, answers, strict=False)
+                calls.append(Call(request.label, 0.0, _shortened(reason) or "no reason given"))
+                request = next(requests, None)
+    silence = str(ended) if ended else "there was no answer"
+    device = calls[0].error if calls else silence
+    return Replayed(
+        device=device, calls=tuple(calls[1:]), nodes=tuple(nodes), versions=versions, ended=ended
     )
-    return Answers(calls=tuple(labelled), **versions)
 
 
-def _run(run: "Run", places: Places, *, shared: bool) -> Iterator[str]:
+def _shortened(error: str) -> str:
+    found = _NODE.search(error)
+    return f"{found[1]} ({found[2]}): {found[3].strip()}" if found else error
+
+
+def _run(run: Run, places: Places, *, shared: bool) -> Iterator[str]:
     outputs = {output.name: output for output in run.outputs}
     for feed in run.feeds:
         present = outputs.get(feed.name.replace("past", "present", 1))
@@ -124,7 +106,7 @@ def _run(run: "Run", places: Places, *, shared: bool) -> Iterator[str]:
     yield from (_fetch(output, places) for output in outputs.values())
 
 
-def _fetch(output: "Array", places: Places) -> str:
+def _fetch(output: Array, places: Places) -> str:
     return _line("fetch", output.name, _windows(places.outputs / output.file))
 
 

@@ -148,9 +148,9 @@ def _screen() -> Iterator[str]:
 
 def _end(process: "subprocess.Popen[bytes]", how: int = signal.SIGTERM) -> None:
     """End a process and what it started in its session, at once if it must be."""
-    for one in (how, signal.SIGKILL):
+    for sent in (how, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, one)
+            os.killpg(process.pid, sent)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_PATIENCE)
             return

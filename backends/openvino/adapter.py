@@ -2,32 +2,23 @@
 
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whisperopt.artifact import Artifact
-from whisperopt.backend import API, Probe, Recipe, Session
+from whisperopt.backend import Probe, Session
 from whisperopt.errors import WhisperoptError
-from whisperopt.rehearsal import Rehearsal
+from whisperopt.ort_backend import OnnxBackend
 
 from .profiling import Counted
 from .recipes import RECIPES
 from .rehearsal import OpenVinoRehearsal
 
 if TYPE_CHECKING:
-    from whisperopt.graph.core import CoreModel
-    from whisperopt.static_checks.capability import CapabilityTable
-
     from .session import OpenVinoSession
 
 
-class OpenVinoBackend:
+class OpenVinoBackend(OnnxBackend, frozen=True, kw_only=True):
     """OpenVINO reads the same ONNX files and compiles them for the CPU."""
-
-    api = API
-    name = "openvino"
-    runtime = "openvino"
-    extra = "openvino"
 
     def probe(self) -> Probe:
         """Ask OpenVINO for its CPU device, in this process."""
@@ -40,26 +31,6 @@ class OpenVinoBackend:
             reason = f"does not load: {error}" if installed else "is not installed"
             remedy = f"pip install 'whisperopt[{self.extra}]'"
             return Probe(runtime=self.runtime, reason=f"OpenVINO {reason}", remedy=remedy)
-
-    def recipes(self) -> tuple[Recipe, ...]:
-        """Return the ladder."""
-        return RECIPES
-
-    def rehearsals(self) -> tuple[Rehearsal, ...]:
-        """Return the plugin's word on every node; the device itself is on every machine."""
-        return (OpenVinoRehearsal(),)
-
-    def capabilities(self) -> "CapabilityTable":
-        """Return what OpenVINO's ONNX front end converts and its CPU plugin executes."""
-        from whisperopt.static_checks.capability import packaged_table
-
-        return packaged_table(self.name)
-
-    def build(self, recipe: Recipe, core: "CoreModel", out: Path) -> None:
-        """Write both graphs."""
-        from whisperopt.passes.plan import write_variant
-
-        write_variant(recipe, core, out)
 
     def open(self, artifact: Artifact, *, threads: int | None = None) -> Session:
         """Compile both graphs."""
@@ -87,4 +58,10 @@ class OpenVinoBackend:
         return OpenVinoSession(artifact, threads=threads, profile=profile)
 
 
-BACKEND = OpenVinoBackend()
+BACKEND = OpenVinoBackend(
+    name="openvino",
+    runtime="openvino",
+    extra="openvino",
+    ladder=RECIPES,
+    stages=(OpenVinoRehearsal(),),
+)

@@ -1,19 +1,18 @@
 """Proves that OpenVINO's CPU plugin takes every node of a variant, without running it."""
 
 import sys
-import time
 from collections import Counter
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from whisperopt.backend import Probe, Tier
 from whisperopt.host import distribution_version
-from whisperopt.process import Failure
-from whisperopt.rehearsal import Rehearsed, call
+from whisperopt.process import Failure, ask_script
+from whisperopt.rehearsal import Judgement
 
 from .reasons import reason as shortened
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from whisperopt.artifact import Artifact
 
 RUNTIME = "openvino"
-_PARTS: tuple[Literal["encoder", "decoder"], ...] = ("encoder", "decoder")
 _SECONDS = 120
 
 
@@ -53,47 +51,32 @@ class OpenVinoRehearsal(msgspec.Struct, frozen=True):
             )
         return Probe(runtime=RUNTIME, version=distribution_version(RUNTIME))
 
-    def run(self, artifact: "Artifact", scratch: Path) -> Rehearsed:  # noqa: ARG002  # writes nothing
+    def run(self, artifact: "Artifact", scratch: Path) -> Judgement:  # noqa: ARG002  # writes nothing
         """Ask about both graphs, each in a process of its own."""
-        started = time.monotonic()
-        probe = self.probe()
-        verdict = Rehearsed(
-            name=self.name, runtime=RUNTIME, version=probe.version, passed=None, reason=""
-        )
-        if not probe.ready:
-            reason = f"not tried: {probe.reason}. {probe.remedy}"
-            return msgspec.structs.replace(verdict, reason=reason)
-        passed, reason = judge({part: query(artifact.graph(part)) for part in _PARTS})
-        seconds = f"{time.monotonic() - started:.1f}"
-        return msgspec.structs.replace(
-            verdict, passed=passed, reason=reason, facts={"seconds": seconds}
-        )
+        from whisperopt.graph.core import PARTS
+
+        return judge({part: query(artifact.graph(part)) for part in PARTS})
 
 
-def query(graph: Path) -> Queried | str:
-    """Ask OpenVINO about `graph` in a process of its own, or say what failed."""
+def query(graph: Path) -> Queried | Failure:
+    """Ask OpenVINO about `graph` in a process of its own."""
     script = Path(__file__).with_name("query.py")
     request = {"graph": str(graph.absolute())}
-    answer = call([sys.executable, "-P", script], request, Queried, seconds=_SECONDS)
-    return str(answer) if isinstance(answer, Failure) else answer
+    return ask_script(Queried, [sys.executable, "-P", script], request, limit=_SECONDS)
 
 
-def judge(parts: Mapping[str, Queried | str]) -> tuple[bool, str]:
-    """Return whether the plugin takes every node of every part, and what was shown or is wrong."""
-    wrong = {part: problem for part, found in parts.items() if (problem := _problem(found))}
-    if wrong:
-        return False, "; ".join(f"{part}: {problem}" for part, problem in wrong.items())
-    counts = ", ".join(
-        f"{found.taken} of the {part}"
-        for part, found in parts.items()
-        if isinstance(found, Queried)
-    )
-    return True, f"the CPU plugin takes all nodes: {counts}"
+def judge(parts: Mapping[str, Queried | Failure]) -> Judgement:
+    """Say whether the plugin takes every node of every part."""
+    problems = ((part, _problem(found)) for part, found in parts.items())
+    wrong = [f"{part}: {problem}" for part, problem in problems if problem]
+    taken = ((p, found.taken) for p, found in parts.items() if isinstance(found, Queried))
+    counts = ", ".join(f"{count} of the {part}" for part, count in taken)
+    return Judgement.of(wrong, f"the CPU plugin takes all nodes: {counts}")
 
 
-def _problem(found: Queried | str) -> str:
-    if isinstance(found, str):
-        return f"OpenVINO failed, {found}"
+def _problem(found: Queried | Failure) -> str:
+    if isinstance(found, Failure):
+        return f"OpenVINO failed, {found.reason}"
     if found.refused:
         return f"OpenVINO does not convert it: {shortened(found.refused)}"
     if found.left:

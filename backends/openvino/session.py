@@ -17,12 +17,12 @@ from whisperopt.host import usable_cores
 from whisperopt.runtime import limits
 
 from .reasons import reason
+from .recipes import PRECISION
 
 if TYPE_CHECKING:
     from whisperopt.arrays import Floats, Spans, Tokens
 
 _DEVICE = "CPU"
-_PRECISION = "INFERENCE_PRECISION_HINT"
 _LENGTH = "past_sequence_length"
 
 
@@ -46,10 +46,10 @@ class OpenVinoSession:
         core = ov.Core()
         recipe = artifact.manifest.recipe
         # An artifact may come from anywhere: nothing else of its options reaches the runtime.
-        precision = recipe.options.get(_PRECISION, "f32")
+        precision = recipe.options.get(PRECISION, "f32")
         _check_precision(core, precision)
         config = {
-            _PRECISION: precision,
+            PRECISION: precision,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads or usable_cores(),
             # a thread that may not leave a core waits there for whoever else computes on it

@@ -7,64 +7,48 @@ RTX = "tensorrt-rtx"
 """The value of the option `device` of what only TensorRT for RTX takes."""
 
 _HALF = ("decomposed-fp16", "attention-fp16", "decomposed-bf16", "gqa-fp16")
+DECOMPOSED = Recipe(
+    name="decomposed-fp16",
+    summary="Standard operators, static cache with an explicit mask",
+    self_attention="decomposed",
+    cross_attention="decomposed",
+    encoder_attention="decomposed",
+    cache="static",
+    encoder_precision="fp16",
+    decoder_precision="fp16",
+)
 
 RECIPES = (
-    Recipe(
-        name="decomposed-fp16",
-        summary="Standard operators, static cache with an explicit mask",
-        self_attention="decomposed",
-        cross_attention="decomposed",
-        encoder_attention="decomposed",
-        cache="static",
-        encoder_precision="fp16",
-        decoder_precision="fp16",
-    ),
-    Recipe(
+    DECOMPOSED,
+    DECOMPOSED.but(
         name="gqa-fp16",
         summary="GroupQueryAttention in one shared buffer, a plug-in of TensorRT for RTX",
         self_attention="gqa",
-        cross_attention="decomposed",
-        encoder_attention="decomposed",
         cache="shared",
-        encoder_precision="fp16",
-        decoder_precision="fp16",
         options={DEVICE: RTX},
         selectable_from=Tier.MEASURED,
         caution="only TensorRT for RTX has it, and only the GPU shows what its plug-in computes",
     ),
-    Recipe(
+    DECOMPOSED.but(
         name="attention-fp16",
         summary="ai.onnx Attention-23 with one output, static cache with an explicit mask",
         self_attention="attention",
         cross_attention="attention",
         encoder_attention="attention",
-        cache="static",
-        encoder_precision="fp16",
-        decoder_precision="fp16",
         stands_in_for=_HALF[:1],
     ),
-    Recipe(
+    DECOMPOSED.but(
         name="decomposed-bf16",
         summary="Standard operators in bfloat16, which cannot overflow; compute capability 8.0",
-        self_attention="decomposed",
-        cross_attention="decomposed",
-        encoder_attention="decomposed",
-        cache="static",
-        encoder_precision="bf16",
-        decoder_precision="bf16",
+        precision="bf16",
         stands_in_for=_HALF[:2],
         selectable_from=Tier.MEASURED,
         caution="nothing on a CPU can emulate bfloat16",
     ),
-    Recipe(
+    DECOMPOSED.but(
         name="decomposed-fp32",
         summary="Standard operators in single precision, static cache with an explicit mask",
-        self_attention="decomposed",
-        cross_attention="decomposed",
-        encoder_attention="decomposed",
-        cache="static",
-        encoder_precision="fp32",
-        decoder_precision="fp32",
+        precision="fp32",
         stands_in_for=_HALF,
     ),
 )

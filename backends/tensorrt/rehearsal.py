@@ -1,6 +1,5 @@
 """Proves a variant by the parser and the builder of TensorRT for RTX, which need no GPU."""
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from whisperopt.backend import Probe, Tier
-from whisperopt.process import Failure
-from whisperopt.rehearsal import INSTALL, Rehearsed, call, home
+from whisperopt.process import Failure, ask_script
+from whisperopt.rehearsal import PYTHON, Judgement, home, installed, python
 
 from . import shapes
 from .recipes import DEVICE, RTX
@@ -41,44 +40,23 @@ class TensorRtRehearsal(msgspec.Struct, frozen=True):
 
     def probe(self) -> Probe:
         """Look for the interpreter with the runtime, and for the driver's stand-in."""
-        place = home(self.name)
-        pins = place / "pins"
-        if not (_python(place).is_file() and pins.is_file()):
-            return Probe(
-                runtime=RTX,
-                reason=f"{place} has no {RTX}",
-                remedy=INSTALL.format(name=self.name),
-            )
-        versions = dict(pin.split("==") for pin in pins.read_text("utf-8").split())
-        return Probe(runtime=RTX, version=versions.get(RTX))
+        return installed(self.name, RTX, PYTHON)
 
-    def run(self, artifact: "Artifact", scratch: Path) -> Rehearsed:  # noqa: ARG002  # the contract's
+    def run(self, artifact: "Artifact", scratch: Path) -> Judgement:  # noqa: ARG002  # writes nothing
         """Parse and build both graphs, each in a process of its own."""
-        started = time.monotonic()
-        probe = self.probe()
-        verdict = Rehearsed(
-            name=self.name, runtime=RTX, version=probe.version, passed=None, reason=""
-        )
-        if not probe.ready:
-            reason = f"not tried: {probe.reason}. {probe.remedy}"
-            return msgspec.structs.replace(verdict, reason=reason)
+        from whisperopt.graph.core import PARTS
+
         dims = artifact.manifest.dims
         plug_ins = artifact.manifest.recipe.options.get(DEVICE) == RTX
-        graphs = {part: artifact.path / f"{part}.onnx" for part in ("encoder", "decoder")}
+        graphs = {part: artifact.graph(part) for part in PARTS}
         tried = [
             Tried(part, compile_graph(graph, dims, plug_ins=plug_ins), operators(graph))
             for part, graph in graphs.items()
         ]
-        reasons = judge(tried, plug_ins=plug_ins)
-        facts = {
-            one.part: one.answer.summary() for one in tried if isinstance(one.answer, Compiled)
-        }
-        return msgspec.structs.replace(
-            verdict,
-            passed=not reasons,
-            reason="; ".join(reasons) or praise(tried, plug_ins=plug_ins),
-            facts={**facts, "seconds": f"{time.monotonic() - started:.1f}"},
-        )
+        answers = ((graph.part, graph.answer) for graph in tried)
+        facts = {part: a.summary() for part, a in answers if isinstance(a, Compiled)}
+        wrong = judge(tried, plug_ins=plug_ins)
+        return Judgement.of(wrong, praise(tried, plug_ins=plug_ins), facts)
 
 
 def compile_graph(
@@ -87,26 +65,24 @@ def compile_graph(
     *,
     plug_ins: bool,
     capabilities: Sequence[str] | None = None,
-) -> Compiled | str:
-    """Parse and build `graph` in a process of its own, or say what failed.
+) -> Compiled | Failure:
+    """Parse and build `graph` in a process of its own.
 
     Only with `plug_ins` does that process see the library that stands in for the driver.
     """
-    place = home("tensorrt")
-    links = str(place / "links") if plug_ins else ""
-    answer = call(
-        [_python(place), Path(__file__).with_name("compile.py")],
+    links = str(home("tensorrt") / "links") if plug_ins else ""
+    return ask_script(
+        Compiled,
+        [python("tensorrt"), Path(__file__).with_name("compile.py")],
         {
             "graph": str(graph.absolute()),
             "capabilities": capabilities or (RTX_CAPABILITIES if plug_ins else CAPABILITIES),
             "axes": shapes.ranges(dims),
             "plugins": links,
         },
-        Compiled,
-        seconds=_SECONDS,
+        limit=_SECONDS,
         environment={"LD_LIBRARY_PATH": links},
     )
-    return str(answer) if isinstance(answer, Failure) else answer
 
 
 def operators(graph: Path) -> dict[str, int]:
@@ -116,7 +92,3 @@ def operators(graph: Path) -> dict[str, int]:
     from whisperopt.static_checks.operands import qualified
 
     return dict(Counter(map(qualified, ir.traversal.RecursiveGraphIterator(ir.load(graph).graph))))
-
-
-def _python(place: Path) -> Path:
-    return place / "venv" / "bin" / "python"

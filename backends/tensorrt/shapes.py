@@ -52,7 +52,7 @@ def profile(dims: Dimensions, bound: Literal["least", "usual", "most"]) -> str:
 
     An input whose values decide shapes is given by its value instead.
     """
-    known = {name: getattr(one, bound) for name, one in ranges(dims).items()}
+    known = {name: getattr(axis, bound) for name, axis in ranges(dims).items()}
     written = [f"{PAST}:{known[PAST]}"]
     for name, shape in inputs(dims).items():
         sizes = [axis if isinstance(axis, int) else known[axis] for axis in shape]

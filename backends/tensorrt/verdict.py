@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from whisperopt.process import Failure
+
 
 class Refused(msgspec.Struct, frozen=True):
     """One node that the parser does not take."""
@@ -38,9 +40,9 @@ class Compiled(msgspec.Struct, frozen=True):
     def summary(self) -> str:
         """Return layers, and seconds and size of every engine that was built."""
         built = (
-            f"sm{_sm(one)} {one.seconds:.1f} s {one.bytes / 1e6:.1f} MB"
-            for one in self.engines
-            if one.built
+            f"sm{_sm(engine)} {engine.seconds:.1f} s {engine.bytes / 1e6:.1f} MB"
+            for engine in self.engines
+            if engine.built
         )
         return ", ".join([f"{self.layers} layers", *built])
 
@@ -49,8 +51,7 @@ class Tried(msgspec.Struct, frozen=True):
     """One graph with what is in it and what came of it."""
 
     part: str
-    answer: Compiled | str
-    """A crash or an overdue process is a reason."""
+    answer: Compiled | Failure
     operators: Mapping[str, int] = {}
     """Number of nodes by operator; those outside ai.onnx carry their domain."""
 
@@ -77,14 +78,18 @@ def judge(tried: Sequence[Tried], *, plug_ins: bool) -> tuple[str, ...]:
     3. Without plug-ins, nothing is left to what TensorRT for RTX has beyond TensorRT
     """
     return tuple(
-        f"{one.part}: {reason}" for one in tried for reason in _problems(one, plug_ins=plug_ins)
+        f"{graph.part}: {reason}"
+        for graph in tried
+        for reason in _problems(graph, plug_ins=plug_ins)
     )
 
 
 def praise(tried: Sequence[Tried], *, plug_ins: bool) -> str:
     """Say in one sentence what was shown of graphs that nothing speaks against."""
-    engines = [e for one in tried if isinstance(one.answer, Compiled) for e in one.answer.engines]
-    failed = {_sm(one): one.errors for one in engines if not one.built}
+    engines = [
+        e for graph in tried if isinstance(graph.answer, Compiled) for e in graph.answer.engines
+    ]
+    failed = {_sm(engine): engine.errors for engine in engines if not engine.built}
     built = ", ".join(dict.fromkeys(f"sm{_sm(e)}" for e in engines if _sm(e) not in failed))
     who = "with its plug-ins" if plug_ins else "without plug-ins, standing in for TensorRT,"
     left_out = "".join(f"; sm{sm} is too old: {_short(errors)}" for sm, errors in failed.items())
@@ -119,19 +124,19 @@ _TOO_OLD = re.compile(r"Turing \(SM75\)|target\(s\) sm75")
 """How TensorRT for RTX says that a GPU has no instructions for a type."""
 
 
-def _problems(one: Tried, *, plug_ins: bool) -> Iterator[str]:
-    if isinstance(one.answer, str):
-        yield f"TensorRT for RTX failed, {one.answer}"
+def _problems(graph: Tried, *, plug_ins: bool) -> Iterator[str]:
+    if isinstance(graph.answer, Failure):
+        yield f"TensorRT for RTX failed, {graph.answer}"
         return
-    for error in one.answer.errors:
-        yield _explained(error, one.count(error.operator))
-    if not one.answer.parsed:
-        if not one.answer.errors:
+    for error in graph.answer.errors:
+        yield _explained(error, graph.count(error.operator))
+    if not graph.answer.parsed:
+        if not graph.answer.errors:
             yield "TensorRT does not parse it and does not say why"
         return
-    if one.foreign and not plug_ins:
-        yield f"only TensorRT for RTX imports {one.foreign}, TensorRT must be assumed not to"
-    yield from _unbuilt(one.answer.engines)
+    if graph.foreign and not plug_ins:
+        yield f"only TensorRT for RTX imports {graph.foreign}, TensorRT must be assumed not to"
+    yield from _unbuilt(graph.answer.engines)
 
 
 def _explained(error: Refused, count: int) -> str:
@@ -145,13 +150,12 @@ def _explained(error: Refused, count: int) -> str:
 
 
 def _unbuilt(engines: Sequence[Engine]) -> Iterator[str]:
-    if not any(one.built for one in engines):
-        missing = [one for one in engines if not one.built]
-    else:
-        missing = [one for one in engines if not one.built and not _too_old(one)]
+    some = any(engine.built for engine in engines)
     alike: dict[str, list[str]] = {}
-    for one in missing:
-        alike.setdefault(_short(one.errors), []).append(f"sm{_sm(one)}")
+    for engine in engines:
+        if engine.built or (some and _too_old(engine)):
+            continue
+        alike.setdefault(_short(engine.errors), []).append(f"sm{_sm(engine)}")
     for reason, capabilities in alike.items():
         yield f"no engine can be built for {', '.join(capabilities)}: {reason}"
     if not engines:

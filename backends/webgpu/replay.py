@@ -81,8 +81,8 @@ def _timed(session: Any, run: dict[str, Any], request: dict[str, Any]) -> list[A
     error = None
     try:
         found = _call(session, run, request)
-        for one in run["outputs"]:
-            found[one["name"]].tofile(Path(request["outputs"]) / one["file"])
+        for array in run["outputs"]:
+            found[array["name"]].tofile(Path(request["outputs"]) / array["file"])
     except Exception as problem:  # noqa: BLE001  # the runtime's exceptions have no common class
         error = _line(problem)
     return [run["label"], round(time.perf_counter() - started, 3), error]
@@ -90,13 +90,13 @@ def _timed(session: Any, run: dict[str, Any], request: dict[str, Any]) -> list[A
 
 def _call(session: Any, run: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     """Make one call, or as many as it has tokens; return all outputs as arrays."""
-    feeds = {one["name"]: _read(Path(request["tape"]), one) for one in run["feeds"]}
+    feeds = {array["name"]: _read(Path(request["tape"]), array) for array in run["feeds"]}
     ids = feeds.pop("input_ids", None)
     length = feeds.pop("past_sequence_length", None)
     binding = session.io_binding()
     for name, values in feeds.items():
         binding.bind_cpu_input(name, values)
-    names = [one["name"] for one in run["outputs"]]
+    names = [array["name"] for array in run["outputs"]]
     if ids is None:
         return _arrays(_bound_run(session, binding, names, {}))
     columns = np.split(ids, ids.shape[1], axis=1) if request["stepwise"] else [ids]
@@ -133,8 +133,8 @@ def _bound_run(
     return dict(zip(names, binding.get_outputs(), strict=True))
 
 
-def _read(folder: Path, one: dict[str, Any]) -> Any:
-    return np.fromfile(folder / one["file"], np.dtype(one["dtype"])).reshape(one["shape"])
+def _read(folder: Path, array: dict[str, Any]) -> Any:
+    return np.fromfile(folder / array["file"], np.dtype(array["dtype"])).reshape(array["shape"])
 
 
 def _placed(session: Any) -> list[list[Any]]:

@@ -5,7 +5,7 @@
 set -euo pipefail
 
 home=$(realpath -m "$1")
-generator=$(realpath "$(dirname "$0")/../../backends/cuda/stubs.py")
+generator=$(realpath "$(dirname "$0")/cuda_stubs.py")
 pins=(onnxruntime-gpu==1.31.1 onnx==1.23.2)
 mkdir -p "$home"
 exec 9>"$home/lock"

@@ -1,14 +1,15 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from benchmarks.peers.engine import Source
 from benchmarks.peers.models import huggingface, random_weights, safetensors
+from tests.graph.numpy_whisper import NumpyWhisper
 from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.checkpoint.shapes import required
 from whisperopt.testing.made import TINY, MadeCheckpoint
-from whisperopt.testing.numpy_whisper import NumpyWhisper
 from whisperopt.whisper import Dimensions
 
 
@@ -69,18 +70,13 @@ def test_every_text_of_weights_of_chance_is_the_same(prompt: list[int]) -> None:
     fields = {field: getattr(TINY, field) for field in TINY.__struct_fields__}
     dims = Dimensions(**(fields | {"text_context": 64}))
     drawn = random_weights.RandomTensors(dims, end)
-    model = NumpyWhisper({name: drawn.tensor(name) for name in drawn.shapes}, dims)
+    checkpoint = SimpleNamespace(dims=dims, names=lambda: drawn.shapes, tensor=drawn.tensor)
+    model = NumpyWhisper(checkpoint)
     features = np.random.default_rng(0).standard_normal((1, dims.mels, dims.frames))
-    _, heard = model.encode(features.astype(np.float32))
-    nothing = np.zeros((1, dims.decoder_heads, 0, dims.head_size), np.float32)
-    seen = [(nothing, nothing)] * dims.decoder_layers
-    ids = np.array([prompt], np.int32)
-    written: list[int] = []
-    while len(written) <= random_weights.TOKENS:
-        logits, seen = model.decode(ids, seen, heard)
-        written.append(int(logits[0, -1].argmax()))
-        ids = np.array([[written[-1]]], np.int32)
-        if written[-1] == end:
-            break
-    assert written == [*drawn.text, end]
+    hidden = model.encode(features)
+    ids = prompt
+    while len(ids) - len(prompt) <= random_weights.TOKENS and ids[-1] != end:
+        logits = model.decode(hidden, np.array([ids], np.int32))
+        ids = [*ids, int(logits[0, -1].argmax())]
+    assert ids == [*prompt, *drawn.text, end]
     assert len(set(drawn.text)) == random_weights.TOKENS

@@ -14,7 +14,7 @@ from whisperopt.evaluate import clips
 from whisperopt.graph.core import CoreModel
 from whisperopt.ort_backend import OrtBackend
 from whisperopt.pipeline.line import Line
-from whisperopt.rehearsal import Rehearsed
+from whisperopt.rehearsal import Judgement
 from whisperopt.results.outcome import Lot
 
 DECOMPOSED = Recipe(
@@ -42,12 +42,10 @@ class Stage(msgspec.Struct, frozen=True):
         reason = "the stage is closed" if self.passed is None else None
         return Probe(runtime="theatre", version="1", reason=reason, remedy="Open it")
 
-    def run(self, artifact: Artifact, scratch: Path) -> Rehearsed:
+    def run(self, artifact: Artifact, scratch: Path) -> Judgement:
         assert artifact.graph("decoder").is_file()
         assert list(scratch.iterdir()) == []
-        return Rehearsed(
-            name=self.name, runtime="theatre", version="1", passed=self.passed, reason="as told"
-        )
+        return Judgement(self.passed, "as told")
 
 
 def run(core: CoreModel, folder: Path, stage: Stage, *, proof: bool = True) -> Lot:

@@ -5,16 +5,30 @@ import pytest
 from tests.report import made
 from whisperopt.backend import Tier
 from whisperopt.release import report as reports
-from whisperopt.report.fates import Fate, outcome
+from whisperopt.report.fates import FATES, aim, outcome
 
 
 def test_every_fate_of_a_report_has_its_words():
-    assert {fate.value for fate in Fate} == set(typing.get_args(reports.Fate))
-    assert all(fate.word and fate.meaning.endswith(".") for fate in Fate)
+    assert set(FATES) == set(typing.get_args(reports.Fate))
+    assert all(badge.word and badge.meaning.endswith(".") for badge in FATES.values())
 
 
 def test_marks_and_words_differ():
-    assert len({f.mark for f in Fate}) == len({f.word for f in Fate}) == len(Fate)
+    badges = FATES.values()
+    assert len({b.mark for b in badges}) == len({b.word for b in badges}) == len(FATES)
+
+
+@pytest.mark.parametrize(
+    ("objective", "told"),
+    [
+        ("latency", "the least time for a clip"),
+        ("throughput", "the most audio in the same time"),
+        ("size with wer_delta <= 0.5", "size with wer_delta <= 0.5"),
+        ("", ""),
+    ],
+)
+def test_a_bare_goal_is_told_as_people_do_and_anything_else_stays(objective, told):
+    assert aim(objective) == told
 
 
 @pytest.mark.parametrize(

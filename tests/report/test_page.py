@@ -1,11 +1,16 @@
+import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.report import made
 from tests.report import travelled as travels
 from whisperopt.evaluate import words
+from whisperopt.report.formats import clean
 from whisperopt.report.page import render
 from whisperopt.selection.contest import TOO_CLOSE
 
@@ -18,7 +23,10 @@ ins small svg g path circle rect text
 
 
 class Page(HTMLParser):
-    """Reads a page strictly: every element closed in order, every attribute seen."""
+    """Reads a page strictly: every element closed in order, every attribute seen.
+
+    `texts` are those of elements, without what is in others inside, as they are shown.
+    """
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
@@ -38,7 +46,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if self.open:
-            self.texts.setdefault(self.open[-1], []).append(data)
+            self.texts.setdefault(self.open[-1], []).append(" ".join(data.split()))
 
     def all_of(self, tag):
         return "\n".join(self.texts.get(tag, []))
@@ -46,13 +54,13 @@ class Page(HTMLParser):
 
 def plain():
     report, evidence = made.plain()
-    gates = {one.name: made.GATES for target in report.targets for one in target.candidates}
+    gates = {c.name: made.GATES for target in report.targets for c in target.candidates}
     return render(report, evidence, made.answers(), gates=gates)
 
 
 def worst(candidates=40):
     report, evidence = made.worst(candidates)
-    gates = {one.name: made.GATES for one in report.targets[0].candidates}
+    gates = {c.name: made.GATES for c in report.targets[0].candidates}
     return render(report, evidence, gates=gates)
 
 
@@ -95,6 +103,22 @@ def test_no_script_can_run(text):
     assert "default-src 'none'" in policy
     assert "script-src" not in policy
     assert "unsafe" not in policy
+
+
+def test_the_style_is_the_one_that_the_policy_allows():
+    text = plain()
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in text
+
+
+@given(st.text(st.characters(exclude_categories=())) | st.just(made.HOSTILE))
+def test_any_text_stays_text(text):
+    text = f"x{text}"
+    shown = made.candidate("cpu-a", reason=text, rehearsals=(), how=text)
+    page = Page(render(made.report(made.target(text, shown), model=text, source=text), {}))
+    assert set(page.names) <= set(PLAIN.split())
+    assert " ".join(clean(text).split()) in page.texts["p"]
 
 
 def test_links_lead_to_what_is_there(text):
@@ -145,7 +169,7 @@ def test_placement_and_rehearsals_are_told():
     page = Page(plain())
     assert "CPUExecutionProvider" in page.all_of("bdi")
     assert "240 of 245, 98 %" in page.all_of("p")
-    assert " rehearsal passed" in page.all_of("li")
+    assert "rehearsal passed" in page.all_of("li")
 
 
 def test_the_speed_of_a_stand_in_is_nowhere():
@@ -185,9 +209,8 @@ def test_any_date_is_shown(created):
 
 def test_each_target_tells_its_objective_and_the_host_that_decided():
     said = Page(travelled()).all_of("dd")
-    assert (
-        "the least time for a clip, with change of the WER ≤ 0.5 points and size ≤ 100 MB" in said
-    )
+    assert "the least time for a clip" in said
+    assert "latency with wer_delta <= 0.5 and size_bytes <= 1e+08" in said
     for host_class in (travels.CPU, travels.OPENVINO, travels.H200):
         assert host_class in said
 
@@ -240,7 +263,7 @@ def test_what_the_machine_did_meanwhile_is_told():
 
 def test_rounds_throughput_and_memory_are_told():
     page = Page(travelled())
-    assert " 318 … 346 in 6 rounds" in page.texts["small"]
+    assert "318 … 346 in 6 rounds" in page.texts["small"]
     assert {"318 … 346", "20.9 … 22.1"} <= set(page.texts["small"])
     assert {"21.2×", "350 MB"} <= set(page.texts["b"])
 
@@ -249,13 +272,13 @@ def test_many_stand_ins_share_a_rung_and_are_all_named():
     page = Page(travelled())
     assert "3 stand-ins" in page.texts["h4"]
     assert "cpu-attention-fp32" in page.texts["bdi"]
-    assert "it stands in for gqa-mixed, which is accepted" in page.texts["span"]
+    assert "not needed: it stands in for gqa-mixed, which is accepted" in page.texts["span"]
 
 
 def test_a_time_outside_the_race_is_marked_as_such():
     raced = made.candidate("cpu-a", numbers={"latency_ms_interval": (390.0, 410.0)})
     alone = made.candidate("cpu-b", accepted=False, reason="encoder: cosine")
     text = render(made.report(made.target("cpu", raced, alone)), {})
-    assert Page(text).texts["small"].count(" outside the race") == 1
+    assert Page(text).texts["small"].count("outside the race") == 1
     assert "timed outside the race: compare with care" in text
     assert "compare with care" not in travelled()

@@ -65,8 +65,10 @@ def run(variant: str, host_class: str, heard: dict[str, str], **changes: Any) ->
     """Return evidence of one variant with a race of six rounds."""
     latency = changes.pop("latency", 400.0)
     said = [
-        sample(one.file, text=heard.get(one.file, one.text), tokens=[len(heard.get(one.file, ""))])
-        for one in clips()
+        sample(
+            clip.file, text=heard.get(clip.file, clip.text), tokens=[len(heard.get(clip.file, ""))]
+        )
+        for clip in clips()
     ]
     laps = tuple(
         Lap(round=n, clips=("en0.ogg",), seconds=4.0, total_ns=int(latency * 1e6 * (1 + n / 90)))
@@ -316,11 +318,11 @@ def travelled() -> tuple[Report, dict[str, Evidence], Answers, dict[str, Gates]]
     )
     heard = {name: text for name, text in HEARD.items() if not name.startswith("de")}
     runs = {
-        one.name: run(one.name, place, heard if "int8" in one.name else {}, latency=time)
+        own.name: run(own.name, place, heard if "int8" in own.name else {}, latency=time)
         for where, place in zip(targets, (H200, CPU, OPENVINO, CPU), strict=True)
-        for one in where.candidates
-        if one.fate != "not needed" and (time := one.metrics.latency_ms_p50)
+        for own in where.candidates
+        if own.fate != "not needed" and (time := own.metrics.latency_ms_p50)
     }
     core = run("core", CPU, {"de1.ogg": HEARD["de1.ogg"], "en2.ogg": HEARD["en2.ogg"]})
-    gates = {one.name: GATES for where in targets for one in where.candidates}
+    gates = {own.name: GATES for where in targets for own in where.candidates}
     return made, runs, answers(core, *clips()), gates

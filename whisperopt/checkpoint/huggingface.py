@@ -1,7 +1,7 @@
 """Reads a Hugging Face folder: `config.json`, safetensors, tokenizer and generation settings."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -15,6 +15,20 @@ from whisperopt.whisper import Decoding, Dimensions
 
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 
+_SIZES = {
+    "width": "d_model",
+    "vocabulary": "vocab_size",
+    "mels": "num_mel_bins",
+    "audio_context": "max_source_positions",
+    "text_context": "max_target_positions",
+    "encoder_layers": "encoder_layers",
+    "encoder_heads": "encoder_attention_heads",
+    "encoder_ffn": "encoder_ffn_dim",
+    "decoder_layers": "decoder_layers",
+    "decoder_heads": "decoder_attention_heads",
+    "decoder_ffn": "decoder_ffn_dim",
+}
+"""What `config.json` calls the fields of `Dimensions`."""
 _EMBEDDINGS = "decoder.embed_tokens.weight"
 _PROJECTION = "proj_out.weight"
 _SAVE = "Load it with transformers and save it with save_pretrained(..., safe_serialization=True)"
@@ -130,20 +144,16 @@ def _dimensions(config: _Config, tensors: dict[str, Stored], where: str) -> Dime
     kv_heads = heads
     if keys is not None and keys.shape and config.d_model % heads == 0:
         kv_heads = max(1, keys.shape[0] // (config.d_model // heads))
-    return Dimensions(
-        mels=config.num_mel_bins,
-        width=config.d_model,
-        vocabulary=config.vocab_size,
-        audio_context=config.max_source_positions,
-        text_context=config.max_target_positions,
-        encoder_layers=config.encoder_layers,
-        encoder_heads=config.encoder_attention_heads,
-        encoder_ffn=config.encoder_ffn_dim,
-        decoder_layers=config.decoder_layers,
-        decoder_heads=heads,
-        decoder_kv_heads=kv_heads,
-        decoder_ffn=config.decoder_ffn_dim,
-    )
+    sizes = {field: getattr(config, key) for field, key in _SIZES.items()}
+    return Dimensions(**sizes, decoder_kv_heads=kv_heads)
+
+
+def config(dims: Dimensions) -> dict[str, Any]:
+    """Return what `config.json` says of a model of these sizes."""
+    return {
+        "model_type": "whisper",
+        **{key: getattr(dims, field) for field, key in _SIZES.items()},
+    }
 
 
 def _decoding(folder: Path, config: _Config, dims: Dimensions, tokenizer: bytes) -> Decoding:

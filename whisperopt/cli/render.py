@@ -1,6 +1,5 @@
 """The tables of builds and decisions, on stderr; those of `inspect` are in `render_facts.py`."""
 
-import re
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -12,8 +11,8 @@ from whisperopt.backend import Tier
 from whisperopt.download import Decision
 from whisperopt.release.report import CandidateReport, Report, TargetReport
 
-_ASKED = {"throughput": {"throughput"}, "memory MB": {"memory", "peak_rss_mb"}}
-"""Columns that only some objectives ask for, and the words of those."""
+_MORE = ("throughput", "memory MB")
+"""Columns that only objectives other than the bare latency ask for."""
 _STYLE: dict[str, str] = {Tier.MEASURED: "green", Tier.EMULATED: "cyan", Tier.STRUCTURAL: "yellow"}
 
 
@@ -35,10 +34,9 @@ def show_report(report: Report) -> None:
 
 
 def _selected(report: Report) -> Table:
-    """Tabulate what was selected; throughput and memory only where they were asked for."""
+    """Tabulate what was selected; throughput and memory only where more than latency counts."""
     title = f"{report.model}: one variant for each target"
-    asked = {word for target in report.targets for word in re.findall(r"\w+", target.objective)}
-    more = [column for column, words in _ASKED.items() if asked & words]
+    more = _MORE if any(target.objective != "latency" for target in report.targets) else ()
     table = Table(title=title, title_justify="left")
     for column in ("target", "selected", "tier"):
         table.add_column(column, no_wrap=True)

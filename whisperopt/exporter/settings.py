@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from whisperopt.checkpoint import huggingface
 from whisperopt.whisper import HOP_LENGTH, SAMPLE_RATE, Decoding, Dimensions
 
 _N_FFT = 400
@@ -30,17 +31,7 @@ def _config(dims: Dimensions, decoding: Decoding) -> dict[str, Any]:
         "model_type": "whisper",
         "architectures": ["WhisperForConditionalGeneration"],
         "is_encoder_decoder": True,
-        "d_model": dims.width,
-        "vocab_size": dims.vocabulary,
-        "num_mel_bins": dims.mels,
-        "max_source_positions": dims.audio_context,
-        "max_target_positions": dims.text_context,
-        "encoder_layers": dims.encoder_layers,
-        "encoder_attention_heads": dims.encoder_heads,
-        "encoder_ffn_dim": dims.encoder_ffn,
-        "decoder_layers": dims.decoder_layers,
-        "decoder_attention_heads": dims.decoder_heads,
-        "decoder_ffn_dim": dims.decoder_ffn,
+        **huggingface.config(dims),
         "decoder_start_token_id": decoding.start_of_transcript,
         **_ends(decoding),
     }

@@ -8,6 +8,7 @@ from typing import Any
 from whisperopt import registry, sources
 from whisperopt.backend import Backend, Probe
 from whisperopt.host import Host, distributions, fingerprint
+from whisperopt.rehearsal import probed
 
 _OURS = ("PYTHON", "WHISPEROPT_")
 """Beginnings of the variables that proofs listen to, apart from the runtimes'."""
@@ -28,7 +29,7 @@ def circumstances(host: Host, backends: Iterable[Backend]) -> list[Any]:
 
 def rehearsal_probes(backend: Backend) -> list[Probe]:
     """Return what each rehearsal of `backend` finds here."""
-    return [rehearsal.probe() for rehearsal in backend.rehearsals()]
+    return [probed(rehearsal) for rehearsal in backend.rehearsals()]
 
 
 def _processor() -> list[Any]:

@@ -18,14 +18,12 @@ _LONGEST = 120
 
 
 class ClipDelta(msgspec.Struct, frozen=True, kw_only=True):
-    """What one clip gave; texts are as they are compared, after Whisper's normalisation.
-
-    `delta` is the number of errors above the core model's, counted in `unit`.
-    """
+    """What one clip gave; texts are as they are compared, after Whisper's normalisation."""
 
     clip: str
     unit: Unit
     delta: int
+    """Errors above the core model's, counted in `unit`."""
     same_text: bool
     reference: str
     core: Marked
@@ -61,39 +59,35 @@ def compare(evidence: Evidence, answers: Answers) -> Comparison | None:
     Clips that nobody speaks or that have no transcript are left out; if none has one, the core
     model's words stand for the truth.
     """
-    core = answers.evidence
-    if evidence.clip_digest != core.clip_digest:
+    if evidence.clip_digest != answers.evidence.clip_digest:
         return None
-    known = {clip.file: clip for clip in answers.clips}
-    cores = {s.clip: s for s in core.samples if not s.warm_up}
+    clips = {clip.file: clip for clip in answers.clips}
+    cores = {s.clip: s for s in answers.evidence.samples if not s.warm_up}
     pairs = [(s, cores[s.clip]) for s in evidence.samples if not s.warm_up and s.clip in cores]
-    told = [(ours, theirs) for ours, theirs in pairs if _text(known, ours)]
-    chosen = told or pairs
-    deltas = [_delta(ours, theirs, known.get(ours.clip), bool(told)) for ours, theirs in chosen]
-    return Comparison(clips=tuple(deltas), transcribed=bool(told)) if deltas else None
+    texts = {clip.file: clip.text for clip in answers.clips if clip.spoken and clip.text}
+    transcribed = [pair for pair in pairs if pair[0].clip in texts]
+    deltas = [
+        _delta(own, core, clips.get(own.clip), texts.get(own.clip, core.text))
+        for own, core in transcribed or pairs
+    ]
+    return Comparison(clips=tuple(deltas), transcribed=bool(transcribed)) if deltas else None
 
 
-def _text(known: dict[str, Clip], sample: Sample) -> str:
-    clip = known.get(sample.clip)
-    return clip.text if clip and clip.spoken else ""
-
-
-def _delta(ours: Sample, theirs: Sample, clip: Clip | None, told: bool) -> ClipDelta:  # noqa: FBT001
+def _delta(own: Sample, core: Sample, clip: Clip | None, truth: str) -> ClipDelta:
     language = clip.language if clip else "en"
-    truth = clip.text if clip and told else theirs.text
     unit = words.unit(language)
-    texts = (truth, theirs.text, ours.text)
-    reference, core, variant = (words.normalized(text, language) for text in texts)
-    edits = [words.count(truth, heard.text, language).edits for heard in (ours, theirs)]
-    same = core == variant
+    texts = (truth, core.text, own.text)
+    reference, expected, heard = (words.normalized(text, language) for text in texts)
+    own_edits, core_edits = (words.count(truth, s.text, language).edits for s in (own, core))
+    same = expected == heard
     return ClipDelta(
-        clip=ours.clip,
+        clip=own.clip,
         unit=unit,
-        delta=edits[0] - edits[1],
+        delta=own_edits - core_edits,
         same_text=same,
         reference=_shortened(reference.split(), unit),
-        core=() if same else marked(reference, core, unit),
-        variant=() if same else marked(reference, variant, unit),
+        core=() if same else marked(reference, expected, unit),
+        variant=() if same else marked(reference, heard, unit),
     )
 
 
@@ -104,19 +98,15 @@ def marked(reference: str, heard: str, unit: Unit = "words") -> Marked:
     wanted, got = reference.split(), heard.split()
     if not wanted:
         return (("extra", _shortened(got, unit)),) if got else ()
-    (chunks,) = jiwer.process_words(reference, heard).alignments
-    pieces: list[tuple[Kind, str]] = []
-    for chunk in chunks:
-        missing = wanted[chunk.ref_start_idx : chunk.ref_end_idx]
+    pieces: list[tuple[Kind, Sequence[str]]] = []
+    for chunk in jiwer.process_words(reference, heard).alignments[0]:
         extra = got[chunk.hyp_start_idx : chunk.hyp_end_idx]
         if chunk.type == "equal":
-            pieces.append(("same", _shortened(extra, unit)))
-            continue
-        if missing:
-            pieces.append(("missing", _shortened(missing, unit)))
-        if extra:
-            pieces.append(("extra", _shortened(extra, unit)))
-    return tuple(pieces)
+            pieces.append(("same", extra))
+        else:
+            missing = wanted[chunk.ref_start_idx : chunk.ref_end_idx]
+            pieces += [("missing", missing), ("extra", extra)]
+    return tuple((kind, _shortened(piece, unit)) for kind, piece in pieces if piece)
 
 
 def _shortened(text: Sequence[str], unit: Unit) -> str:

@@ -87,7 +87,7 @@ def _try(artifact: Artifact, threads: int | None, hung: Path) -> Failure | None:
         return failure
     if failure.certain:
         raise WhisperoptError(failure.reason)
-    if failure.reason.code == "process.too-long":
+    if failure.late:
         _write(hung, f"{limit:g}")
     raise WhisperoptError(because("runtime.not-opened", why=str(failure)))
 

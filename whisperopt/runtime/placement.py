@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-_CPU = "CPUExecutionProvider"
+CPU = "CPUExecutionProvider"
 _COMPUTES = re.compile(
     r"MatMul|Gemm|Einsum|Conv|Attention|Softmax|Normalization|LayerNorm|Gelu|Erf"
     r"|[Qq]uantizeLinear|GatherBlockQuantized|TensorScatter"
@@ -18,9 +18,7 @@ def refusal(nodes: Iterable[tuple[str, str]]) -> str | None:
     None if the CPU is left with arithmetic of shapes and lengths only.
     """
     left = Counter(
-        op.rpartition(".")[2]
-        for op, provider in nodes
-        if provider == _CPU and _COMPUTES.search(op)
+        op.rpartition(".")[2] for op, provider in nodes if provider == CPU and _COMPUTES.search(op)
     )
     if not left:
         return None

@@ -1,7 +1,7 @@
 """For tests: a complete fake backend, a made-up checkpoint, and what every backend must keep to.
 
-`FakeBackend` and `transcriber` need no runtime and no pytest; `BackendConformance` needs pytest,
-the extra `build` and ONNX Runtime's CPU provider.
+`transcriber` needs no runtime and no pytest, a `FakeBackend` that computes the extra `build`;
+`BackendConformance` needs pytest beside, and ONNX Runtime's CPU provider.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -8,7 +8,7 @@ Subclass `BackendConformance` under a name that pytest collects and set `backend
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -95,6 +95,7 @@ class BackendConformance:
         for rehearsal in self.backend.rehearsals():
             _hold(_NAME.fullmatch(rehearsal.name), f"{rehearsal.name!r} is no plain name")
             _hold(rehearsal.summary.strip(), f"{rehearsal.name} does not say what it proves")
+            _hold(isinstance(rehearsal, Hashable), f"{rehearsal.name} cannot be hashed")
             worth = rehearsal.tier
             _hold(worth is not Tier.MEASURED, f"{rehearsal.name} is no measurement on a device")
             probe = rehearsal.probe()
@@ -114,9 +115,9 @@ class BackendConformance:
     def test_some_recipe_opens_here(self, workshop: Workshop) -> None:
         """A runtime that is ready opens at least one rung of the ladder."""
         self._be_ready()
-        reasons = [workshop.session(recipe) for recipe in self.backend.recipes()]
-        opened = [one for one in reasons if not isinstance(one, str)]
-        _hold(opened, f"it is ready and opens nothing: {reasons}")
+        found = [workshop.session(recipe) for recipe in self.backend.recipes()]
+        opened = [session for session in found if not isinstance(session, str)]
+        _hold(opened, f"it is ready and opens nothing: {found}")
 
     @pytest.mark.parametrize("batch", [1, 2])
     def test_numbers_are_the_core_models(
@@ -172,8 +173,8 @@ class BackendConformance:
         session = self._session(recipe, workshop)
         given = sample(workshop.dims, batch=2, length=_LENGTH)
         alone = [given.rows([row]) for row in (0, 1)]
-        expected = [stepped(session.encode(one.features), one.ids, prompt=1) for one in alone]
-        decoders = [session.encode(one.features) for one in alone]
+        expected = [stepped(session.encode(row.features), row.ids, prompt=1) for row in alone]
+        decoders = [session.encode(row.features) for row in alone]
         found: list[list[Floats]] = [[], []]
         for place in range(_LENGTH):
             for turn, decoder in enumerate(decoders):
@@ -232,8 +233,7 @@ class BackendConformance:
         decoder = session.encode(given.features)
         full = stepped(decoder, given.ids, prompt=capacity - 1)
         _hold(np.isfinite(full).all(), "the last position gives no numbers")
-        one = np.ascontiguousarray(given.ids[:, :1])
-        for ids in (one, given.ids):
+        for ids in (np.ascontiguousarray(given.ids[:, :1]), given.ids):
             with pytest.raises(WhisperoptError):
                 decoder.step(ids)
         _hold(decoder.past == capacity, "a refused step moved the decoder on")

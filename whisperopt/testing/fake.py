@@ -1,11 +1,12 @@
-"""A complete backend without a runtime: it computes in NumPy, or says what it is told to say."""
+"""A complete backend without a runtime: onnx's own NumPy computes, or it says what it is told to."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import numpy as np
 
 from whisperopt.arrays import Floats, Spans, Tokens
@@ -15,9 +16,7 @@ from whisperopt.errors import WhisperoptError
 from whisperopt.rehearsal import Rehearsal
 from whisperopt.runtime import limits
 from whisperopt.runtime.transcriber import Transcriber
-from whisperopt.testing.made import MadeCheckpoint, describe
-from whisperopt.testing.numpy_whisper import KeyValue, NumpyWhisper
-from whisperopt.whisper import Dimensions
+from whisperopt.testing.made import TINY, MadeCheckpoint, describe
 
 if TYPE_CHECKING:
     from whisperopt.graph.core import CoreModel
@@ -33,34 +32,23 @@ PLAIN = Recipe(
     encoder_precision="fp32",
     decoder_precision="fp32",
 )
-_WEIGHTS = "weights.npz"
 _OPERATORS = (
     *("Add", "Cast", "Concat", "Conv", "Gather", "Gelu", "GreaterOrEqual", "LayerNormalization"),
     *("LessOrEqual", "MatMul", "Max", "Min", "Range", "Reshape", "Shape", "Slice", "Softmax"),
     *("Squeeze", "Sub", "Transpose", "Unsqueeze", "Where"),
 )
+_PARTS: tuple[Literal["encoder", "decoder"], ...] = ("encoder", "decoder")
 _TYPES = ("float32", "int64", "int32", "bool")
-_LIKE_THE_PUBLISHED = Dimensions(
-    mels=80,
-    width=64,
-    vocabulary=320,
-    audio_context=1500,
-    text_context=448,
-    encoder_layers=1,
-    encoder_heads=1,
-    encoder_ffn=64,
-    decoder_layers=1,
-    decoder_heads=1,
-    decoder_kv_heads=1,
-    decoder_ffn=64,
-)
+_LIKE_THE_PUBLISHED = msgspec.structs.replace(TINY, mels=80, audio_context=1500, text_context=448)
+KeyValue = tuple[Floats, Floats]
+"""Keys and values of one layer, each float32 [B, H, L, Dh]."""
 
 
 class FakeBackend:
     """A backend that is always there, the same every time, and fails only when it is told to.
 
-    Its sessions compute Whisper in NumPy; those of a backend with a script hear nothing and write
-    down its lines in turn, one for each window of audio, over and over.
+    Its sessions compute as onnx defines its operators; those of a backend with a script hear nothing
+    and write down its lines in turn, one for each window of audio, over and over.
     """
 
     api = API
@@ -109,18 +97,15 @@ class FakeBackend:
             version=np.__version__,
             max_opset=24,
             missing="this fake computes no {op}",
-            source="whisperopt.testing.numpy_whisper",
+            source="onnx.reference",
             ops=dict.fromkeys(_OPERATORS, operator),
         )
 
     def build(self, recipe: Recipe, core: "CoreModel", out: Path) -> None:
-        """Write both graphs, and the weights once more as NumPy reads them."""
+        """Write both graphs."""
         from whisperopt.passes.plan import write_variant
 
         write_variant(recipe, core, out)
-        checkpoint = core.checkpoint
-        tensors: dict[str, Any] = {n: checkpoint.tensor(n) for n in checkpoint.names()}
-        np.savez(out / _WEIGHTS, **tensors)
 
     def open(self, artifact: Artifact, *, threads: int | None = None) -> Session:
         """Open what `build` wrote; with a script, anything that has a tokenizer."""
@@ -133,25 +118,53 @@ class FakeBackend:
 
 
 class FakeSession:
-    """Whisper in NumPy over one artifact."""
+    """Both graphs of a variant like `PLAIN`, computed by onnx's reference of its operators."""
 
     def __init__(self, artifact: Artifact, max_batch: int | None = None) -> None:
-        """Read the weights."""
-        path = artifact.path / _WEIGHTS
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                tensors = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError) as error:
-            raise WhisperoptError(f"{path} cannot be read: {error}") from None
+        """Read both graphs."""
         self.max_batch, self.dims = max_batch, artifact.manifest.dims
         self.placement: dict[str, int] = {}
-        self.model = NumpyWhisper(tensors, self.dims)
+        self._encoder, self._decoder = map(_evaluator, map(artifact.graph, _PARTS))
 
     def encode(self, features: Floats, spans: Spans | None = None) -> "FakeDecoder":
         """Encode float32 [B, mels, frames]; no recipe of its own has an audio tail."""
         del spans
         limits.check_batch(features.shape[0], self.max_batch)
-        return FakeDecoder(self, *self.model.encode(features))
+        return FakeDecoder(self, *self.heard(features))
+
+    def heard(self, features: Floats) -> tuple[Floats, list[KeyValue]]:
+        """Return hidden states [B, frames / 2, D] and what each decoder layer reads of them."""
+        hidden, *cross = self._encoder.run(None, {"audio_features": features})
+        return hidden, _pairs(cross)
+
+    def decoded(
+        self, ids: Tokens, seen: Sequence[KeyValue], heard: Sequence[KeyValue]
+    ) -> tuple[Floats, list[KeyValue]]:
+        """Return logits [B, S, V] of `ids` [B, S], and what was seen with them added to it."""
+        feeds = {"input_ids": ids, **_pasts("self", seen), **_pasts("cross", heard)}
+        logits, *presents = self._decoder.run(None, feeds)
+        return logits, _pairs(presents)
+
+
+def _evaluator(graph: Path) -> Any:
+    from onnx.reference import ReferenceEvaluator
+
+    try:
+        return ReferenceEvaluator(str(graph))
+    except Exception as error:  # noqa: BLE001  # protobuf's, onnx's and the system's
+        raise WhisperoptError(f"{graph} cannot be read: {error}") from None
+
+
+def _pairs(values: Sequence[Floats]) -> list[KeyValue]:
+    return list(zip(values[::2], values[1::2], strict=True))
+
+
+def _pasts(kind: str, layers: Sequence[KeyValue]) -> dict[str, Floats]:
+    return {
+        f"past_{word}_{kind}_{index}": value
+        for index, layer in enumerate(layers)
+        for word, value in zip(("key", "value"), layer, strict=True)
+    }
 
 
 class FakeDecoder:
@@ -178,7 +191,7 @@ class FakeDecoder:
     def step(self, ids: Tokens) -> Floats:
         """Append `ids` int32 [B, S]; return logits float32 [B, S, V]."""
         limits.check_room(self.past, ids.shape[1], self.session.dims.text_context)
-        logits, self.seen = self.session.model.decode(ids, self.seen, self.heard)
+        logits, self.seen = self.session.decoded(ids, self.seen, self.heard)
         self.past += ids.shape[1]
         return logits
 

@@ -18,7 +18,6 @@ from whisperopt.whisper import Decoding, Dimensions
 LANGUAGES = ("en", "de", "fr")
 _TASKS = ("translate", "transcribe", "startoflm", "startofprev", "nocaptions", "notimestamps")
 _LETTERS = 256
-_SPECIAL = ("endoftext", "startoftranscript", *LANGUAGES, *_TASKS)
 
 TINY = Dimensions(
     mels=16,
@@ -47,7 +46,7 @@ class MadeCheckpoint:
         """Make a model of size `dims`, another one for every `seed`."""
         self.dims, self._seed = dims, seed
         self._shapes = required(dims)
-        ids = {name: _LETTERS + place for place, name in enumerate(_SPECIAL)}
+        ids = {name: _LETTERS + place for place, name in enumerate(_marks(LANGUAGES))}
         self.decoding = Decoding(
             start_of_transcript=ids["startoftranscript"],
             end_of_text=ids["endoftext"],
@@ -74,20 +73,29 @@ class MadeCheckpoint:
 
     def tokenizer_json(self) -> bytes:
         """Return a tokenizer of single bytes with Whisper's marks."""
-        from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-
-        letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-        tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(letters)}, []))
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer.decoder = decoders.ByteLevel()
-        marks = [AddedToken(f"<|{name}|>", normalized=False) for name in _SPECIAL]
-        tokenizer.add_special_tokens(marks)
-        return str(tokenizer.to_str()).encode()
+        return tokenizer_json()
 
     def digest(self) -> str:
         """Return `sha256:<hex>` over what the weights follow from."""
         key = msgspec.json.encode([self.dims, self._seed])
         return "sha256:" + hashlib.sha256(key).hexdigest()
+
+
+def tokenizer_json(languages: tuple[str, ...] = LANGUAGES) -> bytes:
+    """Return a tokenizer of single bytes with Whisper's marks; without languages it is English's."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(letters)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    marks = [AddedToken(f"<|{name}|>", normalized=False) for name in _marks(languages)]
+    tokenizer.add_special_tokens(marks)
+    return str(tokenizer.to_str()).encode()
+
+
+def _marks(languages: tuple[str, ...]) -> tuple[str, ...]:
+    return ("endoftext", "startoftranscript", *languages, *_TASKS)
 
 
 def describe(folder: Path, checkpoint: MadeCheckpoint, recipe: Recipe, backend: str) -> Artifact:

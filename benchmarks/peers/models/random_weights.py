@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import made_checkpoints
 from benchmarks.peers.models import huggingface
 from whisperopt.arrays import Floats
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.checkpoint.shapes import required
 from whisperopt.whisper import Dimensions
 
-SIZES = {"small": (768, 12, 12, 51865, 80), "turbo": (1280, 32, 4, 51866, 128)}
-"""Width, layers of the encoder and of the decoder, vocabulary and mels."""
+SIZES = {"small": "small", "turbo": "large-v3-turbo"}
+"""The published model whose sizes they have."""
 TOKENS = 32
 """Words' worth of tokens that every text has: what 10 s of speech need."""
 _PROMPT = 4
@@ -24,21 +25,7 @@ _LOUD = 60.0
 
 def dimensions(name: str) -> Dimensions:
     """Return the sizes of OpenAI's `small` or `turbo` (large-v3-turbo)."""
-    width, encoder, decoder, vocabulary, mels = SIZES[name]
-    return Dimensions(
-        mels=mels,
-        width=width,
-        vocabulary=vocabulary,
-        audio_context=1500,
-        text_context=448,
-        encoder_layers=encoder,
-        encoder_heads=width // 64,
-        encoder_ffn=4 * width,
-        decoder_layers=decoder,
-        decoder_heads=width // 64,
-        decoder_kv_heads=width // 64,
-        decoder_ffn=4 * width,
-    )
+    return made_checkpoints.SIZES[SIZES[name]]
 
 
 class RandomTensors:

@@ -14,7 +14,8 @@ from tests.passes.forms import form
 from tests.static_checks.graphs import graph
 from whisperopt.backend import Recipe
 from whisperopt.checkpoint.checkpoint import Checkpoint
-from whisperopt.rehearsal import Rehearsed, call, home
+from whisperopt.process import Failure, ask_script
+from whisperopt.rehearsal import Rehearsed, home, python, rehearse
 from whisperopt.static_checks import structure
 from whisperopt.static_checks.capability import packaged_table
 
@@ -37,9 +38,10 @@ print(json.dumps({"why_not": why_not}))
 
 def rehearsed(checkpoint: Checkpoint, recipe: Recipe, folder: Path) -> Rehearsed:
     """Write one variant and let the partitioner place it."""
-    (folder / "scratch").mkdir()
-    made = forms.write(checkpoint, recipe, folder / "made")
-    return CudaRehearsal().run(made, folder / "scratch")
+    (found,) = rehearse(
+        forms.write(checkpoint, recipe, folder / "made"), [CudaRehearsal()], folder
+    )
+    return found
 
 
 def saved(model: ir.Model, folder: Path) -> Path:
@@ -52,7 +54,7 @@ def saved(model: ir.Model, folder: Path) -> Path:
 def reasons(model: ir.Model, folder: Path) -> tuple[str, ...]:
     """Place one graph and judge it."""
     placed = partition(saved(model, folder), folder / "scratch")
-    assert not isinstance(placed, str), placed
+    assert not isinstance(placed, Failure), placed
     return judge(placed, Outline.of(model))
 
 
@@ -135,8 +137,8 @@ def test_without_the_stub_libraries_the_session_is_silently_the_cpu_s(tmp_path: 
     script = Path(__file__).parents[3] / "backends" / "cuda" / "partition.py"
     (tmp_path / "scratch").mkdir()
     request = {"graph": str(path), "provider": CUDA, "scratch": str(tmp_path / "scratch")}
-    python = home("cuda") / "venv" / "bin" / "python"
-    answer = call([python, script], request, seconds=60, environment={"LD_LIBRARY_PATH": ""})
+    command, environment = [python("cuda"), script], {"LD_LIBRARY_PATH": ""}
+    answer = ask_script(dict, command, request, limit=60, environment=environment)
     assert isinstance(answer, dict)
     assert answer["providers"] == [CPU]
 
@@ -144,12 +146,12 @@ def test_without_the_stub_libraries_the_session_is_silently_the_cpu_s(tmp_path: 
 def why_not(body: str, folder: Path, environment: dict[str, str]) -> str | None:
     """Return why a graph does not run over the stub libraries, or None if it does."""
     path = saved(graph("(float[4,4] x) => (float[4,4] y)", body), folder)
-    place = home("cuda")
-    answer = call(
-        [place / "venv" / "bin" / "python", "-c", RUN],
+    answer = ask_script(
+        dict,
+        [python("cuda"), "-c", RUN],
         {"graph": str(path)},
-        seconds=60,
-        environment={"LD_LIBRARY_PATH": str(place / "stubs"), **environment},
+        limit=60,
+        environment={"LD_LIBRARY_PATH": str(home("cuda") / "stubs"), **environment},
     )
     assert isinstance(answer, dict), answer
     reason: str | None = answer["why_not"]

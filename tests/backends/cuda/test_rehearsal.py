@@ -10,7 +10,7 @@ from whisperopt.backends.cuda.rehearsal import CudaRehearsal
 from whisperopt import registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
-from whisperopt.rehearsal import Rehearsed
+from whisperopt.rehearsal import Rehearsed, rehearse
 
 SESSION = '"providers": ["CUDAExecutionProvider"]'
 RIGHT = f'{{"version": "1.31.1", {SESSION}, "nodes": [["", "MatMul", "CUDAExecutionProvider"]]}}'
@@ -37,9 +37,8 @@ def homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(artifact: Artifact, folder: Path) -> Rehearsed:
     """Rehearse `artifact`."""
-    scratch = folder / "scratch"
-    scratch.mkdir()
-    return CudaRehearsal().run(artifact, scratch)
+    (found,) = rehearse(artifact, [CudaRehearsal()], folder)
+    return found
 
 
 def test_the_backend_offers_it() -> None:

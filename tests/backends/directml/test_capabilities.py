@@ -38,9 +38,10 @@ def test_what_the_table_accepts_is_placed_on_the_device(tmp_path: Path) -> None:
     accepted = without(model, {rejection.node for rejection in report.rejections})
     assert len(accepted.graph.node) > 200
     onnx.save(accepted, tmp_path / "every.onnx")
-    device = job.Call(label=job.DEVICE, lines=(job.DEVICE,))
-    answers, _ = ask([device, job.opening(tmp_path / "every.onnx")], tmp_path)
-    opened = answers.calls[1]
+    device = job.Request(job.DEVICE, (job.DEVICE,))
+    replayed = ask([device, job.opening(tmp_path / "every.onnx")], tmp_path)
+    (opened,) = replayed.calls
     assert not opened.error
-    assert not opened.elsewhere
-    assert opened.placed["DmlExecutionProvider"] >= len(accepted.graph.node)
+    (nodes,) = replayed.nodes
+    assert nodes.provider == "DmlExecutionProvider"
+    assert nodes.count >= len(accepted.graph.node)

@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from whisperopt.backends.directml import job
-from whisperopt.backends.directml.job import Answer, Answers, Call, Places
+from whisperopt.backends.directml.job import Places, Request
 
+from whisperopt.process import Failure
+from whisperopt.reasons import because
 from whisperopt.static_checks.io_trace import Array, Run, Tape
+from whisperopt.static_checks.replay import Call, Nodes, Replayed
 
 PLACES = Places(graphs=Path("/model"), tape=Path("/tape"), outputs=Path("/out"))
 
@@ -42,22 +45,18 @@ def decoder(label: str, *, past: int = 32) -> Run:
 
 
 def lines(*runs: Run, shared: bool = False) -> list[str]:
-    asked = job.calls(Tape(runs=runs), PLACES, shared=shared)
-    return [line for call in asked for line in call.lines]
-
-
-def test_the_decoder_goes_first_and_the_encoder_hears_one_recording() -> None:
-    runs = (encoder(1), decoder("prefill"), encoder(2), decoder("step"))
-    kept = job.affordable(Tape(runs=runs)).runs
-    assert [run.label for run in kept] == ["prefill", "step", "encoder, batch 1"]
+    asked = job.requests(Tape(runs=runs), PLACES, shared=shared)
+    return [line for request in asked for line in request.lines]
 
 
 def test_a_graph_is_opened_once_for_all_its_runs() -> None:
-    asked = job.calls(
+    asked = job.requests(
         Tape(runs=(decoder("prefill"), decoder("step"), encoder(1))), PLACES, shared=False
     )
-    labels = [call.label for call in asked]
-    assert labels == ["device", "decoder", "prefill", "step", "encoder", "encoder, batch 1"]
+    assert [request.label for request in asked] == [
+        *("device", "opening of decoder.onnx", "prefill", "step"),
+        *("opening of encoder.onnx", "encoder, batch 1"),
+    ]
 
 
 def test_inputs_and_outputs_are_named_with_type_shape_and_file() -> None:
@@ -83,7 +82,7 @@ def test_shared_caches_are_one_buffer_and_no_output_of_their_own() -> None:
     assert not any(line.startswith("feed\tpast_key_self") for line in asked)
 
 
-ASKED = [Call(label=label, lines=()) for label in ("device", "decoder", "step")]
+ASKED = [Request("device", ()), Request("opening", (), "decoder.onnx"), Request("step", ())]
 
 
 def test_answers_belong_to_the_calls_in_their_order() -> None:
@@ -93,26 +92,47 @@ def test_answers_belong_to_the_calls_in_their_order() -> None:
         "elsewhere\tCPUExecutionProvider\tCast\tcache/Cast_1\nseconds\t2.0\n"
         "error\t80070057 Invalid parameter.\n"
     )
-    assert job.read(text, ASKED) == Answers(
-        runtime="1.24.4",
-        directml="1.15.4",
-        calls=(
-            Answer(label="device", seconds=0.5),
-            Answer(
-                label="decoder",
-                seconds=2.0,
-                placed={"DmlExecutionProvider": 9, "CPUExecutionProvider": 1},
-                elsewhere=(("Cast", "CPUExecutionProvider"),),
-            ),
-            Answer(label="step", error="80070057 Invalid parameter."),
+    assert job.read(text, ASKED) == Replayed(
+        versions={"onnxruntime": "1.24.4", "directml": "1.15.4"},
+        calls=(Call("opening", 2.0), Call("step", 0.0, "80070057 Invalid parameter.")),
+        nodes=(
+            Nodes("decoder.onnx", "", "DmlExecutionProvider", 9),
+            Nodes("decoder.onnx", "Cast", "CPUExecutionProvider", 1),
         ),
     )
 
 
+def test_the_runtimes_own_words_are_shortened_to_node_and_reason() -> None:
+    error = (
+        "Non-zero status code returned while running MultiHeadAttention node. Name:'layer/attention'"
+        " Status Message: C:\\a\\dml\\AuthorImpl.cpp(2508)\\onnxruntime.dll!00000001801482A5:"
+        " (caller: 00000001801492FC) Exception(3) tid(11c) 80070057 Invalid parameter. "
+    )
+    (call,) = job.read(f"seconds\t0.5\nerror\t{error}\n", ASKED).calls
+    assert call.error == "MultiHeadAttention (layer/attention): 80070057 Invalid parameter."
+
+
+@pytest.mark.parametrize(
+    ("text", "ended", "reason"),
+    [
+        ("error\tFailed to create DXGI factory\n", None, "Failed to create DXGI factory"),
+        (
+            "",
+            Failure(because("process.not-started", "wine", why="no file")),
+            "wine cannot be started: no file",
+        ),
+        ("", None, "there was no answer"),
+    ],
+)
+def test_without_a_device_the_reason_is_its_error_or_the_end(
+    text: str, ended: Failure | None, reason: str
+) -> None:
+    assert job.read(text, ASKED, ended) == Replayed(device=reason, ended=ended)
+
+
 @pytest.mark.parametrize("broken", ["seconds\t2.", "seconds", "error\t8007", "placed\tDml"])
 def test_a_line_that_was_broken_off_is_no_answer(broken: str) -> None:
-    found = job.read("seconds\t0.5\n" + broken, ASKED)
-    assert [answer.label for answer in found.calls] == ["device"]
+    assert job.read("seconds\t0.5\n" + broken, ASKED) == Replayed()
 
 
 WORDS = st.sampled_from(
@@ -123,5 +143,5 @@ WORDS = st.sampled_from(
 @given(st.lists(st.lists(WORDS, max_size=5).map("\t".join)).map("\n".join) | st.text())
 def test_whatever_is_answered_is_read(text: str) -> None:
     found = job.read(text, ASKED)
-    assert len(found.calls) <= len(ASKED)
-    assert all((answer.seconds is None) == bool(answer.error) for answer in found.calls)
+    assert len(found.calls) < len(ASKED)
+    assert all(node.count >= 0 for node in found.nodes)

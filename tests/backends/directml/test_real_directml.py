@@ -1,16 +1,18 @@
 """The real DirectML on a software device: our ladder passes, and sabotage does not."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from whisperopt.backends.directml.rehearsal import DirectmlRehearsal, Played, judge, play
+from whisperopt.backends.directml.rehearsal import DirectmlRehearsal, judge, play
 
 from tests.backends.directml.variants import ODD, RUNGS
 from tests.makers import SMALL
 from tests.passes import forms
 from whisperopt.artifact import Artifact
 from whisperopt.checkpoint.checkpoint import Checkpoint
+from whisperopt.rehearsal import Judgement, rehearse
 from whisperopt.static_checks.io_trace import Array, Run, Tape, record
 
 PROBE = DirectmlRehearsal().probe()
@@ -20,10 +22,13 @@ pytestmark = [
 ]
 
 
-def played(artifact: Artifact, folder: Path, *, shared: bool) -> tuple[Tape, Played]:
-    """Record a prefill and a step of one row, and let DirectML make the same calls."""
-    tape = record(artifact, folder / "tape", batches=(1,), steps=1)
-    return tape, play(tape, artifact.path, folder, shared=shared)
+def judged(
+    artifact: Artifact, folder: Path, *, shared: bool, tape: Tape | None = None
+) -> Judgement:
+    """Let DirectML make the calls of `tape`, or else a prefill and a step of one row."""
+    tape = tape or record(artifact, folder / "tape", batches=(1,), steps=1)
+    (folder / "outputs").mkdir()
+    return judge(tape, play(tape, artifact, folder, shared=shared), folder)
 
 
 @pytest.mark.parametrize("name", ["gqa-fp16", "mha-fp16", "decomposed-fp16"])
@@ -31,10 +36,12 @@ def test_every_rung_computes_what_the_cpu_computes(
     name: str, small_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     artifact = forms.write(small_checkpoint, RUNGS[name], tmp_path / "artifact")
-    told = DirectmlRehearsal().run(artifact, tmp_path)
+    (told,) = rehearse(artifact, [DirectmlRehearsal()], tmp_path)
     assert told.passed, told.reason
     assert told.facts["onnxruntime"] == PROBE.version
-    assert int(told.facts["decoder on DmlExecutionProvider"]) > 50
+    found = re.fullmatch(r"nodes: (\d+) on Dml, \d+ on CPU", told.facts["decoder.onnx"])
+    assert found
+    assert int(found[1]) > 50
 
 
 @pytest.mark.parametrize(
@@ -50,16 +57,16 @@ def test_sabotage_is_caught_with_the_right_reason(
 ) -> None:
     recipe = ODD[name]
     artifact = forms.write(small_checkpoint, recipe, tmp_path / "artifact")
-    passed, told = judge(*played(artifact, tmp_path, shared=recipe.cache == "shared"))
-    assert passed is False
-    assert reason in told
+    told = judged(artifact, tmp_path, shared=recipe.cache == "shared")
+    assert told.passed is False
+    assert reason in told.reason
 
 
 def test_gqa_in_two_buffers_loses_the_past(small_checkpoint: Checkpoint, tmp_path: Path) -> None:
     artifact = forms.write(small_checkpoint, RUNGS["gqa-fp16"], tmp_path / "artifact")
-    passed, told = judge(*played(artifact, tmp_path, shared=False))
-    assert passed is False
-    assert "(step 1, batch 1)" in told
+    told = judged(artifact, tmp_path, shared=False)
+    assert told.passed is False
+    assert "(step 1, batch 1)" in told.reason
 
 
 @pytest.mark.parametrize(("name", "right"), [("gqa-fp16", False), ("decomposed-fp16", True)])
@@ -69,10 +76,9 @@ def test_a_chunk_behind_a_past_is_wrong_through_gqa_only(
     recipe = RUNGS[name]
     artifact = forms.write(small_checkpoint, recipe, tmp_path / "artifact")
     tape = Tape(runs=(chunk(artifact, tmp_path / "tape"),))
-    result = play(tape, artifact.path, tmp_path, shared=recipe.cache == "shared")
-    passed, told = judge(tape, result)
-    assert passed is right, told
-    assert right or "(chunk) has a relative error of" in told
+    told = judged(artifact, tmp_path, shared=recipe.cache == "shared", tape=tape)
+    assert told.passed is right, told
+    assert right or "(chunk) has a relative error of" in told.reason
 
 
 def chunk(artifact: Artifact, folder: Path) -> Run:

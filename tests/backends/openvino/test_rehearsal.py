@@ -11,16 +11,17 @@ from tests.passes import forms
 from whisperopt import registry
 from whisperopt.backend import Tier
 from whisperopt.checkpoint.checkpoint import Checkpoint
-from whisperopt.process import Failure, call
+from whisperopt.process import Failure
 from whisperopt.reasons import because
+from whisperopt.rehearsal import rehearse
 
 WHOLE = Queried(version="2026.4.1", taken=3)
 
 
 def test_a_plugin_that_takes_every_node_passes() -> None:
-    passed, reason = judge({"encoder": WHOLE, "decoder": WHOLE})
-    assert passed
-    assert reason == "the CPU plugin takes all nodes: 3 of the encoder, 3 of the decoder"
+    found = judge({"encoder": WHOLE, "decoder": WHOLE})
+    assert found.passed
+    assert found.reason == "the CPU plugin takes all nodes: 3 of the encoder, 3 of the decoder"
 
 
 @pytest.mark.parametrize(
@@ -32,14 +33,14 @@ def test_a_plugin_that_takes_every_node_passes() -> None:
             "does not take If x2, Loop x1 (for example a)",
         ),
         (Queried(version="1"), "no node"),
-        ("it took over 120 s", "OpenVINO failed, it took over 120 s"),
+        (Failure(because("process.too-long", seconds=120)), "OpenVINO failed, it took over 120 s"),
     ],
 )
-def test_anything_else_fails_and_names_the_part(found: Queried | str, told: str) -> None:
-    passed, reason = judge({"encoder": WHOLE, "decoder": found})
-    assert not passed
-    assert reason.startswith("decoder: ")
-    assert told in reason
+def test_anything_else_fails_and_names_the_part(found: Queried | Failure, told: str) -> None:
+    judged = judge({"encoder": WHOLE, "decoder": found})
+    assert not judged.passed
+    assert judged.reason.startswith("decoder: ")
+    assert told in judged.reason
 
 
 def test_the_backend_offers_it() -> None:
@@ -52,23 +53,16 @@ def test_without_openvino_it_is_not_tried(
 ) -> None:
     monkeypatch.setattr(rehearsal, "find_spec", lambda _name: None)
     artifact = forms.write(small_checkpoint, LADDER[0], tmp_path / "made")
-    rehearsed = OpenVinoRehearsal().run(artifact, tmp_path)
+    monkeypatch.setenv("WHISPEROPT_REHEARSALS", str(tmp_path))  # asked anew
+    (rehearsed,) = rehearse(artifact, [OpenVinoRehearsal()], tmp_path)
     assert rehearsed.passed is None
     assert rehearsed.reason.startswith("not tried: OpenVINO is not installed. pip install")
 
 
-def test_a_script_that_fails_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    failure = Failure(because("process.no-answer"))
-    monkeypatch.setattr(rehearsal, "call", lambda *_args, **_more: failure)
-    assert rehearsal.query(Path("decoder.onnx")) == "it gave no answer"
-
-
 def test_a_script_that_hangs_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def impatient(*arguments: object, **more: object) -> object:
-        return call(*arguments, **{**more, "seconds": 0.01})
-
-    monkeypatch.setattr(rehearsal, "call", impatient)
-    assert rehearsal.query(tmp_path / "decoder.onnx") == "it took over 0.01 s"
+    monkeypatch.setattr(rehearsal, "_SECONDS", 0.01)
+    found = rehearsal.query(tmp_path / "decoder.onnx")
+    assert found == Failure(because("process.too-long", seconds=0.01))
 
 
 @pytest.mark.parametrize("name", ["mha-int8", "gqa-fp32"])
@@ -77,7 +71,7 @@ def test_the_plugin_takes_every_node(
 ) -> None:
     pytest.importorskip("openvino", reason="pip install 'whisperopt[openvino]'")
     artifact = forms.write(small_checkpoint, named(name), tmp_path / "made")
-    rehearsed = OpenVinoRehearsal().run(artifact, tmp_path)
+    (rehearsed,) = rehearse(artifact, [OpenVinoRehearsal()], tmp_path)
     assert rehearsed.passed, rehearsed.reason
     assert rehearsed.version
 
@@ -88,7 +82,7 @@ def test_a_static_batch_of_two_fails_with_openvinos_reason(
     pytest.importorskip("openvino", reason="pip install 'whisperopt[openvino]'")
     artifact = forms.write(small_checkpoint, named("gqa-fp32"), tmp_path / "made")
     fix_batch(artifact, 2)
-    rehearsed = OpenVinoRehearsal().run(artifact, tmp_path)
+    (rehearsed,) = rehearse(artifact, [OpenVinoRehearsal()], tmp_path)
     assert rehearsed.passed is False
     assert "GroupQueryAttention is only supported for batch_size == 1" in rehearsed.reason
     assert "encoder" not in rehearsed.reason

@@ -15,6 +15,7 @@ from tests.passes import forms
 from whisperopt.artifact import Artifact
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import PARTS, Part
+from whisperopt.rehearsal import rehearse
 from whisperopt.static_checks import structure
 
 PROBE = TensorRtRehearsal().probe()
@@ -85,7 +86,7 @@ def test_a_whole_variant_is_rehearsed_for_every_gpu(
     small_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     artifact = forms.write(small_checkpoint, RUNGS["decomposed-fp16"], tmp_path / "built")
-    answer = TensorRtRehearsal().run(artifact, tmp_path)
+    (answer,) = rehearse(artifact, [TensorRtRehearsal()], tmp_path)
     assert answer.passed, answer.reason
     assert "for sm75, sm80, sm86, sm89, sm120" in answer.reason
     assert "sm120" in answer.facts["decoder"]

@@ -11,6 +11,9 @@ from whisperopt.backends.tensorrt.rehearsal import TensorRtRehearsal
 
 from tests.passes.forms import form
 from whisperopt.artifact import Artifact
+from whisperopt.process import Failure
+from whisperopt.reasons import because
+from whisperopt.rehearsal import rehearse
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def test_what_is_not_installed_is_not_tried(
     probe = TensorRtRehearsal().probe()
     assert not probe.ready
     assert "ci/install-rehearsals tensorrt" in probe.remedy
-    answer = TensorRtRehearsal().run(small_artifact, tmp_path)
+    (answer,) = rehearse(small_artifact, [TensorRtRehearsal()], tmp_path)
     assert answer.passed is None
     assert answer.reason.startswith("not tried: ")
 
@@ -57,7 +60,7 @@ def test_a_useless_answer_does_not_pass(
     answer: str, reason: str, nowhere: Path, small_artifact: Artifact, tmp_path: Path
 ) -> None:
     pretend(nowhere, answer)
-    rehearsed = TensorRtRehearsal().run(small_artifact, tmp_path)
+    (rehearsed,) = rehearse(small_artifact, [TensorRtRehearsal()], tmp_path)
     assert rehearsed.passed is False
     assert reason in rehearsed.reason
 
@@ -68,9 +71,9 @@ def test_plug_ins_are_for_tensorrt_for_rtx_alone(
     pretend(nowhere, "{}")
     asked: list[bool] = []
 
-    def compiled(*arguments: object, plug_ins: bool) -> str:
+    def compiled(*arguments: object, plug_ins: bool) -> Failure:
         asked.append(plug_ins)
-        return "it gave no answer"
+        return Failure(because("process.no-answer"))
 
     monkeypatch.setattr(stage, "compile_graph", compiled)
     for recipe in BACKEND.recipes():

@@ -11,6 +11,9 @@ from whisperopt.backends.tensorrt.verdict import (
     praise,
 )
 
+from whisperopt.process import Failure
+from whisperopt.reasons import because
+
 TURING = (
     "IBuilder::buildSerializedNetwork: Error Code 1: Myelin ([pass.cpp:337: check_turing] Cannot"
     " compile operation 'fc1/MatMul' for Turing (SM75): FP32 GEMM is not supported. In compileGraph"
@@ -43,7 +46,7 @@ def refused(operator: str, text: str, node: str = "decoder.layers.0/attention") 
     return Compiled("1.7", False, 0.01, (Refused("INVALID_NODE", operator, node, text),))
 
 
-def said(answer: Compiled | str, *, plug_ins: bool = False, **operators: int) -> str:
+def said(answer: Compiled | Failure, *, plug_ins: bool = False, **operators: int) -> str:
     """Return what is said against a decoder."""
     counts = {name.replace("__", "."): count for name, count in operators.items()}
     return "; ".join(judge([Tried("decoder", answer, counts)], plug_ins=plug_ins))
@@ -158,7 +161,7 @@ def test_a_silent_refusal_does_not_pass() -> None:
 
 
 def test_a_crash_is_a_reason() -> None:
-    assert said("the runtime aborted the process (SIGSEGV)") == (
+    assert said(Failure(because("process.crashed", signal="SIGSEGV", last=""))) == (
         "decoder: TensorRT for RTX failed, the runtime aborted the process (SIGSEGV)"
     )
 

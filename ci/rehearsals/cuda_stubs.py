@@ -1,6 +1,6 @@
 """Run as a script: writes CUDA libraries that know a device by name only, and compute nothing.
 
-    python stubs.py PROVIDER.so FOLDER
+    python cuda_stubs.py PROVIDER.so FOLDER
 
 ONNX Runtime's partitioner runs on a CPU, but the CUDA provider loads only beside NVIDIA's libraries
 and creates itself only on a device. These libraries have the symbols that PROVIDER.so asks for.
@@ -147,7 +147,9 @@ def compile_library(library: str, names: list[str], folder: Path) -> None:
 
 
 def _output(*command: str | Path) -> str:
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603  # binutils and gcc
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True
+    )  # binutils and gcc
     return done.stdout
 
 

@@ -3,10 +3,15 @@
 import shutil
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
-from whisperopt.backends.cuda import stubs
+
+SCRIPT = Path(__file__).parents[2] / "ci" / "rehearsals" / "cuda_stubs.py"
+_SPEC = spec_from_file_location("cuda_stubs", SCRIPT)
+stubs = module_from_spec(_SPEC)
+_SPEC.loader.exec_module(stubs)
 
 DYNAMIC = """
  0x0000000000000001 (NEEDED)   Shared library: [libcudart.so.13]

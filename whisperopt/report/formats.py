@@ -1,11 +1,16 @@
-"""Numbers as people read them, and what the statistics allow to be said."""
+"""Numbers and texts as people read them, and what the statistics allow to be said."""
 
 import math
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 NONE = "–"
 """Stands where there is no number."""
 _MINUS = "\N{MINUS SIGN}"
+_FORBIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
 
 
 def number(value: float | None, form: str = ".2f", unit: str = "") -> str:
@@ -28,19 +33,14 @@ def megabytes(size: int | None) -> str:
     return number(size / 1e6, ",.0f" if size >= 1e7 else ".2g", " MB") if size else NONE
 
 
-def milliseconds(value: float | None, unit: str = " ms") -> str:
-    """Format a time; short ones get a decimal."""
-    return number(value, _finely(value), unit)
+def finely(value: float | None, unit: str = "") -> str:
+    """Format a time or a speed; short and slow ones get a decimal."""
+    return number(value, _fine_form(value), unit)
 
 
 def rounds(bounds: tuple[float, float] | None) -> str:
     """Format the least and the most of several times or speeds."""
-    return span(bounds, _finely(bounds[0] if bounds else None))
-
-
-def speed(value: float | None, unit: str = "×") -> str:
-    """Format how many seconds of audio a second takes in."""
-    return number(value, _finely(value), unit)
+    return span(bounds, _fine_form(bounds[0])) if bounds else NONE
 
 
 def points(value: float | None) -> str:
@@ -49,16 +49,26 @@ def points(value: float | None) -> str:
 
 
 def interval(bounds: tuple[float, float] | None) -> str:
-    """Format the bounds of an interval."""
-    return f"{points(bounds[0])} … {points(bounds[1])}" if _known(bounds) and bounds else NONE
+    """Format the bounds of an interval of changes."""
+    return f"{points(bounds[0])} … {points(bounds[1])}" if finite(bounds) and bounds else NONE
 
 
-def span(bounds: tuple[float, float] | None, form: str = ",.0f", unit: str = "") -> str:
+def span(values: Sequence[float] | None, form: str = ",.0f") -> str:
     """Format the smallest and the largest of several values."""
-    if not _known(bounds) or bounds is None:
+    if not values or not finite(values):
         return NONE
-    low, high = (number(bound, form) for bound in bounds)
-    return f"{low}{unit}" if low == high else f"{low} … {high}{unit}"
+    low, high = number(min(values), form), number(max(values), form)
+    return low if low == high else f"{low} … {high}"
+
+
+def finite(values: Sequence[float] | None) -> bool:
+    """Say whether all of `values` are there and are numbers."""
+    return values is not None and all(map(math.isfinite, values))
+
+
+def clean(text: str) -> str:
+    """Replace what no document may hold: control characters and halves of surrogate pairs."""
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def moment(created: str) -> str:
@@ -70,9 +80,9 @@ def moment(created: str) -> str:
         return created
 
 
-def counted(number_of: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
     """Return so many of something, as one says it."""
-    return f"{number_of} {noun}" if number_of == 1 else f"{number_of} {noun}s"
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def sentence(text: str) -> str:
@@ -82,7 +92,7 @@ def sentence(text: str) -> str:
 
 def shows(bounds: tuple[float, float] | None, gate: float | None) -> str:
     """Say what the interval of an increase shows; may be empty."""
-    if bounds is None or not _known(bounds):
+    if bounds is None or not finite(bounds):
         return ""
     low, high = bounds
     if low == high == 0.0:
@@ -95,9 +105,5 @@ def shows(bounds: tuple[float, float] | None, gate: float | None) -> str:
     return f"{direction} the core model on these clips beyond what chance explains (95 %)."
 
 
-def _finely(value: float | None) -> str:
+def _fine_form(value: float | None) -> str:
     return ".1f" if value is not None and value < 100 else ",.0f"
-
-
-def _known(bounds: tuple[float, float] | None) -> bool:
-    return bounds is not None and all(math.isfinite(bound) for bound in bounds)
