@@ -18,6 +18,7 @@ from whisperopt.evaluate.ranges import write_twin
 from whisperopt.evaluate.trial import TrialRequest
 from whisperopt.host import Host
 from whisperopt.matrix import Device
+from whisperopt.reasons import because
 from whisperopt.release import catalog
 from whisperopt.release.catalog import File
 
@@ -66,7 +67,7 @@ class Case:
                 write_twin(built.path, twin)
             except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
                 shutil.rmtree(twin, ignore_errors=True)
-                return NoEvidence(f"its fp32 twin cannot be made: {error}")
+                return NoEvidence(str(because("evaluate.no-copy", problem=str(error))))
         request = self._request(built, digest, device, backend, here=here)
         evidence = prove(
             msgspec.structs.replace(request, twin=twin if twin.exists() else None), self._progress

@@ -16,6 +16,7 @@ from whisperopt.graph.core import PARTS
 from whisperopt.graph.files import write
 from whisperopt.graph.inference import inferred
 from whisperopt.passes.rewrite import canvas_for
+from whisperopt.reasons import because
 from whisperopt.runtime import ort_graph
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> 
     for features, tokens in inputs:
         for node, peak in _run(folder, features, tokens).items():
             if not math.isfinite(peak):
-                raise WhisperoptError(f"{node} gives values that are no numbers, even in fp32")
+                raise WhisperoptError(because("evaluate.range", node))
             peaks[node] = max(peak, peaks.get(node, 0.0))
     node = max(peaks, key=lambda name: peaks[name])
     return Range(value=peaks[node], node=node)

@@ -12,11 +12,11 @@ import msgspec
 from whisperopt.backend import Probe
 from whisperopt.errors import WhisperoptError
 from whisperopt.host import distributions
+from whisperopt.reasons import because
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-_DOCTOR = "`whisperopt doctor` says what is missing"
 _NO_CPU = "session.disable_cpu_ep_fallback"
 
 
@@ -113,20 +113,14 @@ def _plugged_in(provider: Provider) -> "ort.OrtEpDevice":
     try:
         _register(provider.library, provider.name)
     except ModuleNotFoundError:
-        raise WhisperoptError(
-            f"The plug-in {provider.library} is not installed", _DOCTOR
-        ) from None
+        raise WhisperoptError(because("runtime.no-plug-in", provider.library)) from None
     except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
         lines = str(error).strip().splitlines() or [type(error).__name__]
         cause = lines[0].rpartition(" with error: ")[2]
-        raise WhisperoptError(
-            f"The plug-in {provider.library} does not load: {cause}", _DOCTOR
-        ) from None
+        raise WhisperoptError(because("runtime.plug-in", provider.library, why=cause)) from None
     devices = [one for one in ort.get_ep_devices() if one.ep_name == provider.name]
     if not devices:
-        raise WhisperoptError(
-            f"The plug-in {provider.library} finds no device that it can use", _DOCTOR
-        )
+        raise WhisperoptError(because("runtime.no-device", provider.library))
     return devices[0]
 
 

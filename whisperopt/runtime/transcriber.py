@@ -11,6 +11,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.backend import Session
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.matrix import nearest
+from whisperopt.reasons import because
 from whisperopt.runtime import batches
 from whisperopt.runtime.recognizer import AudioChunk, Hypothesis, Recognizer
 from whisperopt.runtime.recording import Recording, read
@@ -173,28 +174,26 @@ class Transcriber:
         """Go on with the next variant, or raise `WhisperoptError` if there is none."""
         said = error.problem if isinstance(error, WhisperoptError) else str(error)
         first_line = (said.strip() or type(error).__name__).splitlines()[0]
-        broken = f"{self.artifact.manifest.variant} stopped working: {first_line}"
+        broken = str(because("audio.broke", self.artifact.manifest.variant, said=first_line))
         known = len(self._refused)
         opened = next(self._spare, None)
         refused = self._refused[known:]
         if opened is None:
-            raise WhisperoptError(
-                "; ".join((broken, *refused)), "`whisperopt doctor` says more"
-            ) from None
+            why = "; ".join((broken, *refused))
+            raise WhisperoptError(because("audio.all-broke", why)) from None
         self.artifact, self.session, chosen = opened
         self._overtaxed = False
         self.decisions = (chosen, broken, *refused, *self.decisions[1:])
 
     def _check(self, language: str | None, batch: int) -> None:
         if batch < 1:
-            raise BadInputError(f"A batch of {batch} holds no recording", "Give 1 or more")
+            raise BadInputError(because("audio.no-batch", batch))
         decoding = self.artifact.manifest.decoding
         known = decoding.languages if decoding.multilingual else {"en": 0}
         if language is not None and language not in known:
-            raise BadInputError(
-                f"{self.artifact.manifest.model} does not know the language {language!r}",
-                nearest(language, known) if len(known) > 1 else "It only knows English: en",
-            )
+            hint = nearest(language, known) if len(known) > 1 else "It only knows English: en"
+            facts = {"language": repr(language), "hint": hint}
+            raise BadInputError(because("audio.language", self.artifact.manifest.model, **facts))
 
 
 def _transcript(recording: Recording, said: Sequence[Hypothesis], asked: str) -> Transcript:
