@@ -40,8 +40,7 @@ from whisperopt.release import catalog
 from whisperopt.release.catalog import Variant
 from whisperopt.results import verdicts
 from whisperopt.runtime import self_test
-from whisperopt.static_checks import equivalence as wiring
-from whisperopt.static_checks import weights as fidelity
+from whisperopt.static_checks import equivalence, weights
 
 _VARIANTS = ("cpu-gqa-fp32", "cpu-gqa-int8", "openvino-mha-int8", "cuda-decomposed-fp16")
 _WORDS = (" the", " a")
@@ -115,13 +114,13 @@ class Court:
 
     def _wiring(self, folder: Path) -> str:
         recipe = artifact.read(folder).manifest.recipe
-        found = wiring.check(self._core, folder, recipe, self._scratch)
-        return found.reason or found.not_compared
+        found = equivalence.check(self._core, folder, recipe, self._scratch)
+        return str(found.reason or found.not_compared or "")
 
     def _weights(self, folder: Path, variant: str) -> str:
         recipe = artifact.read(folder).manifest.recipe
-        found = fidelity.check(self._core, folder, recipe, self._bench.gates[variant])
-        return "; ".join(found.reasons)
+        found = weights.check(self._core, folder, recipe, self._bench.gates[variant])
+        return "; ".join(map(str, found.reasons))
 
     def _on_clips(self, folder: Path, variant: Variant) -> tuple[str, str]:
         """Prove a copy that has lost its self-test: nobody needs to leave it in."""

@@ -11,7 +11,7 @@ from whisperopt.errors import BadInputError
 from whisperopt.reasons import Reason, because
 
 ROOT = Path(__file__).parents[1]
-USED = re.compile(r"""(?:because|Reason)\(\s*["']([a-z_]+\.[a-z0-9-]+)["']""")
+USED = re.compile(r"""(?:because|Reason|finding)\(\s*["']([a-z_]+\.[a-z0-9-]+)["']""")
 
 
 def used() -> set[str]:

@@ -1,4 +1,4 @@
-"""What `replay.exe` is asked to do for a tape, and what it answers: plain lines, words by tabs."""
+"""What `replay.exe` is asked to do for a trace, and what it answers: plain lines, words by tabs."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from whisperopt.process import Failure
-from whisperopt.static_checks.io_trace import Array, Run, Tape
+from whisperopt.static_checks.io_trace import Array, Run, Trace
 from whisperopt.static_checks.replay import Call, Nodes, Replayed
 
 DEVICE = "device"
@@ -20,7 +20,7 @@ class Places(NamedTuple):
     """Where the files of a job are."""
 
     graphs: Path
-    tape: Path
+    trace: Path
     outputs: Path
 
 
@@ -33,13 +33,13 @@ class Request(NamedTuple):
     """Which one is used."""
 
 
-def requests(tape: Tape, places: Places, *, shared: bool) -> tuple[Request, ...]:
+def requests(trace: Trace, places: Places, *, shared: bool) -> tuple[Request, ...]:
     """Return what to ask for: the device, then each graph and its runs.
 
     With `shared` caches, past and present of the self-attention are one buffer on the device.
     """
     asked = [Request(DEVICE, (DEVICE,))]
-    for run in tape.runs:
+    for run in trace.runs:
         if run.graph != asked[-1].graph:
             asked.append(opening(places.graphs / run.graph))
         lines = (*_run(run, places, shared=shared), "run")
@@ -97,7 +97,11 @@ def _run(run: Run, places: Places, *, shared: bool) -> Iterator[str]:
     outputs = {output.name: output for output in run.outputs}
     for feed in run.feeds:
         present = outputs.get(feed.name.replace("past", "present", 1))
-        described = (feed.dtype, ",".join(map(str, feed.shape)), _windows(places.tape / feed.file))
+        described = (
+            feed.dtype,
+            ",".join(map(str, feed.shape)),
+            _windows(places.trace / feed.file),
+        )
         if shared and present is not None:
             written = _windows(places.outputs / outputs.pop(present.name).file)
             yield _line("share", feed.name, present.name, *described, written)

@@ -13,7 +13,7 @@ from .wine import Wine
 
 if TYPE_CHECKING:
     from whisperopt.artifact import Artifact
-    from whisperopt.static_checks.io_trace import Tape
+    from whisperopt.static_checks.io_trace import Trace
     from whisperopt.static_checks.replay import Replayed
 
     from .job import Request
@@ -47,25 +47,27 @@ class DirectmlRehearsal(msgspec.Struct, frozen=True):
         return absent(NAME, RUNTIME, problem) if problem else probe
 
     def run(self, artifact: "Artifact", scratch: Path) -> Judgement:
-        """Compute the calls of a tape with DirectML: decoder in batches of 1 and 2, encoder of 1."""
+        """Compute the calls of a trace with DirectML: decoder in batches of 1 and 2, encoder of 1."""
         from whisperopt.static_checks.replay import recorded
 
         recipe = artifact.manifest.recipe
         if recipe.precisions != {"fp16"}:
             raise NotTried("the software device lacks the shaders of anything but half precision")
-        tape = recorded(artifact, scratch)
-        return judge(tape, play(tape, artifact, scratch, shared=recipe.cache == "shared"), scratch)
+        trace = recorded(artifact, scratch)
+        return judge(
+            trace, play(trace, artifact, scratch, shared=recipe.cache == "shared"), scratch
+        )
 
 
-def play(tape: "Tape", artifact: "Artifact", scratch: Path, *, shared: bool) -> "Replayed":
-    """Make the calls of the tape in `scratch/tape` with DirectML under wine.
+def play(trace: "Trace", artifact: "Artifact", scratch: Path, *, shared: bool) -> "Replayed":
+    """Make the calls of the trace in `scratch/trace` with DirectML under wine.
 
     With `shared` caches, past and present are one buffer on the device.
     """
     from . import job
 
-    places = job.Places(artifact.path, scratch / "tape", scratch / "outputs")
-    return ask(job.requests(tape, places, shared=shared), scratch)
+    places = job.Places(artifact.path, scratch / "trace", scratch / "outputs")
+    return ask(job.requests(trace, places, shared=shared), scratch)
 
 
 def ask(asked: "Sequence[Request]", scratch: Path) -> "Replayed":
@@ -81,13 +83,13 @@ def ask(asked: "Sequence[Request]", scratch: Path) -> "Replayed":
     return job.read(text, asked, ended)
 
 
-def judge(tape: "Tape", replayed: "Replayed", scratch: Path) -> Judgement:
-    """Say whether DirectML computes the calls of `tape`, and why."""
+def judge(trace: "Trace", replayed: "Replayed", scratch: Path) -> Judgement:
+    """Say whether DirectML computes the calls of `trace`, and why."""
     from whisperopt.static_checks import replay
 
     limits = replay.Limits(runtime="DirectML", error=_BAR, elsewhere=_MOST_LENGTHS)
-    found = replay.differences(tape, replayed, scratch)
-    return replay.judge(tape, replayed, found, limits)
+    found = replay.differences(trace, replayed, scratch)
+    return replay.judge(trace, replayed, found, limits)
 
 
 def _wine() -> Wine:

@@ -19,7 +19,7 @@ from whisperopt.rehearsal import (
 
 if TYPE_CHECKING:
     from whisperopt.artifact import Artifact
-    from whisperopt.static_checks.io_trace import Tape
+    from whisperopt.static_checks.io_trace import Trace
     from whisperopt.static_checks.replay import Replayed
 
 NAME = "webgpu"
@@ -52,20 +52,20 @@ class WebgpuRehearsal(msgspec.Struct, frozen=True):
         return probe
 
     def run(self, artifact: "Artifact", scratch: Path) -> Judgement:
-        """Compute the calls of a tape: the encoder for one recording, the decoder for 1 and 2."""
+        """Compute the calls of a trace: the encoder for one recording, the decoder for 1 and 2."""
         from whisperopt.static_checks import replay as replays
 
         if reason := unfit(artifact):
             raise NotTried(reason)
-        tape = replays.recorded(artifact, scratch, at_once=_AT_ONCE)
-        replayed = replay(tape, artifact, scratch)
+        trace = replays.recorded(artifact, scratch, at_once=_AT_ONCE)
+        replayed = replay(trace, artifact, scratch)
         bar = max(_BARS[precision] for precision in artifact.manifest.recipe.precisions)
-        found = replays.differences(tape, replayed, scratch)
-        return replays.judge(tape, replayed, found, replays.Limits(runtime="WebGPU", error=bar))
+        found = replays.differences(trace, replayed, scratch)
+        return replays.judge(trace, replayed, found, replays.Limits(runtime="WebGPU", error=bar))
 
 
-def replay(tape: "Tape", artifact: "Artifact", scratch: Path) -> "Replayed":
-    """Make the calls of `tape` as a session does, which `scratch` has recorded."""
+def replay(trace: "Trace", artifact: "Artifact", scratch: Path) -> "Replayed":
+    """Make the calls of `trace` as a session does, which `scratch` has recorded."""
     from whisperopt.static_checks.replay import Replayed
 
     recipe = artifact.manifest.recipe
@@ -75,9 +75,9 @@ def replay(tape: "Tape", artifact: "Artifact", scratch: Path) -> "Replayed":
         [python(NAME), Path(__file__).with_name("replay.py")],
         {
             "graphs": str(artifact.path),
-            "tape": str(scratch / "tape"),
+            "trace": str(scratch / "trace"),
             "outputs": str(scratch / "outputs"),
-            "runs": msgspec.to_builtins(tape.runs),
+            "runs": msgspec.to_builtins(trace.runs),
             "stepwise": recipe.self_attention != "decomposed",
             "in_place": recipe.cache == "shared",
         },

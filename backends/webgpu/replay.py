@@ -1,7 +1,7 @@
-"""Run as a script in the rehearsal's environment: makes the calls of a tape with WebGPU.
+"""Run as a script in the rehearsal's environment: makes the calls of a trace with WebGPU.
 
-stdin: `{"graphs": FOLDER, "tape": FOLDER, "outputs": FOLDER, "runs": [...], "stepwise": BOOL,
-"in_place": BOOL}` with runs of `tape.json`. Every output is written under its name on the tape.
+stdin: `{"graphs": FOLDER, "trace": FOLDER, "outputs": FOLDER, "runs": [...], "stepwise": BOOL,
+"in_place": BOOL}` with runs of an io trace. Every output is written under its name in the trace.
 `stepwise` gives the tokens of a call one by one, `in_place` then binds one buffer as past and
 present. The last line of stdout is an object: `version`; `device`, why it does not work or null;
 `calls` as [label, seconds, error or null]; and `nodes` as [graph, operator, provider, count], where
@@ -90,7 +90,7 @@ def _timed(session: Any, run: dict[str, Any], request: dict[str, Any]) -> list[A
 
 def _call(session: Any, run: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     """Make one call, or as many as it has tokens; return all outputs as arrays."""
-    feeds = {array["name"]: _read(Path(request["tape"]), array) for array in run["feeds"]}
+    feeds = {array["name"]: _read(Path(request["trace"]), array) for array in run["feeds"]}
     ids = feeds.pop("input_ids", None)
     length = feeds.pop("past_sequence_length", None)
     binding = session.io_binding()

@@ -19,8 +19,9 @@ from whisperopt.checkpoint.shapes import required
 from whisperopt.graph.core import CoreModel
 from whisperopt.graph.files import write
 from whisperopt.passes.plan import dims_of
+from whisperopt.reasons import Reason
 from whisperopt.release import genai
-from whisperopt.static_checks.weights import Fidelity, check
+from whisperopt.static_checks.weights import WeightCheck, check
 
 Array = npt.NDArray[Any]
 Change = Callable[[Array], Array]
@@ -81,7 +82,7 @@ def recipe_for(form: str) -> Recipe:
     return forms.form(forms.DECOMPOSED, **FORMS[form])
 
 
-def judged(folder: Path) -> Fidelity:
+def judged(folder: Path) -> WeightCheck:
     recipe = artifact.read(folder).manifest.recipe
     return check(CORE, folder, recipe, GATES(recipe.precisions))
 
@@ -141,9 +142,7 @@ def swap(one: int, other: int, axis: int = 0) -> Change:
     return change
 
 
-def reason(folder: Path) -> str:
+def reason(folder: Path) -> Reason:
     """Return the one reason why the variant is refused."""
-    found = judged(folder)
-    assert not found.accepted
-    (only,) = found.reasons
+    (only,) = judged(folder).reasons
     return only

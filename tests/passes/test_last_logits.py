@@ -10,8 +10,8 @@ import pytest
 from tests.makers import SMALL
 from whisperopt.graph.core import CoreModel
 from whisperopt.graph.files import write
-from whisperopt.passes.block_int8 import BlockInt8
 from whisperopt.passes.last_logits import LOGITS_FROM, LastLogits
+from whisperopt.passes.quantization.block_int8 import BlockInt8
 from whisperopt.passes.rewrite import PassError, nodes, run
 
 

@@ -7,6 +7,7 @@ import pytest
 from whisperopt.graph.canvas import Canvas, graph_input, typed
 from whisperopt.graph.core import CoreModel
 from whisperopt.passes.mha_to_decomposed import MhaToDecomposed
+from whisperopt.passes.quantization.weights import products
 from whisperopt.passes.rewrite import (
     PassError,
     canvas_for,
@@ -17,7 +18,6 @@ from whisperopt.passes.rewrite import (
     rescale,
     run,
 )
-from whisperopt.passes.weights import products
 
 FLOAT = ir.DataType.FLOAT
 

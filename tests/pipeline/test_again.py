@@ -20,10 +20,10 @@ from whisperopt.matrix import Matrix
 from whisperopt.ort_backend import OrtBackend
 from whisperopt.passes import plan
 from whisperopt.pipeline.proofs import Proofs
+from whisperopt.reasons import because
 from whisperopt.results.outcome import Outcome
-from whisperopt.static_checks import equivalence as wiring
-from whisperopt.static_checks import weights as fidelity
-from whisperopt.static_checks.equivalence import Wiring
+from whisperopt.static_checks import equivalence, weights
+from whisperopt.static_checks.equivalence import Equivalence
 
 LADDER = ("gqa-fp32", "gqa-int8", "gqa-int8-spans")
 ALIKE = ("gqa-fp32", "gqa-mixed")
@@ -53,13 +53,13 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def compared(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """List the folders of variants whose weights are compared with the checkpoint's."""
     folders: list[Path] = []
-    real = fidelity.check
+    real = weights.check
 
     def check(core: Any, folder: Path, *others: Any) -> Any:
         folders.append(folder)
         return real(core, folder, *others)
 
-    monkeypatch.setattr(fidelity, "check", check)
+    monkeypatch.setattr(weights, "check", check)
     return folders
 
 
@@ -247,8 +247,8 @@ def test_a_library_of_another_version_makes_it_another_build(
 def test_graphs_that_were_not_compared_are_compared_again_unless_they_never_can(
     small_core: CoreModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, certain: bool
 ) -> None:
-    told = Wiring(not_compared="as told", certain=certain)
-    monkeypatch.setattr(wiring, "check", lambda *_: told)
+    told = Equivalence(not_compared=because("recorded.text", "as told"), certain=certain)
+    monkeypatch.setattr(equivalence, "check", lambda *_: told)
     proofs = Proofs(small_core, tmp_path, lambda _name, _doing: None)
     manifest = Manifest(
         model="m",
@@ -259,7 +259,7 @@ def test_graphs_that_were_not_compared_are_compared_again_unless_they_never_can(
         decoding=small_core.checkpoint.decoding,
         checkpoint="",
     )
-    outcome = proofs._with_wiring(
+    outcome = proofs._with_equivalence(
         Outcome(manifest=manifest, ladder_rank=0), Artifact(tmp_path, manifest)
     )
     assert outcome.certain == certain

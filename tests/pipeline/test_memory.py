@@ -13,7 +13,7 @@ from whisperopt.backend import Recipe
 from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.graph.core import CoreModel
 from whisperopt.passes.plan import write_variant
-from whisperopt.static_checks import weights as fidelity
+from whisperopt.static_checks import weights
 from whisperopt.whisper import Dimensions
 
 WIDE = msgspec.structs.replace(
@@ -32,7 +32,7 @@ def peak(dims: Dimensions, recipe: Recipe, folder: Path) -> int:
     tracemalloc.start()
     try:
         write_variant(recipe, core, folder / "out")
-        fidelity.check(core, folder / "out", recipe, matrix.load().target("cpu").gates["int8"])
+        weights.check(core, folder / "out", recipe, matrix.load().target("cpu").gates["int8"])
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

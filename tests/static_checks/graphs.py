@@ -59,5 +59,5 @@ def held(
 ) -> tuple[StructuralReport, str, str]:
     """Return the report, all its reasons and all its conditions as text."""
     report = check(model, table(backend), part=part)
-    reasons = "\n".join(rejection.reason for rejection in report.rejections)
+    reasons = "\n".join(str(rejection.finding) for rejection in report.rejections)
     return report, reasons, "\n".join(report.conditions)

@@ -1,6 +1,5 @@
 """Faults that only the decoder's own forms can have are told before anything is measured."""
 
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +24,8 @@ from tests.sabotage import disk
 from whisperopt import process
 from whisperopt.passes.last_logits import LOGITS_FROM
 from whisperopt.passes.rewrite import nodes
-from whisperopt.static_checks import equivalence as wiring
-from whisperopt.static_checks.equivalence import Wiring
+from whisperopt.static_checks import equivalence
+from whisperopt.static_checks.equivalence import Equivalence
 from whisperopt.static_checks.weights import unpacking
 
 __all__ = ["made"]
@@ -38,33 +37,33 @@ QUERY = "decoder.layers.1.self_attn.q_proj.weight"
 @pytest.fixture
 def wired(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Callable[[ir.Model], None]], Wiring]:
+) -> Callable[[Callable[[ir.Model], None]], Equivalence]:
     """Hold the double of a spoiled decoder against the core model, in this process."""
 
     monkeypatch.setattr(process, "ask", lambda handler, request, **_limits: handler(request))
 
-    def judge(spoil: Callable[[ir.Model], None]) -> Wiring:
+    def judge(spoil: Callable[[ir.Model], None]) -> Equivalence:
         folder = rewritten(made("whole"), tmp_path / "spoiled", "decoder", spoil)
-        return wiring.check(CORE, folder, recipe_for("whole"), tmp_path)
+        return equivalence.check(CORE, folder, recipe_for("whole"), tmp_path)
 
     return judge
 
 
 @pytest.mark.parametrize(
-    ("tensor", "change", "told"),
+    ("tensor", "change", "place"),
     [
-        (f"{TABLE}_scales", times(1.03), rf"'{TABLE}' is 1\.03"),
-        (f"{TABLE}_scales", times(1.2, 5), rf"(row|channel) 5 of '{TABLE}' is 1\.2"),
-        (f"{TABLE}_int8", swap(3, 9, axis=1), rf"row 3 of '{TABLE}' differs .* 1 more row"),
-        (f"{QUERY}_scales", times(1.1, 7), rf"channel 7 of '{QUERY}' is 1\.1"),
-        (f"{QUERY}_int8", swap(2, 4, axis=1), rf"channel 2 of '{QUERY}' differs .* 1 more"),
+        (f"{TABLE}_scales", times(1.03), repr(TABLE)),
+        (f"{TABLE}_scales", times(1.2, 5), f"row 5 of '{TABLE}'"),
+        (f"{TABLE}_int8", swap(3, 9, axis=1), f"row 3 of '{TABLE}'"),
+        (f"{QUERY}_scales", times(1.1, 7), f"channel 7 of '{QUERY}'"),
+        (f"{QUERY}_int8", swap(2, 4, axis=1), f"channel 2 of '{QUERY}'"),
     ],
 )
 def test_a_spoiled_weight_in_whole_numbers_is_named(
-    tensor: str, change: Any, told: str, made: Made, tmp_path: Path
+    tensor: str, change: Any, place: str, made: Made, tmp_path: Path
 ) -> None:
     found = judged(edited(made("whole"), tmp_path / "spoiled", tensor, change))
-    assert re.search(told, found.reasons[0]), found.reasons
+    assert place in [reason.place for reason in found.reasons]
 
 
 def test_scales_of_other_words_are_refused(made: Made, tmp_path: Path) -> None:
@@ -72,11 +71,11 @@ def test_scales_of_other_words_are_refused(made: Made, tmp_path: Path) -> None:
         disk.before(_scale_gather(model), 1, "Add", np.array(1, np.int32))
 
     found = judged(rewritten(made("whole"), tmp_path / "spoiled", "decoder", spoil))
-    assert any(TABLE in reason for reason in found.reasons)
+    assert any(TABLE in reason.place for reason in found.reasons)
 
 
 def test_the_honest_decoder_is_the_core_models(wired: Any) -> None:
-    assert wired(lambda _model: None) == Wiring()
+    assert wired(lambda _model: None) == Equivalence()
 
 
 def test_biases_that_changed_places_are_told(wired: Any) -> None:
@@ -90,7 +89,7 @@ def test_biases_that_changed_places_are_told(wired: Any) -> None:
         one.replace_input_with(4, second)
         other.replace_input_with(4, first)
 
-    assert "the graph differs" in wired(spoil).reason
+    assert wired(spoil).reason.values["part"] == "decoder"
 
 
 @pytest.mark.parametrize("off", [-1, 1])
@@ -99,7 +98,7 @@ def test_logits_of_another_position_than_asked_for_are_told(off: int, wired: Any
         (cut,) = (n for n in nodes(model, "Slice") if n.inputs[1].name == LOGITS_FROM)
         disk.before(cut, 1, "Add", np.array([off], np.int64))
 
-    assert "decoder: the graph differs" in wired(spoil).reason
+    assert wired(spoil).reason.values["part"] == "decoder"
 
 
 def test_a_last_position_that_is_not_the_last_is_told(wired: Any) -> None:
@@ -107,14 +106,14 @@ def test_a_last_position_that_is_not_the_last_is_told(wired: Any) -> None:
         (cut,) = (n for n in nodes(model, "Slice") if n.inputs[1].name == LOGITS_FROM)
         disk.before(cut, 1, "Mul", np.array([2], np.int64))
 
-    assert "the prefill's last position is off" in wired(spoil).reason
+    assert wired(spoil).reason.values["call"] == "the prefill's last position"
 
 
 def test_who_does_not_ask_must_get_every_position(wired: Any) -> None:
     def spoil(model: ir.Model) -> None:
         model.graph.initializers[LOGITS_FROM].const_value = ir.tensor([2], dtype=ir.DataType.INT64)
 
-    assert "the prefill is off" in wired(spoil).reason
+    assert wired(spoil).reason.values["call"] == "the prefill"
 
 
 def test_nothing_of_this_was_left_on_the_honest_variant(made: Made, tmp_path: Path) -> None:

@@ -182,8 +182,8 @@ def test_weights_of_other_names_are_told_by_their_numbers(
         value.const_value = ir.Tensor(changed, name=value.name)
         rename(graph)
 
-    text = reason(rewritten(halfway, scaled, "decoder", scale))
-    assert f"{FC2!r} is 1.02" in text
+    found = judged(rewritten(halfway, scaled, "decoder", scale))
+    assert [fault.place for fault in found.reasons] == [repr(FC2)]
 
 
 def test_what_may_be_inside_a_larger_weight_is_not_compared(made: Made, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_graph_of_strange_weights_only_is_refused(made: Made, tmp_path: Path) 
         rename(graph)
 
     text = reason(rewritten(made("fp32"), tmp_path / "out", "encoder", randomize))
-    assert text == "encoder: no weight of the checkpoint was found in encoder.onnx"
+    assert (text.code, text.place) == ("weights.none", "encoder.onnx")
 
 
 def remanifested(folder: Path, out: Path, **changes: Any) -> Path:
@@ -245,7 +245,7 @@ def remanifested(folder: Path, out: Path, **changes: Any) -> Path:
         ({"suppress_first": []}, "suppress_first lacks 0, 256"),
         ({"no_timestamps": 258}, "no_timestamps is 258, the checkpoint's is 259"),
         ({"transcribe": 12}, "transcribe is 12, the checkpoint's is None"),
-        ({"languages": {"de": 3}}, "languages adds 'de'"),
+        ({"languages": {"de": 3}}, "languages adds ('de', 3)"),
         ({"alignment_heads": [(1, 2)]}, "alignment_heads adds (1, 2)"),
     ],
 )
@@ -254,13 +254,14 @@ def test_what_steers_decoding_must_be_the_checkpoints(
 ) -> None:
     decoding = msgspec.structs.replace(CORE.checkpoint.decoding, **changes)
     out = remanifested(made("fp32"), tmp_path / "out", decoding=decoding)
-    assert reason(out) == f"artifact.json: {told}"
+    assert str(reason(out)) == f"artifact.json: {told}"
 
 
 def test_sizes_must_be_the_checkpoints(made: Made, tmp_path: Path) -> None:
     dims = msgspec.structs.replace(CORE.checkpoint.dims, audio_context=18)
     out = remanifested(made("fp32"), tmp_path / "out", dims=dims)
-    assert reason(out) == "artifact.json: audio_context is 18, the checkpoint's is 20"
+    assert reason(out).values["name"] == "audio_context"
+    assert str(reason(out)).endswith("audio_context is 18, the checkpoint's is 20")
 
 
 @pytest.mark.parametrize(
@@ -276,9 +277,9 @@ def test_files_beside_the_graphs_must_be_what_they_were(
     out = tmp_path / "out"
     shutil.copytree(made("fp32"), out)
     (out / name).write_bytes((out / name).read_bytes().replace(b"e", b"E", 1) + b" ")
-    assert reason(out).startswith(name)
+    assert reason(out).place == name
     (out / name).unlink()
-    assert reason(out).startswith(name)
+    assert reason(out).place == name
 
 
 def test_a_folder_without_a_manifest_is_refused_and_its_weights_still_compared(
@@ -289,4 +290,4 @@ def test_a_folder_without_a_manifest_is_refused_and_its_weights_still_compared(
     (out / artifact.MANIFEST).unlink()
     found = check(CORE, out, recipe_for("fp32"), GATES({"fp32"}))
     assert found.compared == found.of
-    assert found.reasons == (f"{out} is not an artifact: it has no artifact.json",)
+    assert list(map(str, found.reasons)) == [f"{out} is not an artifact: it has no artifact.json"]

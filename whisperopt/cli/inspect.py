@@ -23,12 +23,11 @@ def inspect(*, source: str, rehearse: bool, as_json: bool) -> None:
     """
     from whisperopt import inspection
     from whisperopt.cli.render_facts import show_facts
+    from whisperopt.reasons import because
 
     facts = inspection.inspect(source, rehearse=rehearse)
     show_facts(facts)
     if as_json:
         print_json(facts)
     if failed := inspection.failed_rehearsals(facts):
-        raise GateFailedError(
-            f"The real runtime refuses {', '.join(failed)}", "The table above gives the reasons"
-        )
+        raise GateFailedError(because("inspection.refused", ", ".join(failed)))

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from whisperopt.cli.render import show_rows
 from whisperopt.inspection.facts import (
@@ -11,6 +11,7 @@ from whisperopt.inspection.facts import (
     AttentionNode,
     CheckpointFacts,
     Facts,
+    GraphFacts,
     Ladder,
     OnnxFacts,
     ReleaseFacts,
@@ -18,6 +19,8 @@ from whisperopt.inspection.facts import (
 )
 from whisperopt.whisper import SAMPLE_RATE
 
+_VERDICTS = {True: "executes it", False: "✗", None: "unknown"}
+_REHEARSED = {True: "passed", False: "✗", None: ""}
 _LADDERS = "The rung of its ladder that each target would take, before anything is run"
 
 
@@ -33,55 +36,47 @@ def show_facts(facts: Facts) -> None:
             _show_variants([facts])
             _show_operators("Nodes", {part: g.operators for part, g in facts.graphs.items()})
             _show_verdicts([facts])
-            _show_rehearsals([facts])
         case ReleaseFacts():
             _show_variants(facts.variants)
-            _show_decoders(facts.variants)
+            rows = [
+                (_title(variant), _listed(variant.graphs["decoder"])) for variant in facts.variants
+            ]
+            show_rows("Nodes of the decoders", ("variant", "operators"), rows)
             _show_verdicts(facts.variants)
-            _show_rehearsals(facts.variants)
 
 
 def _show_checkpoint(facts: CheckpointFacts) -> None:
     dims, counts = facts.dims, facts.parameters
     window = f"{dims.window / SAMPLE_RATE:g} s"
-    show_rows(
-        f"{facts.model} from {facts.source}",
-        ("fact", "value"),
-        [
-            ("parameters", f"{counts.total:,}"),
-            ("of the encoder", f"{counts.encoder:,}"),
-            ("of the decoder", f"{counts.decoder:,}"),
-            ("hears", f"{window} of audio at once, in {dims.mels} mel bands"),
-            ("writes", f"at most {dims.text_context} tokens, out of {dims.vocabulary}"),
-        ],
-    )
+    rows: list[Sequence[str]] = [
+        ("parameters", f"{counts.total:,}"),
+        ("of the encoder", f"{counts.encoder:,}"),
+        ("of the decoder", f"{counts.decoder:,}"),
+        ("hears", f"{window} of audio at once, in {dims.mels} mel bands"),
+        ("writes", f"at most {dims.text_context} tokens, out of {dims.vocabulary}"),
+    ]
+    show_rows(f"{facts.model} from {facts.source}", ("fact", "value"), rows)
     _show_attention(facts.attention)
+    heads: Sequence[str]
+    heads = ("in", "self, 1 token", f"self, {dims.text_context}", "cross, 1 s", f"cross, {window}")
     caches = [
         (c.precision, c.self_per_token, c.self_full, c.cross_per_second, c.cross_full)
         for c in facts.caches
     ]
-    show_rows(
-        "Bytes of cache for one recording",
-        ("in", "self, 1 token", f"self, {dims.text_context}", "cross, 1 s", f"cross, {window}"),
-        [(precision, *(f"{size:,}" for size in sizes)) for precision, *sizes in caches],
-    )
+    rows = [(precision, *(f"{size:,}" for size in sizes)) for precision, *sizes in caches]
+    show_rows("Bytes of cache for one recording", heads, rows)
     _show_operators("Nodes of the core model", facts.operators)
     heads = ("target", "", "rung", "encoder", "self", "cross", "why")
-    show_rows(_LADDERS, heads, [row for ladder in facts.targets for row in _climbed(ladder)])
+    show_rows(_LADDERS, heads, [row for ladder in facts.targets for row in _rungs(ladder)])
 
 
-def _climbed(ladder: Ladder) -> Iterable[Sequence[str]]:
+def _rungs(ladder: Ladder) -> Iterator[Sequence[str]]:
     for rung in ladder.rungs:
         mark = "→" if rung.taken else "waits" if rung.waits else "" if rung.accepted else "✗"
-        forms = (rung.forms["encoder"], rung.forms["self"], rung.forms["cross"])
         reason = f"every node is executed by {ladder.runtime}" if rung.taken else rung.reason
-        yield (
-            ladder.target,
-            mark,
-            rung.recipe,
-            *forms,
-            _with(reason, rung.conditions if rung.taken else ()),
-        )
+        why = _with(reason, rung.conditions if rung.taken else ())
+        forms = (rung.forms["encoder"], rung.forms["self"], rung.forms["cross"])
+        yield (ladder.target, mark, rung.recipe, *forms, why)
     if not ladder.rungs:
         yield (ladder.target, "✗", "", "", "", "", ladder.attention[0].reason)
 
@@ -92,64 +87,43 @@ def _with(reason: str, conditions: Iterable[str]) -> str:
 
 
 def _show_attention(attention: Iterable[AttentionLayers]) -> None:
-    show_rows(
-        "Attention",
-        ("attention", "layers", "heads", "key/value heads", "head size"),
-        [
-            (a.attention, str(a.layers), str(a.heads), str(a.kv_heads), str(a.head_size))
-            for a in attention
-        ],
-    )
+    heads = ("attention", "layers", "heads", "key/value heads", "head size")
+    rows = [(a.attention, a.layers, a.heads, a.kv_heads, a.head_size) for a in attention]
+    show_rows("Attention", heads, [tuple(map(str, row)) for row in rows])
 
 
 def _show_operators(title: str, counts: Mapping[str, Mapping[str, int]]) -> None:
     total: Counter[str] = Counter()
-    for one in counts.values():
-        total.update(one)
+    for graph in counts.values():
+        total.update(graph)
     rows = [
-        (name, *(str(one.get(name, "")) for one in counts.values()))
+        (name, *(str(graph.get(name, "")) for graph in counts.values()))
         for name, _ in total.most_common()
     ]
     show_rows(title, ("operator", *counts), rows)
 
 
-_VERDICTS = {True: "executes it", False: "✗", None: "unknown"}
-
-
 def _show_onnx(facts: OnnxFacts) -> None:
     graph = facts.graph
-    show_rows(
-        str(facts.path),
-        ("fact", "value"),
-        [
-            ("taken for", f"{'an' if graph.part == 'encoder' else 'a'} {graph.part}"),
-            ("IR version", str(graph.ir_version)),
-            (
-                "operator sets",
-                ", ".join(f"{name} {number}" for name, number in graph.opsets.items()),
-            ),
-            ("parameters", f"{graph.parameters:,}"),
-            ("attention", _attention(graph.attention)),
-        ],
-    )
+    rows: list[Sequence[str]] = [
+        ("taken for", f"{'an' if graph.part == 'encoder' else 'a'} {graph.part}"),
+        ("IR version", str(graph.ir_version)),
+        ("operator sets", ", ".join(f"{name} {n}" for name, n in graph.opsets.items())),
+        ("parameters", f"{graph.parameters:,}"),
+        ("attention", _attention(graph.attention)),
+    ]
+    show_rows(str(facts.path), ("fact", "value"), rows)
     rows = [*_tensors("input", graph.inputs), *_tensors("output", graph.outputs)]
     show_rows("Inputs and outputs", ("", "name", "type", "shape"), rows)
     _show_operators("Nodes", {graph.part: graph.operators})
-    show_rows(
-        "Runtimes",
-        ("backend", "verdict", "why"),
-        [
-            (
-                one.backend,
-                _VERDICTS[one.executed],
-                _with(one.reason, one.conditions),
-            )
-            for one in facts.backends
-        ],
-    )
+    rows = [
+        (verdict.backend, _VERDICTS[verdict.executed], _with(verdict.reason, verdict.conditions))
+        for verdict in facts.backends
+    ]
+    show_rows("Runtimes", ("backend", "verdict", "why"), rows)
 
 
-def _tensors(role: str, tensors: Iterable[Tensor]) -> Iterable[Sequence[str]]:
+def _tensors(role: str, tensors: Iterable[Tensor]) -> Iterator[Sequence[str]]:
     """Put the tensors of all layers in one row: their names differ by numbers only."""
     alike: Counter[tuple[str, str, str]] = Counter()
     for tensor in tensors:
@@ -162,56 +136,47 @@ def _tensors(role: str, tensors: Iterable[Tensor]) -> Iterable[Sequence[str]]:
 
 def _attention(nodes: Iterable[AttentionNode]) -> str:
     alike = Counter((node.op, node.heads, node.kv_heads, node.scale) for node in nodes)
-    return ", ".join(map(_alike, alike.items())) or "none found"
+    told = []
+    for (op, heads, kv_heads, scale), count in alike.items():
+        facts = [f"{heads or 'unknown'} heads"]
+        facts += [f"{kv_heads} of keys and values"] if kv_heads not in {None, heads} else []
+        facts += [f"scale {scale:g}"] if scale is not None else []
+        name = "decomposed" if op == "Softmax" else op.rpartition(".")[2]
+        told.append(f"{count} x {name} ({', '.join(facts)})")
+    return ", ".join(told) or "none found"
 
 
-def _alike(item: tuple[tuple[str, int | None, int | None, float | None], int]) -> str:
-    (op, heads, kv_heads, scale), count = item
-    facts = [f"{heads or 'unknown'} heads"]
-    facts += [f"{kv_heads} of keys and values"] if kv_heads not in {None, heads} else []
-    facts += [f"scale {scale:g}"] if scale is not None else []
-    name = "decomposed" if op == "Softmax" else op.rpartition(".")[2]
-    return f"{count} x {name} ({', '.join(facts)})"
+def _title(variant: ArtifactFacts) -> str:
+    return f"{variant.model} {variant.variant}"
 
 
-def _show_variants(variants: Sequence[ArtifactFacts]) -> None:
-    show_rows(
-        "Variants",
-        ("variant", "tier", "MB", "bytes of cache", "attention"),
-        [
-            (
-                f"{one.model} {one.variant}",
-                one.tier or "unknown",
-                f"{one.size / 1e6:.1f}",
-                f"{one.caches.self_per_token:,} a token, {one.caches.cross_per_second:,} a second",
-                "\n".join(f"{part}: {_attention(g.attention)}" for part, g in one.graphs.items()),
-            )
-            for one in variants
-        ],
-    )
+def _listed(graph: GraphFacts) -> str:
+    return ", ".join(f"{name} {count}" for name, count in graph.operators.items())
 
 
-def _show_verdicts(variants: Iterable[ArtifactFacts]) -> None:
-    rows = [(one.variant, _VERDICTS[one.verdict.executed], one.verdict.reason) for one in variants]
-    show_rows("Each variant's own runtime, by its capability table", ("variant", "", "why"), rows)
-
-
-def _show_rehearsals(variants: Iterable[ArtifactFacts]) -> None:
-    marks = {True: "passed", False: "✗", None: ""}
-    rows = [
-        (one.variant, found.name, marks[found.passed], found.reason)
-        for one in variants
-        for found in one.rehearsals
-    ]
-    if rows:
-        title = "Rehearsals: the real runtime without its device"
-        show_rows(title, ("variant", "rehearsal", "", "why"), rows)
-
-
-def _show_decoders(variants: Iterable[ArtifactFacts]) -> None:
+def _show_variants(variants: Iterable[ArtifactFacts]) -> None:
     rows = []
-    for one in variants:
-        operators = one.graphs["decoder"].operators
-        nodes = ", ".join(f"{name} {count}" for name, count in operators.items())
-        rows.append((f"{one.model} {one.variant}", nodes))
-    show_rows("Nodes of the decoders", ("variant", "operators"), rows)
+    for variant in variants:
+        token, second = variant.caches.self_per_token, variant.caches.cross_per_second
+        graphs = variant.graphs.items()
+        attention = "\n".join(f"{part}: {_attention(graph.attention)}" for part, graph in graphs)
+        size, cache = f"{variant.size / 1e6:.1f}", f"{token:,} a token, {second:,} a second"
+        rows.append((_title(variant), variant.tier or "unknown", size, cache, attention))
+    show_rows("Variants", ("variant", "tier", "MB", "bytes of cache", "attention"), rows)
+
+
+def _show_verdicts(variants: Sequence[ArtifactFacts]) -> None:
+    """Show what the tables say, and the real runtimes where they were asked."""
+    rows = [
+        (variant.variant, _VERDICTS[variant.verdict.executed], variant.verdict.reason)
+        for variant in variants
+    ]
+    show_rows("Each variant's own runtime, by its capability table", ("variant", "", "why"), rows)
+    rehearsed = [
+        (variant.variant, found.name, _REHEARSED[found.passed], found.reason)
+        for variant in variants
+        for found in variant.rehearsals
+    ]
+    if rehearsed:
+        title = "Rehearsals: the real runtime without its device"
+        show_rows(title, ("variant", "rehearsal", "", "why"), rehearsed)

@@ -14,12 +14,12 @@ from whisperopt.checkpoint.shapes import required
 from whisperopt.errors import BadInputError, DiskError
 from whisperopt.exporter import openvino_genai
 from whisperopt.exporter.openvino_genai import Precision
+from whisperopt.reasons import because
 from whisperopt.release import store
 
 __all__ = ["Exported", "Format", "Precision", "export"]
 
 Format = Literal["openvino-genai"]
-_MB = 10**6
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,11 +81,9 @@ def export(
 def _check_out(out: Path) -> None:
     try:
         if out.is_dir() and (first := next(out.iterdir(), None)) is not None:
-            raise BadInputError(
-                f"{out} is not empty (it holds {first.name})", "Choose an empty or a new folder"
-            )
+            raise BadInputError(because("export.not-empty", out, first=first.name))
         if out.exists() and not out.is_dir():
-            raise BadInputError(f"{out} is a file", "Name a folder")
+            raise BadInputError(because("export.no-folder", out))
     except OSError as error:
         raise store.disk_error(error, out) from None
 
@@ -95,8 +93,4 @@ def _check_space(checkpoint: Checkpoint, out: Path) -> None:
     needed = 2 * 4 * sum(prod(shape) for shape in required(checkpoint.dims).values())
     free = store.free_bytes(out)
     if needed > free:
-        raise DiskError(
-            f"The export needs about {needed / _MB:.0f} MB, the disk of {out} has"
-            f" {free / _MB:.0f} MB free",
-            "Make room, or choose a folder on another disk",
-        )
+        raise DiskError(because("export.no-space", out, mb=needed / 1e6, free=free / 1e6))

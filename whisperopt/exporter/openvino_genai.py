@@ -11,11 +11,11 @@ from whisperopt.errors import BadInputError
 from whisperopt.exporter import graphs, settings, states, vocabulary
 from whisperopt.graph.core import PARTS, CoreModel
 from whisperopt.graph.files import write as write_onnx
+from whisperopt.reasons import because
 from whisperopt.whisper import SAMPLE_RATE, Dimensions
 
 Precision = Literal["fp32", "int8"]
 _NEEDED = ("onnx_ir", "openvino", "openvino_tokenizers")
-_REMEDY = "pip install 'whisperopt[build,export]'"
 _WINDOW_SECONDS = 30
 
 
@@ -25,23 +25,18 @@ def check_installed() -> None:
         try:
             module = import_module(name)
         except ImportError as error:
-            raise BadInputError(
-                f"Exporting for OpenVINO GenAI needs {name}: {error}", _REMEDY
-            ) from None
+            raise BadInputError(because("export.missing", name, why=str(error))) from None
         if not getattr(module, "is_openvino_tokenizers_compatible", True):
-            versions = (f"{one} {metadata.version(one)}" for one in _NEEDED[1:])
-            raise BadInputError(f"{' and '.join(versions)} do not fit together", _REMEDY)
+            versions = " and ".join(f"{one} {metadata.version(one)}" for one in _NEEDED[1:])
+            raise BadInputError(because("export.apart", versions))
 
 
 def check(checkpoint: Checkpoint) -> None:
     """Raise BadInputError if the pipeline cannot run such a model."""
-    window = checkpoint.dims.window / SAMPLE_RATE
-    if window != _WINDOW_SECONDS:
-        raise BadInputError(
-            f"{checkpoint.name} hears windows of {window:g} s, OpenVINO GenAI only cuts audio"
-            f" into {_WINDOW_SECONDS} s",
-            "Run it with whisperopt: `whisperopt build`",
-        )
+    seconds = checkpoint.dims.window / SAMPLE_RATE
+    if seconds != _WINDOW_SECONDS:
+        values = {"seconds": seconds, "window": _WINDOW_SECONDS}
+        raise BadInputError(because("export.window", checkpoint.name, **values))
 
 
 def write(

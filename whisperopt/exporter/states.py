@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from whisperopt.errors import WhisperoptError
 from whisperopt.exporter.graphs import HIDDEN
+from whisperopt.reasons import because
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -28,7 +29,7 @@ def convert(source: Path, target: Path) -> None:
         ov.save_model(model, target, compress_to_fp16=False)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise WhisperoptError(f"OpenVINO cannot convert {source.name}: {reason}") from None
+        raise WhisperoptError(because("export.refused", source.name, why=reason)) from None
 
 
 def _keep_self_attention(model: "ov.Model") -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whisperopt.errors import BadInputError
+from whisperopt.reasons import because
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -35,10 +36,8 @@ def write(folder: Path, tokenizer: bytes, end_of_text: int) -> None:
 def _check(document: dict[str, Any]) -> None:
     kinds = {part: (document[part] or {}).get("type") for part in ("model", "pre_tokenizer")}
     if kinds != {"model": "BPE", "pre_tokenizer": "ByteLevel"} or document["normalizer"]:
-        raise BadInputError(
-            f"The tokenizer is no byte-level BPE but {kinds['pre_tokenizer']} {kinds['model']}",
-            "Use the tokenizer that belongs to the weights",
-        )
+        kind = f"{kinds['pre_tokenizer']} {kinds['model']}"
+        raise BadInputError(because("export.tokenizer", kind))
 
 
 def _graphs(document: dict[str, Any], end_of_text: int) -> "tuple[ov.Model, ov.Model]":
@@ -53,13 +52,9 @@ def _graphs(document: dict[str, Any], end_of_text: int) -> "tuple[ov.Model, ov.M
     marks = [steps.SpecialToken(one["content"], one["lstrip"], one["rstrip"]) for one in added]
     words = steps.BPETokenizationStep.from_hf_json(document)
     pipeline = steps.TokenizerPipeline(vocab=words.vocab)
+    splitter = steps.RegexSplitStep.byte_level_splitter()
     pipeline.add_steps(
-        [
-            steps.SpecialTokensSplit(marks),
-            steps.RegexSplitStep.byte_level_splitter(),
-            steps.BytesToCharsStep(),
-            words,
-        ]
+        [steps.SpecialTokensSplit(marks), splitter, steps.BytesToCharsStep(), words]
     )
     decoding = steps.VocabDecoderStep.from_hf_json(
         document,

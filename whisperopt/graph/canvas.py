@@ -1,4 +1,4 @@
-"""A thin pen over onnx-ir: draws named nodes, weights and constants into one graph."""
+"""A thin pen over onnx-ir's tape: draws named nodes, weights and constants into one graph."""
 
 import math
 from collections.abc import Callable, MutableMapping, Sequence
@@ -7,6 +7,7 @@ from typing import IO, TypeVar
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+from onnx_ir.tape import Tape
 
 MICROSOFT = "com.microsoft"
 OPSET = 20
@@ -29,16 +30,20 @@ class Canvas:
 
         A pass hands in the `initializers` of the graph that it rewrites.
         """
-        self.nodes: list[ir.Node] = []
+        self._tape = Tape()
         self.initializers = {} if initializers is None else initializers
         self.prefix = prefix
+
+    @property
+    def nodes(self) -> Sequence[ir.Node]:
+        """What was drawn so far."""
+        return self._tape.nodes
 
     def weight(
         self, name: str, shape: Sequence[int], read: Callable[[], Array], *, dtype: ir.DataType
     ) -> ir.Value:
         """Add an initializer whose bytes `read` fetches only while the graph is written."""
-        tensor = lazy(name, shape, read, dtype)
-        return self._initializer(name, tensor)
+        return self._initializer(name, lazy(name, shape, read, dtype))
 
     def constant(self, name: str, array: Array) -> ir.Value:
         """Add a small initializer; the same name twice must mean the same array."""
@@ -66,18 +71,17 @@ class Canvas:
     ) -> Sequence[ir.Value]:
         """Draw any node and return its outputs."""
         name = name or f"{self.prefix}{op_type}_{len(self.nodes)}"
-        node = ir.Node(
-            domain,
+        drawn = self._tape.op_multi_out(
             op_type,
             inputs,
-            attributes=ir.convenience.convert_attributes(attributes or {}),  # type: ignore[arg-type]  # checked by onnx-ir
+            attributes,  # type: ignore[arg-type]  # checked by onnx-ir
             num_outputs=outputs,
+            domain=domain,
             name=name,
         )
-        for position, output in enumerate(node.outputs):
+        for position, output in enumerate(drawn):
             output.name = f"{name}_out{position}"
-        self.nodes.append(node)
-        return node.outputs
+        return drawn
 
     def model(
         self, name: str, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]
@@ -94,14 +98,8 @@ class Canvas:
         return ir.Model(graph, ir_version=IR_VERSION, producer_name="whisperopt")
 
     def _initializer(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:
-        value = ir.Value(
-            name=name,
-            type=ir.TensorType(tensor.dtype),
-            shape=ir.Shape(tensor.shape.numpy()),
-            const_value=tensor,
-        )
-        self.initializers[name] = value
-        return value
+        self.initializers[name] = self._tape.initializer(tensor, name)
+        return self.initializers[name]
 
 
 class _Strided(ir.Tensor[Array]):

@@ -8,6 +8,7 @@ from whisperopt.errors import BadInputError
 from whisperopt.inspection.checkpoint import inspect_checkpoint
 from whisperopt.inspection.disk import inspect_artifact, inspect_onnx, inspect_release
 from whisperopt.inspection.facts import ArtifactFacts, Facts, ReleaseFacts
+from whisperopt.reasons import because
 from whisperopt.release import store
 
 __all__ = [
@@ -30,10 +31,7 @@ def inspect(source: str | Path, *, rehearse: bool = False) -> Facts:
     """
     path = Path(source).expanduser()
     if rehearse and not (store.is_release(path) or artifacts.is_artifact(path)):
-        raise BadInputError(
-            f"{source} is neither a release nor an artifact, so it cannot be rehearsed",
-            "Give a folder that `whisperopt build` wrote",
-        )
+        raise BadInputError(because("inspection.not-rehearsed", source))
     if path.suffix.lower() == ".onnx" and not path.is_dir():
         return inspect_onnx(path)
     if store.is_release(path):
@@ -45,12 +43,10 @@ def inspect(source: str | Path, *, rehearse: bool = False) -> Facts:
 
 def failed_rehearsals(facts: Facts) -> list[str]:
     """Return the names of the variants that a real runtime refused."""
-    match facts:
-        case ArtifactFacts():
-            variants: tuple[ArtifactFacts, ...] = (facts,)
-        case ReleaseFacts():
-            variants = facts.variants
-        case _:
-            variants = ()
-    refused = {one.variant: [r for r in one.rehearsals if r.passed is False] for one in variants}
-    return [name for name, rehearsals in refused.items() if rehearsals]
+    variants = facts.variants if isinstance(facts, ReleaseFacts) else (facts,)
+    return [
+        variant.variant
+        for variant in variants
+        if isinstance(variant, ArtifactFacts)
+        and any(rehearsed.passed is False for rehearsed in variant.rehearsals)
+    ]

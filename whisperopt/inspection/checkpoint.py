@@ -1,9 +1,5 @@
 """Inspects a checkpoint, and holds its core model against the ladder of every target."""
 
-from collections.abc import Sequence
-
-import msgspec
-
 from whisperopt import matrix as matrices
 from whisperopt import registry
 from whisperopt.backend import Recipe, Tier
@@ -16,7 +12,7 @@ from whisperopt.inspection.sizes import attention_layers, cache_bytes, parameter
 from whisperopt.matrix import Matrix, Target
 from whisperopt.passes.plan import make
 from whisperopt.selection import select
-from whisperopt.selection.select import Candidate, Ranked, Standing
+from whisperopt.selection.select import Candidate, Standing
 from whisperopt.static_checks import structure
 from whisperopt.static_checks.capability import CapabilityTable
 
@@ -54,43 +50,40 @@ def climb(core: CoreModel, target: Target) -> Ladder:
         table = backend.capabilities()
     except WhisperoptError as error:
         return _ladder(target, "", (), str(error))
-    tries = [_try(core, target, recipe, table, rank) for rank, recipe in enumerate(recipes)]
-    ranking = select.select(
-        [one.candidate for one in tries], {one.candidate.name: one.standing for one in tries}
-    )
-    ranked = {one.name: one for one in ranking}
-    rungs = tuple(one.rung(ranked[one.candidate.name]) for one in tries)
-    return _ladder(target, f"{table.runtime} {table.version}", rungs)
-
-
-class _Try(msgspec.Struct, frozen=True, kw_only=True):
-    """One recipe after the structural proof of both of its graphs."""
-
-    recipe: Recipe
-    candidate: Candidate
-    standing: Standing
-    conditions: tuple[str, ...]
-
-    def rung(self, ranked: Ranked) -> Rung:
-        recipe = self.recipe
-        return Rung(
+    candidates, standings, conditions = {}, {}, {}
+    for rank, recipe in enumerate(recipes):
+        standings[recipe.name], conditions[recipe.name] = _structure(core, recipe, table)
+        candidates[recipe.name] = Candidate(
+            name=recipe.name,
+            target=target.name,
+            ladder_rank=rank,
+            selectable_from=recipe.selectable_from,
+            caution=recipe.caution,
+        )
+    ranked = {one.name: one for one in select.select(list(candidates.values()), standings)}
+    rungs = tuple(
+        Rung(
             recipe=recipe.name,
             forms={
                 "encoder": recipe.encoder_attention,
                 "self": recipe.self_attention,
                 "cross": recipe.cross_attention,
             },
-            taken=ranked.selected,
-            accepted=ranked.accepted,
-            waits=select.held(self.candidate, self.standing),
-            reason=ranked.reason,
-            conditions=self.conditions,
+            taken=ranked[recipe.name].selected,
+            accepted=ranked[recipe.name].accepted,
+            waits=select.held(candidates[recipe.name], standings[recipe.name]),
+            reason=ranked[recipe.name].reason,
+            conditions=conditions[recipe.name],
         )
+        for recipe in recipes
+    )
+    return _ladder(target, f"{table.runtime} {table.version}", rungs)
 
 
-def _try(
-    core: CoreModel, target: Target, recipe: Recipe, table: CapabilityTable, rank: int
-) -> _Try:
+def _structure(
+    core: CoreModel, recipe: Recipe, table: CapabilityTable
+) -> tuple[Standing, tuple[str, ...]]:
+    """Return how a recipe stands after its structural check, and under which conditions."""
     refusals: list[str] = []
     conditions: dict[str, None] = {}
     for part in PARTS:
@@ -101,26 +94,17 @@ def _try(
             continue
         conditions |= dict.fromkeys(report.conditions)
         if not report.accepted:
-            refusals.append(report.summary())
-    candidate = Candidate(
-        name=recipe.name,
-        target=target.name,
-        ladder_rank=rank,
-        selectable_from=recipe.selectable_from,
-        caution=recipe.caution,
-    )
-    standing = Standing(tier=None if refusals else Tier.STRUCTURAL, failure="; ".join(refusals))
-    return _Try(
-        recipe=recipe, candidate=candidate, standing=standing, conditions=tuple(conditions)
-    )
+            refusals.append(str(report.summary()))
+    tier = None if refusals else Tier.STRUCTURAL
+    return Standing(tier=tier, failure="; ".join(refusals)), tuple(conditions)
 
 
-def _ladder(target: Target, runtime: str, rungs: Sequence[Rung], unusable: str = "") -> Ladder:
+def _ladder(target: Target, runtime: str, rungs: tuple[Rung, ...], unusable: str = "") -> Ladder:
     taken = next((rung for rung in rungs if rung.taken), None)
     above = rungs[: rungs.index(taken)] if taken else rungs
     first = f"the first rung whose every node {runtime} executes and that waits for no device"
     reasons = [first if taken else unusable or "no rung can be taken"]
-    reasons += [f"not {rung.recipe}: {rung.reason}" for rung in above]
+    reason = "; ".join([*reasons, *(f"not {rung.recipe}: {rung.reason}" for rung in above)])
     return Ladder(
         target=target.name,
         backend=target.backend,
@@ -130,9 +114,9 @@ def _ladder(target: Target, runtime: str, rungs: Sequence[Rung], unusable: str =
                 attention=kind,
                 rung=taken.recipe if taken else None,
                 form=taken.forms[kind] if taken else None,
-                reason="; ".join(reasons),
+                reason=reason,
             )
             for kind in _KINDS
         ),
-        rungs=tuple(rungs),
+        rungs=rungs,
     )

@@ -1,8 +1,9 @@
 """Inspects what lies on disk: releases, artifacts and single ONNX files."""
 
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import msgspec
 import onnx_ir as ir
@@ -45,6 +46,7 @@ def inspect_artifact(artifact: Artifact, *, rehearse: bool = False) -> ArtifactF
     """Look into both graphs of one variant; without a rehearsal its weights are not read."""
     manifest = artifact.manifest
     precision = manifest.recipe.decoder_precision
+    graphs = {part: open_graph(artifact.graph(part)) for part in PARTS}
     return ArtifactFacts(
         path=artifact.path,
         model=manifest.model,
@@ -54,27 +56,9 @@ def inspect_artifact(artifact: Artifact, *, rehearse: bool = False) -> ArtifactF
         size=sum(path.stat().st_size for path in artifact.path.iterdir()),
         attention=attention_layers(manifest.dims),
         caches=cache_bytes(manifest.dims, "fp32" if precision == "int8" else precision),
-        graphs={part: graph_facts(open_graph(artifact.graph(part))) for part in PARTS},
-        verdict=_own_verdict(artifact),
+        graphs={part: graph_facts(graph) for part, graph in graphs.items()},
+        verdict=_verdict(manifest.backend, _table(manifest.backend), graphs),
         rehearsals=_rehearsed(artifact) if rehearse else (),
-    )
-
-
-def _own_verdict(artifact: Artifact) -> Verdict:
-    """Hold both graphs against the table of the backend that the artifact was built for."""
-    backend = artifact.manifest.backend
-    table = _table(backend)
-    if isinstance(table, str):
-        return Verdict(backend=backend, executed=None, reason=table)
-    with quiet():
-        reports = [
-            structure.check(open_graph(artifact.graph(part)), table, part=part) for part in PARTS
-        ]
-    return Verdict(
-        backend=backend,
-        executed=all(report.accepted for report in reports),
-        reason="; ".join(report.summary() for report in reports),
-        conditions=tuple(dict.fromkeys(c for report in reports for c in report.conditions)),
     )
 
 
@@ -87,13 +71,18 @@ def _rehearsed(artifact: Artifact) -> tuple[Rehearsed, ...]:
 def inspect_onnx(path: Path) -> OnnxFacts:
     """Look into one ONNX file, and hold it against the capability table of every backend."""
     model = open_graph(path)
+    facts = graph_facts(model)
     tables = {name: _table(name) for name in registry.names()}
     covered = {op for one in tables.values() if not isinstance(one, str) for op in one.ops}
-    return OnnxFacts(
-        path=path,
-        graph=graph_facts(model),
-        backends=tuple(_verdict(model, name, table, covered) for name, table in tables.items()),
-    )
+    opset = model.opset_imports.get("", _OLDEST_OPSET)
+    reasons = []
+    if foreign := [f"{op} x{n}" for op, n in facts.operators.items() if op not in covered]:
+        reasons.append(f"no capability table covers {', '.join(foreign)}")
+    if opset < _OLDEST_OPSET:
+        reasons.append(f"the tables begin at opset {_OLDEST_OPSET}, this is opset {opset}")
+    graphs, unsure = {part_of(model): model}, "; ".join(reasons)
+    verdicts = (_verdict(name, table, graphs, unsure) for name, table in tables.items())
+    return OnnxFacts(path=path, graph=facts, backends=tuple(verdicts))
 
 
 def _table(name: str) -> CapabilityTable | str:
@@ -105,23 +94,19 @@ def _table(name: str) -> CapabilityTable | str:
 
 
 def _verdict(
-    model: ir.Model, name: str, table: CapabilityTable | str, covered: AbstractSet[str]
+    backend: str, table: CapabilityTable | str, graphs: Mapping[Any, ir.Model], unsure: str = ""
 ) -> Verdict:
+    """Hold `graphs`, by part, against `table`, unless it cannot tell, for the reason `unsure`."""
     if isinstance(table, str):
-        return Verdict(backend=name, executed=None, reason=table)
+        return Verdict(backend=backend, executed=None, reason=table)
+    if unsure:
+        reason = f"{table.runtime} {table.version}: {unsure}"
+        return Verdict(backend=backend, executed=None, reason=reason)
     with quiet():
-        report = structure.check(model, table, part=part_of(model))
-    foreign = [f"{op} x{n}" for op, n in report.operators.items() if op not in covered]
-    opset = model.opset_imports.get("", _OLDEST_OPSET)
-    reasons = []
-    if foreign:
-        reasons.append(f"no capability table covers {', '.join(foreign)}")
-    if opset < _OLDEST_OPSET:
-        reasons.append(f"the tables begin at opset {_OLDEST_OPSET}, this is opset {opset}")
-    unsure = f"{table.runtime} {table.version}: {'; '.join(reasons)}"
+        reports = [structure.check(graph, table, part=part) for part, graph in graphs.items()]
     return Verdict(
-        backend=name,
-        executed=None if reasons else report.accepted,
-        reason=unsure if reasons else report.summary(),
-        conditions=() if reasons else report.conditions,
+        backend=backend,
+        executed=all(report.accepted for report in reports),
+        reason="; ".join(str(report.summary()) for report in reports),
+        conditions=tuple(dict.fromkeys(c for report in reports for c in report.conditions)),
     )

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ import onnx_ir as ir
 from whisperopt.errors import BadInputError
 from whisperopt.graph.inference import inferred
 from whisperopt.inspection.facts import AttentionNode, GraphFacts, Tensor
-from whisperopt.static_checks.operands import DTYPES, qualified
+from whisperopt.reasons import Reason, because
+from whisperopt.static_checks.operands import element_type, qualified
 
-_REMEDY = "It is damaged, was cut short, or is no ONNX model: fetch or export it again"
 _HARMLESS = {"Cast", "Dropout", "Identity", "Where"}
 """What exporters put between the Softmax of an attention and the product with its values."""
 
@@ -27,15 +27,15 @@ def open_graph(path: Path) -> ir.Model:
     from google.protobuf.message import DecodeError
 
     if not path.is_file():
-        raise BadInputError(f"There is no file {path}", "Name an existing ONNX file")
+        raise BadInputError(because("inspection.no-file", path))
     try:
         with quiet():
             model = ir.load(path, format="protobuf")
     except (DecodeError, ir.serde.SerdeError, ValueError, TypeError) as error:
         first = str(error).partition("\n")[0][:200]
-        raise BadInputError(f"{path} cannot be read as an ONNX model: {first}", _REMEDY) from None
-    if problem := _problem(model):
-        raise BadInputError(f"{path} {problem}", _REMEDY)
+        raise BadInputError(because("inspection.no-graph", path, why=first)) from None
+    if (problem := _problem(path, model)) is not None:
+        raise BadInputError(problem)
     return model
 
 
@@ -81,64 +81,61 @@ def quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _problem(model: ir.Model) -> str | None:
+def _problem(path: Path, model: ir.Model) -> Reason | None:
     """Return what is missing from `model`, or None: protobuf takes many a damaged file."""
     nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
     if not nodes:
-        return "holds no graph"
+        return because("inspection.empty", path)
     if not model.opset_imports:
-        return "names no version of its operators"
+        return because("inspection.no-opset", path)
     for node in nodes:
-        if problem := _node_problem(node):
-            return f"has a node {_word(node.name or node.op_type)} {problem}"
-    for value in model.graph.outputs:
-        if not _is_written(value):
-            return f"has an output {_word(value.name)} that nothing writes"
+        values = [value for value in (*node.inputs, *node.outputs) if value is not None]
+        words: list[Any] = [node.op_type, node.domain, node.name, *(v.name for v in values)]
+        which = _word(node.name or node.op_type)
+        if any(isinstance(word, bytes) for word in words):  # onnx-ir keeps what is no text
+            return because("inspection.no-text", path, node=which)
+        if lost := _unwritten(values):
+            return because("inspection.lost-input", path, node=which, lost=lost)
+    return _problem_of_the_whole(path, model)
+
+
+def _problem_of_the_whole(path: Path, model: ir.Model) -> Reason | None:
+    if lost := _unwritten(model.graph.outputs):
+        return because("inspection.lost-output", path, lost=lost)
     try:
         model.clone()
     except RuntimeError:
-        return "has nodes that read what a later node, or one of another graph, writes"
-    return _weights_problem(model)
+        return because("inspection.order", path)
+    for value in (value for graph in model.graphs() for value in graph.initializers.values()):
+        tensor = value.const_value
+        if isinstance(tensor, ir.ExternalTensor):
+            file, end = Path(tensor.path), (tensor.offset or 0) + (tensor.length or tensor.nbytes)
+            if not file.is_file():
+                return because("inspection.no-weights", path, file=file.name)
+            if file.stat().st_size < end:
+                tensor_name = str(tensor.name)
+                return because("inspection.short", path, file=file.name, tensor=tensor_name)
+    return None
 
 
-def _node_problem(node: ir.Node) -> str | None:
-    values = [value for value in (*node.inputs, *node.outputs) if value is not None]
-    words: list[Any] = [node.op_type, node.domain, node.name, *(value.name for value in values)]
-    if any(isinstance(word, bytes) for word in words):  # onnx-ir keeps what is no text as it is
-        return "whose names are no text"
-    lost = next((value for value in values if not _is_written(value)), None)
-    return None if lost is None else f"that reads {_word(lost.name)}, which nothing writes"
-
-
-def _is_written(value: ir.Value) -> bool:
-    known = value.producer() is not None or value.is_graph_input() or value.is_initializer()
-    return known or not value.name  # a node leaves an operand out by an empty name
+def _unwritten(values: Iterable[ir.Value]) -> str:
+    """Return the name of the first of `values` that nobody writes; unnamed ones are left out."""
+    for value in values:
+        given = value.producer() is not None or value.is_graph_input() or value.is_initializer()
+        if value.name and not given:
+            return _word(value.name)
+    return ""
 
 
 def _word(name: str | None) -> str:
     return repr(name or "")[:80]
 
 
-def _weights_problem(model: ir.Model) -> str | None:
-    for graph in model.graphs():
-        for value in graph.initializers.values():
-            tensor = value.const_value
-            if not isinstance(tensor, ir.ExternalTensor):
-                continue
-            path = Path(tensor.path)
-            if not path.is_file():
-                return f"keeps weights in {path.name}, which is not there"
-            if path.stat().st_size < (tensor.offset or 0) + (tensor.length or tensor.nbytes):
-                return f"keeps weights in {path.name}, which is too short for {tensor.name}"
-    return None
-
-
 def _tensor(value: ir.Value) -> Tensor:
-    dtype = value.dtype
     shape = value.shape
     return Tensor(
         name=value.name or "",
-        dtype=DTYPES.get(dtype.name, dtype.name.lower()) if dtype else None,
+        dtype=element_type(value.dtype),
         shape=None if shape is None else tuple(_size(size) for size in shape),
     )
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.shapes import required
-from whisperopt.inspection.facts import AttentionLayers, CacheBytes, Parameters
+from whisperopt.inspection.facts import AttentionKind, AttentionLayers, CacheBytes, Parameters
 from whisperopt.whisper import SAMPLE_RATE, Dimensions
 
 _ITEM_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
@@ -14,39 +14,29 @@ _ITEM_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
 
 def attention_layers(dims: Dimensions) -> tuple[AttentionLayers, ...]:
     """Return the three attentions of a model of these sizes."""
-    heads, kv_heads = dims.decoder_heads, dims.decoder_kv_heads
-    return (
-        AttentionLayers(
-            attention="encoder",
-            layers=dims.encoder_layers,
-            heads=dims.encoder_heads,
-            kv_heads=dims.encoder_heads,
-            head_size=dims.width // dims.encoder_heads,
-        ),
-        AttentionLayers(
-            attention="self",
-            layers=dims.decoder_layers,
+
+    def of(kind: AttentionKind, layers: int, heads: int, kv_heads: int) -> AttentionLayers:
+        return AttentionLayers(
+            attention=kind,
+            layers=layers,
             heads=heads,
             kv_heads=kv_heads,
-            head_size=dims.head_size,
-        ),
-        AttentionLayers(
-            attention="cross",
-            layers=dims.decoder_layers,
-            heads=heads,
-            kv_heads=heads,
-            head_size=dims.head_size,
-        ),
+            head_size=dims.width // heads,
+        )
+
+    heads, layers = dims.decoder_heads, dims.decoder_layers
+    return (
+        of("encoder", dims.encoder_layers, dims.encoder_heads, dims.encoder_heads),
+        of("self", layers, heads, dims.decoder_kv_heads),
+        of("cross", layers, heads, heads),
     )
 
 
 def cache_bytes(dims: Dimensions, precision: Literal["fp32", "fp16", "bf16"]) -> CacheBytes:
     """Return how large the caches of one recording are."""
     vector = 2 * dims.decoder_layers * dims.head_size * _ITEM_BYTES[precision]
-    self_per_token, cross_full = (
-        vector * dims.decoder_kv_heads,
-        vector * dims.decoder_heads * dims.audio_context,
-    )
+    self_per_token = vector * dims.decoder_kv_heads
+    cross_full = vector * dims.decoder_heads * dims.audio_context
     return CacheBytes(
         precision=precision,
         self_per_token=self_per_token,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, assert_never
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -12,27 +12,27 @@ from whisperopt import cache, sources
 from whisperopt.backend import Recipe
 from whisperopt.graph.core import PARTS, CoreModel, Part
 from whisperopt.graph.files import write
-from whisperopt.passes import dynamic_int8
 from whisperopt.passes.audio_spans import EncodeSpans, HearSpans
-from whisperopt.passes.block_int8 import BlockInt8
-from whisperopt.passes.caches import OwnBuffers
-from whisperopt.passes.calibration import chosen
 from whisperopt.passes.contributed_gelu import ContributedGelu
-from whisperopt.passes.dynamic_decoder import DynamicDecoder
-from whisperopt.passes.dynamic_int8 import DynamicInt8
 from whisperopt.passes.fold_bias import FoldBias
 from whisperopt.passes.gqa_to_attention import GqaToAttention
 from whisperopt.passes.gqa_to_decomposed import GqaToDecomposed
 from whisperopt.passes.gqa_to_mha import GqaToMha
 from whisperopt.passes.group_heads import GroupHeads
-from whisperopt.passes.group_int8 import GroupInt8
 from whisperopt.passes.grow_caches import GrowCaches
 from whisperopt.passes.half import Half
 from whisperopt.passes.last_logits import LastLogits
 from whisperopt.passes.mha_to_attention import MhaToAttention
 from whisperopt.passes.mha_to_decomposed import MhaToDecomposed
-from whisperopt.passes.mixed import ALL, Choice
+from whisperopt.passes.quantization import dynamic_int8
+from whisperopt.passes.quantization.block_int8 import BlockInt8
+from whisperopt.passes.quantization.calibration import chosen
+from whisperopt.passes.quantization.dynamic_decoder import DynamicDecoder
+from whisperopt.passes.quantization.dynamic_int8 import DynamicInt8
+from whisperopt.passes.quantization.group_int8 import GroupInt8
+from whisperopt.passes.quantization.mixed import ALL, Choice
 from whisperopt.passes.rewrite import Pass, PassError, run
+from whisperopt.reasons import because
 from whisperopt.whisper import Dimensions
 
 _CODE = ("whisperopt.graph", "whisperopt.passes", "whisperopt.checkpoint", "whisperopt.whisper")
@@ -70,6 +70,24 @@ def make(recipe: Recipe, core: CoreModel, part: Part) -> ir.Model:
     return run(core.part(part), passes_for(recipe, part))
 
 
+def reference(recipe: Recipe, core: CoreModel, part: Part) -> ir.Model:
+    """Author what `part` of a variant by `recipe` is held against.
+
+    It has the variant's heads and spans, and otherwise the forms and the precision of `core`.
+    """
+    plain = msgspec.structs.replace(
+        recipe,
+        self_attention="gqa",
+        cross_attention="mha",
+        encoder_attention="mha",
+        cache="shared",
+        encoder_precision="fp32",
+        decoder_precision="fp32",
+        traits=(),
+    )
+    return make(plain, core, part)
+
+
 def write_variant(recipe: Recipe, core: CoreModel, out: Path) -> None:
     """Write `encoder.onnx` and `decoder.onnx` of one variant into the folder `out`."""
     for part in PARTS:
@@ -86,8 +104,8 @@ def write_part(core: CoreModel, part: Part, passes: Sequence[Pass], out: Path) -
 
 def _key(core: CoreModel, part: Part, passes: Sequence[Pass]) -> str | None:
     """Name all that decides the bytes of a graph; None where something cannot be told apart."""
-    code = sources.digest(*_CODE, *(sources.package_of(type(one)) for one in passes))
-    steps = [(type(one).__qualname__, getattr(one, "__dict__", one)) for one in passes]
+    code = sources.digest(*_CODE, *(sources.package_of(type(step)) for step in passes))
+    steps = [(type(step).__qualname__, getattr(step, "__dict__", step)) for step in passes]
     checkpoint, libraries = core.checkpoint, [np.__version__, ir.__version__]
     try:
         weights = [checkpoint.digest(), checkpoint.dims, checkpoint.decoding]
@@ -113,54 +131,28 @@ def _spans(recipe: Recipe, step: type[EncodeSpans | HearSpans]) -> list[Pass]:
     if recipe.audio_tail is None:
         return []
     if "attention" in (recipe.cross_attention, recipe.encoder_attention):
-        raise PassError(
-            f"The recipe {recipe.name!r} asks for an audio tail over attention that takes no bias"
-        )
+        raise PassError(because("passes.spans", recipe.name))
     return [step(optional="optional-spans" in recipe.traits)]
 
 
 def _bidirectional(attention: Literal["mha", "attention", "decomposed"]) -> list[Pass]:
-    match attention:
-        case "mha":
-            return []
-        case "attention":
-            return [MhaToAttention()]
-        case "decomposed":
-            return [MhaToDecomposed()]
-        case unreachable:
-            assert_never(unreachable)
+    forms: dict[str, list[Pass]]
+    forms = {"mha": [], "attention": [MhaToAttention()], "decomposed": [MhaToDecomposed()]}
+    return forms[attention]
 
 
 def _causal(recipe: Recipe) -> list[Pass]:
-    match recipe.self_attention:
-        case "gqa":
-            return [GrowCaches()] if recipe.cache == "concat" else []
-        case "mha":
-            if _own_buffers(recipe) == "static":
-                raise _excluded(recipe)
+    match recipe.self_attention, recipe.cache:
+        case "gqa", cache:
+            return [GrowCaches()] if cache == "concat" else []
+        case "mha", "concat":
             return [GqaToMha(explicit_mask="explicit-mask" in recipe.traits)]
-        case "attention":
-            return [GqaToAttention(_own_buffers(recipe))]
-        case "decomposed":
-            return [GqaToDecomposed(_own_buffers(recipe))]
-        case unreachable:
-            assert_never(unreachable)
-
-
-def _own_buffers(recipe: Recipe) -> OwnBuffers:
-    match recipe.cache:
-        case "static" | "concat" as cache:
-            return cache
-        case "shared":
-            raise _excluded(recipe)
-        case unreachable:
-            assert_never(unreachable)
-
-
-def _excluded(recipe: Recipe) -> PassError:
-    return PassError(
-        f"The recipe {recipe.name!r} asks for self-attention {recipe.self_attention!r} over a"
-        f" cache {recipe.cache!r}, which it cannot have"
+        case "attention", ("static" | "concat") as cache:
+            return [GqaToAttention(cache)]
+        case "decomposed", ("static" | "concat") as cache:
+            return [GqaToDecomposed(cache)]
+    raise PassError(
+        because("passes.cache", recipe.name, attention=recipe.self_attention, cache=recipe.cache)
     )
 
 
@@ -171,27 +163,18 @@ def _gelu(recipe: Recipe) -> list[Pass]:
 def _precision(recipe: Recipe, part: Part, choice: Choice) -> list[Pass]:
     precision = recipe.encoder_precision if part == "encoder" else recipe.decoder_precision
     match precision:
-        case "fp32":
-            return []
         case "fp16" | "bf16":
             return [Half(precision)]
         case "int8":
             return _int8(recipe, part, choice)
-        case unreachable:
-            assert_never(unreachable)
+    return []
 
 
 def _int8(recipe: Recipe, part: Part, choice: Choice) -> list[Pass]:
-    match recipe.int8:
-        case "group":
-            return [GroupInt8()]
-        case "block":
-            return [BlockInt8()]
-        case "dynamic":
-            if part == "encoder":
-                return [DynamicInt8(choice)]
-            if "dynamic-decoder" in recipe.traits:
-                return [DynamicDecoder(), FoldBias(), BlockInt8()]
-            return [BlockInt8()]
-        case unreachable:
-            assert_never(unreachable)
+    if recipe.int8 == "group":
+        return [GroupInt8()]
+    if recipe.int8 == "dynamic" and part == "encoder":
+        return [DynamicInt8(choice)]
+    if recipe.int8 == "dynamic" and "dynamic-decoder" in recipe.traits:
+        return [DynamicDecoder(), FoldBias(), BlockInt8()]
+    return [BlockInt8()]

@@ -24,8 +24,7 @@ from whisperopt.matrix import Device
 from whisperopt.release.catalog import Variant
 from whisperopt.results.validation import Source, Told
 from whisperopt.results.verdicts import Bench
-from whisperopt.static_checks import equivalence as wiring
-from whisperopt.static_checks import weights as fidelity
+from whisperopt.static_checks import equivalence, weights
 from whisperopt.untrusted import escaped
 
 Progress = Callable[[str, str], None]
@@ -129,15 +128,16 @@ class Proof:
         self._progress(variant.name, "comparing weights")
         recipe, gates = built.manifest.recipe, self.bench.gates[variant.name]
         try:
-            found = fidelity.check(self._core, built.path, recipe, gates)
+            found = weights.check(self._core, built.path, recipe, gates)
         except (MemoryError, OSError):  # this machine's trouble, not the files'
             raise
         except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
             return f"its weights cannot be compared: {error}"
         if found.reasons:
-            return "; ".join(found.reasons)
+            return "; ".join(map(str, found.reasons))
         self._progress(variant.name, "comparing graphs")
-        return wiring.check(self._core, built.path, recipe, self._scratch).reason
+        off = equivalence.check(self._core, built.path, recipe, self._scratch).reason
+        return str(off or "")
 
     def _raced(self, told: Sequence[Told]) -> list[Told]:
         """Time what passed its gates; whatever falls out of the race has failed."""

@@ -18,9 +18,7 @@ from whisperopt.matrix import Target
 from whisperopt.pipeline.build import Progress
 from whisperopt.rehearsal import Rehearsed, rehearse
 from whisperopt.results.outcome import Outcome
-from whisperopt.static_checks import equivalence as wiring
-from whisperopt.static_checks import structure
-from whisperopt.static_checks import weights as fidelity
+from whisperopt.static_checks import equivalence, structure, weights
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -47,16 +45,16 @@ class Proofs:
         """Compare with `core`; what that needs meanwhile lies in the folder `scratch`."""
         self._core, self._scratch, self._progress = core, scratch, progress
         self._graphs: dict[str, ir.Model] = {}
-        self._compared: fidelity.Seen = {}
+        self._compared: weights.Seen = {}
 
     def climb(self, bench: Bench, outcome: Outcome, built: Artifact, case: Case | None) -> Outcome:
         """Climb from proof to proof until one refuses what was `built`; no clips without `case`."""
         outcome = self._with_structure(outcome, built, bench.backend)
         if not outcome.failure:
-            outcome = self._with_fidelity(outcome, built, bench.target)
+            outcome = self._with_weights(outcome, built, bench.target)
         if outcome.failure or case is None:
             return outcome
-        outcome = self._with_wiring(outcome, built)
+        outcome = self._with_equivalence(outcome, built)
         if outcome.failure:
             return outcome
         if not bench.here:
@@ -69,7 +67,7 @@ class Proofs:
         reports = [
             structure.judge(self._inferred(built.graph(part)), table, part=part) for part in PARTS
         ]
-        refused = [report.summary() for report in reports if not report.accepted]
+        refused = [str(report.summary()) for report in reports if not report.accepted]
         return msgspec.structs.replace(
             outcome,
             tier=None if refused else Tier.STRUCTURAL,
@@ -88,25 +86,27 @@ class Proofs:
             self._graphs[name] = inferred(ir.load(path))
         return self._graphs[name]
 
-    def _with_fidelity(self, outcome: Outcome, built: Artifact, target: Target) -> Outcome:
+    def _with_weights(self, outcome: Outcome, built: Artifact, target: Target) -> Outcome:
         """Hold every weight against the checkpoint's: noise of small numbers hides much."""
         recipe = outcome.manifest.recipe
         self._progress(outcome.manifest.variant, "comparing weights")
-        found = fidelity.check(
+        found = weights.check(
             self._core, built.path, recipe, target.gates_for(recipe.precisions), self._compared
         )
         how = f"{outcome.how}; {found.compared} of {found.of} weights are the checkpoint's"
-        return msgspec.structs.replace(outcome, failure="; ".join(found.reasons), how=how)
+        return msgspec.structs.replace(
+            outcome, failure="; ".join(map(str, found.reasons)), how=how
+        )
 
-    def _with_wiring(self, outcome: Outcome, built: Artifact) -> Outcome:
+    def _with_equivalence(self, outcome: Outcome, built: Artifact) -> Outcome:
         """Let the graphs compute with exact weights: coarse ones hide what is wired wrongly."""
         self._progress(outcome.manifest.variant, "comparing graphs")
-        found = wiring.check(self._core, built.path, outcome.manifest.recipe, self._scratch)
+        found = equivalence.check(self._core, built.path, outcome.manifest.recipe, self._scratch)
         compared = "with exact weights the graphs compute what the core model computes"
         told = f"not compared with exact weights: {found.not_compared}"
         return msgspec.structs.replace(
             outcome,
-            failure=found.reason,
+            failure=str(found.reason or ""),
             certain=found.certain,
             how=f"{outcome.how}; {told if found.not_compared else compared}",
         )

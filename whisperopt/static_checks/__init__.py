@@ -1,1 +1,1 @@
-"""What can be told of a variant without its device: its graphs, its weights, its wiring."""
+"""What can be told of a variant without its device: its operators, its weights, its graphs."""

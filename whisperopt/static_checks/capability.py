@@ -11,11 +11,11 @@ import msgspec
 
 from whisperopt.errors import BadInputError
 from whisperopt.matrix import nearest
-from whisperopt.static_checks.operands import DTYPES
+from whisperopt.reasons import because
+from whisperopt.static_checks.operands import ELEMENT_TYPES
 from whisperopt.static_checks.rules import RULES, mismatch
 
 _RELEASE = re.compile(r"\d+(\.\d+)*")
-_REMEDY = "Compare it with the other backends' capabilities.toml"
 
 
 class Constraint(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where this is known from, where it is not the table's own source."""
 
 
-class CapabilityTable(msgspec.Struct, frozen=True, kw_only=True):
+class CapabilityTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one runtime executes, by operator; operators outside ai.onnx carry their domain."""
 
     runtime: str
@@ -73,49 +73,38 @@ def packaged_table(backend: str) -> CapabilityTable:
 
 def load_table(source: Path | Traversable) -> CapabilityTable:
     """Read a table; an unknown key, rule or element type is an error that names it."""
-    name = str(source)
     try:
-        raw = tomllib.loads(source.read_text("utf-8"))
+        return _convert(tomllib.loads(source.read_text("utf-8")))
     except OSError as error:
-        raise BadInputError(f"Cannot read {name}: {error.strerror}", _REMEDY) from None
+        why = because("capability.unreadable", source, why=error.strerror or "")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{name} is not valid TOML: {error}", _REMEDY) from None
-    try:
-        return _convert(raw)
+        why = because("capability.no-toml", source, why=str(error))
     except msgspec.ValidationError as error:
-        raise BadInputError(f"{name}: {error}", _REMEDY) from None
+        why = because("capability.odd", source, why=str(error))
+    raise BadInputError(why)
 
 
-class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Rest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file has beside the fields of its table."""
+
     schema: Literal["1.0"]
-    runtime: str
-    version: str
-    max_opset: int
-    missing: str
     otherwise: str = ""
-    source: str
     groups: dict[str, tuple[str, ...]] = {}
     ops: dict[str, dict[str, Any]]
 
 
 def _convert(raw: dict[str, Any]) -> CapabilityTable:
-    file = msgspec.convert(raw, _File)
-    groups = {name: _expand(types, {}) for name, types in file.groups.items()}
+    rest = msgspec.convert(raw, _Rest)
+    groups = {name: _expand(types, {}) for name, types in rest.groups.items()}
     ops = {}
-    for name, table in file.ops.items():
+    for name, table in rest.ops.items():
         try:
-            ops[name] = _operator({"otherwise": file.otherwise, **table}, groups)
+            ops[name] = _operator({"otherwise": rest.otherwise, **table}, groups)
         except msgspec.ValidationError as error:
             msg = f"[ops.{name}] {error}"
             raise msgspec.ValidationError(msg) from None
-    return CapabilityTable(
-        runtime=file.runtime,
-        version=file.version,
-        max_opset=file.max_opset,
-        missing=file.missing,
-        source=file.source,
-        ops=ops,
-    )
+    own = {key: raw[key] for key in raw.keys() - {"schema", "otherwise", "groups"}}
+    return msgspec.structs.replace(msgspec.convert({**own, "ops": {}}, CapabilityTable), ops=ops)
 
 
 def _operator(table: dict[str, Any], groups: dict[str, tuple[str, ...]]) -> Operator:
@@ -139,23 +128,22 @@ def _operator(table: dict[str, Any], groups: dict[str, tuple[str, ...]]) -> Oper
 
 def _constraint(table: dict[str, Any]) -> Constraint:
     parameters = dict(table)
-    rule, because = parameters.pop("rule", None), parameters.pop("because", "")
+    rule, consequence = parameters.pop("rule", None), parameters.pop("because", "")
     if rule not in RULES:
         msg = f"There is no rule {rule!r}. {nearest(str(rule), RULES)}"
         raise msgspec.ValidationError(msg)
     problem = mismatch(rule, parameters)
     if problem:
         raise msgspec.ValidationError(problem)
-    return Constraint(rule=rule, parameters=parameters, because=because)
+    return Constraint(rule=rule, parameters=parameters, because=consequence)
 
 
 def _expand(types: tuple[str, ...], groups: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     expanded: dict[str, None] = {}
     for name in types:
-        if name not in groups and name not in DTYPES.values():
-            msg = (
-                f"There is no element type {name!r}. {nearest(name, [*groups, *DTYPES.values()])}"
-            )
+        if name not in groups and name not in ELEMENT_TYPES:
+            similar = nearest(name, [*groups, *ELEMENT_TYPES])
+            msg = f"There is no element type {name!r}. {similar}"
             raise msgspec.ValidationError(msg)
-        expanded.update(dict.fromkeys(groups.get(name, (name,))))
+        expanded |= dict.fromkeys(groups.get(name, (name,)))
     return tuple(expanded)

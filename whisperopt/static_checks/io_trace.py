@@ -1,4 +1,4 @@
-"""A tape: what ONNX Runtime's CPU provider computes for an artifact, call by call, as plain files.
+"""An io trace: what ONNX Runtime's CPU provider computes for an artifact, call by call, as files.
 
 A runtime that lives elsewhere (another environment, a software device) replays the calls and writes
 its own outputs under the same names. Every past that a step is fed comes from the CPU's own
@@ -7,7 +7,7 @@ presents: no call depends on another runtime's answer, so an error stays where i
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
@@ -16,14 +16,20 @@ import numpy.typing as npt
 from whisperopt.arrays import Floats, Tokens
 from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
+from whisperopt.graph.core import Part
 from whisperopt.host import usable_cores
+from whisperopt.reasons import Reason, because
 from whisperopt.runtime import mel, ort_graph, self_test
 from whisperopt.whisper import SAMPLE_RATE, Dimensions
 
-FILE = "tape.json"
-_STRIDE = 7919
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+STRIDE = 7919
 """A prime: as many tokens as wanted, far from each other."""
 _Values: TypeAlias = npt.NDArray[Any]
+Values: TypeAlias = dict[str, _Values]
+"""Tensors by the names that a graph has for them."""
 
 
 class Array(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,7 +64,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Slots (axis 2) of `present_*_self_*` that hold tokens; beyond them anything may stand."""
 
 
-class Tape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Trace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All calls, in the order in which they were made."""
 
     runs: tuple[Run, ...]
@@ -71,10 +77,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     output: str
     relative_l2: float
     """|a - b| / |b| over all valid values."""
-    relative_max: float
-    """max|a - b| / max|b| over all valid values."""
-    odd: str = ""
-    """Why the errors are infinite, if they are."""
+    odd: Reason | None = None
+    """Why the error is infinite, if it is."""
 
 
 def record(
@@ -84,8 +88,8 @@ def record(
     batches: Iterable[int] = (1, 2),
     steps: int = 2,
     at_once: int = 0,
-) -> Tape:
-    """Run both graphs on the CPU; write every feed, every output and `tape.json` into `folder`.
+) -> Trace:
+    """Run both graphs on the CPU; write every feed and every output into `folder`.
 
     For each batch size: the encoder, the whole prompt, then `steps` single tokens, the likeliest
     ones; and from scratch `at_once` tokens in one call. Every row hears a sound of its own. Raises
@@ -95,40 +99,69 @@ def record(
     recorder = _Recorder(artifact, folder)
     for batch in batches:
         recorder.record(batch, steps, at_once)
-    tape = Tape(runs=tuple(recorder.runs))
-    (folder / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(tape), indent=1) + b"\n")
-    return tape
+    return Trace(runs=tuple(recorder.runs))
 
 
-def compare(tape: Tape, folder: Path, outputs: Path) -> tuple[Difference, ...]:
-    """Compare what another runtime wrote into `outputs` with the tape in `folder`, in its order.
+def compare(trace: Trace, folder: Path, outputs: Path) -> tuple[Difference, ...]:
+    """Compare what another runtime wrote into `outputs` with the trace in `folder`, in its order.
 
-    The files must have the tape's names, types and shapes. Logits are compared less their mean at
+    The files must have the trace's names, types and shapes. Logits are compared less their mean at
     each position, on which no probability depends.
     """
     return tuple(
-        _difference(run, expected, folder, outputs)
-        for run in tape.runs
-        for expected in run.outputs
+        _difference(call, expected, folder, outputs)
+        for call in trace.runs
+        for expected in call.outputs
     )
 
 
-def within(differences: Iterable[Difference], bar: float) -> str | None:
+def within(differences: Iterable[Difference], bar: float) -> Reason | None:
     """Return why `differences` are not all within the relative L2 `bar`, or None."""
-    worst = max(differences, key=lambda one: one.relative_l2, default=None)
+    worst = max(differences, key=lambda difference: difference.relative_l2, default=None)
     if worst is None:
-        return "nothing was computed"
+        return because("io_trace.nothing")
     if worst.relative_l2 <= bar:
         return None
     place = f"{worst.output} ({worst.label})"
-    if not np.isfinite(worst.relative_l2):
-        return f"{place} {worst.odd}"
-    return f"{place} has a relative error of {worst.relative_l2:.2g}, allowed is {bar:g}"
+    return worst.odd or because("io_trace.off", place, error=worst.relative_l2, allowed=bar)
 
 
-class _Kept(NamedTuple):
-    values: _Values
-    array: Array
+def relative_error(found: _Values, wanted: _Values) -> float:
+    """Return ||a - b|| / ||b||, infinite for other shapes and for what is no number."""
+    if found.shape != wanted.shape:
+        return float("inf")
+    off = float(np.linalg.norm(found.astype(np.float64) - wanted))
+    length = max(float(np.linalg.norm(wanted)), float(np.finfo(np.float64).tiny))
+    return off / length if np.isfinite(off) else float("inf")
+
+
+def run(session: "ort.InferenceSession", feeds: Values) -> Values:
+    """Run a graph; return its outputs by name."""
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def pasts(outputs: Values, kind: str) -> Values:
+    """Return the caches of one `kind`, `_self_` or `_cross`, as the next call is fed them."""
+    return {
+        name.replace("present", "past", 1): values
+        for name, values in outputs.items()
+        if kind in name and name.startswith("present")
+    }
+
+
+def empty_caches(decoder: "ort.InferenceSession", batch: int = 1) -> Values:
+    """Return caches of self-attention that hold no token: of length 0, or of zeros."""
+    puts = [put for put in decoder.get_inputs() if "_self_" in put.name]
+    shape = [batch, *(size if isinstance(size, int) else 0 for size in puts[0].shape[1:])]
+    empty = np.zeros(shape, _NUMPY[puts[0].type])
+    return {put.name: empty for put in puts}
+
+
+def lengths(decoder: "ort.InferenceSession", past: int) -> Values:
+    """Return how many tokens the caches hold, where a graph asks for it."""
+    asked = any(put.name == "past_sequence_length" for put in decoder.get_inputs())
+    return {"past_sequence_length": np.array([past], np.int32)} if asked else {}
 
 
 class _Recorder:
@@ -137,103 +170,74 @@ class _Recorder:
     def __init__(self, artifact: Artifact, folder: Path) -> None:
         self.dims = artifact.manifest.dims
         self.prompt = artifact.manifest.decoding.prompt(None)
-        self.grows = artifact.manifest.recipe.cache == "concat"
         self.folder = folder
         self.runs: list[Run] = []
         self.encoder = _open(artifact, "encoder")
         self.decoder = _open(artifact, "decoder")
+        self.written: list[tuple[Array, _Values]] = []
 
     def record(self, batch: int, steps: int, at_once: int) -> None:
-        features = self.keep("audio_features", _sounds(self.dims, batch))
-        encoded = self.call("encoder", f"encoder, batch {batch}", [features])
-        cross = [_as_past(kept) for name, kept in encoded.items() if "_cross_" in name]
-        empty, past = self.empty_caches(batch), 0
-        caches, ids = empty, np.array([self.prompt] * batch, np.int32)
+        self.written = []
+        put = self.encoder.get_inputs()[0]
+        sounds = _sounds(self.dims, batch).astype(_NUMPY[put.type])
+        encoded = self.call("encoder", f"encoder, batch {batch}", {put.name: sounds})
+        cross, empty = pasts(encoded, "_cross_"), empty_caches(self.decoder, batch)
+        caches, past, ids = empty, 0, np.array([self.prompt] * batch, np.int32)
         for step in range(steps + 1):
             label = f"step {step}, batch {batch}" if step else f"prefill, batch {batch}"
-            decoded = self.decode(label, ids, past, [*caches, *cross])
+            decoded = self.decode(label, ids, past, caches | cross)
             past += ids.shape[1]
-            ids = decoded.pop("logits").values[:, -1].argmax(-1).astype(np.int32)[:, None]
-            caches = [_as_past(kept) for kept in decoded.values()]
+            ids = decoded["logits"][:, -1].argmax(-1).astype(np.int32)[:, None]
+            caches = pasts(decoded, "_self_")
         if at_once:
             several = np.arange(batch * at_once, dtype=np.int32).reshape(batch, at_once)
-            several = several * _STRIDE % self.dims.vocabulary
-            self.decode(f"{at_once} at once, batch {batch}", several, 0, [*empty, *cross])
+            several = several * STRIDE % self.dims.vocabulary
+            self.decode(f"{at_once} at once, batch {batch}", several, 0, empty | cross)
 
-    def decode(self, label: str, ids: Tokens, past: int, pasts: list[_Kept]) -> dict[str, _Kept]:
-        feeds = [self.keep("input_ids", ids), *pasts]
-        if self.grows:
-            return self.call("decoder", label, feeds)
-        feeds.append(self.keep("past_sequence_length", np.array([past], np.int32)))
-        return self.call("decoder", label, feeds, past + ids.shape[1])
+    def decode(self, label: str, ids: Tokens, past: int, caches: Values) -> Values:
+        length = lengths(self.decoder, past)
+        valid = past + ids.shape[1] if length else None
+        return self.call("decoder", label, {"input_ids": ids, **caches, **length}, valid)
 
-    def empty_caches(self, batch: int) -> list[_Kept]:
-        dims = self.dims
-        length = 0 if self.grows else dims.text_context
-        shape = (batch, dims.decoder_kv_heads, length, dims.head_size)
-        names = [one.name for one in self.decoder.get_inputs() if "_self_" in one.name]
-        kept = self.keep(names[0], np.zeros(shape, np.float32))
-        return [_renamed(kept, name) for name in names]
+    def call(self, part: Part, label: str, feeds: Values, valid: int | None = None) -> Values:
+        session = self.encoder if part == "encoder" else self.decoder
+        try:
+            outputs = run(session, feeds)
+        except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
+            raise WhisperoptError(f"the CPU cannot run the {part}: {_first_line(error)}") from None
+        for name, values in outputs.items():
+            if valid is not None and "_self_" in name:
+                values[:, :, valid:] = 0  # undefined there; it is fed to the next step
+        fed, computed = (
+            tuple(self.write(name, values) for name, values in arrays.items())
+            for arrays in (feeds, outputs)
+        )
+        graph: Literal["encoder.onnx", "decoder.onnx"]
+        graph = "encoder.onnx" if part == "encoder" else "decoder.onnx"
+        self.runs.append(Run(graph=graph, label=label, feeds=fed, outputs=computed, valid=valid))
+        return outputs
 
-    def keep(self, name: str, values: _Values) -> _Kept:
-        """Write `values` in the type that the graphs want."""
-        inputs = (*self.encoder.get_inputs(), *self.decoder.get_inputs())
-        kind = _NUMPY[next(one.type for one in inputs if one.name == name)]
-        return self.write(name, values.astype(kind))
-
-    def write(self, name: str, values: _Values) -> _Kept:
+    def write(self, name: str, values: _Values) -> Array:
+        for array, known in self.written:
+            if known is values:
+                return msgspec.structs.replace(array, name=name)
         file = f"{len(self.runs):02}-{name}.bin"
         values.astype(values.dtype.newbyteorder("<")).tofile(self.folder / file)
         array = Array(name=name, file=file, dtype=values.dtype.name, shape=values.shape)
-        return _Kept(values, array)
-
-    def call(
-        self,
-        part: Literal["encoder", "decoder"],
-        label: str,
-        feeds: list[_Kept],
-        valid: int | None = None,
-    ) -> dict[str, _Kept]:
-        session = self.encoder if part == "encoder" else self.decoder
-        names = [output.name for output in session.get_outputs()]
-        try:
-            computed = session.run(names, {kept.array.name: kept.values for kept in feeds})
-        except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
-            raise WhisperoptError(f"the CPU cannot run the {part}: {_first_line(error)}") from None
-        outputs = {}
-        for name, values in zip(names, computed, strict=True):
-            if valid is not None and "_self_" in name:
-                values[:, :, valid:] = 0  # undefined there; it is fed to the next step
-            outputs[name] = self.write(name, values)
-        run = Run(
-            graph="encoder.onnx" if part == "encoder" else "decoder.onnx",
-            label=label,
-            feeds=tuple(kept.array for kept in feeds),
-            outputs=tuple(kept.array for kept in outputs.values()),
-            valid=valid,
-        )
-        self.runs.append(run)
-        return outputs
+        self.written.append((array, values))
+        return array
 
 
 _NUMPY = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int32)": np.int32}
 
 
-def _renamed(kept: _Kept, name: str) -> _Kept:
-    return _Kept(kept.values, msgspec.structs.replace(kept.array, name=name))
-
-
-def _as_past(kept: _Kept) -> _Kept:
-    return _renamed(kept, kept.array.name.replace("present", "past", 1))
-
-
-def _open(artifact: Artifact, part: Literal["encoder", "decoder"]) -> Any:
+def _open(artifact: Artifact, part: Part) -> "ort.InferenceSession":
     try:
         session = ort_graph.on_cpu(artifact.graph(part), threads=usable_cores())
     except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
         reason = f"the CPU cannot open {artifact.name}: {_first_line(error)}"
         raise WhisperoptError(reason) from None
-    if odd := {one.type for one in session.get_inputs()} - set(_NUMPY):
+    if odd := {put.type for put in session.get_inputs()} - set(_NUMPY):
         raise WhisperoptError(f"numpy has no type for {', '.join(sorted(odd))}")
     return session
 
@@ -253,45 +257,21 @@ def _sounds(dims: Dimensions, batch: int) -> Floats:
     return np.concatenate(rows)
 
 
-def _difference(run: Run, expected: Array, folder: Path, outputs: Path) -> Difference:
+def _difference(call: Run, expected: Array, folder: Path, outputs: Path) -> Difference:
+    place = f"{expected.name} ({call.label})"
     wanted, found = expected.read(folder), expected.read(outputs)
-    errors = (float("inf"), float("inf"))
-    if wanted is not None and found is not None:
-        if run.valid is not None and "_self_" in expected.name:
-            wanted, found = wanted[:, :, : run.valid], found[:, :, : run.valid]
+    odd, error = None, float("inf")
+    if wanted is None or found is None:
+        odd = because("io_trace.missing", place)
+        if (outputs / expected.file).is_file():
+            odd = because("io_trace.shape", place, shape=str(list(expected.shape)))
+    else:
+        if call.valid is not None and "_self_" in expected.name:
+            wanted, found = wanted[:, :, : call.valid], found[:, :, : call.valid]
         wanted, found = wanted.astype(np.float64), found.astype(np.float64)
         if expected.name == "logits":
             wanted = wanted - wanted.mean(axis=-1, keepdims=True)
             found = found - found.mean(axis=-1, keepdims=True)
-        errors = _relative(found, wanted)
-    return Difference(
-        label=run.label,
-        output=expected.name,
-        relative_l2=errors[0],
-        relative_max=errors[1],
-        odd=_odd(expected, outputs),
-    )
-
-
-def _odd(expected: Array, outputs: Path) -> str:
-    if not (outputs / expected.file).is_file():
-        return "was not computed"
-    if expected.read(outputs) is None:
-        return f"does not have the shape {list(expected.shape)}"
-    return "holds values that are no numbers"
-
-
-def _relative(
-    found: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]
-) -> tuple[float, float]:
-    off = found - wanted
-    if not np.isfinite(off).all():
-        return float("inf"), float("inf")
-    if not off.any():
-        return 0.0, 0.0
-    length, largest = float(np.linalg.norm(wanted)), float(np.abs(wanted).max())
-    tiny = float(np.finfo(np.float64).tiny)
-    return (
-        float(np.linalg.norm(off)) / max(length, tiny),
-        float(np.abs(off).max()) / max(largest, tiny),
-    )
+        error = relative_error(found, wanted)
+        odd = None if np.isfinite(error) else because("io_trace.not-finite", place)
+    return Difference(label=call.label, output=expected.name, relative_l2=error, odd=odd)

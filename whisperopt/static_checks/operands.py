@@ -9,39 +9,20 @@ if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
 
-DTYPES = {
-    "FLOAT": "float32",
-    "DOUBLE": "float64",
-    "FLOAT16": "float16",
-    "BFLOAT16": "bfloat16",
-    "INT64": "int64",
-    "INT32": "int32",
-    "INT16": "int16",
-    "INT8": "int8",
-    "INT4": "int4",
-    "UINT64": "uint64",
-    "UINT32": "uint32",
-    "UINT16": "uint16",
-    "UINT8": "uint8",
-    "UINT4": "uint4",
-    "BOOL": "bool",
-    "STRING": "string",
-}
+ELEMENT_TYPES = (
+    *("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "int4"),
+    *("uint64", "uint32", "uint16", "uint8", "uint4", "bool", "string"),
+)
 """What this project calls ONNX's element types."""
+_LONG = {"float": "float32", "double": "float64"}
 
 CONTRIBUTED = {
     "GroupQueryAttention": (
         (
             *("query", "key", "value", "past_key", "past_value"),
             *("seqlens_k", "total_sequence_length", "cos_cache", "sin_cache", "position_ids"),
-            *(
-                "attention_bias",
-                "head_sink",
-                "k_scale",
-                "v_scale",
-                "q_norm_weight",
-                "k_norm_weight",
-            ),
+            *("attention_bias", "head_sink", "k_scale", "v_scale"),
+            *("q_norm_weight", "k_norm_weight"),
         ),
         ("output", "present_key", "present_value", "output_qk"),
     ),
@@ -79,8 +60,7 @@ class Operand(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def dtype(self) -> str | None:
         """Element type, e.g. `float16`; None when neither the author nor inference knows it."""
-        dtype = self.value.dtype
-        return DTYPES.get(dtype.name, dtype.name.lower()) if dtype else None
+        return element_type(self.value.dtype)
 
     @property
     def rank(self) -> int | None:
@@ -126,6 +106,11 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
         return None if attribute is None else attribute.value
 
 
+def element_type(dtype: "ir.DataType | None") -> str | None:
+    """Return what this project calls `dtype`."""
+    return _LONG.get(dtype.name.lower(), dtype.name.lower()) if dtype else None
+
+
 def qualified(node: "ir.Node") -> str:
     """Return the operator of `node` with its domain, which is left out for ai.onnx."""
     return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
@@ -159,13 +144,7 @@ def _operands(values: Any, names: Sequence[str], formals: Any) -> tuple[Operand,
             continue
         formal = formals[min(index, len(formals) - 1)] if formals else None
         name = formal.name if formal else names[index] if index < len(names) else f"#{index}"
-        defined = (
-            frozenset(_element_type(text) for text in formal.types) if formal else frozenset()
-        )
+        types = [text.removeprefix("tensor(")[:-1] for text in formal.types] if formal else []
+        defined = frozenset(_LONG.get(text, text) for text in types)
         found.append(Operand(name=name, value=value, defined=defined))
     return tuple(found)
-
-
-def _element_type(text: str) -> str:
-    inner = text.removeprefix("tensor(").removesuffix(")")
-    return {"float": "float32", "double": "float64"}.get(inner, inner)

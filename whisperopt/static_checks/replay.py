@@ -1,6 +1,6 @@
-"""What a real runtime on a software device makes of a tape, and whether that is right.
+"""What a real runtime on a software device makes of a trace, and whether that is right.
 
-A rehearsal that computes goes through it in four steps: `recorded` makes the tape, the backend lets
+A rehearsal that computes goes through it in four steps: `recorded` makes the trace, the backend lets
 its runtime make the same calls, `differences` compares what it wrote, `judge` says what it is worth.
 """
 
@@ -16,14 +16,14 @@ from whisperopt.process import Failure
 from whisperopt.reasons import because
 from whisperopt.rehearsal import Judgement, NotTried
 from whisperopt.runtime.placement import CPU, refusal
-from whisperopt.static_checks.io_trace import Difference, Tape, compare, record, within
+from whisperopt.static_checks.io_trace import Difference, Trace, compare, record, within
 
 _TOLD = {"logits", "hidden_states"}
 """Outputs whose errors are facts of their own."""
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True):
-    """One call of the tape as the runtime made it, or the opening of a graph."""
+    """One call of the trace as the runtime made it, or the opening of a graph."""
 
     label: str
     seconds: float
@@ -63,37 +63,39 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Nodes that a graph may leave to the CPU, for lengths, however many layers it has."""
 
 
-def recorded(artifact: Artifact, scratch: Path, *, at_once: int = 0) -> Tape:
-    """Record `scratch/tape`, and make the folder `scratch/outputs` for the runtime's answers."""
+def recorded(artifact: Artifact, scratch: Path, *, at_once: int = 0) -> Trace:
+    """Record `scratch/trace`, and make the folder `scratch/outputs` for the runtime's answers."""
     (scratch / "outputs").mkdir()
     try:
-        return affordable(record(artifact, scratch / "tape", at_once=at_once))
+        return affordable(record(artifact, scratch / "trace", at_once=at_once))
     except WhisperoptError as error:
         raise NotTried(error.problem) from None
 
 
-def affordable(tape: Tape) -> Tape:
+def affordable(trace: Trace) -> Trace:
     """Return what a software device can do in minutes, the decoder first.
 
     The encoder does hundreds of times the decoder's work: it hears one recording, not two at once.
     """
-    decoder = (run for run in tape.runs if run.graph == "decoder.onnx")
-    encoder = (run for run in tape.runs if run.graph == "encoder.onnx")
+    decoder = (run for run in trace.runs if run.graph == "decoder.onnx")
+    encoder = (run for run in trace.runs if run.graph == "encoder.onnx")
     alone = (run for run in encoder if run.feeds[0].shape[0] == 1)
-    return msgspec.structs.replace(tape, runs=(*decoder, *alone))
+    return msgspec.structs.replace(trace, runs=(*decoder, *alone))
 
 
-def differences(tape: Tape, replayed: Replayed, scratch: Path) -> tuple[Difference, ...]:
-    """Compare the outputs of the calls that succeeded with the tape's."""
+def differences(trace: Trace, replayed: Replayed, scratch: Path) -> tuple[Difference, ...]:
+    """Compare the outputs of the calls that succeeded with the trace's."""
     done = {call.label for call in replayed.calls if not call.error}
-    kept = msgspec.structs.replace(tape, runs=tuple(run for run in tape.runs if run.label in done))
-    return compare(kept, scratch / "tape", scratch / "outputs")
+    kept = msgspec.structs.replace(
+        trace, runs=tuple(run for run in trace.runs if run.label in done)
+    )
+    return compare(kept, scratch / "trace", scratch / "outputs")
 
 
 def judge(
-    tape: Tape, replayed: Replayed, found: tuple[Difference, ...], limits: Limits
+    trace: Trace, replayed: Replayed, found: tuple[Difference, ...], limits: Limits
 ) -> Judgement:
-    """Say whether a runtime computes the calls of `tape`, and why.
+    """Say whether a runtime computes the calls of `trace`, and why.
 
     1. The device itself must work, else nothing can be said
     2. Every graph must open and every call succeed
@@ -106,21 +108,21 @@ def judge(
         reason = f"not tried: the software device does not work: {replayed.device}"
         return Judgement(None, reason, facts)
     made = {call.label for call in replayed.calls}
-    missing = [run.label for run in tape.runs if run.label not in made]
+    missing = [run.label for run in trace.runs if run.label not in made]
     failed = [call for call in replayed.calls if call.error][:1]
     far = within(found, limits.error) if found or not (missing or failed) else None
     wrong = [f"{limits.runtime} fails in the {call.label}: {call.error}" for call in failed]
-    wrong += [*_misplaced(replayed.nodes, limits), *([far] if far else [])]
+    wrong += [*_misplaced(replayed.nodes, limits), *([str(far)] if far else [])]
     if missing and not wrong:
-        left = f"{len(missing)} of {len(tape.runs)} calls"
+        left = f"{len(missing)} of {len(trace.runs)} calls"
         ended = replayed.ended or Failure(because("process.silent"))
         if ended.late:
-            reason = f"not tried to the end: {ended}, {left} are left"
+            reason = f"not tried to the end: {ended.reason}, {left} are left"
             return Judgement(None, reason, facts)
-        wrong.append(f"{limits.runtime} broke off before {left}: {ended}")
+        wrong.append(f"{limits.runtime} broke off before {left}: {ended.reason}")
     worst = max((difference.relative_l2 for difference in found), default=0.0)
     shown = f"{limits.runtime}'s numbers are within {worst:.2g} of the CPU's"
-    return Judgement.of(wrong, f"{shown} in {len(tape.runs)} calls", facts)
+    return Judgement.of(wrong, f"{shown} in {len(trace.runs)} calls", facts)
 
 
 def _misplaced(nodes: Iterable[Nodes], limits: Limits) -> Iterator[str]:

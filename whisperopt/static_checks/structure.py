@@ -5,26 +5,28 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 from packaging.version import Version
 
 from whisperopt.graph.inference import inferred
-from whisperopt.static_checks.capability import CapabilityTable, Constraint, Operator
+from whisperopt.reasons import Reason, because
+from whisperopt.static_checks.capability import CapabilityTable, Operator
 from whisperopt.static_checks.operands import NodeView, Operand, qualified, view
-from whisperopt.static_checks.rules import RULES, Condition, Finding, Refusal
+from whisperopt.static_checks.rules import RULES, NodeFinding, finding
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 
-class Rejection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     """One node that the runtime does not execute, and why."""
 
     node: str
     op: str
-    reason: str
+    finding: NodeFinding
 
 
-class StructuralReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StructuralReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the table says of one graph."""
 
     part: str
@@ -43,15 +45,15 @@ class StructuralReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         """Whether the runtime executes every node."""
         return not self.rejections
 
-    def summary(self) -> str:
-        """Return one line: how much was accepted, or each reason once with its number of nodes."""
-        subject = f"{self.runtime} {self.version}, {self.part}"
+    def summary(self) -> Reason:
+        """Return how much was accepted, or each reason once with its number of nodes."""
+        place = f"{self.runtime} {self.version}, {self.part}"
         if self.accepted:
-            nodes = sum(self.operators.values())
-            return f"{subject}: all {nodes} nodes of {len(self.operators)} operators are executed"
-        reasons = Counter((found.op, found.reason) for found in self.rejections)
+            nodes, operators = sum(self.operators.values()), len(self.operators)
+            return because("structure.executed", place, nodes=nodes, operators=operators)
+        reasons = Counter((found.op, str(found.finding)) for found in self.rejections)
         listed = (f"{op} x{count}: {reason}" for (op, reason), count in reasons.items())
-        return f"{subject}: {'; '.join(listed)}"
+        return because("structure.refused", place, listed="; ".join(listed))
 
 
 def check(graph: "ir.Model", table: CapabilityTable, *, part: str = "decoder") -> StructuralReport:
@@ -76,14 +78,12 @@ def judge(model: "ir.Model", table: CapabilityTable, *, part: str) -> Structural
         operators[op] += 1
         if (known := table.ops.get(op)) and known.since:
             since = max(since, Version(known.since))
-        for finding in _findings(node, table, opset=opset, part=part):
-            if isinstance(finding, Condition):
-                conditions[f"{op}: {finding.text}"] = None
+        for fault in _findings(node, table, opset=opset, part=part):
+            if fault.condition:
+                conditions[f"{op}: {fault}"] = None
             else:
-                name = node.name or " -> ".join(
-                    [op, *(out.name or "" for out in node.outputs[:1])]
-                )
-                rejections.append(Rejection(node=name, op=op, reason=finding.reason))
+                name = node.name or f"{op} -> {node.outputs[0].name if node.outputs else ''}"
+                rejections.append(Rejection(node=name, op=op, finding=fault))
     return StructuralReport(
         part=part,
         runtime=table.runtime,
@@ -97,72 +97,68 @@ def judge(model: "ir.Model", table: CapabilityTable, *, part: str) -> Structural
 
 def _opset_refusals(opset: int, table: CapabilityTable) -> Iterator[Rejection]:
     if opset > table.max_opset:
-        reason = f"opset {opset} is newer than {table.max_opset}, the newest that is executed"
-        yield Rejection(node="the whole graph", op="ai.onnx", reason=reason)
+        newer = finding("structure.opset", opset=opset, newest=table.max_opset)
+        yield Rejection(node="the whole graph", op="ai.onnx", finding=newer)
 
 
-def _findings(node: "ir.Node", table: CapabilityTable, *, opset: int, part: str) -> list[Finding]:
+def _findings(
+    node: "ir.Node", table: CapabilityTable, *, opset: int, part: str
+) -> list[NodeFinding]:
     op = qualified(node)
     operator = table.ops.get(op)
     if operator is None:
-        return [Refusal(table.missing.format(op=op))]
+        return [_in_the_tables_words(table.missing.format(op=op))]
     if operator.refused:
-        return [Refusal(operator.refused)]
+        return [_in_the_tables_words(operator.refused)]
     if operator.until and Version(operator.until) < Version(table.version):
-        return [Refusal(f"{table.runtime} executed it until {operator.until} only")]
+        return [finding("structure.given-up", runtime=table.runtime, until=operator.until)]
     seen = view(node, opset=opset, part=part)
     findings = [*_version_findings(seen, operator), *_type_findings(seen, operator)]
     for constraint in operator.constraints:
-        findings += _constraint_findings(seen, constraint)
-    refusals: list[Finding] = [found for found in findings if isinstance(found, Refusal)]
-    return refusals or [*findings, *map(Condition, operator.conditions)]
+        found = RULES[constraint.rule](seen, **constraint.parameters)
+        findings += [replace(fault, consequence=constraint.because) for fault in found]
+    refusals = [fault for fault in findings if not fault.condition]
+    said = (_in_the_tables_words(text) for text in operator.conditions)
+    return refusals or [*findings, *(replace(words, condition=True) for words in said)]
 
 
-def _version_findings(node: NodeView, operator: Operator) -> Iterator[Finding]:
+def _version_findings(node: NodeView, operator: Operator) -> Iterator[NodeFinding]:
     if not node.node.domain and node.version is None:
-        yield Refusal(f"the graph's opset does not define {node.op}")
+        yield finding("structure.undefined", node.op)
     elif operator.versions and node.version not in operator.versions:
         known = ", ".join(str(version) for version in operator.versions)
-        yield Refusal(_because(f"version {node.version} has no kernel, only {known}", operator))
+        found = finding("structure.version", version=node.version or 0, known=known)
+        yield replace(found, consequence=operator.otherwise)
 
 
-def _type_findings(node: NodeView, operator: Operator) -> Iterator[Finding]:
-    alike: dict[Finding, list[str]] = {}
+def _type_findings(node: NodeView, operator: Operator) -> Iterator[NodeFinding]:
+    """Yield what is wrong with the types, each once for all operands that it is true of."""
+    alike: dict[tuple[str, str, str], list[str]] = {}
     for operand in (*node.inputs, *node.outputs):
-        finding = _type_finding(operand, operator)
-        if finding is not None:
-            alike.setdefault(finding, []).append(operand.name)
-    for finding, names in alike.items():
-        if isinstance(finding, Refusal):
-            yield Refusal(f"{', '.join(dict.fromkeys(names))}: {finding.reason}")
-        else:
-            yield finding
+        if fault := _type_fault(operand, operator):
+            alike.setdefault(fault, []).append(operand.name)
+    for (code, dtype, allowed), names in alike.items():
+        place = ", ".join(dict.fromkeys(names))
+        found = NodeFinding(because(code, place, dtype=dtype, allowed=allowed))
+        if code == "structure.type":
+            found = replace(found, consequence=operator.otherwise)
+        yield replace(found, condition=code == "structure.type-cast")
 
 
-def _type_finding(operand: Operand, operator: Operator) -> Finding | None:
+def _type_fault(operand: Operand, operator: Operator) -> tuple[str, str, str] | None:
+    """Return the code of what is wrong with a type, the type, and what would be right; or None."""
     dtype = operand.dtype
-    allowed = operator.operands.get(operand.name, operator.dtypes)
     if dtype is None:
-        return Refusal("type unknown, neither the author nor inference knows it")
+        return "structure.type-unknown", "", ""
     if operand.defined and dtype not in operand.defined:
-        return Refusal(f"{dtype} is not defined for it by ONNX")
+        return "structure.type-undefined", dtype, ""
+    allowed = operator.operands.get(operand.name, operator.dtypes)
     if dtype in allowed:
         return None
     if dtype in operator.through_casts:
-        return Condition(f"{dtype} is computed in float32, through casts")
-    return Refusal(_because(f"{dtype} is not executed, only {' or '.join(allowed)}", operator))
+        return "structure.type-cast", dtype, ""
+    return "structure.type", dtype, " or ".join(allowed)
 
 
-def _constraint_findings(node: NodeView, constraint: Constraint) -> Iterator[Finding]:
-    for finding in RULES[constraint.rule](node, **constraint.parameters):
-        match finding:
-            case Refusal(reason) if constraint.because:
-                yield Refusal(f"{reason}: {constraint.because}")
-            case Condition(text) if constraint.because:
-                yield Condition(f"{text}: {constraint.because}")
-            case _:
-                yield finding
-
-
-def _because(reason: str, operator: Operator) -> str:
-    return f"{reason}: {operator.otherwise}" if operator.otherwise else reason
+def _in_the_tables_words(text: str) -> NodeFinding:
+    return finding("recorded.text", text)

@@ -110,7 +110,7 @@ class BackendConformance:
         for part in PARTS:
             _hold(made.graph(part).is_file(), f"build wrote no {part}.onnx for {recipe.name}")
             report = structure.check(ir.load(made.graph(part)), table, part=part)
-            _hold(report.accepted, report.summary())
+            _hold(report.accepted, str(report.summary()))
 
     def test_some_recipe_opens_here(self, workshop: Workshop) -> None:
         """A runtime that is ready opens at least one rung of the ladder."""

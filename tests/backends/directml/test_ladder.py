@@ -22,7 +22,7 @@ def refused(recipe: Recipe, core: CoreModel) -> str:
         structure.check(make(recipe, core, part), BACKEND.capabilities(), part=part)
         for part in PARTS
     )
-    return "; ".join(report.summary() for report in reports if not report.accepted)
+    return "; ".join(str(report.summary()) for report in reports if not report.accepted)
 
 
 @pytest.mark.parametrize("recipe", RUNGS.values(), ids=RUNGS)

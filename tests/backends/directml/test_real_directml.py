@@ -13,7 +13,7 @@ from tests.passes import forms
 from whisperopt.artifact import Artifact
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.rehearsal import Judgement, rehearse
-from whisperopt.static_checks.io_trace import Array, Run, Tape, record
+from whisperopt.static_checks.io_trace import Array, Run, Trace, record
 
 PROBE = DirectmlRehearsal().probe()
 pytestmark = [
@@ -23,12 +23,12 @@ pytestmark = [
 
 
 def judged(
-    artifact: Artifact, folder: Path, *, shared: bool, tape: Tape | None = None
+    artifact: Artifact, folder: Path, *, shared: bool, trace: Trace | None = None
 ) -> Judgement:
-    """Let DirectML make the calls of `tape`, or else a prefill and a step of one row."""
-    tape = tape or record(artifact, folder / "tape", batches=(1,), steps=1)
+    """Let DirectML make the calls of `trace`, or else a prefill and a step of one row."""
+    trace = trace or record(artifact, folder / "trace", batches=(1,), steps=1)
     (folder / "outputs").mkdir()
-    return judge(tape, play(tape, artifact, folder, shared=shared), folder)
+    return judge(trace, play(trace, artifact, folder, shared=shared), folder)
 
 
 @pytest.mark.parametrize("name", ["gqa-fp16", "mha-fp16", "decomposed-fp16"])
@@ -75,8 +75,8 @@ def test_a_chunk_behind_a_past_is_wrong_through_gqa_only(
 ) -> None:
     recipe = RUNGS[name]
     artifact = forms.write(small_checkpoint, recipe, tmp_path / "artifact")
-    tape = Tape(runs=(chunk(artifact, tmp_path / "tape"),))
-    told = judged(artifact, tmp_path, shared=recipe.cache == "shared", tape=tape)
+    trace = Trace(runs=(chunk(artifact, tmp_path / "trace"),))
+    told = judged(artifact, tmp_path, shared=recipe.cache == "shared", trace=trace)
     assert told.passed is right, told
     assert right or "(chunk) has a relative error of" in told.reason
 

@@ -44,7 +44,7 @@ def test_what_the_builder_refuses_is_refused(
     name: str, reason: str, small_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     refused = [
-        report.summary()
+        str(report.summary())
         for report in reports(small_checkpoint, ODD[name], tmp_path)
         if not report.accepted
     ]

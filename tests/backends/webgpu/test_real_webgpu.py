@@ -59,11 +59,11 @@ def test_fused_attention_in_the_encoder_is_off(
 def test_several_tokens_at_once_are_off(small_checkpoint: Checkpoint, tmp_path: Path) -> None:
     """What the session's single steps avoid; a release that mends it makes them needless."""
     made = forms.write(small_checkpoint, RUNGS["gqa-fp32"], tmp_path / "artifact")
-    tape = recorded(made, tmp_path, at_once=20)
+    trace = recorded(made, tmp_path, at_once=20)
     told_otherwise = forms.form(RUNGS["gqa-fp32"], self_attention="decomposed")
     manifest = msgspec.structs.replace(made.manifest, recipe=told_otherwise)
-    replayed = replay(tape, Artifact(made.path, manifest), tmp_path)
+    replayed = replay(trace, Artifact(made.path, manifest), tmp_path)
     limits = Limits(runtime="WebGPU", error=1e-3)
-    told = judge(tape, replayed, differences(tape, replayed, tmp_path), limits)
+    told = judge(trace, replayed, differences(trace, replayed, tmp_path), limits)
     assert told.passed is False
     assert "(20 at once, batch" in told.reason

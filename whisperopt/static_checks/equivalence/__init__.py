@@ -1,8 +1,8 @@
-"""The proof of what a graph does with its weights: given the checkpoint's own, it is the core model.
+"""Graph equivalence: over the checkpoint's own weights a graph computes what the core model does.
 
 Rounded weights hide small faults of a graph: a product that is 2 % too large, an epsilon, an
-attention one token off. So each graph gets a double: the same nodes over exact weights in single
-precision. What the double computes must be what the core model computes, up to the order of sums.
+attention one token off. So each graph gets a dequantized reference: the same nodes over exact
+weights in single precision, which must compute what the core model does, up to the order of sums.
 """
 
 import shutil
@@ -13,51 +13,57 @@ from whisperopt.backend import Recipe
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import CoreModel
 from whisperopt.process import Failure
-from whisperopt.static_checks.equivalence.comparison import Doubles, Wiring, compare
-from whisperopt.static_checks.equivalence.double import UnknownFormError, write_core, write_double
+from whisperopt.reasons import because
+from whisperopt.static_checks.equivalence.comparison import Equivalence, Graphs, compare
+from whisperopt.static_checks.equivalence.dequantized import (
+    UnknownFormError,
+    write_core,
+    write_dequantized,
+)
 
 _LIMIT = "WHISPEROPT_WIRING_SECONDS"
 _SECONDS = 900
 
 
-def check(core: CoreModel, folder: Path, recipe: Recipe, scratch: Path) -> Wiring:
-    """Run the double of the artifact in `folder` beside `core`, in a process of its own.
+def check(core: CoreModel, folder: Path, recipe: Recipe, scratch: Path) -> Equivalence:
+    """Run the artifact in `folder`, with exact weights, beside `core` in a process of its own.
 
-    Doubles are written into `scratch`, about as large as the model in single precision; that of
-    the core model stays there for the next variant.
+    Graphs about as large as the model in single precision are written into `scratch`; those of
+    the core model stay there for the next variant.
     """
     spans = "" if recipe.audio_tail is None else "-spans"
-    own = scratch / f"wiring-core-{recipe.kv_heads or 'all'}{spans}"
-    double = scratch / "wiring-double"
+    own = scratch / f"equivalence-core-{recipe.kv_heads or 'all'}{spans}"
+    variant = scratch / "equivalence-variant"
     try:
         if not own.is_dir():
             write_core(core, recipe, own.with_suffix(".partial"))
             own.with_suffix(".partial").rename(own)
-        write_double(core, recipe, folder, double)
+        write_dequantized(core, recipe, folder, variant)
     except UnknownFormError as error:
-        return Wiring(not_compared=str(error))
+        return Equivalence(not_compared=error.reason)
     except WhisperoptError as error:
-        return Wiring(reason=error.problem)
+        return Equivalence(reason=error.reason)
     except (MemoryError, OSError):  # this machine's trouble, not the graph's
         raise
     except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
-        return Wiring(not_compared=f"no double can be written: {error}")
+        return Equivalence(not_compared=because("equivalence.not-written", why=str(error)))
     try:
-        return _compared(core, own, double)
+        return _compared(core, own, variant)
     finally:
-        shutil.rmtree(double, ignore_errors=True)
+        shutil.rmtree(variant, ignore_errors=True)
 
 
-def _compared(core: CoreModel, own: Path, double: Path) -> Wiring:
-    request = Doubles(
+def _compared(core: CoreModel, own: Path, variant: Path) -> Equivalence:
+    request = Graphs(
         core=own,
-        double=double,
+        variant=variant,
         dims=core.checkpoint.dims,
         prompt=core.checkpoint.decoding.prompt(None),
     )
     found = process.ask(compare, request, limit=process.seconds(_LIMIT, _SECONDS))
     if found == process.IMPOSSIBLE:
-        return Wiring(not_compared=str(found), certain=False)
+        return Equivalence(not_compared=found.reason, certain=False)
     if isinstance(found, Failure):
-        return Wiring(not_compared=f"the CPU cannot run it: {found}", certain=False)
+        why = because("equivalence.cpu-fails", why=str(found))
+        return Equivalence(not_compared=why, certain=False)
     return found

@@ -1,6 +1,6 @@
 """Two versions of one weight: how far they are apart, and whether storage alone explains it."""
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -49,17 +49,14 @@ class Distance(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     """How many numbers are in a group."""
 
-    @property
-    def scale(self) -> float:
-        """|slope - 1| of the whole."""
-        length = float(self.length.sum())
-        return abs(float(self.along.sum())) / length if length else 0.0
-
-    @property
-    def error(self) -> float:
-        """||a - b|| / ||b|| of the whole."""
-        apart, length = float(self.apart.sum()), float(self.length.sum())
-        return float(np.sqrt(apart / length)) if length else float(apart > 0)
+    def figures(self, at: Any = ...) -> dict[str, float]:
+        """Return relative error, slope, and largest difference by the peak, of the groups `at`."""
+        length, peak = float(self.length[at].sum()) or 1.0, float(self.peak[at].max()) or 1.0
+        return {
+            "error": float(np.sqrt(self.apart[at].sum() / length)),
+            "slope": 1 + float(self.along[at].sum()) / length,
+            "peak": float(self.peak_apart[at].max()) / peak,
+        }
 
     def wrong(self, bounds: Bounds) -> Mask:
         """Return which groups are further off than `bounds` allow."""
@@ -89,15 +86,8 @@ def distance(found: Floats, expected: Floats, *, scale_count: int = 0) -> Distan
             sums[:, part] = _sums(a[part], b[part], groups)
     if scale_count == 1:
         sums[4] = sums[4].max()
-    along, apart, length, peak_apart, peak = sums
-    return Distance(
-        along=along,
-        apart=apart,
-        length=length,
-        peak_apart=peak_apart,
-        peak=peak,
-        count=b.shape[1] // groups,
-    )
+    names = ("along", "apart", "length", "peak_apart", "peak")
+    return Distance(count=b.shape[1] // groups, **dict(zip(names, sums, strict=True)))
 
 
 def _sums(found: Floats, expected: Floats, groups: int) -> list[npt.NDArray[np.floating]]:

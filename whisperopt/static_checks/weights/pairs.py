@@ -39,20 +39,16 @@ def pairs(
     named: dict[tuple[str, bool], list[StoredWeight]] = {}
     left: list[StoredWeight] = []
     for weight in variant:
-        name = _name(weight, known)
-        if name and weight.readable:
-            named.setdefault((name, weight.product), []).append(weight)
-        else:
-            left.append(weight)
-    open_ends = [(n, weight) for n, weight in wanted if (n, weight.product) not in named]
-    guessed = _resembling([weight for _, weight in open_ends], left) if open_ends else {}
+        name = _name(weight, known) if weight.readable else ""
+        (named.setdefault((name, weight.product), []) if name else left).append(weight)
+    lost = [weight for name, weight in wanted if (name, weight.product) not in named]
+    guessed = _resembling(lost, left) if lost else {}
     used = {id(weight) for weight in guessed.values()}
     rest = max((weight.size for weight in left if id(weight) not in used), default=0)
     made = []
     for name, weight in wanted:
-        found = tuple(named.get((name, weight.product), ()))
-        if not found and id(weight) in guessed:
-            found = (guessed[id(weight)],)
+        guess = [guessed[id(weight)]] if id(weight) in guessed else []
+        found = tuple(named.get((name, weight.product), guess))
         maybe = not found and weight.size <= rest
         made.append(Pair(name=name, expected=weight, found=found, maybe=maybe))
     return made
@@ -86,11 +82,12 @@ def _resembling(
     found: dict[int, StoredWeight] = {}
     for weight in wanted if candidates else ():
         array = weight.read()
+        sample = _sample(array)
         alike = candidates.get((weight.product, array.shape), [])
-        cosines = [float(np.dot(sample, _sample(array))) for sample, _ in alike]
-        best = max(range(len(cosines)), key=cosines.__getitem__, default=None)
-        if best is not None and cosines[best] >= _RESEMBLES:
-            found[id(weight)] = alike[best][1]
+        cosines = [(float(np.dot(other, sample)), stored) for other, stored in alike]
+        cosine, best = max(cosines, key=lambda pair: pair[0], default=(0.0, weight))
+        if cosine >= _RESEMBLES:
+            found[id(weight)] = best
     return found
 
 

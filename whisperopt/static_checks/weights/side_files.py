@@ -1,7 +1,7 @@
 """What lies beside the graphs of an artifact, held against the checkpoint."""
 
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from whisperopt.backend import Recipe
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.errors import BadInputError
 from whisperopt.passes.plan import dims_of
+from whisperopt.reasons import Reason, because
 from whisperopt.release import genai
 
 _FEW = 4
 
 
-def faults(checkpoint: Checkpoint, folder: Path, recipe: Recipe) -> Iterator[str]:
+def faults(checkpoint: Checkpoint, folder: Path, recipe: Recipe) -> Iterator[Reason]:
     """Yield what in the artifact's other files is not as `checkpoint` and `recipe` ask.
 
     Files that let others open the artifact are compared where there are any, byte by byte with
@@ -27,7 +28,7 @@ def faults(checkpoint: Checkpoint, folder: Path, recipe: Recipe) -> Iterator[str
     try:
         manifest = artifact.read(folder).manifest
     except BadInputError as error:
-        yield error.problem
+        yield error.reason
         return
     dims = dims_of(recipe, checkpoint.dims)
     right = msgspec.structs.replace(
@@ -38,16 +39,16 @@ def faults(checkpoint: Checkpoint, folder: Path, recipe: Recipe) -> Iterator[str
         for name, value in expected.items():
             if found[name] != value:
                 whose = "the one that was asked for" if field == "recipe" else "the checkpoint's"
-                yield f"{MANIFEST}: {_difference(name, found[name], value, whose)}"
+                yield _difference(name, found[name], value, whose)
     if _bytes(folder / TOKENIZER) != checkpoint.tokenizer_json():
-        yield f"{TOKENIZER} is not the checkpoint's"
+        yield because("weights.tokenizer", TOKENIZER)
     with tempfile.TemporaryDirectory() as scratch:
         genai.write(Path(scratch), right)
         written = sorted(Path(scratch).iterdir())
         if any((folder / path.name).exists() for path in written):
             for path in written:
                 if _bytes(folder / path.name) != path.read_bytes():
-                    yield f"{path.name} is not what belongs to this model"
+                    yield because("weights.side-file", path.name)
 
 
 def _bytes(path: Path) -> bytes | None:
@@ -57,32 +58,23 @@ def _bytes(path: Path) -> bytes | None:
         return None
 
 
-def _difference(name: str, found: Any, expected: Any, whose: str) -> str:
-    """Say how two values differ, in one clause."""
-    if isinstance(expected, Mapping):
-        lacks, adds = _only(expected, found), _only(found, expected)
-        other = [
-            f"{k!r} as {found[k]}" for k in expected if k in found and found[k] != expected[k]
-        ]
-        return f"{name} {_listed(lacks, adds) or 'has ' + _some(other)}"
-    if isinstance(expected, list | tuple):
-        told = _listed(_only(expected, found), _only(found, expected))
-        return f"{name} {told or 'has an order or repetitions of its own'}"
-    return f"{name} is {_short(found)}, {whose} is {_short(expected)}"
+def _difference(name: str, found: Any, expected: Any, whose: str) -> Reason:
+    """Say how a value of the manifest differs: of many values only those that one of both lacks."""
+    if not isinstance(expected, Mapping | list | tuple):
+        values = {"found": _short(found), "expected": _short(expected)}
+        return because("weights.setting", MANIFEST, name=name, whose=whose, **values)
+    a, b = (list(x.items()) if isinstance(x, Mapping) else x for x in (found, expected))
+    lacks, adds = ([x for x in one if x not in other] for one, other in ((b, a), (a, b)))
+    if not lacks and not adds:
+        return because("weights.order", MANIFEST, name=name)
+    told = ((verb, values) for verb, values in (("lacks", lacks), ("adds", adds)) if values)
+    listed = " and ".join(f"{verb} {_some(values)}" for verb, values in told)
+    return because("weights.settings", MANIFEST, name=name, listed=listed)
 
 
-def _only(one: Collection[Any], other: Collection[Any]) -> list[str]:
-    return [_short(x) for x in one if x not in other]
-
-
-def _listed(lacks: list[str], adds: list[str]) -> str:
-    told = [f"{verb} {_some(what)}" for verb, what in (("lacks", lacks), ("adds", adds)) if what]
-    return " and ".join(told)
-
-
-def _some(words: list[str]) -> str:
-    more = f" and {len(words) - _FEW} more" if len(words) > _FEW else ""
-    return ", ".join(words[:_FEW]) + more
+def _some(values: list[Any]) -> str:
+    more = f" and {len(values) - _FEW} more" if len(values) > _FEW else ""
+    return ", ".join(map(_short, values[:_FEW])) + more
 
 
 def _short(value: Any) -> str:

@@ -84,11 +84,20 @@ def stored_weights(model: ir.Model) -> Iterator[StoredWeight]:
         for index, value in enumerate(node.inputs):
             if value is None or value not in constants or (places and index in places[1:]):
                 continue
-            scales = zeros = None
-            if places and index == places[0]:
-                scales = _scales(node, places[1], constants)
-                zeros = _input(node, places[2])
-            yield _stored(node, value, scales, zeros, weight=scales is not None or index < 2)
+            packed = places is not None and index == places[0]
+            scales = _scales(node, places[1], constants) if places and packed else None
+            sources = _made_of(value)[0] | (_made_of(scales)[0] if scales is not None else {})
+            sources = dict(sorted(sources.items(), key=lambda item: -item[1].size))
+            matrix = len(next(iter(sources.values())).shape) > 1
+            weight = matrix and (scales is not None or index < 2)
+            yield StoredWeight(
+                node=node,
+                value=value,
+                scales=scales,
+                zeros=_input(node, places[2]) if places and packed else None,
+                product=weight and node.op_type in _PRODUCTS,
+                sources=sources,
+            )
 
 
 def fold(value: ir.Value) -> Array:
@@ -134,27 +143,6 @@ class _Constants:
         given = [value for value in node.inputs if value is not None]
         body = any(x.type == ir.AttributeType.GRAPH for x in node.attributes.values())
         return not node.domain and not body and bool(given) and all(x in self for x in given)
-
-
-def _stored(
-    node: ir.Node,
-    value: ir.Value,
-    scales: ir.Value | None,
-    zeros: ir.Value | None,
-    *,
-    weight: bool,
-) -> StoredWeight:
-    found = _made_of(value)[0] | (_made_of(scales)[0] if scales is not None else {})
-    sources = dict(sorted(found.items(), key=lambda item: -item[1].size))
-    matrix = len(next(iter(sources.values())).shape) > 1
-    return StoredWeight(
-        node=node,
-        value=value,
-        scales=scales,
-        zeros=zeros,
-        product=weight and matrix and node.op_type in _PRODUCTS,
-        sources=sources,
-    )
 
 
 def _made_of(value: ir.Value) -> tuple[dict[str, ir.TensorProtocol], list[ir.Node]]:

@@ -12,10 +12,10 @@ from tests.makers import SMALL, weights
 from tests.passes.forms import MadeCheckpoint
 from whisperopt.graph.canvas import Canvas, graph_input
 from whisperopt.graph.core import CoreModel
-from whisperopt.passes.block_int8 import BlockInt8, unsigned
-from whisperopt.passes.group_int8 import GroupInt8
+from whisperopt.passes.quantization.block_int8 import BlockInt8, unsigned
+from whisperopt.passes.quantization.group_int8 import GroupInt8
+from whisperopt.passes.quantization.weights import BLOCK, Product, none_float, products, scales
 from whisperopt.passes.rewrite import PassError, run
-from whisperopt.passes.weights import BLOCK, Product, none_float, products, scales
 
 FLOAT = ir.DataType.FLOAT
 

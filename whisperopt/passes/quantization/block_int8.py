@@ -5,8 +5,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import MICROSOFT, typed
+from whisperopt.passes.quantization.weights import BLOCK, Product, none_float, products, undivided
 from whisperopt.passes.rewrite import canvas_for, nodes, replace
-from whisperopt.passes.weights import BLOCK, Product, none_float, products, undivided
 
 _ZERO_POINT = 128
 

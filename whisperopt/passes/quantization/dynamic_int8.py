@@ -5,9 +5,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import MICROSOFT, Canvas, typed
-from whisperopt.passes.mixed import ALL, NOTE, Choice
+from whisperopt.passes.quantization.mixed import ALL, NOTE, Choice
+from whisperopt.passes.quantization.weights import Product, none_float, products
 from whisperopt.passes.rewrite import canvas_for, replace
-from whisperopt.passes.weights import Product, none_float, products
 
 # Without VNNI, products of unsigned activations and full-range signed weights saturate in 16 bits:
 # 7-bit weights cannot.

@@ -1,10 +1,12 @@
 """8-bit weights in blocks, in standard operators: the form that compilers keep packed."""
 
+from collections.abc import Sequence
+
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import typed
+from whisperopt.passes.quantization.weights import BLOCK, Product, none_float, products, undivided
 from whisperopt.passes.rewrite import canvas_for
-from whisperopt.passes.weights import BLOCK, Product, none_float, products, undivided
 
 _FLOAT = ir.DataType.FLOAT
 
@@ -35,7 +37,7 @@ class GroupInt8:
         return none_float(model)
 
 
-def _unpacked(model: ir.Model, product: Product) -> tuple[list[ir.Node], ir.Value]:
+def _unpacked(model: ir.Model, product: Product) -> tuple[Sequence[ir.Node], ir.Value]:
     canvas = canvas_for(model, f"{product.weight.name}/")
     packed = canvas.weight(
         f"{product.weight.name}_int8",

@@ -16,10 +16,10 @@ from whisperopt.arrays import Floats
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import CoreModel
 from whisperopt.graph.files import write
-from whisperopt.passes.mixed import Choice, choose
+from whisperopt.passes.quantization.mixed import Choice, choose
+from whisperopt.passes.quantization.switches import SWITCHES, Draw, Switches
+from whisperopt.passes.quantization.weights import products
 from whisperopt.passes.rewrite import run
-from whisperopt.passes.switches import SWITCHES, Draw, Switches
-from whisperopt.passes.weights import products
 from whisperopt.runtime import audio, mel, ort_graph
 from whisperopt.whisper import Dimensions
 

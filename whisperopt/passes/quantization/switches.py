@@ -5,8 +5,8 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import Canvas, graph_input
+from whisperopt.passes.quantization.weights import Product, products
 from whisperopt.passes.rewrite import canvas_for, replace
-from whisperopt.passes.weights import Product, products
 
 SWITCHES = "rounded_products"
 """The input bool [n]: which of the n products of the graph are rounded, in graph order."""

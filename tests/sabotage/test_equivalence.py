@@ -16,8 +16,8 @@ from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.graph.core import CoreModel
 from whisperopt.process import IMPOSSIBLE, Failure
 from whisperopt.reasons import because
-from whisperopt.static_checks import equivalence as wiring
-from whisperopt.static_checks.equivalence import Wiring, comparison
+from whisperopt.static_checks import equivalence
+from whisperopt.static_checks.equivalence import Equivalence, comparison
 from whisperopt.static_checks.weights import unpacking
 
 STATIC = "cuda-decomposed-fp16"
@@ -82,13 +82,13 @@ class Bench:
             registry.require(place).build(one, self.core, folder)
         return folder
 
-    def spoiled(self, name: str, spoil: Callable[[Path], None]) -> Wiring:
+    def spoiled(self, name: str, spoil: Callable[[Path], None]) -> Equivalence:
         backend, one = recipe(name)
         folder = self.folder / "spoiled"
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.built(backend.name, one), folder)
         spoil(folder)
-        return wiring.check(self.core, folder, one, self.folder)
+        return equivalence.check(self.core, folder, one, self.folder)
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +111,8 @@ def test_every_honest_graph_is_the_core_models(
     place: str, one: Recipe, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(comparison, "BOUND", comparison.BOUND / 50)
-    found = wiring.check(bench.core, bench.built(place, one), one, bench.folder)
-    assert found == Wiring()
+    found = equivalence.check(bench.core, bench.built(place, one), one, bench.folder)
+    assert found == Equivalence()
 
 
 def test_every_sabotage_of_wiring_is_expected_to_be_told() -> None:
@@ -125,8 +125,9 @@ def test_every_sabotage_of_wiring_is_expected_to_be_told() -> None:
 )
 def test_what_is_wrong_is_told_with_its_place(name: str, form: str, bench: Bench) -> None:
     found = bench.spoiled(form, WAYS[name].apply)
-    assert "the graph differs from the core model's" in found.reason
-    assert re.search(POINTING[name], found.reason), found.reason
+    assert found.reason is not None
+    assert found.reason.code.startswith("equivalence.off")
+    assert re.search(POINTING[name], str(found.reason)), found.reason
 
 
 @pytest.mark.usefixtures("here")
@@ -141,12 +142,13 @@ def test_what_is_wrong_is_told_with_its_place(name: str, form: str, bench: Bench
 )
 def test_weights_are_not_its_business(name: str, bench: Bench) -> None:
     for form in (DYNAMIC, STATIC):
-        assert bench.spoiled(form, WAYS[name].apply) == Wiring()
+        assert bench.spoiled(form, WAYS[name].apply) == Equivalence()
 
 
 def test_the_comparison_is_made_in_a_process_of_its_own(bench: Bench) -> None:
     found = bench.spoiled(DYNAMIC, WAYS["decoder product x 1.02"].apply)
-    assert "'decoder.layers.1.fc2.bias'" in found.reason
+    assert found.reason is not None
+    assert found.reason.place == "'decoder.layers.1.fc2.bias'"
 
 
 def test_what_cannot_be_compared_is_no_reason_against_a_variant(
@@ -155,13 +157,19 @@ def test_what_cannot_be_compared_is_no_reason_against_a_variant(
     def cut(folder: Path) -> None:
         (folder / "encoder.onnx").write_bytes(b"no graph")
 
-    assert "encoder.onnx cannot be read" in bench.spoiled(DYNAMIC, cut).not_compared
-    late = Failure(because("process.too-long", seconds=900))
-    monkeypatch.setattr(process, "ask", lambda *_args, **_options: late)
+    def why(spoil: Callable[[Path], None]) -> str:
+        reason = bench.spoiled(DYNAMIC, spoil).not_compared
+        assert reason is not None
+        return reason.code
+
+    assert why(cut) == "equivalence.no-graph"
+    failure = Failure(because("process.too-long", seconds=900))
+    monkeypatch.setattr(process, "ask", lambda *_args, **_options: failure)
     found = bench.spoiled(DYNAMIC, lambda _folder: None)
-    assert found == Wiring(not_compared="the CPU cannot run it: it took over 900 s", certain=False)
+    late = because("equivalence.cpu-fails", why="it took over 900 s")
+    assert found == Equivalence(not_compared=late, certain=False)
     monkeypatch.setattr(process, "ask", lambda *_args, **_options: IMPOSSIBLE)
-    assert "no other Python" in bench.spoiled(DYNAMIC, lambda _folder: None).not_compared
+    assert why(lambda _folder: None) == "process.impossible"
     for packed in ("MatMulNBits", "DynamicQuantizeMatMul"):
         monkeypatch.delitem(unpacking.PACKED, packed)
-    assert "was not found" in bench.spoiled(DYNAMIC, lambda _folder: None).not_compared
+    assert why(lambda _folder: None) == "equivalence.lost"

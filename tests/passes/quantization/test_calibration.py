@@ -14,8 +14,8 @@ from tests.passes.forms import MadeCheckpoint, form
 from whisperopt import cache
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import CoreModel
-from whisperopt.passes import calibration, dynamic_int8
-from whisperopt.passes.mixed import NOTE
+from whisperopt.passes.quantization import calibration, dynamic_int8
+from whisperopt.passes.quantization.mixed import NOTE
 
 LOUD = "encoder.layers.1.fc2.weight"
 

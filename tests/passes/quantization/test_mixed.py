@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 import pytest
 
-from whisperopt.passes import mixed
-from whisperopt.passes.mixed import BOUND, Choice, Measure
+from whisperopt.passes.quantization import mixed
+from whisperopt.passes.quantization.mixed import BOUND, Choice, Measure
 
 LAYERS, PARTS = 6, ("q", "v", "fc1", "fc2")
 SIZES = {

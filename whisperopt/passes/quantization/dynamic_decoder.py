@@ -4,9 +4,9 @@ import msgspec
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import lazy, typed
-from whisperopt.passes.dynamic_int8 import draw
+from whisperopt.passes.quantization.dynamic_int8 import draw
+from whisperopt.passes.quantization.weights import Product, products
 from whisperopt.passes.rewrite import canvas_for, nodes, replace
-from whisperopt.passes.weights import Product, products
 
 FINE = ".fc2."
 """What stays for finer rounding: behind a gelu, few channels are far larger than all others."""

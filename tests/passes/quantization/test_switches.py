@@ -9,12 +9,12 @@ from tests.makers import SMALL
 from tests.passes import forms
 from whisperopt.graph.core import CoreModel
 from whisperopt.graph.files import write
-from whisperopt.passes import dynamic_int8
-from whisperopt.passes.dynamic_int8 import DynamicInt8
-from whisperopt.passes.mixed import Choice, Kept
+from whisperopt.passes.quantization import dynamic_int8
+from whisperopt.passes.quantization.dynamic_int8 import DynamicInt8
+from whisperopt.passes.quantization.mixed import Choice, Kept
+from whisperopt.passes.quantization.switches import SWITCHES, Switches
+from whisperopt.passes.quantization.weights import products
 from whisperopt.passes.rewrite import Pass, PassError, run
-from whisperopt.passes.switches import SWITCHES, Switches
-from whisperopt.passes.weights import products
 
 HEARD = {"audio_features": forms.speech_like(SMALL, batch=2)}
 

@@ -7,9 +7,9 @@ from tests.makers import SMALL, weights
 from tests.passes import forms
 from tests.passes.forms import MadeCheckpoint
 from whisperopt.graph.core import CoreModel
-from whisperopt.passes.block_int8 import BlockInt8
-from whisperopt.passes.dynamic_decoder import DynamicDecoder
 from whisperopt.passes.fold_bias import FoldBias
+from whisperopt.passes.quantization.block_int8 import BlockInt8
+from whisperopt.passes.quantization.dynamic_decoder import DynamicDecoder
 from whisperopt.passes.rewrite import nodes, run
 from whisperopt.static_checks.weights import unpacking
 
