@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_in_this_process_nobody_listens(handler: Any) -> None:
 
 def test_a_worker_answers_again_and_again(handler: Any) -> None:
     handle, request = handler("asked.word = str(os.getpid())")
-    with Worker() as worker:
+    with closing(Worker()) as worker:
         first = worker.ask(handle, request)
         assert worker.ask(handle, request) == first
     assert not alive(int(first.word))
@@ -144,7 +145,7 @@ def test_slow_is_not_hung_as_long_as_it_reports(handler: Any) -> None:
 
 def test_a_process_that_was_late_stays_so(handler: Any) -> None:
     handle, request = handler("asked.word == 'hello' and time.sleep(600)")
-    with Worker() as worker:
+    with closing(Worker()) as worker:
         first = worker.ask(handle, request, limit=1)
         request.word = "other"
         assert worker.ask(handle, request, limit=30) == first

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, Literal, NoReturn, Self, TypeVar, get_type_hints
+from typing import IO, Any, Literal, NoReturn, TypeVar, get_type_hints
 
 import msgspec
 
@@ -90,14 +90,6 @@ class Worker:
         self._failure = self._process if isinstance(self._process, Failure) else None
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-
-    def __enter__(self) -> Self:
-        """Be closed when the block ends."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End the process."""
-        self.close()
 
     def ask(
         self,
@@ -200,7 +192,7 @@ def ask(
     progress: Callable[[str], object] = len,
 ) -> Answer | Failure:
     """Call `handler` in a process of its own: see `Worker.ask`."""
-    with Worker() as worker:
+    with contextlib.closing(Worker()) as worker:
         return worker.ask(handler, request, limit=limit, stall=stall, progress=progress)
 
 

@@ -16,7 +16,7 @@ from whisperopt.errors import WhisperoptError
 from whisperopt.process import IMPOSSIBLE, Failure
 from whisperopt.reasons import because
 from whisperopt.runtime import first_open
-from whisperopt.runtime.first_open import OpenRequest
+from whisperopt.runtime.first_open import FirstOpen
 
 
 class Session:
@@ -83,7 +83,7 @@ def test_only_the_first_opening_takes_another_process(
     child = answering(monkeypatch, None)
     first_open.open_session(one, threads=3)
     first_open.open_session(one, threads=3)
-    assert child.asked == [(first_open.tested, OpenRequest(one.path, 3), 900)]
+    assert child.asked == [(first_open.tested, FirstOpen(one.path, 3), 900)]
     assert Session.steps == 0
 
 
@@ -185,14 +185,14 @@ def test_without_a_cache_it_is_tried_every_time(
 def test_the_other_process_says_what_is_wrong(
     one: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first_open.tested(OpenRequest(one.path, None))
+    first_open.tested(FirstOpen(one.path, None))
 
     def fail(*_: object, **__: object) -> Session:
         raise RuntimeError("no memory")
 
     monkeypatch.setattr(Backend, "open", fail)
     with pytest.raises(WhisperoptError) as caught:
-        first_open.tested(OpenRequest(one.path, None))
+        first_open.tested(FirstOpen(one.path, None))
     assert caught.value.reason == because("runtime.not-opened", why="RuntimeError: no memory")
 
 

@@ -18,7 +18,7 @@ from whisperopt.evaluate import stopwatch
 from whisperopt.evaluate.clips import Clip, ClipSet
 from whisperopt.evaluate.evidence import Evidence, Lap, Race
 from whisperopt.evaluate.prover import NoEvidence
-from whisperopt.evaluate.stopwatch import Opened, OpenRequest, RunBatch, TimedClip
+from whisperopt.evaluate.stopwatch import Loaded, OpenRequest, RunBatch, TimedClip
 from whisperopt.process import Failure, Worker
 from whisperopt.reasons import because
 
@@ -140,7 +140,7 @@ class _Racer:
         self.name, self._request, self._files, self._apart = name, request, files, apart
         self.failure: Failure | None = None
         self._worker: Worker | None = None
-        self._opened: list[Opened] = []
+        self._opened: list[Loaded] = []
         self._laps: list[Lap] = []
         self._peak_rss_bytes = 0
 
@@ -175,7 +175,7 @@ class _Racer:
         rounds = [number]
         if self._worker is None:
             self._worker = Worker()
-            opened = self._ask(stopwatch.open_artifact, self._request, _FIRST * limit)
+            opened = self._ask(stopwatch.load, self._request, _FIRST * limit)
             self._opened.append(opened)
             rounds = [0, number] if number else [0]
         for place in rounds:

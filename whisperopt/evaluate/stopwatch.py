@@ -37,7 +37,7 @@ class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
     clips: tuple[TimedClip, ...]
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True):
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """The artifact is open and the clips, of so many seconds, are in memory."""
 
     load_ns: Nanoseconds
@@ -58,7 +58,7 @@ class Idle(msgspec.Struct, frozen=True, kw_only=True):
     peak_rss_bytes: Count
 
 
-def open_artifact(request: OpenRequest) -> Opened:
+def load(request: OpenRequest) -> Loaded:
     """Open what is to be timed."""
     return _session(request)[0]
 
@@ -84,7 +84,7 @@ def idle(_request: None) -> Idle:
 
 
 @functools.cache
-def _session(request: OpenRequest) -> tuple[Opened, Recognizer, list[AudioChunk]]:
+def _session(request: OpenRequest) -> tuple[Loaded, Recognizer, list[AudioChunk]]:
     artifact = artifacts.read(request.artifact)
     known = artifact.manifest.decoding.languages
     clips = [
@@ -94,7 +94,7 @@ def _session(request: OpenRequest) -> tuple[Opened, Recognizer, list[AudioChunk]
     backend = registry.require(artifact.manifest.backend)
     started = time.perf_counter_ns()
     session = backend.open(artifact, threads=request.threads)
-    opened = Opened(
+    opened = Loaded(
         load_ns=time.perf_counter_ns() - started,
         max_batch=session.max_batch,
         seconds=tuple(clip.samples.size / SAMPLE_RATE for clip in clips),

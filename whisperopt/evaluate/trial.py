@@ -23,7 +23,7 @@ from whisperopt.evaluate.answers import References
 from whisperopt.evaluate.clips import Clip
 from whisperopt.evaluate.evidence import Evidence, Range, Sample
 from whisperopt.evaluate.journal import Journal
-from whisperopt.evaluate.machine import Watch
+from whisperopt.evaluate.machine import MachineWatch
 from whisperopt.evaluate.ranges import largest_activation
 from whisperopt.evaluate.reference import Reference
 from whisperopt.evaluate.words import Errors
@@ -63,7 +63,7 @@ class TrialRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(request: TrialRequest) -> Evidence:
     """Prove what `request` says; progress is told as `clip N of M`."""
-    trial, watch = _Trial(request), Watch()
+    trial, watch = _Trial(request), MachineWatch()
     emulated = request.tier is Tier.EMULATED
     backend = registry.require(EMULATOR if emulated else trial.artifact.manifest.backend)
     say("opening")

@@ -62,14 +62,14 @@ def try_out(artifact: Artifact, *, threads: int | None = None) -> None:
     _write(passed, "")
 
 
-class OpenRequest(msgspec.Struct, frozen=True):
+class FirstOpen(msgspec.Struct, frozen=True):
     """What to open and test."""
 
     artifact: Path
     threads: int | None
 
 
-def tested(request: OpenRequest) -> None:
+def tested(request: FirstOpen) -> None:
     """Open an artifact in this process and test it."""
     artifact = artifacts.read(request.artifact)
     backend = registry.require(artifact.manifest.backend)
@@ -82,7 +82,7 @@ def _try(artifact: Artifact, threads: int | None, hung: Path) -> Failure | None:
     limit = process.seconds(LIMIT, _SECONDS)
     if _hung(hung, limit):
         raise WhisperoptError(because("runtime.hung-lately", hung, seconds=limit))
-    failure = process.ask(tested, OpenRequest(artifact.path, threads), limit=limit)
+    failure = process.ask(tested, FirstOpen(artifact.path, threads), limit=limit)
     if failure in (None, process.IMPOSSIBLE):
         return failure
     if failure.certain:
