@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.peers.models import safetensors
-from whisperopt.arrays import Floats
 from whisperopt.checkpoint import huggingface
 from whisperopt.checkpoint.safetensors import INDEX
 from whisperopt.checkpoint.shapes import required
+from whisperopt.runtime.arrays import Floats
 from whisperopt.testing.made import tokenizer_json
 from whisperopt.whisper import Dimensions
 

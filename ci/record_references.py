@@ -16,10 +16,10 @@ from tests.numerics import recorded
 from tests.numerics.recorded import Mel, Reference
 from tests.numerics.speech import MODELS, STEPS
 from tests.numerics.torch_whisper import TorchWhisper
-from whisperopt.arrays import Floats
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.evaluate import clips
 from whisperopt.runtime import audio
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import SAMPLE_RATE
 
 CLIPS = ("s020", "s060")

@@ -7,6 +7,7 @@ from hypothesis import settings
 
 from tests.makers import SMALL, write_huggingface
 from tests.passes import forms
+from whisperopt import registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
@@ -16,6 +17,12 @@ from whisperopt.graph.core import CoreModel
 # A busy machine is no fault of what is tested.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+@pytest.fixture(autouse=True)
+def _look_again() -> None:
+    """Let no test see what another found out about this machine."""
+    registry.forget()
 
 
 @pytest.fixture(scope="session")

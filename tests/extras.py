@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from whisperopt import host
 from whisperopt.host import distributions
 
 EXTRAS = {
@@ -28,12 +29,6 @@ def fix(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             lines.append(f"{name}; {marker + ' and ' if marker else ''}extra == '{extra}'")
     monkeypatch.setattr(distributions, "requirements_of", lambda _: tuple(lines))
     monkeypatch.setattr(distributions, "extras_of", lambda name: _OF.get(name, frozenset(EXTRAS)))
-    forget()
+    host.forget()
     yield
-    forget()
-
-
-def forget() -> None:
-    """Forget what was read from the metadata."""
-    for remembered in (distributions.ways, distributions._requirements, distributions._extras):
-        remembered.cache_clear()
+    host.forget()

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from whisperopt import registry
 from whisperopt.host.distributions import GROUP
 
 NOTHING = "pass"
@@ -89,6 +90,7 @@ class Site:
         (metadata / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{more}", "utf-8"
         )
+        registry.forget()
         return metadata
 
     def backend(self, distribution: str, name: str, module: str) -> None:

@@ -45,3 +45,9 @@ def test_an_error_can_be_made_of_a_reason() -> None:
 @pytest.mark.parametrize("code", sorted(reasons.sentences()))
 def test_no_sentence_ends_with_a_full_stop(code: str) -> None:
     assert not any(text.endswith(".") for text in reasons.sentences()[code].values())
+
+
+def test_a_sentence_that_was_recorded_is_read_back() -> None:
+    reason = because("provider.library-missing", "CUDAExecutionProvider", library="libcudart.so")
+    assert reasons.read(str(reason), reason.code) == reason
+    assert reasons.read("the device is lost", reason.code) is None

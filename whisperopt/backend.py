@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkabl
 import msgspec
 
 if TYPE_CHECKING:
-    from whisperopt.arrays import Floats, Spans, Tokens
     from whisperopt.artifact import Artifact
     from whisperopt.graph.core import CoreModel
     from whisperopt.rehearsal import Rehearsal
+    from whisperopt.runtime.arrays import Floats, Spans, Tokens
     from whisperopt.static_checks.capability import CapabilityTable
 
 API = 1

@@ -10,7 +10,8 @@ from whisperopt.artifact import Artifact
 from whisperopt.download import Decision, best, cached, resolve
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.host import Host
-from whisperopt.matrix import nearest
+from whisperopt.matrix import check_target
+from whisperopt.reasons import because
 from whisperopt.release import store
 from whisperopt.runtime import first_open
 from whisperopt.selection.tuned import recall, reorder
@@ -97,10 +98,8 @@ def _of_release(
     name = model or next(iter(content.models), DEFAULT)
     wanted = None if target == "auto" else target
     known = sorted({variant.target for variant in content.model(name).variants})
-    if wanted is not None and wanted not in known:
-        raise BadInputError(
-            f"{folder} has no variant of {name} for the target {target!r}", nearest(target, known)
-        )
+    if wanted is not None:
+        check_target(wanted, known, because("target.no-variant-in", folder, model=name))
     host = hosts.detect()
     decisions = reorder(resolve(content, name, host, target=wanted), recall(content, name, wanted))
     best(decisions)
@@ -138,18 +137,15 @@ def _of_cache(name: str, target: str) -> Iterator[tuple[Artifact, str]]:
             f" `whisperopt fetch {name} --repo DIR`",
         )
     found = [artifacts.read(folder) for folder in folders]
-    fitting = [a for a in found if target in ("auto", a.manifest.target)]
-    if not fitting:
-        raise BadInputError(
-            f"No fetched variant of {name} is for the target {target!r}",
-            nearest(target, sorted({one.manifest.target for one in found})),
-        )
+    if target != "auto":
+        known = sorted({artifact.manifest.target for artifact in found})
+        check_target(target, known, because("target.not-fetched", name))
+    fitting = [artifact for artifact in found if target in ("auto", artifact.manifest.target)]
     yield from ((one, "fetched last") for one in fitting)
 
 
 def _restricted(one: Artifact, target: str) -> Artifact:
     if target not in ("auto", one.manifest.target):
-        raise BadInputError(
-            f"{one.path} was built for the target {one.manifest.target}, not for {target}"
-        )
+        own = one.manifest.target
+        raise BadInputError(because("target.another", one.path, own=own, target=target))
     return one

@@ -1,29 +1,57 @@
-"""The matrix of targets, read from `targets.toml`."""
+"""The matrix of targets, read from `targets.toml`, and what the best variant of one is."""
 
 import difflib
 import math
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from whisperopt.errors import BadInputError
-from whisperopt.objective import Objective
+from whisperopt.reasons import Reason, because
 
 Device = Literal["nvidia", "d3d12", "gpu", "cpu"]
 """`d3d12` is any GPU on Windows, `gpu` any GPU at all."""
 Os = Literal["linux", "windows", "macos"]
 Arch = Literal["x86_64", "arm64"]
 
+Goal = Literal["latency", "throughput", "size", "memory"]
+Limit = Literal["wer_delta", "latency_ms_p50", "size_bytes", "peak_rss_mb"]
+
 Precision = Literal["int8", "bf16", "fp16", "fp32"]
 _COARSEST_FIRST: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The default is the least time for a clip; `at_most` bounds other numbers of the report.
+
+    `throughput` is audio per time with as many clips at once as the session takes, `size` the
+    bytes on disk, `memory` the most that a process with the variant in it used. Increases of the
+    WER are in percent points, latencies in milliseconds, memory in MiB.
+    """
+
+    goal: Goal = "latency"
+    at_most: dict[Limit, float] = {}
+
+    def __str__(self) -> str:
+        """Say it in words, e.g. `size with wer_delta <= 0.5`."""
+        limits = " and ".join(f"{name} <= {bound:g}" for name, bound in self.at_most.items())
+        return f"{self.goal} with {limits}" if limits else self.goal
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether only a measurement on the device can tell which variant is better."""
+        return self.goal != "size"
+
+
+LATENCY = Objective()
 
 
 class Gates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,8 +120,8 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
         """Return the targets called `names` in matrix order; `all` stands for every one."""
         wanted = {name.strip() for name in names if name.strip()}
         known = [target.name for target in self.targets]
-        for name in sorted(wanted - set(known) - {"all"}):
-            raise BadInputError(f"There is no target {name!r}", nearest(name, [*known, "all"]))
+        for name in sorted(wanted):
+            check_target(name, [*known, "all"], because("target.unknown"))
         if not wanted:
             raise BadInputError("No target was named", f"Use one of: all, {', '.join(known)}")
         return tuple(t for t in self.targets if "all" in wanted or t.name in wanted)
@@ -109,6 +137,13 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
         """Return the one target called `name`."""
         (target,) = self.choose([name])
         return target
+
+
+def check_target(target: str, known: Collection[str], unless: Reason) -> None:
+    """Refuse a `target` that is not `known`: for the reason `unless`, with the nearest that is."""
+    if target not in known:
+        values = {**unless.values, "target": target, "hint": nearest(target, known)}
+        raise BadInputError(msgspec.structs.replace(unless, values=values))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -218,3 +253,22 @@ def _resolved(*tables: _GateTable) -> dict[Precision, dict[str, float]]:
             own |= finer if isinstance(finer, dict) else {}
         resolved[precision] = own
     return resolved
+
+
+def parse_objective(
+    goal: str | None, at_most: Mapping[str, float], *, default: Objective
+) -> Objective:
+    """Return the objective that a user asked for; what is left out is as in `default`."""
+    if goal is not None and goal not in get_args(Goal):
+        raise BadInputError(
+            f"There is no objective {goal!r}", f"Use one of: {', '.join(get_args(Goal))}"
+        )
+    for name, bound in at_most.items():
+        if name not in get_args(Limit):
+            raise BadInputError(
+                f"There is no limit on {name!r}", f"Use one of: {', '.join(get_args(Limit))}"
+            )
+        if not math.isfinite(bound):
+            raise BadInputError(f"The limit {name} is no number", "Give one such as 0.5")
+    limits: dict[str, float] = {**default.at_most, **at_most}  # type: ignore[dict-item]  # mypy 1.x: keys of a Literal
+    return msgspec.convert({"goal": goal or default.goal, "at_most": limits}, Objective)

@@ -1,13 +1,19 @@
 """Why something was refused, failed, or stands where it does: a value; its sentence is made here."""
 
 import functools
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 
 import msgspec
 
 Value = str | int | float
+
+HOLDS_TEXT = (str, dict, list)
+"""Of what a JSON document decodes to; a tuple, since numbers may be millions."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -37,6 +43,19 @@ def because(code: str, place: object = "", **values: Value) -> Reason:
     return Reason(code, str(place), values)
 
 
+def read(text: str, code: str) -> Reason | None:
+    """Return the reason that the sentence `text` was made of, if it was one of this `code`.
+
+    Recordings and old releases hold sentences alone.
+    """
+    template = re.escape(sentences()[code]["problem"])
+    found = re.fullmatch(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", template), text)
+    if found is None:
+        return None
+    values = found.groupdict()
+    return Reason(code, values.pop("place", ""), dict(values))
+
+
 @functools.cache
 def sentences() -> Mapping[str, Mapping[str, str]]:
     """Return the templates `problem` and `remedy` of every code."""
@@ -46,3 +65,33 @@ def sentences() -> Mapping[str, Mapping[str, str]]:
         for room, entries in tomllib.loads(text).items()
         for code, entry in entries.items()
     }
+
+
+def places_of_control(value: object, place: str = "") -> Iterator[str]:
+    """Yield the path of each string, or of each value whose key is one, with a control character.
+
+    `value` is what a JSON document decodes to.
+    """
+    if isinstance(value, str) and _CONTROL.search(value):
+        yield place or "the text"
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if _CONTROL.search(key):
+                yield f"a key of {place or 'the document'}"
+            else:
+                yield from places_of_control(inner, f"{place}.{key}" if place else key)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            if isinstance(inner, HOLDS_TEXT):
+                yield from places_of_control(inner, f"{place}[{index}]")
+
+
+def quoted(text: str, longest: int = 80) -> str:
+    """Return `text` in quotes, shortened, with everything escaped that does not print."""
+    return repr(text if len(text) <= longest else f"{text[:longest]}…")
+
+
+def escaped(text: str, longest: int = 240) -> str:
+    """Return `text` as it is, but shortened, with everything escaped that does not print."""
+    kept = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:longest])
+    return "".join(kept) + ("…" if len(text) > longest else "")

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from whisperopt import process
+from whisperopt import host, process
 from whisperopt.backend import API, Backend, Probe, Recipe, Tier
 from whisperopt.errors import BadInputError
 from whisperopt.host.distributions import GROUP, OWN, version
 from whisperopt.matrix import Target, nearest
 from whisperopt.process import IMPOSSIBLE, Failure
+from whisperopt.reasons import because
 
 LIMIT = "WHISPEROPT_PROBE_SECONDS"
 """The variable that says how long a backend may take to answer."""
@@ -76,10 +77,8 @@ def get(name: str) -> Backend | Broken:
     One of another distribution is first imported in a process of its own, which it may end.
     """
     point, broken = _point(name)
-    if broken is None and _distribution(point) != OWN:
-        site = str(point.dist.locate_file("")) if point.dist else ""
-        if reason := _import_problem(name, point.value, site, _limit()):
-            broken = Broken(name, _distribution(point), reason)
+    if broken is None and _distribution(point) != OWN and (reason := _import_problem(name)):
+        broken = Broken(name, _distribution(point), reason)
     return broken or load(name)
 
 
@@ -102,8 +101,9 @@ def load(name: str) -> Backend | Broken:
     return Broken(name, _distribution(point), breach) if breach else backend
 
 
+@functools.cache
 def probe(name: str) -> Probe:
-    """Probe the backend called `name` in a process of its own: whatever it does is a reason."""
+    """Probe the backend called `name` in a process of its own, once: what it does is a reason."""
     backend = get(name)
     if isinstance(backend, Broken):
         return Probe(runtime=backend.distribution, reason=backend.reason, remedy=backend.remedy)
@@ -180,19 +180,17 @@ def require(name: str) -> Backend:
     """Return the backend called `name`; a broken one is an error."""
     backend = get(name)
     if isinstance(backend, Broken):
-        raise BadInputError(
-            f"The backend {name!r} of {backend.distribution} {backend.reason}",
-            "`whisperopt doctor` lists every backend",
-        )
+        distribution, why = backend.distribution, backend.reason
+        raise BadInputError(because("backend.broken", name, distribution=distribution, why=why))
     return backend
 
 
 def require_for(target: Target) -> Backend:
     """Return the backend that serves `target`; an unknown or broken one is an error."""
     if target.backend not in names():
+        hint = nearest(target.backend, names())
         raise BadInputError(
-            f"The target {target.name!r} wants a backend {target.backend!r} that is not installed",
-            nearest(target.backend, names()),
+            because("backend.not-installed", target.backend, target=target.name, hint=hint)
         )
     return require(target.backend)
 
@@ -203,11 +201,8 @@ def ladder(target: Target, backend: Backend) -> tuple[Recipe, ...]:
     known = [recipe.name for recipe in recipes]
     for name in target.recipes:
         if name not in known:
-            raise BadInputError(
-                f"The target {target.name!r} asks for a recipe {name!r} that the backend"
-                f" {backend.name!r} does not have",
-                nearest(name, known),
-            )
+            values = {"target": target.name, "recipe": name, "hint": nearest(name, known)}
+            raise BadInputError(because("backend.no-recipe", backend.name, **values))
     return tuple(r for r in recipes if not target.recipes or r.name in target.recipes)
 
 
@@ -221,9 +216,9 @@ def _limit() -> float:
 
 
 @functools.cache
-def _import_problem(name: str, _value: str, _site: str, seconds: float) -> str:
-    """Say how an import in a process of its own went wrong; the rest tells one from another."""
-    answer = process.ask(imported, name, limit=seconds)
+def _import_problem(name: str) -> str:
+    """Say how an import in a process of its own went wrong."""
+    answer = process.ask(imported, name, limit=_limit())
     if answer == IMPOSSIBLE:
         return ""
     return f"cannot be imported: {answer}" if isinstance(answer, Failure) else answer
@@ -248,7 +243,7 @@ def _unprobed(backend: Backend, reason: str) -> Probe:
 def _point(name: str) -> tuple[EntryPoint, Broken | None]:
     found = _entry_points()
     if name not in found:
-        raise BadInputError(f"There is no backend {name!r}", nearest(name, found))
+        raise BadInputError(because("backend.unknown", name, hint=nearest(name, found)))
     first, *others = found[name]
     if not others:
         return first, None
@@ -260,10 +255,25 @@ def _point(name: str) -> tuple[EntryPoint, Broken | None]:
 def _entry_points() -> dict[str, list[EntryPoint]]:
     allowed = os.environ.get("WHISPEROPT_BACKENDS")
     found: dict[str, list[EntryPoint]] = defaultdict(list)
-    for point in entry_points(group=GROUP):
+    for point in _points():
         if allowed is None or point.name in allowed.split(","):
             found[point.name].append(point)
     return found
+
+
+@functools.cache
+def _points() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=GROUP))
+
+
+_REMEMBERED = (probe, _import_problem, _points)
+
+
+def forget() -> None:
+    """Look anew at what this machine has, what is installed, and what backends say."""
+    host.forget()
+    for remembered in _REMEMBERED:
+        remembered.cache_clear()
 
 
 def _contract_breach(name: str, backend: Backend) -> str | None:

@@ -20,7 +20,7 @@ from .reasons import reason
 from .recipes import PRECISION
 
 if TYPE_CHECKING:
-    from whisperopt.arrays import Floats, Spans, Tokens
+    from whisperopt.runtime.arrays import Floats, Spans, Tokens
 
 _DEVICE = "CPU"
 _LENGTH = "past_sequence_length"

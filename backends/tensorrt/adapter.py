@@ -69,15 +69,13 @@ class TensorRtBackend(OrtBackend, frozen=True, kw_only=True):
         )
 
     def _chosen(self, artifact: Artifact) -> Provider:
-        from whisperopt.runtime.probe_provider import why_not
-
         only_rtx = artifact.manifest.recipe.options.get(DEVICE) == RTX
         reasons = []
         for candidate in (self.rtx,) if only_rtx else (self.provider, self.rtx):
-            reason = why_not(candidate)
+            reason = providers.why_not(candidate)
             if reason is None:
                 return candidate
-            reasons.append(reason)
+            reasons.append(str(reason))
         if only_rtx:
             raise WhisperoptError(
                 f"{artifact.name} is for TensorRT for RTX alone, anywhere else"

@@ -1,9 +1,6 @@
 """Engines are built on the device; this says where they are kept and when one may be used again."""
 
-import hashlib
 from pathlib import Path
-
-import msgspec
 
 from whisperopt import cache
 from whisperopt import host as hosts
@@ -16,18 +13,8 @@ def cache_key(*, artifact: str, driver: str, capability: str, runtime: str) -> s
     ONNX Runtime tells engines apart by the names in a graph, not by its weights, its driver or the
     runtime's version: everything that decides has to be in the folder's name.
     """
-    facts = msgspec.json.encode([artifact, driver, capability, runtime])
-    return f"sm{capability.replace('.', '')}-{hashlib.sha256(facts).hexdigest()[:20]}"
-
-
-def identity(artifact: Artifact) -> str:
-    """Tell an artifact by its place and the size and time of its files."""
-    files = sorted(
-        (path.name, (facts := path.stat()).st_size, facts.st_mtime_ns)
-        for path in artifact.path.iterdir()
-    )
-    named = msgspec.json.encode([str(artifact.path.resolve()), files])
-    return hashlib.sha256(named).hexdigest()
+    facts = cache.key(artifact, driver, capability, runtime)
+    return f"sm{capability.replace('.', '')}-{facts[:20]}"
 
 
 def folder(artifact: Artifact | None, runtime: str) -> Path | None:
@@ -37,7 +24,7 @@ def folder(artifact: Artifact | None, runtime: str) -> Path | None:
     """
     gpu = hosts.probe().gpu_for("nvidia")
     key = cache_key(
-        artifact=identity(artifact) if artifact else "",
+        artifact=cache.files_key(artifact.path) if artifact else "",
         driver=(gpu.driver if gpu else None) or "",
         capability=(gpu.compute_capability if gpu else None) or "",
         runtime=runtime,
@@ -47,4 +34,6 @@ def folder(artifact: Artifact | None, runtime: str) -> Path | None:
         place.mkdir(parents=True, exist_ok=True)
     except OSError:  # without a cache it is built again next time
         return None
+    cache.use(place)
+    cache.evict("engines")
     return place

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from whisperopt.arrays import Floats, Spans, Tokens
 from whisperopt.backend import Decoder, Session
 from whisperopt.runtime import context
+from whisperopt.runtime.arrays import Floats, Spans, Tokens
 
 
 class SteppingSession:

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 
 from benchmarks.peers.engine import Engine, Made, Opened, Order, Source
-from whisperopt.arrays import Floats
 from whisperopt.process import peak_rss_bytes
+from whisperopt.runtime.arrays import Floats
 
 
 class Make(msgspec.Struct, frozen=True, tag="make"):

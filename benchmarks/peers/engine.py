@@ -8,8 +8,8 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
-from whisperopt.arrays import Floats
 from whisperopt.checkpoint.checkpoint import Checkpoint
+from whisperopt.runtime.arrays import Floats
 
 Job = Literal["clips", "many", "long"]
 """One clip after another; many clips given at once; recordings of any length."""

@@ -13,7 +13,7 @@ import msgspec
 import psutil
 
 from benchmarks.peers.child import Answer, Failed, Listen, Request
-from whisperopt.arrays import Floats
+from whisperopt.runtime.arrays import Floats
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "benchmarks.peers.child")

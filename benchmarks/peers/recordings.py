@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 
 from benchmarks.peers.engine import LOT, Job
-from whisperopt.arrays import Floats
 from whisperopt.evaluate.clips import ClipSet
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import SAMPLE_RATE, joined
 
 WINDOW_S = 30

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from benchmarks.peers import child
 from benchmarks.peers.engine import Job, Listen, Made, Opened, Order, Source
-from whisperopt.arrays import Floats
+from whisperopt.runtime.arrays import Floats
 
 
 def _sizes(clips: Sequence[Floats], language: str) -> list[str]:

@@ -502,11 +502,9 @@ def test_a_runtime_that_does_not_load_here_is_passed_over(
         return Probe(runtime=name, reason=None if name == "cpu" else f"{name} lacks a library")
 
     releases.write_release(tmp_path / "r", "cuda-gqa-fp16", "cpu-gqa-fp32")
-    here._reason.cache_clear()
     monkeypatch.setattr(registry, "probe", probe)
     monkeypatch.setattr(here, "detect", lambda: host("rtx4070-windows"))
     best, broken = explain(tmp_path / "r")[MODEL]
     assert asked == ["cuda", "cpu"]
     assert (best.variant.backend, best.accepted) == ("cpu", True)
     assert broken.reason == "does not work on this host: cuda lacks a library"
-    here._reason.cache_clear()

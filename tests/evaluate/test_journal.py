@@ -116,7 +116,7 @@ def test_safe_and_forgotten_notes_go_and_others_stay(cache: Path) -> None:
     safe, fresh, old = (journal.folder(name) for name in ("safe", "fresh", "old"))
     for folder in (safe, fresh, old):
         Journal(folder).add(sample())
-    long_ago = time.time() - 8 * 24 * 60 * 60
+    long_ago = time.time() - 40 * 24 * 60 * 60
     os.utime(old, (long_ago, long_ago))
     journal.forget(safe)
     assert sorted(cache.iterdir()) == [fresh]
@@ -125,3 +125,12 @@ def test_safe_and_forgotten_notes_go_and_others_stay(cache: Path) -> None:
 def test_nothing_to_forget_is_no_error(cache: Path) -> None:
     journal.forget(cache / "absent")
     assert not cache.exists()
+
+
+def test_where_nothing_can_be_kept_notes_serve_one_build(cache: Path) -> None:
+    cache.parent.write_text("a file where the folder should be")
+    notes = journal.folder("variant")
+    Journal(notes).add(sample())
+    assert Journal(notes).samples() == [sample()]
+    journal.forget(notes)
+    assert not notes.exists()

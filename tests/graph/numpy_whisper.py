@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.passes.forms import Run
-from whisperopt.arrays import Floats, Tokens
 from whisperopt.checkpoint.checkpoint import Checkpoint
+from whisperopt.runtime.arrays import Floats, Tokens
 
 Array = npt.NDArray[np.float64]
 _ERF = np.vectorize(math.erf)

@@ -8,7 +8,7 @@ import pytest
 
 from tests import extras
 from tests.sites import Site
-from whisperopt.host import distributions
+from whisperopt.host import distributions, forget
 from whisperopt.host.distributions import Need
 
 
@@ -134,9 +134,9 @@ def test_what_is_needed_is_that_of_the_hosts_system_not_of_this_one() -> None:
 def test_without_metadata_a_runtime_needs_only_itself(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    extras.forget()
+    forget()
     assert distributions.ways("onnxruntime", "cpu", "linux") == ((Need("onnxruntime"),),)
-    extras.forget()
+    forget()
 
 
 @pytest.mark.parametrize(

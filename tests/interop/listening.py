@@ -5,9 +5,9 @@ from pathlib import Path
 
 from tests.numerics.speech import sample
 from tests.passes import forms
-from whisperopt.arrays import Floats
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.evaluate import clips as clip_sets
+from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.transcriber import Transcriber
 
 CLIPS = ("s001.ogg", "s005.ogg")

@@ -12,8 +12,8 @@ from tests.interop import listening
 from tests.interop.conftest import Heard
 from tests.passes import forms
 from whisperopt import registry
-from whisperopt.arrays import Floats
 from whisperopt.release import genai as settings
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import SAMPLE_RATE
 
 genai = pytest.importorskip("onnxruntime_genai", reason="pip install 'whisperopt[dev]'")

@@ -9,10 +9,10 @@ import pytest
 
 from tests.numerics import speech
 from tests.passes import forms
-from whisperopt.arrays import Floats
 from whisperopt.backend import Decoder, Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.runtime import greedy
+from whisperopt.runtime.arrays import Floats
 
 
 class Sample:

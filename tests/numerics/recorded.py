@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from whisperopt.arrays import Floats
+from whisperopt.runtime.arrays import Floats
 
 FOLDER = Path(__file__).parent / "recorded"
 MEL_FRAMES, MEL_CHANNELS = 37, 5

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whisperopt.arrays import Floats
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.runtime import audio, mel
+from whisperopt.runtime.arrays import Floats
 
 STEPS = 20
 """Decoding steps after the prefill."""

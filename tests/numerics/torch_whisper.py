@@ -10,8 +10,8 @@ from transformers import (  # noqa: TID253
 )
 
 from tests.passes.forms import Run
-from whisperopt.arrays import Floats, Tokens
 from whisperopt.checkpoint.checkpoint import Checkpoint
+from whisperopt.runtime.arrays import Floats, Tokens
 
 
 class TorchWhisper:

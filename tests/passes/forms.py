@@ -9,13 +9,13 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from whisperopt import artifact
-from whisperopt.arrays import Floats, Tokens
 from whisperopt.artifact import TOKENIZER, Artifact, Manifest
 from whisperopt.backend import Decoder, Recipe, Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.evaluate import listening
 from whisperopt.graph.core import CoreModel
 from whisperopt.passes.plan import dims_of, write_variant
+from whisperopt.runtime.arrays import Floats, Tokens
 from whisperopt.whisper import Decoding, Dimensions
 
 CORE = msgspec.structs.replace(listening.CORE, name="core")

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from whisperopt.arrays import Floats, Tokens
 from whisperopt.artifact import Artifact
 from whisperopt.evaluate.ranges import widened
 from whisperopt.graph.files import write
+from whisperopt.runtime.arrays import Floats, Tokens
 
 Array = npt.NDArray[np.generic]
 Compute = Callable[[dict[str, Array]], dict[str, Array]]

@@ -12,7 +12,7 @@ from whisperopt import matrix
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError, DiskError
 from whisperopt.graph.core import CoreModel
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.ort_backend import OrtBackend
 from whisperopt.passes.rewrite import PassError
 from whisperopt.release import catalog

@@ -15,7 +15,7 @@ from whisperopt.backend import Tier
 from whisperopt.checkpoint.resolve import OPENAI_NAMES
 from whisperopt.evaluate import evidence as evidences
 from whisperopt.evaluate.metrics import measure
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.release import catalog, store
 from whisperopt.release import report as reports
 from whisperopt.release.catalog import EvidenceEntry

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.evaluate import samples
 from tests.pipeline.lots import HERE, lot, outcome, proven
 from whisperopt.backend import Tier
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.pipeline import summary
 
 RISKY = {"selectable_from": Tier.MEASURED, "caution": "wrong on some drivers"}

@@ -16,7 +16,7 @@ from whisperopt.backend import Probe
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.evaluate import clips
 from whisperopt.evaluate import race as races
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.pipeline import tune as tuner
 from whisperopt.process import Failure
 from whisperopt.reasons import because

@@ -418,3 +418,15 @@ def test_a_build_that_is_killed_leaves_the_old_release(tmp_path: Path) -> None:
     assert verify(release) == names
     assert _leftovers(release) == []
     assert catalogs.read(release).created >= created
+
+
+def test_where_the_cache_takes_no_lock_a_writer_puts_it_beside_the_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(OSError, match="cache"), store.locked(tmp_path / "r", reading=True):
+        pass
+    assert not (tmp_path / ".r.lock").exists()
+    with store.locked(tmp_path / "r"):
+        assert (tmp_path / ".r.lock").exists()

@@ -9,7 +9,7 @@ from tests.results import paper
 from tests.results.paper import CPU, EMULATED, HERE, INT8, STAND_IN, THERE, proof
 from tests.selection import releases
 from whisperopt.backend import Tier
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.release import catalog
 from whisperopt.release.catalog import Variant
 from whisperopt.release.report import CandidateReport, Report

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from whisperopt.arrays import Floats, Tokens
 from whisperopt.runtime import greedy
+from whisperopt.runtime.arrays import Floats, Tokens
 from whisperopt.whisper import Decoding
 
 VOCABULARY, END = 20, 10

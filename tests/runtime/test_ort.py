@@ -11,12 +11,12 @@ from onnx import TensorProto
 from tests.makers import SMALL
 from tests.passes import forms
 from tests.passes.forms import CORE, form
-from whisperopt.arrays import Floats, Tokens
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Decoder, Recipe, Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.runtime import greedy
+from whisperopt.runtime.arrays import Floats, Tokens
 from whisperopt.runtime.ort import CPU, OrtSession
 from whisperopt.runtime.provider import Provider
 

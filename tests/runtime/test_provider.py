@@ -7,10 +7,10 @@ import pytest
 
 from whisperopt.errors import WhisperoptError
 from whisperopt.host import distributions
+from whisperopt.reasons import because
 from whisperopt.runtime import provider as providers
 from whisperopt.runtime.ort import CPU
-from whisperopt.runtime.probe_provider import why_not
-from whisperopt.runtime.provider import Provider, apply, probe
+from whisperopt.runtime.provider import Provider, apply, probe, why_not
 
 ort = pytest.importorskip("onnxruntime")
 
@@ -74,12 +74,12 @@ def test_a_plug_in_without_a_device_is_told() -> None:
     lost = Provider(name="LostExecutionProvider", device="cuda", library="made_up_plug_in")
     with pytest.raises(WhisperoptError, match="finds no device"):
         apply(lost, ort.SessionOptions())
-    assert why_not(lost) == "The plug-in made_up_plug_in finds no device that it can use"
+    assert why_not(lost) == because("provider.plug-in-idle", "made_up_plug_in")
 
 
 def test_a_plug_in_that_is_not_installed_is_told() -> None:
     absent = Provider(name="x", device="cuda", library="no_such_plug_in")
-    assert why_not(absent) == "The plug-in no_such_plug_in is not installed"
+    assert why_not(absent) == because("provider.no-plug-in", "no_such_plug_in")
 
 
 @pytest.mark.usefixtures("plug_in")
@@ -90,9 +90,9 @@ def test_a_plug_in_that_does_not_load_is_told_by_its_cause(
         raise RuntimeError(f"Failed to load {path} with error: libcuda.so.1: cannot open it")
 
     monkeypatch.setattr(ort, "register_execution_provider_library", fail)
-    assert why_not(PLUGGED) == (
-        "The plug-in made_up_plug_in does not load: libcuda.so.1: cannot open it"
-    )
+    cause = "libcuda.so.1: cannot open it"
+    expected = because("provider.plug-in-not-loaded", "made_up_plug_in", why=cause)
+    assert why_not(PLUGGED) == expected
 
 
 def test_the_cpu_loads() -> None:
@@ -103,10 +103,10 @@ def test_the_cpu_loads() -> None:
 def test_a_provider_that_was_not_built_in_is_told() -> None:
     absent = Provider(name="CUDAExecutionProvider", device="cuda")
     reason = why_not(absent)
-    assert reason is not None
-    assert "was built without CUDAExecutionProvider" in reason
+    version = ort.__version__
+    assert reason == because("provider.not-built-in", "CUDAExecutionProvider", version=version)
     found = probe(absent, "onnxruntime-gpu", "cuda")
-    assert (found.reason, found.remedy) == (reason, "pip install 'whisperopt[cuda]'")
+    assert (found.reason, found.remedy) == (str(reason), "pip install 'whisperopt[cuda]'")
 
 
 def test_a_provider_that_falls_back_in_silence_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_a_provider_that_falls_back_in_silence_is_told(monkeypatch: pytest.Monke
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["SomeExecutionProvider"])
     monkeypatch.setattr(ort, "InferenceSession", lambda *_, **__: session)
     reason = why_not(Provider(name="SomeExecutionProvider", device="cpu"))
-    assert reason == "SomeExecutionProvider lists itself but does not load: a library is missing"
+    assert reason == because("provider.only-listed", "SomeExecutionProvider")
 
 
 def test_a_session_that_cannot_be_made_is_told_by_its_first_line(
@@ -124,7 +124,7 @@ def test_a_session_that_cannot_be_made_is_told_by_its_first_line(
         raise RuntimeError("no such device\nat some.cc:1")
 
     monkeypatch.setattr(ort, "InferenceSession", fail)
-    assert why_not(CPU) == "CPUExecutionProvider does not load: no such device"
+    assert why_not(CPU) == because("provider.not-loaded", CPU.name, why="no such device")
 
 
 def test_wheels_that_overwrite_each_other_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

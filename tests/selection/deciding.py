@@ -8,7 +8,7 @@ from tests.selection import releases
 from tests.selection.releases import catalog, evidence, host, variant
 from whisperopt.backend import Tier
 from whisperopt.host import Host
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.release.catalog import Variant
 from whisperopt.selection.decisions import Decision, resolve
 

@@ -12,7 +12,7 @@ from tests.selection.releases import host, variant
 from whisperopt.backend import Tier
 from whisperopt.evaluate.gates import Verdict
 from whisperopt.evaluate.metrics import measure
-from whisperopt.objective import Goal, Objective
+from whisperopt.matrix import Goal, Objective
 from whisperopt.release.catalog import EvidenceEntry, Variant
 from whisperopt.results import verdicts
 from whisperopt.results.verdicts import Judged

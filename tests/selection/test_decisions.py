@@ -364,7 +364,7 @@ def test_every_recorded_host_is_decided_deterministically(name: str) -> None:
 
 def test_no_public_name_of_the_package_hides_a_module_of_it() -> None:
     modules = {module.name for module in pkgutil.iter_modules(fetcher.__path__)}
-    assert {"decisions", "delivery", "transport"} <= modules
+    assert {"delivery", "transport"} <= modules
     assert not modules & set(fetcher.__all__)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperopt.objective import LATENCY, Objective
+from whisperopt.matrix import LATENCY, Objective
 from whisperopt.selection.contest import Figure, faster
 from whisperopt.selection.merits import (
     Merits,

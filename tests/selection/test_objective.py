@@ -6,9 +6,8 @@ from typing import get_args
 import msgspec
 import pytest
 
-from whisperopt import objective
 from whisperopt.errors import BadInputError
-from whisperopt.objective import LATENCY, Goal, Limit, Objective
+from whisperopt.matrix import LATENCY, Goal, Limit, Objective, parse_objective
 
 SMALL = Objective(goal="size", at_most={"wer_delta": 0.5})
 
@@ -41,15 +40,15 @@ def test_only_a_size_is_known_without_the_device() -> None:
 @pytest.mark.parametrize("goal", get_args(Goal))
 @pytest.mark.parametrize("limit", get_args(Limit))
 def test_every_goal_goes_with_every_limit(goal: Goal, limit: Limit) -> None:
-    made = objective.parse(goal, {limit: 3}, default=LATENCY)
+    made = parse_objective(goal, {limit: 3}, default=LATENCY)
     assert made == Objective(goal=goal, at_most={limit: 3.0})
     assert msgspec.json.decode(msgspec.json.encode(made), type=Objective) == made
 
 
 def test_what_is_left_out_is_as_in_the_default() -> None:
-    assert objective.parse(None, {}, default=SMALL) == SMALL
-    assert objective.parse("memory", {}, default=SMALL).at_most == {"wer_delta": 0.5}
-    stricter = objective.parse(None, {"wer_delta": 0.1, "peak_rss_mb": 9}, default=SMALL)
+    assert parse_objective(None, {}, default=SMALL) == SMALL
+    assert parse_objective("memory", {}, default=SMALL).at_most == {"wer_delta": 0.5}
+    stricter = parse_objective(None, {"wer_delta": 0.1, "peak_rss_mb": 9}, default=SMALL)
     assert str(stricter) == "size with wer_delta <= 0.1 and peak_rss_mb <= 9"
     assert SMALL.at_most == {"wer_delta": 0.5}
 
@@ -57,18 +56,18 @@ def test_what_is_left_out_is_as_in_the_default() -> None:
 @pytest.mark.parametrize("goal", ["", "speed", "Latency", "wer_delta"])
 def test_an_unknown_goal_is_refused_with_the_known_ones(goal: str) -> None:
     with pytest.raises(BadInputError, match=f"no objective {goal!r}") as caught:
-        objective.parse(goal, {}, default=LATENCY)
+        parse_objective(goal, {}, default=LATENCY)
     assert "latency, throughput, size, memory" in caught.value.remedy
 
 
 @pytest.mark.parametrize("limit", ["", "wer", "rtfx", "latency"])
 def test_an_unknown_limit_is_refused_with_the_known_ones(limit: str) -> None:
     with pytest.raises(BadInputError, match=f"no limit on {limit!r}") as caught:
-        objective.parse(None, {limit: 1.0}, default=LATENCY)
+        parse_objective(None, {limit: 1.0}, default=LATENCY)
     assert "wer_delta, latency_ms_p50, size_bytes, peak_rss_mb" in caught.value.remedy
 
 
 @pytest.mark.parametrize("bound", [math.nan, math.inf, -math.inf])
 def test_a_limit_that_is_no_number_is_refused(bound: float) -> None:
     with pytest.raises(BadInputError, match="wer_delta is no number"):
-        objective.parse(None, {"wer_delta": bound}, default=LATENCY)
+        parse_objective(None, {"wer_delta": bound}, default=LATENCY)

@@ -8,7 +8,7 @@ import pytest
 from tests.selection.deciding import VM, accepted, decide, rejected, timed
 from tests.selection.releases import evidence, host, variant
 from whisperopt.backend import Tier
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 
 
 def test_rounds_that_overlap_go_to_the_smaller() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.evaluate import samples
 from whisperopt.backend import Tier
 from whisperopt.evaluate.metrics import measure
-from whisperopt.objective import LATENCY, Goal, Objective
+from whisperopt.matrix import LATENCY, Goal, Objective
 from whisperopt.selection.contest import faster
 from whisperopt.selection.select import (
     Candidate,

@@ -20,7 +20,7 @@ from whisperopt import host, registry
 from whisperopt.backend import Probe
 from whisperopt.download import resolve
 from whisperopt.errors import BadInputError
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.release import catalog as catalogs
 from whisperopt.release.catalog import Catalog, Variant
 from whisperopt.selection import tuned
@@ -268,7 +268,7 @@ def test_damage_anywhere_never_raises(junk: bytes, place: int) -> None:
         patch.setattr(Path, "is_file", lambda _: True)
         patch.setattr(Path, "stat", lambda _: os.stat_result([len(data)] * 10))
         patch.setattr(Path, "read_bytes", lambda _: data[:place] + junk + data[place + 1 :])
-        found = tuned._read(Path("made-up.json"), MODEL)
+        found = tuned._read("made-up", MODEL)
     reorder(judged(), found)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from whisperopt.arrays import Floats
+from whisperopt.runtime.arrays import Floats
 from whisperopt.static_checks.weights.comparison import Bounds, distance
 
 WHOLE = Bounds(scale=0.01, error=0.05, rounded=True)

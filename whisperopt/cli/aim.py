@@ -6,7 +6,7 @@ from typing import Any, get_args
 import click
 
 from whisperopt.errors import BadInputError
-from whisperopt.objective import LATENCY, Goal, Objective, parse
+from whisperopt.matrix import LATENCY, Goal, Objective, parse_objective
 
 
 def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,7 +29,7 @@ def aimed(objective: str | None, limits: Iterable[str]) -> Objective | None:
     at_most = dict(map(_limit, limits))
     if objective is None and not at_most:
         return None
-    return parse(objective, at_most, default=LATENCY)
+    return parse_objective(objective, at_most, default=LATENCY)
 
 
 def _limit(text: str) -> tuple[str, float]:

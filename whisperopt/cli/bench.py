@@ -76,7 +76,7 @@ def chosen(folder: Path, target: str | None) -> "tuple[Artifact, ...]":
     """
     from whisperopt import artifact as artifacts
     from whisperopt.download import best
-    from whisperopt.matrix import nearest
+    from whisperopt.matrix import check_target
     from whisperopt.release import store
     from whisperopt.selection.here import judge
 
@@ -88,9 +88,8 @@ def chosen(folder: Path, target: str | None) -> "tuple[Artifact, ...]":
         return (artifact,)
     content = store.read(folder)
     known = sorted({v.target for model in content.models.values() for v in model.variants})
-    if target is not None and target not in known:
-        hint = nearest(target, known)
-        raise BadInputError(because("bench.no-target", folder, wanted=repr(target), hint=hint))
+    if target is not None:
+        check_target(target, known, because("target.no-variant-at-all-in", folder))
     found = []
     for decisions in judge(content, content.models, None, target).values():
         best(decisions)

@@ -6,8 +6,9 @@ import click
 
 from whisperopt.cli import json_option, print_json
 from whisperopt.cli.aim import aim_options, aimed
-from whisperopt.errors import BadInputError, NothingFitsError
-from whisperopt.matrix import nearest
+from whisperopt.errors import NothingFitsError
+from whisperopt.matrix import check_target
+from whisperopt.reasons import because
 
 _HOST = click.option(
     "host_file",
@@ -48,8 +49,8 @@ def explain(
         repo, model, host, target, insecure=insecure, objective=aimed(objective, limits)
     )
     known = sorted({one.variant.target for decisions in answers.values() for one in decisions})
-    if target is not None and target not in known:
-        raise BadInputError(f"{repo} has no target {target!r}", nearest(target, known))
+    if target is not None:
+        check_target(target, known, because("target.not-in", repo))
     for name, decisions in answers.items():
         show_decisions(name, decisions)
     if as_json:

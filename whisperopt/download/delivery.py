@@ -16,8 +16,8 @@ from whisperopt.artifact import Artifact
 from whisperopt.download.transport import DirectorySource, Source, open_source
 from whisperopt.errors import BadInputError, DiskError, IntegrityError, WhisperoptError
 from whisperopt.host import Host
-from whisperopt.matrix import nearest
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective, check_target
+from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, File, Variant
@@ -51,8 +51,12 @@ def fetch(
     """
     source = _source(repo, insecure=insecure)
     catalog = _read(source)
-    _check_target(catalog, model, target)
+    if target is not None:
+        known = sorted({variant.target for variant in catalog.model(model).variants})
+        check_target(target, known, because("target.no-variant", model))
     variant = best(judge(catalog, [model], host, target)[model])
+    if to is None and isinstance(home := cache.home(), Reason):
+        raise BadInputError(home)
     destination = Path(to).resolve() if to is not None else _cache_folder(model, variant)
     try:
         if not _is_there(destination, variant):
@@ -112,16 +116,6 @@ def _read(source: Source) -> Catalog:
             "Build one into it with `whisperopt build`",
         )
     return catalog
-
-
-def _check_target(catalog: Catalog, model: str, target: str | None) -> None:
-    """Tell a target that the release does not have from one that does not fit."""
-    known = sorted({variant.target for variant in catalog.model(model).variants})
-    if target is not None and target not in known:
-        raise BadInputError(
-            f"The release has no variant of {model} for the target {target!r}",
-            nearest(target, known),
-        )
 
 
 def _cache_folder(model: str, variant: Variant) -> Path:

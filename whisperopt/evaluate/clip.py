@@ -6,8 +6,7 @@ import msgspec
 
 from whisperopt.errors import BadInputError
 from whisperopt.matrix import nearest
-from whisperopt.reasons import because
-from whisperopt.untrusted import places_of_control, quoted
+from whisperopt.reasons import because, places_of_control, quoted
 from whisperopt.whisper import LANGUAGES
 
 Kind = Literal["speech", "joined", "noise", "silence"]

@@ -15,10 +15,9 @@ import numpy as np
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import words
 from whisperopt.evaluate.clip import Clip, named, parse
-from whisperopt.reasons import because
+from whisperopt.reasons import because, escaped, quoted
 from whisperopt.runtime import audio
 from whisperopt.runtime.audio import Samples
-from whisperopt.untrusted import escaped, quoted
 from whisperopt.whisper import SAMPLE_RATE
 
 __all__ = ["MAX_BYTES", "MAX_CLIPS", "Clip", "ClipSet", "packaged", "read"]

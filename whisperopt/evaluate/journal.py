@@ -1,10 +1,8 @@
 """Keeps what a proof has found so far, so that one that is killed goes on where it stopped."""
 
 import contextlib
-import hashlib
 import os
-import shutil
-import time
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -14,7 +12,6 @@ from whisperopt.evaluate.evidence import Sample
 
 _SAMPLES = "samples.jsonl"
 _OWNER = "owner"
-_KEPT_SECONDS = 7 * 24 * 60 * 60
 
 
 class Journal:
@@ -56,9 +53,12 @@ def folder(*facts: object) -> Path:
     It belongs to this process from now on. While another one is at the very same proof, this one
     gets a folder of its own, which nobody will come back for.
     """
-    key = msgspec.json.encode([__version__, *facts], enc_hook=str)
-    path = cache.folder("proofs") / hashlib.sha256(key).hexdigest()[:40]
-    path.mkdir(parents=True, exist_ok=True)
+    path = cache.folder("proofs") / cache.key(__version__, *facts)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError:  # nothing can be kept: the notes serve this build alone
+        return Path(tempfile.mkdtemp(prefix="whisperopt-"))
+    cache.use(path)
     return path if _owned(path / _OWNER) else path.with_name(f"{path.name}-{os.getpid()}")
 
 
@@ -79,8 +79,5 @@ def _owned(owner: Path) -> bool:
 def forget(*folders: Path) -> None:
     """Remove journals whose evidence is safe, and those that nobody came back for."""
     for path in folders:
-        shutil.rmtree(path, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        for path in cache.folder("proofs").iterdir():
-            if path.stat().st_mtime < time.time() - _KEPT_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
+        cache.remove(path)
+    cache.evict("proofs")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
-from whisperopt.arrays import Floats
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate.evidence import Range
 from whisperopt.graph.canvas import lazy, typed
@@ -18,6 +17,7 @@ from whisperopt.graph.inference import inferred
 from whisperopt.passes.rewrite import canvas_for
 from whisperopt.reasons import because
 from whisperopt.runtime import ort_graph
+from whisperopt.runtime.arrays import Floats
 
 if TYPE_CHECKING:
     import onnxruntime as ort

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from whisperopt.arrays import Floats
+from whisperopt.runtime.arrays import Floats
 
 KEPT = 64
 """Most likely tokens whose probabilities are kept for each position."""

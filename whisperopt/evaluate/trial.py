@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 
 from whisperopt import __version__, registry
-from whisperopt.arrays import Floats
 from whisperopt.artifact import read as read_artifact
 from whisperopt.backend import Decoder, Session, Tier
 from whisperopt.errors import WhisperoptError
@@ -31,6 +30,7 @@ from whisperopt.host import Host
 from whisperopt.process import peak_rss_bytes, say
 from whisperopt.reasons import because
 from whisperopt.runtime import context, self_test
+from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.recognizer import Recognizer
 from whisperopt.whisper import SAMPLE_RATE
 

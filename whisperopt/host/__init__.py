@@ -12,6 +12,7 @@ from whisperopt.host import adapters, distributions
 from whisperopt.host.adapters import Gpu
 from whisperopt.host.distributions import Need
 from whisperopt.host.distributions import version as distribution_version
+from whisperopt.reasons import because
 
 __all__ = ["Gpu", "Host", "detect", "distribution_version", "probe", "read", "usable_cores"]
 
@@ -146,7 +147,10 @@ def detect() -> Host:
 
 
 def probe() -> Host:
-    """Return the facts of this machine itself: what is measured here counts for nothing else."""
+    """Return the facts of this machine itself: what is measured here counts for nothing else.
+
+    Hardware and distributions are looked at once in a process.
+    """
     vendor, features = _cpu()
     return Host(
         os=_OS.get(platform.system(), platform.system().lower()),
@@ -154,7 +158,7 @@ def probe() -> Host:
         cpu_vendor=vendor,
         cpu_features=features,
         cores=usable_cores(),
-        gpus=adapters.find(),
+        gpus=_gpus(),
         runtimes=distributions.installed(),
     )
 
@@ -164,12 +168,10 @@ def read(path: Path) -> Host:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Host)
     except OSError as error:
-        raise BadInputError(f"Cannot read the host file {path}: {error.strerror}") from None
+        why = error.strerror or ""
+        raise BadInputError(because("host.unreadable", path, why=why)) from None
     except msgspec.DecodeError as error:
-        raise BadInputError(
-            f"{path} is not a recorded host: {error}",
-            "Record one with `whisperopt doctor --record FILE`",
-        ) from None
+        raise BadInputError(because("host.no-recording", path, why=str(error))) from None
 
 
 def usable_cores() -> int:
@@ -177,6 +179,17 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def forget() -> None:
+    """Find out anew which GPUs are here and what is installed: a process looks only once."""
+    for remembered in (_gpus, *distributions.REMEMBERED):
+        remembered.cache_clear()
+
+
+@functools.cache
+def _gpus() -> tuple[Gpu, ...]:
+    return adapters.find()
 
 
 @functools.cache

@@ -50,6 +50,7 @@ def version(distribution: str) -> str | None:
         return None
 
 
+@functools.cache
 def installed() -> dict[str, str]:
     """Return the runtimes that are installed, and what brings backends, with their versions."""
     names = {name for name in _names() if name.startswith(_FAMILIES)}
@@ -63,6 +64,7 @@ def installed() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def libraries() -> dict[str, str]:
     """Return NVIDIA's own wheels, which bring what providers link, with their versions."""
     names = {name for name in _names() if name.startswith("nvidia-")}
@@ -94,9 +96,11 @@ def ways(runtime: str, extra: str, system: str) -> tuple[tuple[Need, ...], ...]:
     The first is what the extra of whisperopt asks for; extras with a longer name (`tensorrt-rtx`
     beside `tensorrt`) are other ways to the same. Without such an extra it is the runtime alone.
     """
+    from packaging.requirements import Requirement
+
     extras: dict[str, list[Need]] = {}
-    for requirement in _requirements():
-        for name in _extras():
+    for requirement in map(Requirement, requirements_of(OWN)):
+        for name in sorted(extras_of(OWN)):
             if name == extra or name.startswith(f"{extra}-"):
                 needed = extras.setdefault(name, [])
                 if _applies(requirement, name, system):
@@ -183,20 +187,12 @@ def _first(folder: Path, pattern: str) -> Path | None:
         return None
 
 
-@functools.cache
-def _requirements() -> "tuple[Requirement, ...]":
-    from packaging.requirements import Requirement
-
-    return tuple(Requirement(line) for line in requirements_of(OWN))
-
-
-@functools.cache
-def _extras() -> tuple[str, ...]:
-    return tuple(sorted(extras_of(OWN)))
-
-
 def _applies(requirement: "Requirement", extra: str, system: str) -> bool:
     marker = requirement.marker
     if marker is None or "extra" not in str(marker):
         return False
     return marker.evaluate({**_MARKERS.get(system, {}), "extra": extra})
+
+
+REMEMBERED = (installed, libraries, ways)
+"""What is found out once in a process."""

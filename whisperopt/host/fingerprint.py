@@ -1,11 +1,8 @@
 """Names a machine in its present state: what was found out on it holds until the name changes."""
 
-import hashlib
 import os
 
-import msgspec
-
-from whisperopt import __version__
+from whisperopt import __version__, cache
 from whisperopt import host as hosts
 from whisperopt.host import distributions
 
@@ -22,8 +19,7 @@ def here() -> str:
 
     It is always this machine's own, never that of a recorded host that is replayed in its place.
     """
-    state = [__version__, hosts.probe(), distributions.libraries(), variables()]
-    return hashlib.sha256(msgspec.json.encode(state, order="sorted")).hexdigest()
+    return cache.key(__version__, hosts.probe(), distributions.libraries(), variables())
 
 
 def variables(*others: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import onnx_ir as ir
 
-from whisperopt import cache, sources
+from whisperopt import cache
 from whisperopt.backend import Recipe
 from whisperopt.graph.core import PARTS, CoreModel, Part
 from whisperopt.graph.files import write
@@ -97,14 +97,14 @@ def write_variant(recipe: Recipe, core: CoreModel, out: Path) -> None:
 def write_part(core: CoreModel, part: Part, passes: Sequence[Pass], out: Path) -> None:
     """Write one graph into the folder `out`, or copy it from where the same one lies already."""
     path = out / f"{part}.onnx"
-    core.stock.provide(
+    core.cache.provide(
         _key(core, part, passes), path, lambda: write(run(core.part(part), passes), path)
     )
 
 
 def _key(core: CoreModel, part: Part, passes: Sequence[Pass]) -> str | None:
     """Name all that decides the bytes of a graph; None where something cannot be told apart."""
-    code = sources.digest(*_CODE, *(sources.package_of(type(step)) for step in passes))
+    code = cache.code_key(*_CODE, *(_package(type(step)) for step in passes))
     steps = [(type(step).__qualname__, getattr(step, "__dict__", step)) for step in passes]
     checkpoint, libraries = core.checkpoint, [np.__version__, ir.__version__]
     try:
@@ -113,6 +113,11 @@ def _key(core: CoreModel, part: Part, passes: Sequence[Pass]) -> str | None:
     except TypeError:  # a pass knows something that has no digest
         return None
     return found if code else None
+
+
+def _package(kind: type) -> str:
+    """Return the package that the class `kind` lives in; outside of any package, its module."""
+    return kind.__module__.rpartition(".")[0] or kind.__module__
 
 
 def calibrated(recipe: Recipe) -> bool:

@@ -13,8 +13,7 @@ from whisperopt.checkpoint.resolve import resolve
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate.clips import ClipSet
-from whisperopt.matrix import Matrix
-from whisperopt.objective import Objective
+from whisperopt.matrix import Matrix, Objective
 from whisperopt.release import catalog, store
 from whisperopt.release.report import Report
 from whisperopt.whisper import Dimensions
@@ -50,7 +49,8 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
     What an earlier build on the same grounds made, proved and timed is used again, down to a
     release in which nothing has changed; `fresh` proves and times everything anew.
     """
-    from whisperopt.pipeline import asked as builds
+    from whisperopt.pipeline import build_cache
+    from whisperopt.pipeline.request import BuildRequest, TargetRequest
 
     started = time.monotonic()
     matrix = (matrix or matrices.load()).aiming_at(objective)
@@ -68,11 +68,11 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
     if clip_set is not None:
         clip_set = _played(clip_set, checkpoint, progress)
     probes = registry.probe_all(dict.fromkeys(backend.name for backend in backends))
-    asked = builds.Asked(
+    request = BuildRequest(
         checkpoint=checkpoint,
         matrix=matrix,
-        rows=tuple(
-            builds.Row(one, backend, probes[backend.name], ladder)
+        targets=tuple(
+            TargetRequest(one, backend, probes[backend.name], ladder)
             for one, backend, ladder in zip(targets, backends, ladders, strict=True)
         ),
         host=hosts.probe(),
@@ -80,12 +80,12 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
         version=version,
         fresh=fresh,
     )
-    if report := builds.unchanged(asked, Path(out)):
+    if report := build_cache.unchanged(request, Path(out)):
         progress(report.model, f"nothing has changed since {report.created}")
         return report
     from whisperopt.pipeline import making
 
-    return making.make(asked, Path(out), progress, started)
+    return making.make(request, Path(out), progress, started)
 
 
 def _played(clip_set: ClipSet, checkpoint: Checkpoint, progress: Progress) -> ClipSet:

@@ -21,11 +21,11 @@ from whisperopt.evaluate.prover import NoEvidence
 from whisperopt.evaluate.race import timed
 from whisperopt.graph.core import CoreModel
 from whisperopt.matrix import Device
+from whisperopt.reasons import escaped
 from whisperopt.release.catalog import Variant
 from whisperopt.results.validation import Source, Told
 from whisperopt.results.verdicts import Bench
 from whisperopt.static_checks import equivalence, weights
-from whisperopt.untrusted import escaped
 
 Progress = Callable[[str, str], None]
 """Called with the name of what is being proven and a few words on what happens to it."""

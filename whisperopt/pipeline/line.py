@@ -22,9 +22,9 @@ from whisperopt.ort_backend import OrtBackend
 from whisperopt.passes.plan import dims_of
 from whisperopt.passes.rewrite import PassError
 from whisperopt.pipeline.build import Progress
-from whisperopt.pipeline.circumstances import rehearsal_probes
-from whisperopt.pipeline.known import Known
+from whisperopt.pipeline.build_cache import BuildCache
 from whisperopt.pipeline.proofs import Bench, Proofs
+from whisperopt.pipeline.request import rehearsal_probes
 from whisperopt.release import catalog, genai
 from whisperopt.results.outcome import Lot, Outcome
 from whisperopt.runtime import self_test
@@ -44,11 +44,11 @@ class Line:
         clip_set: ClipSet | None,
         staging: Path,
         progress: Progress,
-        known: Known | None = None,
+        known: BuildCache | None = None,
     ) -> None:
         """Prove on `clip_set`, or only structurally without one, what is not `known` already."""
         self.core, self.host, self.clip_set = core, host, clip_set
-        self.known = known or Known()
+        self.known = known or BuildCache()
         self._staging, self._progress = staging, progress
         self._digest = core.checkpoint.digest()
         self._proofs = Proofs(core, staging / SCRATCH, progress)

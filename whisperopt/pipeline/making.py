@@ -3,14 +3,15 @@
 import time
 from pathlib import Path
 
+from whisperopt import cache
 from whisperopt.graph.core import CoreModel
-from whisperopt.graph.stock import Stock
-from whisperopt.pipeline import asked, space
-from whisperopt.pipeline.asked import Asked
+from whisperopt.graph.graph_cache import GraphCache
+from whisperopt.pipeline import build_cache, space
 from whisperopt.pipeline.build import Progress
-from whisperopt.pipeline.known import Known
+from whisperopt.pipeline.build_cache import BuildCache
 from whisperopt.pipeline.line import Line
 from whisperopt.pipeline.publish import publish
+from whisperopt.pipeline.request import BuildRequest
 from whisperopt.pipeline.summary import summarize
 from whisperopt.pipeline.timing import raced
 from whisperopt.release import store
@@ -19,18 +20,18 @@ from whisperopt.report import of_release as page
 from whisperopt.report.page import FILE
 
 
-def make(wanted: Asked, out: Path, progress: Progress, started: float) -> Report:
+def make(wanted: BuildRequest, out: Path, progress: Progress, started: float) -> Report:
     """Make everything that is `wanted` and not known from before; put it in place in `out`.
 
     `started` is when the build began, by the monotonic clock.
     """
     proof = wanted.clip_set is not None
     space.check(space.needed(wanted.checkpoint, wanted.recipes, proof=proof), out)
-    core = CoreModel(wanted.checkpoint, Stock(lasting=True))
-    known = Known(wanted.grounds(), fresh=wanted.fresh)
+    core = CoreModel(wanted.checkpoint, GraphCache(lasting=True))
+    known = BuildCache(wanted.grounds(), fresh=wanted.fresh)
     with store.staging(out) as staging:
         line = Line(core, wanted.host, wanted.clip_set, staging, progress, known)
-        lots = tuple(line.run(r.target, r.backend, r.ladder, r.probe) for r in wanted.rows)
+        lots = tuple(line.run(r.target, r.backend, r.ladder, r.probe) for r in wanted.targets)
         lots = raced(lots, line.case, staging, progress, known)
         report = summarize(line, lots, time.monotonic() - started)
         with store.locked(out):
@@ -46,9 +47,9 @@ def make(wanted: Asked, out: Path, progress: Progress, started: float) -> Report
             (staging / FILE).write_text(page.render(staging, report, wanted.matrix), "utf-8")
             store.commit(staging, out)
             store.prune(out)
-            left = asked.stamps(out)
-        core.stock.moved(staging.resolve(), out.resolve())
+            left = cache.stamps(out)
+        core.cache.moved(staging.resolve(), out.resolve())
     line.forget()
     if all(outcome.certain for lot in lots for outcome in lot.outcomes):
-        asked.remember(wanted, out, left)
+        build_cache.remember(wanted, out, left)
     return report

@@ -8,8 +8,7 @@ from pathlib import Path
 import msgspec
 
 from whisperopt.backend import Tier
-from whisperopt.matrix import Matrix
-from whisperopt.objective import Objective
+from whisperopt.matrix import Matrix, Objective
 from whisperopt.release import catalog, store
 from whisperopt.release import report as reports
 from whisperopt.release.catalog import EvidenceEntry, ModelEntry, Variant

@@ -11,7 +11,7 @@ from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.prover import NoEvidence
 from whisperopt.evaluate.race import timed
 from whisperopt.pipeline.build import Progress
-from whisperopt.pipeline.known import Known
+from whisperopt.pipeline.build_cache import BuildCache
 from whisperopt.results.outcome import Lot, Outcome
 
 
@@ -29,7 +29,7 @@ def raced(
     case: Case | None,
     staging: Path,
     progress: Progress,
-    known: Known | None = None,
+    known: BuildCache | None = None,
 ) -> tuple[Lot, ...]:
     """Return `lots` with times of a race in the evidence of everything that passed here.
 
@@ -44,7 +44,7 @@ def raced(
             case,
             staging,
             progress,
-            known or Known(),
+            known or BuildCache(),
         )
     return tuple(
         msgspec.structs.replace(
@@ -55,7 +55,7 @@ def raced(
 
 
 def _on_one_device(
-    lots: Sequence[Lot], case: Case, staging: Path, progress: Progress, known: Known
+    lots: Sequence[Lot], case: Case, staging: Path, progress: Progress, known: BuildCache
 ) -> dict[str, Outcome]:
     targets = {o.manifest.variant: lot.target for lot in lots for o in lot.outcomes}
     outcomes = {

@@ -14,9 +14,9 @@ from whisperopt import registry
 from whisperopt.artifact import Artifact
 from whisperopt.download import Decision, best, difference, resolve
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
-from whisperopt.matrix import nearest
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective, check_target
 from whisperopt.process import Failure
+from whisperopt.reasons import because
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, Variant
 from whisperopt.runtime import first_open
@@ -118,14 +118,10 @@ def _read(folder: Path, model: str | None) -> tuple[Catalog, str]:
 def _of_target(content: Catalog, model: str, target: str | None) -> list[Variant]:
     """Return the variants that may take part, at least one."""
     variants = content.model(model).variants
-    found = [one for one in variants if target in {None, one.target}]
-    if not found:
-        known = sorted({one.target for one in variants})
-        raise BadInputError(
-            f"The release has no variant of {model} for the target {target or 'any'!r}",
-            nearest(target or "", known),
-        )
-    return found
+    if target is not None or not variants:
+        known = sorted({variant.target for variant in variants})
+        check_target(target or "any", known, because("target.no-variant", model))
+    return [variant for variant in variants if target in {None, variant.target}]
 
 
 def _usable(

@@ -6,11 +6,11 @@ from pathlib import Path
 from whisperopt import matrix as matrices
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import clips as clip_sets
-from whisperopt.matrix import Matrix
-from whisperopt.objective import Objective
+from whisperopt.matrix import Matrix, Objective
 from whisperopt.pipeline.arrivals import arrived
 from whisperopt.pipeline.here import Progress, Proof, Wanted
 from whisperopt.pipeline.merging import merge
+from whisperopt.reasons import because
 from whisperopt.release import catalog, store
 from whisperopt.release.catalog import Catalog
 from whisperopt.results import verdicts
@@ -103,8 +103,6 @@ def _is_newer(schema: str) -> bool:
 def _targets(target: str | Iterable[str], content: Catalog, models: Sequence[str]) -> set[str]:
     known = {v.target for name in models for v in content.model(name).variants}
     wanted = {name.strip() for name in (target.split(",") if isinstance(target, str) else target)}
-    for name in sorted(wanted - known - {"all"}):
-        raise BadInputError(
-            f"The release has no target {name!r}", matrices.nearest(name, [*sorted(known), "all"])
-        )
+    for name in sorted(wanted):
+        matrices.check_target(name, [*sorted(known), "all"], because("target.not-in-release"))
     return known if "all" in wanted else wanted

@@ -11,8 +11,8 @@ import msgspec
 from whisperopt import cache
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError, IntegrityError
-from whisperopt.objective import Objective
-from whisperopt.untrusted import places_of_control
+from whisperopt.matrix import Objective
+from whisperopt.reasons import places_of_control
 
 NAME = "catalog.json"
 SCHEMA = "1.1"

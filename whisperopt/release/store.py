@@ -48,17 +48,23 @@ def staging(release: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(release: Path) -> Iterator[None]:
+def locked(release: Path, *, reading: bool = False) -> Iterator[None]:
     """Let no other process of this user change the folder `release` meanwhile.
 
-    The lock lies outside: a release holds nothing but what is published.
+    The lock lies outside: a release holds nothing but what is published. Where the cache takes
+    none it lies beside the release, unless it is for `reading`: then an `OSError` is raised.
     """
     import filelock
 
-    name = hashlib.sha256(str(release.resolve()).encode()).hexdigest()
-    locks = cache.folder("locks")
-    locks.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(locks / f"{name}.lock"):
+    place = release.resolve()
+    path = cache.folder("locks") / f"{hashlib.sha256(str(place).encode()).hexdigest()}.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        if reading:
+            raise
+        path = place.with_name(f".{place.name}.lock")
+    with filelock.FileLock(path):
         yield
 
 
@@ -97,7 +103,10 @@ def check_whole(release: Path) -> None:
     """Refuse a release whose last commit was cut short; one that is at work is waited for."""
     if not _is_unfinished(release):
         return
-    with suppress(OSError), locked(release):  # where no lock can be had, there is no waiting
+    with (
+        suppress(OSError),
+        locked(release, reading=True),
+    ):  # where no lock can be had, there is no waiting
         pass
     if _is_unfinished(release):
         raise BadInputError(

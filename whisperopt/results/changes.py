@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from whisperopt.reasons import escaped
 from whisperopt.release.catalog import EvidenceEntry, ModelEntry
 from whisperopt.release.report import CandidateReport, Report
 from whisperopt.results.validation import Change
 from whisperopt.results.verdicts import Judged, best_tier
-from whisperopt.untrusted import escaped
 
 Verdicts = Mapping[str, Mapping[str, Judged]]
 """By variant, and then by the kind of host."""

@@ -6,7 +6,7 @@ import msgspec
 
 from whisperopt.backend import Tier
 from whisperopt.evaluate.metrics import Metrics
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.release.catalog import EvidenceEntry, ModelEntry, Variant
 from whisperopt.release.report import (
     CandidateReport,

@@ -4,7 +4,7 @@ import math
 
 import msgspec
 
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 
 Interval = tuple[float, float]
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from whisperopt.arrays import Floats
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import SAMPLE_RATE
 
 FRAME = SAMPLE_RATE // 50

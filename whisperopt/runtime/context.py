@@ -9,8 +9,8 @@ from whisperopt.runtime import mel
 from whisperopt.whisper import SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from whisperopt.arrays import Floats, Spans
     from whisperopt.backend import Decoder, Session
+    from whisperopt.runtime.arrays import Floats, Spans
     from whisperopt.whisper import Dimensions
 
 _GROWTH = 0.1

@@ -5,9 +5,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from whisperopt.arrays import Floats
 from whisperopt.errors import WhisperoptError
 from whisperopt.reasons import because
+from whisperopt.runtime.arrays import Floats
 
 Number: TypeAlias = np.float32 | np.float16 | np.uint16
 Stored: TypeAlias = npt.NDArray[Number]

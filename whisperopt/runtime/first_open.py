@@ -6,7 +6,6 @@ what a runtime prepared meanwhile, from which it opens the artifact faster.
 """
 
 import contextlib
-import hashlib
 import time
 from pathlib import Path
 
@@ -20,32 +19,42 @@ from whisperopt.errors import WhisperoptError
 from whisperopt.host import fingerprint
 from whisperopt.process import Failure
 from whisperopt.reasons import because
-from whisperopt.runtime import compile_cache as prepared
+from whisperopt.runtime import compile_cache
 
 LIMIT = "WHISPEROPT_OPEN_SECONDS"
 """The variable that says how long the first opening may take."""
 
 _SECONDS = 900  # a GPU's engines are built then
 _DAY = 24 * 60 * 60
+_KIND = "self-tests"
+
+
+class _Opening(msgspec.Struct, frozen=True):
+    """How an artifact, its files as they are, opened on this host."""
+
+    hung: float = 0
+    """The seconds after which it was given up; 0 if it passed."""
+    at: float = 0
+    """When that was, in seconds since 1970."""
 
 
 def open_session(artifact: Artifact, *, threads: int | None = None) -> Session:
     """Open `artifact`; raise `WhisperoptError` with the reason if it fails in any way."""
     backend = registry.require(artifact.manifest.backend)
-    passed = _passed(artifact)
-    if passed.is_file():
-        return _open_prepared(backend, artifact, threads, passed.name)
-    untried = _try(artifact, threads, passed.with_suffix(".hung"))
-    session = _open_prepared(backend, artifact, threads, passed.name)
+    name = _name(artifact)
+    if _passed(name):
+        return _open_prepared(backend, artifact, threads, name)
+    untried = _try(artifact, threads, name)
+    session = _open_prepared(backend, artifact, threads, name)
     if untried:
         _check(session, artifact)
-    _write(passed, "")
+    cache.keep(_KIND, name, _Opening())
     return session
 
 
 def known(artifact: Artifact) -> bool:
     """Say whether `artifact`, its files as they are, passed on this host before."""
-    return _passed(artifact).is_file()
+    return _passed(_name(artifact))
 
 
 def try_out(artifact: Artifact, *, threads: int | None = None) -> None:
@@ -54,12 +63,12 @@ def try_out(artifact: Artifact, *, threads: int | None = None) -> None:
     What passed on this host before is not tried again.
     """
     registry.require(artifact.manifest.backend)
-    passed = _passed(artifact)
-    if passed.is_file():
+    name = _name(artifact)
+    if _passed(name):
         return
-    if untried := _try(artifact, threads, passed.with_suffix(".hung")):
+    if untried := _try(artifact, threads, name):
         raise WhisperoptError(untried.reason)
-    _write(passed, "")
+    cache.keep(_KIND, name, _Opening())
 
 
 class FirstOpen(msgspec.Struct, frozen=True):
@@ -73,22 +82,23 @@ def tested(request: FirstOpen) -> None:
     """Open an artifact in this process and test it."""
     artifact = artifacts.read(request.artifact)
     backend = registry.require(artifact.manifest.backend)
-    name = _passed(artifact).name
-    _check(_open_prepared(backend, artifact, request.threads, name), artifact)
+    session = _open_prepared(backend, artifact, request.threads, _name(artifact))
+    _check(session, artifact)
 
 
-def _try(artifact: Artifact, threads: int | None, hung: Path) -> Failure | None:
+def _try(artifact: Artifact, threads: int | None, name: str) -> Failure | None:
     """Raise if `artifact` fails in a process of its own; return why it cannot be tried there."""
     limit = process.seconds(LIMIT, _SECONDS)
-    if _hung(hung, limit):
-        raise WhisperoptError(because("runtime.hung-lately", hung, seconds=limit))
+    if _hung(name, limit):
+        note = cache.note(_KIND, name)
+        raise WhisperoptError(because("runtime.hung-lately", note, seconds=limit))
     failure = process.ask(tested, FirstOpen(artifact.path, threads), limit=limit)
     if failure in (None, process.IMPOSSIBLE):
         return failure
     if failure.certain:
         raise WhisperoptError(failure.reason)
     if failure.late:
-        _write(hung, f"{limit:g}")
+        cache.keep(_KIND, name, _Opening(limit, time.time()))
     raise WhisperoptError(because("runtime.not-opened", why=str(failure)))
 
 
@@ -96,8 +106,8 @@ def _open_prepared(
     backend: Backend, artifact: Artifact, threads: int | None, name: str
 ) -> Session:
     """Open from what the runtime prepared before, where that is fit; else let it prepare it now."""
-    key = f"{name[:40]}-{threads or 'all'}"
-    found = prepared.find(key)
+    key = f"{name}-{threads or 'all'}"
+    found = compile_cache.find(key)
     if found is None:
         return _open_preparing(backend, artifact, threads, key)
     path, entry = found
@@ -116,7 +126,7 @@ def _open_preparing(
     """Open and let the runtime keep what it prepares, or without where that fails: a full disk."""
     folder = None
     try:
-        with prepared.new(key) as folder:
+        with compile_cache.new(key) as folder:
             return _open(backend, msgspec.structs.replace(artifact, prepared=folder), threads)
     except WhisperoptError:
         if folder is None:
@@ -124,14 +134,14 @@ def _open_preparing(
     return _open(backend, artifact, threads)
 
 
-def _fit(session: Session, artifact: Artifact, found: tuple[Path, prepared.Entry]) -> bool:
+def _fit(session: Session, artifact: Artifact, found: tuple[Path, compile_cache.Entry]) -> bool:
     """Say whether `session`, opened from `found`, passes the self-test, and note it there."""
     try:
         _check(session, artifact)
     except WhisperoptError:
-        prepared.judge(found, fit=False)
+        compile_cache.judge(found, fit=False)
         return False
-    prepared.judge(found, fit=True)
+    compile_cache.judge(found, fit=True)
     return True
 
 
@@ -162,28 +172,17 @@ def _check(session: Session, artifact: Artifact) -> None:
         raise WhisperoptError(because("runtime.first-step", why=why)) from None
 
 
-def _passed(artifact: Artifact) -> Path:
-    """Return where it is noted that this artifact, its files as they are, passed on this host."""
-    files = sorted(
-        (path.name, (facts := path.stat()).st_size, facts.st_mtime_ns)
-        for path in artifact.path.iterdir()
-    )
-    place = str(artifact.path.resolve())
-    key = msgspec.json.encode([place, files, fingerprint.here()])
-    return cache.folder("self-tests") / hashlib.sha256(key).hexdigest()
+def _name(artifact: Artifact) -> str:
+    """Name this artifact, its files as they are, on this host as it is."""
+    return cache.key(cache.files_key(artifact.path), fingerprint.here())
 
 
-def _hung(path: Path, limit: float) -> bool:
+def _passed(name: str) -> bool:
+    found = cache.recall(_KIND, name, _Opening)
+    return found is not None and not found.hung
+
+
+def _hung(name: str, limit: float) -> bool:
     """Say whether it recently hung for at least as long as it would be given now."""
-    try:
-        return (
-            float(path.read_text("utf-8")) >= limit and path.stat().st_mtime > time.time() - _DAY
-        )
-    except (OSError, ValueError):
-        return False
-
-
-def _write(path: Path, content: str) -> None:
-    with contextlib.suppress(OSError):  # without a cache it is tried again next time
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, "utf-8")
+    found = cache.recall(_KIND, name, _Opening)
+    return found is not None and found.hung >= limit and found.at > time.time() - _DAY

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from whisperopt.arrays import Floats, Tokens
 from whisperopt.backend import Decoder, LastLogits
+from whisperopt.runtime.arrays import Floats, Tokens
 from whisperopt.whisper import Decoding
 
 _NEVER = np.float32(-np.inf)

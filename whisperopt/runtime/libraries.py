@@ -4,11 +4,10 @@ import ctypes
 import mmap
 import platform
 import re
+from collections.abc import Iterable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-
-import msgspec
 
 from whisperopt.host import distributions
 from whisperopt.runtime.provider import Provider
@@ -28,27 +27,18 @@ _KINDS = (
 _OTHERWISE = "Install the system's package that has {library}"
 
 
-class Lacking(msgspec.Struct, frozen=True):
-    """A library that is not found, and what brings it."""
-
-    library: str
-    remedy: str
-
-
-def lacking(provider: Provider) -> Lacking | None:
+def lacking(provider: Provider) -> str | None:
     """Return the first library that is not found when `provider` is loaded into this process."""
     path = _path(provider)
-    if path is None or (library := first_missing(path)) is None:
-        return None
-    return Lacking(library, remedy(library, _wheel()))
+    return first_missing(path) if path else None
 
 
-def without_cudnn(provider: Provider) -> Lacking | None:
+def without_cudnn(provider: Provider) -> str | None:
     """Return cuDNN if it is not found: the CUDA provider loads without and cannot convolve."""
-    if provider.device != "cuda" or provider.library or platform.system() not in _CUDNN_FILES:
+    library = _CUDNN_FILES.get(platform.system())
+    if library is None or provider.device != "cuda" or provider.library:
         return None
-    library = _CUDNN_FILES[platform.system()]
-    return Lacking(library, remedy(library, _wheel())) if _problem(library) else None
+    return library if _problem(library) else None
 
 
 def first_missing(path: Path) -> str | None:
@@ -72,8 +62,9 @@ def imported(path: Path) -> tuple[str, ...]:
         return tuple(name for name in dict.fromkeys(names) if name.lower() != path.name.lower())
 
 
-def remedy(library: str, wheel: str) -> str:
-    """Return the command that brings `library`; `wheel` is how pip brings those of CUDA."""
+def remedy(library: str, wheels: Iterable[str]) -> str:
+    """Return the command that brings `library`; the first of `wheels` brings those of CUDA."""
+    wheel = distributions.with_cuda(next(iter(wheels), "onnxruntime-gpu"))
     advice = next((text for kind, text in _KINDS if re.match(kind, library, re.IGNORECASE)), None)
     return (advice or _OTHERWISE).format(wheel=wheel, library=library)
 
@@ -105,9 +96,3 @@ def _path(provider: Provider) -> Path | None:
     folder = Path(next(iter(spec.submodule_search_locations))) / "capi"
     path = folder / f"{prefix}onnxruntime_providers_{short}.{ending}"
     return path if path.is_file() else None
-
-
-def _wheel() -> str:
-    """Name the installed wheel with the extras that bring the libraries it links."""
-    found = (name for name in distributions.installed() if distributions.overwrites(name))
-    return distributions.with_cuda(next(found, "onnxruntime-gpu"))

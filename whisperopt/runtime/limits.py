@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from whisperopt.arrays import Floats, Spans, Tokens
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.reasons import because
+from whisperopt.runtime.arrays import Floats, Spans, Tokens
 
 
 def check_batch(batch: int, most: int | None) -> None:

@@ -21,7 +21,7 @@ from whisperopt.runtime.rows import Rows, reorder_in_place
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-    from whisperopt.arrays import Floats, Spans, Tokens
+    from whisperopt.runtime.arrays import Floats, Spans, Tokens
 
 CPU = Provider(name="CPUExecutionProvider", device="cpu")
 _LARGEST_CHUNK = {"any": None, "one": 1, "none": 0}

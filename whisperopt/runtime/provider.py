@@ -12,12 +12,16 @@ import msgspec
 from whisperopt.backend import Probe
 from whisperopt.errors import WhisperoptError
 from whisperopt.host import distributions
-from whisperopt.reasons import because
+from whisperopt.reasons import Reason, because
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
 _NO_CPU = "session.disable_cpu_ep_fallback"
+_NEG = bytes.fromhex(
+    "08083a320a0b0a017812017922034e65671201705a0f0a0178120a0a08080112040a020801620f0a0179120a0a08080112040a02080142040a00100d"
+)
+"""Neg(x) for x float32 [1], opset 13, as `onnx.helper` writes it."""
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,27 +73,50 @@ def probe(provider: Provider, runtime: str, extra: str) -> Probe:
     A provider that lists itself but does not load is a reason, never a silent fall to the CPU.
     """
     from whisperopt.runtime import libraries
-    from whisperopt.runtime.probe_provider import why_not
 
     found = distributions.installed()
     wheels = [name for name in found if distributions.overwrites(name)]
     remedy = f"pip install 'whisperopt[{extra}]'"
-    if not wheels:
-        reason: str | None = "ONNX Runtime is not installed"
-    elif (reason := why_not(provider)) and len(wheels) > 1:
-        reason = f"{' and '.join(wheels)} overwrite each other's files"
+    reason = why_not(provider) if wheels else because("provider.no-runtime")
+    if reason and len(wheels) > 1:
+        reason = because("provider.overwritten", wheels=" and ".join(wheels))
         remedy = f"pip uninstall -y {' '.join(wheels)} && {remedy}"
-    elif reason and (lacking := libraries.lacking(provider)):
-        reason = f"{provider.name} does not load: {lacking.library} is not found"
-        remedy = lacking.remedy
+    elif reason and wheels and (lacking := libraries.lacking(provider)):
+        reason = because("provider.library-missing", provider.name, library=lacking)
+        remedy = libraries.remedy(lacking, wheels)
     cudnn = None if reason else libraries.without_cudnn(provider)
     return Probe(
         runtime=runtime,
         version=next((found[name] for name in (runtime, *wheels) if name in found), None),
-        reason=reason,
+        reason=str(reason) if reason else None,
         remedy=remedy if reason else "",
-        facts={libraries.CUDNN: f"{cudnn.library} is not found"} if cudnn else {},
+        facts={libraries.CUDNN: str(because("provider.no-cudnn", cudnn))} if cudnn else {},
     )
+
+
+def why_not(provider: Provider) -> Reason | None:
+    """Return why `provider` does not load in this process, or None if it does.
+
+    It opens a one-node graph: a provider may list itself and still not load.
+    """
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        return because("provider.no-import", why=str(error))
+    if not provider.library and provider.name not in ort.get_available_providers():
+        return because("provider.not-built-in", provider.name, version=ort.__version__)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        providers = apply(provider, options)
+        session = ort.InferenceSession(_NEG, options, providers=providers, enable_fallback=0)
+    except WhisperoptError as error:
+        return error.reason
+    except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
+        return because("provider.not-loaded", provider.name, why=str(error).splitlines()[0])
+    if session.get_providers()[0] != provider.name:
+        return because("provider.only-listed", provider.name)
+    return None
 
 
 def _preload(provider: Provider) -> None:
@@ -113,14 +140,16 @@ def _plugged_in(provider: Provider) -> "ort.OrtEpDevice":
     try:
         _register(provider.library, provider.name)
     except ModuleNotFoundError:
-        raise WhisperoptError(because("runtime.no-plug-in", provider.library)) from None
+        raise WhisperoptError(because("provider.no-plug-in", provider.library)) from None
     except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
         lines = str(error).strip().splitlines() or [type(error).__name__]
         cause = lines[0].rpartition(" with error: ")[2]
-        raise WhisperoptError(because("runtime.plug-in", provider.library, why=cause)) from None
-    devices = [one for one in ort.get_ep_devices() if one.ep_name == provider.name]
+        raise WhisperoptError(
+            because("provider.plug-in-not-loaded", provider.library, why=cause)
+        ) from None
+    devices = [device for device in ort.get_ep_devices() if device.ep_name == provider.name]
     if not devices:
-        raise WhisperoptError(because("runtime.no-device", provider.library))
+        raise WhisperoptError(because("provider.plug-in-idle", provider.library))
     return devices[0]
 
 

@@ -6,11 +6,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from whisperopt.arrays import Floats
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Decoder, Session
 from whisperopt.process import available_bytes
 from whisperopt.runtime import batches, chunks, context, greedy
+from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.repetition import degenerate
 from whisperopt.runtime.tokenizer import Tokenizer
 from whisperopt.whisper import joined

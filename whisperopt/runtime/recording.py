@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from whisperopt.arrays import Floats
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import because
 from whisperopt.runtime import audio, chunks
+from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.chunks import Chunk
 from whisperopt.whisper import SAMPLE_RATE
 

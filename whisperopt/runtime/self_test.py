@@ -13,12 +13,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from whisperopt.arrays import Floats
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Precision, Session
 from whisperopt.errors import WhisperoptError
 from whisperopt.reasons import because
 from whisperopt.runtime import mel
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import SAMPLE_RATE, Dimensions
 
 FILE = "self_test.json"

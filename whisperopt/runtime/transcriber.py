@@ -6,13 +6,13 @@ from typing import TypeAlias
 
 import msgspec
 
-from whisperopt.arrays import Floats
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Session
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.matrix import nearest
 from whisperopt.reasons import because
 from whisperopt.runtime import batches
+from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.recognizer import AudioChunk, Hypothesis, Recognizer
 from whisperopt.runtime.recording import Recording, read
 from whisperopt.runtime.tokenizer import Tokenizer

@@ -8,7 +8,7 @@ import msgspec
 from whisperopt.backend import Tier
 from whisperopt.host import Host
 from whisperopt.host.distributions import SYSTEM
-from whisperopt.objective import LATENCY, Objective
+from whisperopt.matrix import LATENCY, Objective
 from whisperopt.release.catalog import EvidenceEntry, Variant
 from whisperopt.selection.merits import Merits, figure, inverse
 

@@ -8,7 +8,7 @@ import msgspec
 from whisperopt.backend import Tier
 from whisperopt.errors import NothingFitsError
 from whisperopt.host import Host
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.release.catalog import Catalog, Variant
 from whisperopt.selection.checks import Case, Refusal, first_refusal
 from whisperopt.selection.merits import breaks, by_objective, outside, tie

@@ -1,6 +1,5 @@
 """The machine at hand as a release sees it: with the runtimes that are installed and do not load."""
 
-import functools
 import os
 from collections.abc import Iterable
 
@@ -8,7 +7,7 @@ import msgspec
 
 from whisperopt import registry
 from whisperopt.host import RECORDED, Host, detect
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.release.catalog import Catalog
 from whisperopt.selection.decisions import Decision, resolve
 from whisperopt.selection.tuned import recall, reorder
@@ -65,10 +64,5 @@ def judge(
 def _problem_of_best(decisions: Iterable[Decision]) -> dict[str, str]:
     """Return the backend of the best variant with what is wrong with it, if anything is."""
     backend = next((one.variant.backend for one in decisions if one.accepted), None)
-    reason = _reason(backend) if backend in registry.names() else None
+    reason = registry.probe(backend).reason if backend in registry.names() else None
     return {str(backend): reason} if reason else {}
-
-
-@functools.cache
-def _reason(backend: str) -> str | None:
-    return registry.probe(backend).reason

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.selection import contest
 from whisperopt.selection.contest import TOO_CLOSE, Figure
 

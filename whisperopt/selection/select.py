@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from whisperopt.backend import Tier
-from whisperopt.objective import LATENCY, Objective
+from whisperopt.matrix import LATENCY, Objective
 from whisperopt.selection.merits import Merits, behind, by_objective, figure, inverse, outside, tie
 from whisperopt.selection.pareto import front
 

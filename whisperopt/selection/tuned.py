@@ -1,9 +1,6 @@
 """What a race on this machine said about a release: remembered, and put before every other order."""
 
-import contextlib
-import hashlib
 import os
-import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,13 +13,14 @@ from whisperopt.errors import BadInputError
 from whisperopt.evaluate.evidence import Race
 from whisperopt.evaluate.times import times
 from whisperopt.host import RECORDED, fingerprint
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
+from whisperopt.reasons import places_of_control
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, Variant
 from whisperopt.selection.decisions import Decision
 from whisperopt.selection.merits import Merits, behind, by_objective, figure, inverse, outside
-from whisperopt.untrusted import places_of_control
 
+_KIND = "tuned"
 _MAX_BYTES = 4_000_000
 _BEST = {
     "latency": "fastest here",
@@ -145,21 +143,14 @@ def reorder(
 
 def remember(catalog: Catalog, target: str | None, tuned: Tuned) -> Path:
     """Keep `tuned` for this machine as it is now; return the file. What was there is replaced."""
-    path = _path(catalog, tuned.model, target)
-    partial = path.with_name(f".{uuid.uuid4().hex}.partial")
+    name = _name(catalog, tuned.model, target)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(msgspec.json.encode(tuned) + b"\n")
-        partial.replace(path)
+        return cache.write(_KIND, name, tuned)
     except OSError as error:
-        known = store.disk_error(error, path)
+        known = store.disk_error(error, cache.note(_KIND, name))
         if isinstance(known, BadInputError):
             raise BadInputError(known.problem, "Set WHISPEROPT_CACHE to another folder") from None
         raise known from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-    return path
 
 
 def recall(catalog: Catalog, model: str, target: str | None = None) -> Tuned | None:
@@ -168,31 +159,28 @@ def recall(catalog: Catalog, model: str, target: str | None = None) -> Tuned | N
     A tuning of the one `target` counts if it is newer than one of all. A file that cannot be used,
     whoever wrote it, is as good as none.
     """
-    folder = cache.folder("tuned")
-    if RECORDED in os.environ or not folder.is_dir() or model not in catalog.models:
+    if RECORDED in os.environ or not cache.folder(_KIND).is_dir() or model not in catalog.models:
         return None
-    paths = [_path(catalog, model, one) for one in dict.fromkeys((None, target))]
-    found = [tuned for path in paths if (tuned := _read(path, model))]
+    names = [_name(catalog, model, served) for served in dict.fromkeys((None, target))]
+    found = [tuned for name in names if (tuned := _read(name, model))]
     return max(found, key=lambda tuned: datetime.fromisoformat(tuned.started), default=None)
 
 
-def _path(catalog: Catalog, model: str, target: str | None) -> Path:
-    variants = sorted((one.name, one.digest) for one in catalog.model(model).variants)
-    key = msgspec.json.encode([fingerprint.here(), model, variants, target])
-    return cache.folder("tuned") / f"{hashlib.sha256(key).hexdigest()}.json"
+def _name(catalog: Catalog, model: str, target: str | None) -> str:
+    variants = sorted((variant.name, variant.digest) for variant in catalog.model(model).variants)
+    return cache.key(fingerprint.here(), model, variants, target)
 
 
-def _read(path: Path, model: str) -> Tuned | None:
-    try:
-        if not path.is_file() or path.stat().st_size > _MAX_BYTES:
-            return None
-        data = path.read_bytes()
-        tuned = msgspec.json.decode(data, type=Tuned)
-        aware = datetime.fromisoformat(tuned.started).tzinfo is not None
-        strange = next(places_of_control(msgspec.json.decode(data)), None)
-    except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
+def _read(name: str, model: str) -> Tuned | None:
+    tuned = cache.recall(_KIND, name, Tuned, most=_MAX_BYTES)
+    if tuned is None or tuned.model != model:
         return None
-    return tuned if aware and strange is None and tuned.model == model else None
+    try:
+        aware = datetime.fromisoformat(tuned.started).tzinfo is not None
+    except ValueError:
+        return None
+    strange = next(places_of_control(msgspec.json.decode(msgspec.json.encode(tuned))), None)
+    return tuned if aware and strange is None else None
 
 
 def _because(variant: Variant, why: str) -> Decision:

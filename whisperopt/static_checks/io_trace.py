@@ -13,13 +13,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from whisperopt.arrays import Floats, Tokens
 from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import Part
 from whisperopt.host import usable_cores
 from whisperopt.reasons import Reason, because
 from whisperopt.runtime import mel, ort_graph, self_test
+from whisperopt.runtime.arrays import Floats, Tokens
 from whisperopt.whisper import SAMPLE_RATE, Dimensions
 
 if TYPE_CHECKING:

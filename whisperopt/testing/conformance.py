@@ -15,11 +15,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from whisperopt.arrays import Floats
 from whisperopt.artifact import MANIFEST, TOKENIZER, Artifact
 from whisperopt.backend import API, Backend, LastLogits, Probe, Recipe, Session, Tier
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.graph.core import PARTS
+from whisperopt.runtime.arrays import Floats
 from whisperopt.static_checks import structure
 from whisperopt.testing.workshop import Workshop, sample, stepped
 

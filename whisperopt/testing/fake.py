@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
-from whisperopt.arrays import Floats, Spans, Tokens
 from whisperopt.artifact import Artifact
 from whisperopt.backend import API, Decoder, Probe, Recipe, Session
 from whisperopt.errors import WhisperoptError
 from whisperopt.rehearsal import Rehearsal
 from whisperopt.runtime import limits
+from whisperopt.runtime.arrays import Floats, Spans, Tokens
 from whisperopt.runtime.transcriber import Transcriber
 from whisperopt.testing.made import TINY, MadeCheckpoint, describe
 

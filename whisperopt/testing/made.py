@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 
 from whisperopt import artifact as artifacts
-from whisperopt.arrays import Floats
 from whisperopt.artifact import TOKENIZER, Artifact, Manifest
 from whisperopt.backend import Recipe
 from whisperopt.checkpoint.shapes import required
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import Decoding, Dimensions
 
 LANGUAGES = ("en", "de", "fr")

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from whisperopt.arrays import Floats, Tokens
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Backend, Decoder, Recipe, Session
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate.listening import CORE
 from whisperopt.graph.core import CoreModel
+from whisperopt.runtime.arrays import Floats, Tokens
 from whisperopt.testing.made import MadeCheckpoint, describe
 from whisperopt.whisper import Dimensions
 

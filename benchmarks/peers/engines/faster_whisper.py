@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.peers.engine import BATCH, Job, Listen, Made, Opened, Order, Source
 from benchmarks.peers.models import ctranslate2
-from whisperopt.arrays import Floats
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import SAMPLE_RATE, joined
 
 _GREEDY = {"beam_size": 1, "temperature": 0.0}

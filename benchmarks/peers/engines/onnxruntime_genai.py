@@ -8,9 +8,9 @@ from typing import Any
 
 from benchmarks.peers.engine import Job, Made, Opened, Order, Source
 from whisperopt import artifact as artifacts
-from whisperopt.arrays import Floats
 from whisperopt.errors import BadInputError
 from whisperopt.release import catalog
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import SAMPLE_RATE
 
 _PRECISION = ("int8", "mixed", "fp32")

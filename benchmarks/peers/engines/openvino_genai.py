@@ -7,8 +7,8 @@ from typing import Any
 
 from benchmarks.peers.engine import Job, Made, Opened, Order, Source
 from benchmarks.peers.models import huggingface
-from whisperopt.arrays import Floats
 from whisperopt.errors import WhisperoptError
+from whisperopt.runtime.arrays import Floats
 
 _EXPORT = ("export", "openvino", "--task", "automatic-speech-recognition-with-past")
 _INT8 = ("--weight-format", "int8")

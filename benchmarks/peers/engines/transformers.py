@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.peers.engine import BATCH, Job, Listen, Made, Opened, Order, Source
 from benchmarks.peers.models import huggingface
-from whisperopt.arrays import Floats
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import SAMPLE_RATE
 
 _TIME = re.compile(r"<\|\d+\.\d\d\|>")

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.peers.engine import Job, Made, Opened, Order, Source
 from benchmarks.peers.models import ggml
-from whisperopt.arrays import Floats
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import joined
 
 _FILE = "ggml-model.bin"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import whisperopt
 from benchmarks.peers.engine import BATCH, OURS, Job, Listen, Made, Opened, Order, Source
-from whisperopt.arrays import Floats
 from whisperopt.errors import WhisperoptError
+from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.transcriber import Transcriber
 
 

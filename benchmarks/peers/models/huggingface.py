@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from benchmarks.peers.engine import Source
 from benchmarks.peers.models import safetensors
-from whisperopt.arrays import Floats
 from whisperopt.checkpoint.checkpoint import Checkpoint
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import Decoding, Dimensions
 
 _PROJECTION = "proj_out.weight"

@@ -10,9 +10,9 @@ import numpy as np
 
 from benchmarks import made_checkpoints
 from benchmarks.peers.models import huggingface
-from whisperopt.arrays import Floats
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.checkpoint.shapes import required
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import Dimensions
 
 SIZES = {"small": "small", "turbo": "large-v3-turbo"}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from whisperopt.arrays import Floats
+from whisperopt.runtime.arrays import Floats
 
 _KINDS: dict[str, tuple[str, np.dtype[Any]]] = {
     "float32": ("F32", np.dtype("<f4")),

@@ -13,7 +13,8 @@ from whisperopt.artifact import Artifact
 from whisperopt.backend import Recipe, Tier
 from whisperopt.errors import WhisperoptError
 from whisperopt.host import Gpu, Host
-from whisperopt.runtime import ort, probe_provider
+from whisperopt.runtime import ort
+from whisperopt.runtime import provider as providers
 from whisperopt.runtime.provider import Provider
 
 OWN, PLUG_IN = "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider"
@@ -36,7 +37,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> set[str]:
     def why_not(provider: Provider) -> str | None:
         return None if provider.name in names else f"{provider.name} is not here"
 
-    monkeypatch.setattr(probe_provider, "why_not", why_not)
+    monkeypatch.setattr(providers, "why_not", why_not)
     monkeypatch.setattr(ort, "OrtSession", Opened)
     monkeypatch.setattr(hosts, "probe", lambda: host)
     monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path))

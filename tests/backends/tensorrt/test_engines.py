@@ -54,12 +54,13 @@ def test_engines_lie_in_the_cache_under_the_gpu(here: Path, small_artifact: Arti
     assert built != engines.folder(None, "TensorRT 10.15")
 
 
-def test_a_changed_file_is_another_artifact(small_artifact: Artifact, tmp_path: Path) -> None:
-    graph = tmp_path / "decoder.onnx"
+def test_a_changed_file_is_another_artifact(here: Path, small_artifact: Artifact) -> None:
+    graph = here / "decoder.onnx"
     graph.write_bytes(b"one")
-    before = engines.identity(Artifact(tmp_path, small_artifact.manifest))
+    artifact = Artifact(here, small_artifact.manifest)
+    before = engines.folder(artifact, "TensorRT 10.15")
     os.utime(graph, ns=(1, 1))
-    assert engines.identity(Artifact(tmp_path, small_artifact.manifest)) != before
+    assert engines.folder(artifact, "TensorRT 10.15") != before
 
 
 def test_without_a_cache_engines_are_built_again(

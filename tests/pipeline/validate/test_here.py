@@ -15,7 +15,7 @@ from whisperopt import host as hosts
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate.case import Case
-from whisperopt.objective import Objective
+from whisperopt.matrix import Objective
 from whisperopt.pipeline import here, timing
 from whisperopt.release import catalog, store
 from whisperopt.release import report as reports

@@ -10,7 +10,7 @@ import msgspec
 
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate.evidence import SCHEMA, Evidence
-from whisperopt.untrusted import HOLDS_TEXT, escaped, places_of_control, quoted
+from whisperopt.reasons import HOLDS_TEXT, escaped, places_of_control, quoted
 
 MAX_BYTES = 10_000_000
 """Some hundred times what 75 clips take."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from whisperopt.backend import Tier
 from whisperopt.evaluate.admission.submission import Check, Objection, Submission
 from whisperopt.host import Gpu, Host
-from whisperopt.untrusted import quoted
+from whisperopt.reasons import quoted
 
 MAX_THREADS = 1024
 MAX_CORES = 65_536

@@ -8,8 +8,8 @@ from packaging.version import Version
 from whisperopt import __version__
 from whisperopt.evaluate.admission.submission import Check, Objection, Submission
 from whisperopt.evaluate.evidence import Evidence
+from whisperopt.reasons import quoted
 from whisperopt.release.catalog import Variant
-from whisperopt.untrusted import quoted
 
 SKEW = timedelta(minutes=10)
 """How far another machine's clock may be ahead of this one's."""

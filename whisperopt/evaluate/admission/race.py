@@ -7,7 +7,7 @@ from whisperopt.backend import Tier
 from whisperopt.evaluate.admission.clock import made_up, too_fast_or_slow
 from whisperopt.evaluate.admission.submission import Check, Objection, Submission
 from whisperopt.evaluate.evidence import Lap, Race
-from whisperopt.untrusted import quoted
+from whisperopt.reasons import quoted
 
 MAX_RIVALS = 64
 MAX_BATCH = 256

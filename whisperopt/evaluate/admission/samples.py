@@ -11,7 +11,7 @@ from whisperopt.evaluate.admission.submission import Check, Objection, Submissio
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.clips import EMULATED_STRIDE, ClipSet
 from whisperopt.evaluate.evidence import Evidence, Sample
-from whisperopt.untrusted import quoted
+from whisperopt.reasons import quoted
 
 MAX_WARM_UPS = 4
 MAX_NATS = 50.0

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from whisperopt.evaluate import words
 from whisperopt.evaluate.admission.submission import Check, Objection, Submission
 from whisperopt.evaluate.evidence import Sample
-from whisperopt.untrusted import quoted
+from whisperopt.reasons import quoted
 
 MAX_TOKENS = 1024
 """For one clip; Whisper's own models write at most 224."""

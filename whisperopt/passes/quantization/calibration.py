@@ -11,8 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from whisperopt import cache, sources
-from whisperopt.arrays import Floats
+from whisperopt import cache
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import CoreModel
 from whisperopt.graph.files import write
@@ -21,6 +20,7 @@ from whisperopt.passes.quantization.switches import SWITCHES, Draw, Switches
 from whisperopt.passes.quantization.weights import products
 from whisperopt.passes.rewrite import run
 from whisperopt.runtime import audio, mel, ort_graph
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import Dimensions
 
 _CLIPS = ("j001.ogg", "s001.ogg", "n001.ogg")
@@ -88,7 +88,7 @@ def features(dims: Dimensions, weights: int) -> Floats:
 
 def _key(core: CoreModel, draw: Draw, version: str) -> str | None:
     """Name all that a choice rests on; None for a checkpoint that is not in files."""
-    code, digest = sources.digest(*_CODE), core.checkpoint.digest()
+    code, digest = cache.code_key(*_CODE), core.checkpoint.digest()
     if code is None or digest == _MADE:
         return None
     form = f"{draw.__module__}.{draw.__qualname__}"

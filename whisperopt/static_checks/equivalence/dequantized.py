@@ -8,7 +8,6 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from whisperopt.arrays import Floats
 from whisperopt.backend import Recipe
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate.ranges import widened
@@ -18,6 +17,7 @@ from whisperopt.graph.files import write
 from whisperopt.passes.plan import reference
 from whisperopt.passes.rewrite import canvas_for, replace
 from whisperopt.reasons import because
+from whisperopt.runtime.arrays import Floats
 from whisperopt.static_checks.weights.judge import QUERY, VariantPart
 from whisperopt.static_checks.weights.pairs import Pair, pairs
 from whisperopt.static_checks.weights.stored import StoredWeight, fold, stored_weights

@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from whisperopt.arrays import Floats
 from whisperopt.graph.canvas import contiguous
+from whisperopt.runtime.arrays import Floats
 
 Sums: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]

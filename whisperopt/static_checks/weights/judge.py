@@ -7,12 +7,12 @@ import msgspec
 import numpy as np
 import onnx_ir as ir
 
-from whisperopt.arrays import Floats
 from whisperopt.backend import Recipe
 from whisperopt.graph.core import CoreModel, Part
 from whisperopt.matrix import Gates
 from whisperopt.passes.plan import reference
 from whisperopt.reasons import Reason, because
+from whisperopt.runtime.arrays import Floats
 from whisperopt.static_checks.weights.comparison import Bounds, Distance, distance
 from whisperopt.static_checks.weights.pairs import Pair
 from whisperopt.static_checks.weights.stored import StoredWeight, stored_weights

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import onnx_ir as ir
 
-from whisperopt.arrays import Floats
+from whisperopt.runtime.arrays import Floats
 from whisperopt.static_checks.weights import unpacking
 from whisperopt.static_checks.weights.unpacking import PACKED, Array
 

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from whisperopt.arrays import Floats
+from whisperopt.runtime.arrays import Floats
 
 Array = npt.NDArray[np.generic]
 

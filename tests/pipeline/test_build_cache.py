@@ -9,7 +9,7 @@ import pytest
 from tests.evaluate.samples import answers
 from whisperopt import cache
 from whisperopt.evaluate.listening import Heard
-from whisperopt.pipeline.known import Known
+from whisperopt.pipeline.build_cache import BuildCache
 
 
 @pytest.fixture
@@ -26,20 +26,20 @@ def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Heard:
 
 
 def test_what_was_heard_is_known_on_the_same_grounds_only(heard: Heard) -> None:
-    Known(["here"]).keep_heard(heard, "model")
-    found = Known(["here"]).heard("model")
+    BuildCache(["here"]).keep_heard(heard, "model")
+    found = BuildCache(["here"]).heard("model")
     assert found is not None
     assert found.answers == heard.answers
     assert found.references.read_bytes() == heard.references.read_bytes()
     assert found.self_test.read_bytes() == heard.self_test.read_bytes()
-    assert Known(["here"]).heard("other") is None
-    assert Known(["there"]).heard("model") is None
-    assert Known(["here"], fresh=True).heard("model") is None
-    assert Known().heard("model") is None
+    assert BuildCache(["here"]).heard("other") is None
+    assert BuildCache(["there"]).heard("model") is None
+    assert BuildCache(["here"], fresh=True).heard("model") is None
+    assert BuildCache().heard("model") is None
 
 
 def test_numbers_in_use_outlast_a_month(heard: Heard) -> None:
-    known = Known(["here"])
+    known = BuildCache(["here"])
     known.keep_heard(heard, "model")
     long_ago = time.time() - 40 * 24 * 3600
     for path in cache.folder("heard").iterdir():
@@ -50,7 +50,7 @@ def test_numbers_in_use_outlast_a_month(heard: Heard) -> None:
 
 
 def test_damaged_numbers_are_not_known(heard: Heard) -> None:
-    known = Known(["here"])
+    known = BuildCache(["here"])
     known.keep_heard(heard, "model")
     (copy,) = cache.folder("heard").glob("*references.npz")
     copy.write_bytes(b"References.npz")
@@ -61,5 +61,5 @@ def test_damaged_numbers_are_not_known(heard: Heard) -> None:
 
 def test_a_disk_that_takes_no_copies_is_no_error(heard: Heard, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
-    Known(["here"]).keep_heard(heard, "model")
-    assert Known(["here"]).heard("model") is None
+    BuildCache(["here"]).keep_heard(heard, "model")
+    assert BuildCache(["here"]).heard("model") is None
