@@ -13,7 +13,7 @@ from tests.selection.deciding import VM, accepted, decide
 from tests.selection.releases import MODEL, host, variant
 from tests.test_loader import Backend, opened, write
 from whisperopt import host as hosts
-from whisperopt import isolated, loader, registry
+from whisperopt import loader, process, registry
 from whisperopt.backend import Probe, Tier
 from whisperopt.download import explain
 from whisperopt.errors import NothingFitsError
@@ -120,7 +120,7 @@ def test_explain_and_load_start_from_the_same_variant(
     monkeypatch.setattr(hosts, "detect", lambda: host(name))
     monkeypatch.setattr(registry, "probe", probe)
     monkeypatch.setattr(registry, "require", lambda _: Backend())
-    monkeypatch.setattr(isolated, "possible", lambda: False)
+    monkeypatch.setattr(process, "possible", lambda: False)
     decisions = explain(release)[MODEL]
     probed = list(asked)
     if not accepted(decisions):
@@ -149,7 +149,7 @@ def test_who_was_ready_before_is_not_asked_again_until_it_breaks(
     monkeypatch.setattr(hosts, "detect", lambda: host("intel-laptop-linux"))
     monkeypatch.setattr(registry, "probe", probe)
     monkeypatch.setattr(registry, "require", lambda _: Backend())
-    monkeypatch.setattr(isolated, "possible", lambda: False)
+    monkeypatch.setattr(process, "possible", lambda: False)
     assert opened(loader.load(release)).startswith("openvino")
     assert opened(loader.load(release)).startswith("openvino")
     assert asked == ["openvino"]

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from whisperopt.cli import json_option, print_json
+from whisperopt.errors import BadInputError
+from whisperopt.reasons import because
 
 if TYPE_CHECKING:
-    from whisperopt.bench.figures import Measured
+    from whisperopt.artifact import Artifact
+    from whisperopt.evaluate.bench.figures import Measured
 
 _PARTS = ("mel", "encoder", "prefill", "steps", "text", "python")
 _COLUMNS = ("variant", "clips", "x real time", "p50 ms", "p95 ms", "WER %", "peak MiB", "note")
@@ -38,16 +41,48 @@ def bench(*, clips: Path | None, profile: bool, as_json: bool, **asked: Any) -> 
     fairer where two are close. With --profile it shows where the time goes: starting, the parts of
     listening by the length of the clip, and the runtime's operators.
     """
-    from whisperopt import bench as benches
     from whisperopt.cli.progress import progress
+    from whisperopt.evaluate import bench as benches
 
+    artifacts = chosen(asked.pop("folder"), asked.pop("target"))
     with progress() as update:
-        found = benches.bench(**asked, manifest=clips, profile=profile, progress=update)
+        found = benches.bench(artifacts, **asked, manifest=clips, profile=profile, progress=update)
     _show(found, profile=profile)
     if as_json:
         print_json(found)
     if all(measured.problem for measured in found):
         raise click.exceptions.Exit(1)
+
+
+def chosen(folder: Path, target: str | None) -> "tuple[Artifact, ...]":
+    """Return what of the release or artifact `folder` is measured.
+
+    That is the best variant of each target that this host can use, or every usable one of `target`.
+    """
+    from whisperopt import artifact as artifacts
+    from whisperopt.matrix import check_target
+    from whisperopt.release import store
+    from whisperopt.selection.choose import choose
+    from whisperopt.selection.decisions import best
+
+    if not store.is_release(folder):
+        artifact = artifacts.read(folder)
+        if target not in (None, artifact.manifest.target):
+            own = artifact.manifest.target
+            raise BadInputError(because("bench.target", folder, own=own, wanted=repr(target)))
+        return (artifact,)
+    content = store.read(folder)
+    known = sorted({v.target for model in content.models.values() for v in model.variants})
+    if target is not None:
+        check_target(target, known, because("target.no-variant-at-all-in", folder))
+    found = []
+    for model in content.models:
+        decisions = choose(content, model, target=target)
+        best(decisions)
+        usable = [decision.variant for decision in decisions if decision.accepted]
+        firsts = {variant.target: variant for variant in reversed(usable)}
+        found += usable if target else [v for v in usable if v is firsts[v.target]]
+    return tuple(artifacts.read(store.place(folder, variant)) for variant in found)
 
 
 def _show(found: "Sequence[Measured]", *, profile: bool) -> None:

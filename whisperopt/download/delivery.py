@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from whisperopt import artifact, cache, processes
+from whisperopt import artifact, cache, process
 from whisperopt.artifact import Artifact
 from whisperopt.download import transport
 from whisperopt.download.transport import DirectorySource, Source, open_source
@@ -186,7 +186,7 @@ def _sweep(parent: Path) -> None:
         if named := _STAGING.fullmatch(folder.name):
             with contextlib.suppress(OSError):  # somebody else was faster
                 old = time.time() - folder.stat().st_mtime > _LONGEST_SECONDS
-                if old or (named[1] == _machine() and not processes.alive(int(named[2]))):
+                if old or (named[1] == _machine() and not process.alive(int(named[2]))):
                     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -178,7 +178,7 @@ def _race(
 ) -> Mapping[str, Race | object]:
     """Race on the clips that ship with whisperopt; return times, or why somebody fell out."""
     from whisperopt.evaluate import clips
-    from whisperopt.evaluate.racing.race import Entrant, run
+    from whisperopt.evaluate.race import Entrant, run
 
     if not entrants:
         return {}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from whisperopt import artifact, cache
 from whisperopt.errors import BadInputError, DiskError, IntegrityError
-from whisperopt.processes import alive
+from whisperopt.process import alive
 from whisperopt.reasons import because
 from whisperopt.release import catalog
 from whisperopt.release.catalog import Catalog, Variant
