@@ -103,6 +103,7 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
         ordered = sorted(self.shown, key=lambda c: (not c.report.pareto, c.fate.key != "selected"))
         places = [(self.x.place(own.times[0]), self.y.place(own.changes[0])) for own in ordered]
         taken = [(x - 9, x + 9, y) for x, y in places]
+        taken.append((self.x.start, self.x.end, self.y.place(0.0)))
         ends = [self.y.place(own.changes[0]) for own in self.front[-1:]]
         taken += [(self.x.end - 90, self.x.end, end + 12) for end in ends]
         most = 30 if self.width > 500 else 20
