@@ -11,7 +11,7 @@ from whisperopt.evaluate import words
 from whisperopt.report.formats import clean
 from whisperopt.report.page import render
 from whisperopt.report.view import FATES
-from whisperopt.selection.contest import TOO_CLOSE
+from whisperopt.selection.compare import TOO_CLOSE
 
 VOID = {"meta", "br"}
 PLAIN = """

@@ -14,31 +14,30 @@ import whisperopt
 from tests.makers import write_huggingface
 from tests.pipeline.recordings import write_clips
 from whisperopt import host as hosts
-from whisperopt import isolated, matrix, registry
+from whisperopt import matrix, registry
 from whisperopt.backend import Backend, Recipe
 from whisperopt.checkpoint.resolve import open_checkpoint
+from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import clips, trial
-from whisperopt.evaluate import evidence as evidences
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.prover import NoEvidence
-from whisperopt.evaluate.trial import Request
+from whisperopt.evaluate.trial import TrialRequest
 from whisperopt.graph.core import CoreModel
-from whisperopt.pipeline import line
-from whisperopt.pipeline.line import Line
-from whisperopt.results.outcome import Outcome
+from whisperopt.pipeline.make import SCRATCH, Maker
+from whisperopt.pipeline.request import BuildRequest, TargetRequest
+from whisperopt.results.variant import VariantResult
 
 RELEASED = ("gqa-fp32", "gqa-mixed")
 
 
-def _prove(request: Request, progress: Callable[[str], None]) -> Evidence | NoEvidence:
-    path = request.out.with_suffix(".request.json")
-    path.write_bytes(msgspec.json.encode(request, enc_hook=str))
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()):
-        code = trial.main(path)
-    if code:
-        return NoEvidence(said.getvalue().strip().splitlines()[-1].rstrip("."))
-    return evidences.read(request.out)
+def _prove(request: TrialRequest, _progress: object) -> Evidence | NoEvidence:
+    with contextlib.redirect_stderr(io.StringIO()):
+        try:
+            return trial.run(request)
+        except WhisperoptError as error:
+            return NoEvidence(str(error).rstrip("."))
+        except Exception as error:  # noqa: BLE001  # as whisperopt.process does
+            return NoEvidence(f"{type(error).__name__}: {error}")
 
 
 def _untimed(evidence: Mapping[str, Evidence], *_: Any, **__: Any) -> dict[str, Evidence]:
@@ -49,11 +48,9 @@ def _untimed(evidence: Mapping[str, Evidence], *_: Any, **__: Any) -> dict[str, 
 def in_this_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WHISPEROPT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(isolated, "end_with_parent", lambda: None)
         for module in ("evaluate.case", "evaluate.listening"):
             patch.setattr(f"whisperopt.{module}.prove", _prove)
-        for module in ("pipeline.timing", "pipeline.here"):
-            patch.setattr(f"whisperopt.{module}.timed", _untimed)
+        patch.setattr("whisperopt.pipeline.race.timed", _untimed)
         yield
 
 
@@ -96,26 +93,34 @@ class Spoiler:
 
 
 class Factory:
-    """The builder's line, with a backend that spoils what it makes."""
+    """What makes the builder's variants, with a backend that spoils what it makes."""
 
     def __init__(self, core: CoreModel, clip_set: clips.ClipSet | None, folder: Path) -> None:
         self._folder = folder
         self._staging = folder / "staging"
         self._staging.mkdir()
-        self.line = Line(core, hosts.probe(), clip_set, self._staging, lambda _name, _doing: None)
+        request = BuildRequest(
+            checkpoint=core.checkpoint,
+            matrix=matrix.load(),
+            targets=(),
+            host=hosts.probe(),
+            clip_set=clip_set,
+        )
+        self._maker = Maker(request, core, self._staging, lambda _name, _doing: None)
 
-    def made(self, name: str, spoil: Callable[[Path], None]) -> Outcome:
-        """Return what the line says to the recipe `name` (TARGET-RECIPE), spoiled."""
+    def made(self, name: str, spoil: Callable[[Path], None]) -> VariantResult:
+        """Return what is found out about the recipe `name` (TARGET-RECIPE), spoiled."""
         backend, wanted = recipe(name)
         target = matrix.load().target(backend.name)
         spoiler: Any = Spoiler(backend, self._folder / name, spoil)
-        lot = self.line.run(target, spoiler, (wanted,))
-        (outcome,) = lot.outcomes
-        kept = [one.name for one in self._staging.iterdir() if one.name != line.SCRATCH]
-        assert bool(kept) == bool(lot.kept) == (not outcome.refusal)
+        (result,) = self._maker.run(
+            TargetRequest(target, spoiler, registry.probe(backend.name), (wanted,))
+        )
+        kept = [one.name for one in self._staging.iterdir() if one.name != SCRATCH]
+        assert bool(kept) == result.passes
         for one in kept:
             shutil.rmtree(self._staging / one)
-        return outcome
+        return result
 
 
 @pytest.fixture(scope="package")

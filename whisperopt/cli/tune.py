@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from whisperopt.cli import json_option, print_json
-from whisperopt.cli.aim import aim_options, aimed
+from whisperopt.cli.aim import aim_options
 from whisperopt.evaluate.times import times
 
 if TYPE_CHECKING:
+    from whisperopt.evaluate.evidence import Race
     from whisperopt.pipeline.tune import Tuning
-    from whisperopt.selection.tuned import Place
+    from whisperopt.selection.rank import Ranked
 
 
 @click.command()
@@ -27,29 +28,17 @@ if TYPE_CHECKING:
 )
 @aim_options
 @json_option
-def tune(
-    *,
-    release: Path,
-    model: str | None,
-    target: str | None,
-    top: int,
-    objective: str | None,
-    limits: tuple[str, ...],
-    as_json: bool,
-) -> None:
+def tune(*, target: str | None, as_json: bool, **asked: Any) -> None:
     """Time the best variants of the release DIR on this machine and remember the order.
 
     From then on `transcribe`, `explain` and `fetch` put the winner first, until a driver, a
     runtime or the release changes; with --target only where that target is asked for.
     """
-    from whisperopt.cli.progress import Display
+    from whisperopt.cli.progress import progress
     from whisperopt.pipeline import tune as tuner
 
-    aim = aimed(objective, limits)
-    with Display() as display:
-        found = tuner.tune(
-            release, model, target=target, top=top, objective=aim, progress=display.update
-        )
+    with progress() as update:
+        found = tuner.tune(**asked, target=target, progress=update)
     _show(found, target)
     if as_json:
         print_json(_facts(found))
@@ -59,14 +48,10 @@ def _show(found: "Tuning", target: str | None) -> None:
     from whisperopt.cli.render import show_rows
 
     columns = ("variant", "median ms", "of rounds", "x real time", "MB", "peak MiB", "verdict")
-    show_rows(
-        f"{found.model} on this machine, by {found.objective}",
-        columns,
-        [
-            *(_row(one) for one in found.places),
-            *((name, *[""] * 5, f"✗ {reason}") for name, reason in found.refused.items()),
-        ],
-    )
+    refused = [(name, *[""] * 5, f"✗ {reason}") for name, reason in found.refused.items()]
+    title = f"{found.model} on this machine, by {found.objective}"
+    raced = [_row(place, found.races[place.name]) for place in found.places]
+    show_rows(title, columns, [*raced, *refused])
     where = f" with --target {target}" if target else ""
     click.echo(f"{found.winner} goes first on this machine{where} from now on", err=True)
 
@@ -79,13 +64,13 @@ def _facts(found: "Tuning") -> dict[str, Any]:
         "winner": found.winner,
         "places": [
             {
-                "variant": place.variant.name,
-                "digest": place.variant.digest,
+                "variant": place.name,
+                "digest": place.result.variant.digest,
                 "within_limits": place.within,
-                "verdict": place.why,
-                "times": times(place.race),
-                "size_bytes": place.variant.size,
-                "peak_rss_mb": place.race.peak_rss_bytes / 2**20,
+                "verdict": str(place.reason),
+                "times": times(found.races[place.name]),
+                "size_bytes": place.scores.size_bytes,
+                "peak_rss_mb": place.scores.peak_rss_mb,
             }
             for place in found.places
         ],
@@ -94,15 +79,15 @@ def _facts(found: "Tuning") -> dict[str, Any]:
     }
 
 
-def _row(place: "Place") -> tuple[str, ...]:
-    found = times(place.race)
+def _row(place: "Ranked", race: "Race") -> tuple[str, ...]:
+    found = times(race)
     low, high = found.latency_interval
     return (
-        place.variant.name,
+        place.name,
         f"{found.latency_ms:.4g}",
         f"{low:.4g} to {high:.4g}",
         f"{found.throughput:.1f}",
-        f"{place.variant.size / 1e6:.1f}",
-        f"{place.race.peak_rss_bytes / 2**20:.0f}",
-        place.why if place.within else f"✗ {place.why}",
+        f"{place.scores.size_bytes / 1e6:.1f}",
+        f"{race.peak_rss_bytes / 2**20:.0f}",
+        str(place.reason) if place.within else f"✗ {place.reason}",
     )

@@ -6,57 +6,46 @@ from pathlib import Path
 
 from whisperopt import artifact
 from whisperopt.errors import BadInputError
-from whisperopt.evaluate.admission import admit, parse
-from whisperopt.evaluate.admission.origin import claimed
-from whisperopt.evaluate.admission.submission import Objection
-from whisperopt.evaluate.evidence import Evidence
+from whisperopt.evaluate import admission
+from whisperopt.reasons import because
 from whisperopt.release.catalog import Variant
-from whisperopt.results.validation import Source, Told
-from whisperopt.results.verdicts import Bench
+from whisperopt.results.grading import GradingContext
+from whisperopt.results.variant import Proof, VariantResult
 from whisperopt.runtime.tokenizer import Tokenizer
 
 
-def arrived(release: Path, benches: Sequence[Bench], files: Sequence[Path]) -> list[Told]:
+def arrived(
+    release: Path, models: Sequence[GradingContext], files: Sequence[Path]
+) -> list[VariantResult]:
     """Admit every file, the oldest first, or raise BadInputError for one that must be refused."""
-    told = [_one(release, benches, file) for file in files]
-    return sorted(told, key=lambda one: _moment(one.evidence.started if one.evidence else ""))
+    found = [_admitted(release, models, file) for file in files]
+    return sorted(found, key=lambda result: _moment(result.proofs[0].started))
 
 
-def _one(release: Path, benches: Sequence[Bench], file: Path) -> Told:
-    evidence = parse(file)
-    bench, variant = _about(benches, evidence, file)
-    now = datetime.now(UTC)
+def _admitted(release: Path, models: Sequence[GradingContext], file: Path) -> VariantResult:
+    evidence = admission.parse(file)
+    variants = [variant for model in models for variant in model.entry.variants]
+    if not variants:
+        raise BadInputError(because("admission.no-variants"))
+    variant = admission.claimed(file, evidence, variants)
+    grading = next(model for model in models if variant in model.entry.variants)
     tokenizer, vocabulary = _tokenizer(release, variant)
-    admit(
+    admission.admit(
+        file,
         evidence,
-        variants=bench.entry.variants,
-        answers=[answers for answers, _ in bench.answers.values()],
+        variant,
+        answers=[answers for answers, _ in grading.answers.values()],
         tokenizer=tokenizer,
         vocabulary=vocabulary,
-        now=now,
-        source=str(file),
+        now=datetime.now(UTC),
     )
-    _check_may_replace(bench, variant, evidence, file)
-    return Told(
-        model=bench.model,
-        variant=variant.name,
-        target=variant.target,
-        source=Source.IMPORTED,
-        digest=variant.digest,
-        host_class=evidence.host_class,
-        evidence=evidence,
+    proof = grading.judge(variant, evidence, imported=True)
+    if proof is None:
+        raise BadInputError(because("validate.no-numbers", file))
+    _check_may_replace(variant, proof, file)
+    return VariantResult(
+        variant=variant, model=grading.model, host_class=proof.host_class, proofs=(proof,)
     )
-
-
-def _about(benches: Sequence[Bench], evidence: Evidence, file: Path) -> tuple[Bench, Variant]:
-    """Return the variant that `evidence` is about, before anything of it is opened."""
-    known = [(bench, variant) for bench in benches for variant in bench.entry.variants]
-    if not known:
-        raise BadInputError("The release has no variants", "Build it first")
-    claim = claimed(evidence, [variant for _, variant in known])
-    if isinstance(claim, Objection):
-        raise BadInputError(f"{file} is refused: {claim.problem}", claim.remedy)
-    return next(one for one in known if one[1] is claim)
 
 
 def _tokenizer(release: Path, variant: Variant) -> tuple[Callable[[Sequence[int]], str], int]:
@@ -66,24 +55,17 @@ def _tokenizer(release: Path, variant: Variant) -> tuple[Callable[[Sequence[int]
     return lambda tokens: tokenizer.decode(list(tokens)), manifest.dims.vocabulary
 
 
-def _check_may_replace(bench: Bench, variant: Variant, evidence: Evidence, file: Path) -> None:
+def _check_may_replace(variant: Variant, proof: Proof, file: Path) -> None:
     """Let nothing bury what is newer, and nothing but a failure what was found first-hand."""
-    entry = next((e for e in variant.evidence if e.host_class == evidence.host_class), None)
+    entry = next((e for e in variant.evidence if e.host_class == proof.host_class), None)
     if entry is None:
         return
-    said = f"what the release holds of {variant.name} on {entry.host_class}"
-    if _moment(entry.started) > _moment(evidence.started):
-        raise BadInputError(
-            f"{file} is older than {said} ({evidence.started} against {entry.started})",
-            "Run `whisperopt validate` on that machine again and import what it writes",
-        )
-    judged = bench.judge(evidence, gpu=variant.device != "cpu", imported=True)
-    fails = judged is not None and not judged.accepted
-    if not entry.imported and not (fails and entry.accepted):
-        raise BadInputError(
-            f"{file} is second-hand, and {said} is not",
-            "Only `whisperopt validate` on such a host, or a failure after a success, replaces that",
-        )
+    held = {"variant": variant.name, "host_class": entry.host_class}
+    if _moment(entry.started) > _moment(proof.started):
+        times = {"found": proof.started, "held": entry.started}
+        raise BadInputError(because("admission.older", file, **held, **times))
+    if not entry.imported and (proof.accepted or not entry.accepted):
+        raise BadInputError(because("admission.second-hand", file, **held))
 
 
 def _moment(text: str) -> datetime:

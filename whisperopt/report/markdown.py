@@ -8,8 +8,8 @@ from whisperopt.release.report import Report, TargetReport
 from whisperopt.report import formats, view
 from whisperopt.report.formats import NONE, number, points
 from whisperopt.report.view import CandidateView
-from whisperopt.selection import contest
-from whisperopt.selection.contest import Figure
+from whisperopt.results.scores import UNKNOWN, Estimate, estimate
+from whisperopt.selection.compare import faster
 
 MOST_ROWS = 40
 """So many candidates that were not selected are listed with their reasons."""
@@ -114,17 +114,15 @@ def _moved(now: CandidateView, then: CandidateView) -> list[str]:
     changes = points(then.report.metrics.wer_delta), points(now.report.metrics.wer_delta)
     told = [f"change of the WER {changes[0]} → {changes[1]}"] if changes[0] != changes[1] else []
     if now.report.tier is Tier.MEASURED and now.target.host_class == then.target.host_class:
-        times = _figure(now), _figure(then)
-        word = {contest.faster(*times): "faster", contest.faster(*times[::-1]): "slower"}.get(True)
+        times = _time(now), _time(then)
+        word = {faster(*times): "faster", faster(*times[::-1]): "slower"}.get(True)
         told += [f"{word}, {_timed(then)} → {_timed(now)} ms"] if word else []
     return told
 
 
-def _figure(own: CandidateView) -> Figure:
+def _time(own: CandidateView) -> Estimate:
     value = own.metrics.latency_ms_p50
-    value = float("nan") if value is None else value
-    low, high = own.metrics.latency_ms_interval or (value, value)
-    return Figure(value=value, low=low, high=high)
+    return UNKNOWN if value is None else estimate(value, own.metrics.latency_ms_interval)
 
 
 def _languages(chosen: Mapping[str, CandidateView]) -> list[str]:

@@ -14,7 +14,7 @@ from whisperopt.matrix import Gates
 from whisperopt.release.report import CandidateMetrics, Report
 from whisperopt.report import formats, view
 from whisperopt.report.chart import change_scale, chart
-from whisperopt.selection.contest import TOO_CLOSE
+from whisperopt.selection.compare import TOO_CLOSE
 
 FILE = "report.html"
 """Its name in a release."""

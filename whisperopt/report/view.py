@@ -12,15 +12,10 @@ from whisperopt.matrix import Gates
 from whisperopt.release.report import CandidateMetrics, CandidateReport, Fate, Report, TargetReport
 from whisperopt.report.comparison import Comparison, compare
 from whisperopt.report.formats import counted, finite
+from whisperopt.selection.compare import WORDS
 
 K = TypeVar("K")
 V = TypeVar("V")
-_GOALS = {
-    "latency": "the least time for a clip",
-    "throughput": "the most audio in the same time",
-    "size": "the least space on disk",
-    "memory": "the least memory",
-}
 _ACHIEVED = {
     Tier.MEASURED: "measured on the device",
     Tier.EMULATED: "proven in emulation",
@@ -144,7 +139,7 @@ def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
 
 def aim(objective: str) -> str:
     """Say a bare goal as people do; an objective with limits is a sentence already."""
-    return _GOALS.get(objective, objective)
+    return next((words.aim for goal, words in WORDS.items() if goal == objective), objective)
 
 
 def outcome(report: Report) -> str:
