@@ -16,7 +16,7 @@ from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import CoreModel
 from whisperopt.graph.files import write
 from whisperopt.passes.quantization.mixed import Choice, choose
-from whisperopt.passes.quantization.switches import SWITCHES, Draw, Switches
+from whisperopt.passes.quantization.switches import SWITCHES, Switches
 from whisperopt.passes.quantization.weights import products
 from whisperopt.passes.rewrite import run
 from whisperopt.runtime import audio, mel
@@ -45,8 +45,8 @@ _MADE = "sha256:" + "0" * 64
 _HIDDEN = "hidden_states"
 
 
-def chosen(core: CoreModel, draw: Draw, scratch: Path | None = None) -> Choice:
-    """Return which weights of `core`'s encoder stay as they are while `draw` rounds the others.
+def chosen(core: CoreModel, scratch: Path | None = None) -> Choice:
+    """Return which weights of `core`'s encoder stay as they are while the others are rounded.
 
     A choice is made once for a checkpoint and remembered. An encoder in single precision lies in
     the folder `scratch` meanwhile. Raises `WhisperoptError` where that does not fit, and without
@@ -59,13 +59,13 @@ def chosen(core: CoreModel, draw: Draw, scratch: Path | None = None) -> Choice:
             "ONNX Runtime is not installed, and it measures what may be rounded",
             "pip install 'whisperopt[cpu]'",
         ) from None
-    key = _key(core, draw, ort.__version__)
+    key = _key(core, ort.__version__)
     known = cache.recall(_KIND, key, Choice) if key else None
     if known is not None:
         return known
     try:
         with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            found = _measured(core, draw, Path(folder) / "encoder.onnx")
+            found = _measured(core, Path(folder) / "encoder.onnx")
     except OSError as error:
         raise WhisperoptError(
             f"What may be rounded cannot be measured: {error.strerror or error}",
@@ -88,23 +88,22 @@ def features(dims: Dimensions, weights: int) -> Floats:
     return np.stack(heard)
 
 
-def _key(core: CoreModel, draw: Draw, version: str) -> str | None:
+def _key(core: CoreModel, version: str) -> str | None:
     """Name all that a choice rests on; None for a checkpoint that is not in files."""
     code, digest = cache.code_key(*_CODE), core.checkpoint.digest()
     if code is None or digest == _MADE:
         return None
-    form = f"{draw.__module__}.{draw.__qualname__}"
     clips = [hashlib.sha256((_PACKAGE / name).read_bytes()).hexdigest() for name in _CLIPS]
     libraries = [version, np.__version__, ir.__version__]
-    return cache.key(digest, core.checkpoint.dims, form, code, clips, libraries)
+    return cache.key(digest, core.checkpoint.dims, code, clips, libraries)
 
 
-def _measured(core: CoreModel, draw: Draw, path: Path) -> Choice:
+def _measured(core: CoreModel, path: Path) -> Choice:
     model = core.part("encoder")
     del model.graph.outputs[1:]  # what cross-attention reads is made of the first
     RemoveUnusedNodesPass()(model)
     sizes = {product.name: product.tensor.size for product in products(model)}
-    write(run(model, [Switches(draw)]), path)
+    write(run(model, [Switches()]), path)
     rounding = _Rounding(path, list(sizes), features(core.checkpoint.dims, sum(sizes.values())))
     return choose(sizes, rounding.error)
 
