@@ -161,15 +161,9 @@ def _found(scene: _Scene) -> tuple[Finding, ...]:
             if finding.remedy not in {other.remedy for other in found}:
                 found.append(finding)
     if not found and not any(probe.ready for probe in scene.probes.values()):
-        least = [
-            target
-            for target in _served(scene.host, scene.matrix)
-            if target.backend in scene.probes
-        ]
-        found += [
-            Finding("backends", "none works", scene.probes[target.backend].remedy)
-            for target in least[-1:]
-        ]
+        served = [target.backend for target in _served(scene.host, scene.matrix)]
+        least = [scene.probes[name].remedy for name in served if name in scene.probes][-1:]
+        found += [Finding("backends", "none works", remedy) for remedy in least]
     return tuple(found)
 
 
@@ -183,14 +177,10 @@ def _known_remedy(host: Host, reason: str) -> str:
 
 def _cuda_of(backends: Mapping[str, Backend | Broken]) -> dict[str, str]:
     """Return the major version of CUDA that installed runtimes are built with."""
-    found = {}
-    for runtime in {
-        backend.runtime for backend in backends.values() if not isinstance(backend, Broken)
-    }:
-        lines = " ".join(distributions.requirements_of(runtime))
-        if match := _CUDA_RUNTIME.search(lines):
-            found[runtime] = match[1]
-    return found
+    known = [backend for backend in backends.values() if not isinstance(backend, Broken)]
+    lines = {b.runtime: " ".join(distributions.requirements_of(b.runtime)) for b in known}
+    found = ((runtime, _CUDA_RUNTIME.search(text)) for runtime, text in lines.items())
+    return {runtime: match[1] for runtime, match in found if match}
 
 
 def _served(host: Host, matrix: Matrix) -> list[Target]:
@@ -218,14 +208,11 @@ def _of_wheels(scene: _Scene) -> Iterator[Finding]:
 
 def _best_extra(scene: _Scene) -> str:
     """Return the extra of the best device that one of the installed wheels serves."""
-    usable = scene.usable
-    fitting = [
-        usable[target.backend]
-        for target in _served(scene.host, scene.matrix)
-        if target.backend in usable
-    ]
-    known = [backend for backend in fitting if backend.runtime in scene.host.overwriting]
-    return known[0].extra if known else "cpu"
+    for target in _served(scene.host, scene.matrix):
+        backend = scene.usable.get(target.backend)
+        if backend is not None and backend.runtime in scene.host.overwriting:
+            return backend.extra
+    return "cpu"
 
 
 def _of_versions(scene: _Scene) -> Iterator[Finding]:
