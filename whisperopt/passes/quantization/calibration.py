@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -102,25 +101,20 @@ def _measured(core: CoreModel, path: Path) -> Choice:
     RemoveUnusedNodesPass()(model)
     sizes = {product.name: product.tensor.size for product in products(model)}
     write(run(model, [Switches()]), path)
-    rounding = _Rounding(path, list(sizes), features(core.checkpoint.dims, sum(sizes.values())))
-    return choose(sizes, rounding.error)
+    session = ort_graph.on_cpu(path)
+    heard = features(core.checkpoint.dims, sum(sizes.values()))
 
+    def encoded(rounded: Collection[str]) -> Floats:
+        switches = np.array([name in rounded for name in sizes])
+        (hidden,) = session.run([_HIDDEN], {"audio_features": heard, SWITCHES: switches})
+        return np.asarray(hidden, np.float32)
 
-class _Rounding:
-    """One encoder that listens to the same clips again and again."""
+    exact = encoded(())
 
-    def __init__(self, path: Path, names: list[str], heard: Floats) -> None:
-        self._session, self._names, self._heard = ort_graph.on_cpu(path), names, heard
-        self._exact = self._run(())
-
-    def error(self, rounded: Collection[str]) -> float:
+    def error(rounded: Collection[str]) -> float:
         """Return the largest ||a - b||^2 / ||b||^2 of any clip."""
-        off = self._run(rounded) - self._exact
-        apart, length = ((x * x).sum(axis=(1, 2), dtype=np.float64) for x in (off, self._exact))
+        off = encoded(rounded) - exact
+        apart, length = ((x * x).sum(axis=(1, 2), dtype=np.float64) for x in (off, exact))
         return float((apart / length).max())
 
-    def _run(self, rounded: Collection[str]) -> Floats:
-        switches = np.array([name in rounded for name in self._names])
-        feeds: dict[str, Any] = {"audio_features": self._heard, SWITCHES: switches}
-        (hidden,) = self._session.run([_HIDDEN], feeds)
-        return np.asarray(hidden, np.float32)
+    return choose(sizes, error)
