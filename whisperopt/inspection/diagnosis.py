@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -84,13 +83,6 @@ def diagnose(host: Host, matrix: Matrix, *, recorded: str | None = None) -> Diag
     )
     found = _found(scene)
     return Diagnosis(host=host, recorded=recorded, backends=probes, findings=found)
-
-
-def every_proof() -> tuple[RehearsalProbe, ...]:
-    """Return the rehearsals of every backend, each backend asked in a process of its own."""
-    names = registry.names()
-    with ThreadPoolExecutor(len(names) or 1) as pool:
-        return tuple(proof for found in pool.map(registry.rehearsals, names) for proof in found)
 
 
 def _probe(host: Host, backend: Backend | Broken, seen: Probe | None, *, idle: bool) -> Probe:
