@@ -47,20 +47,12 @@ def check(core: CoreModel, folder: Path, recipe: Recipe, scratch: Path) -> Equiv
         raise
     except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
         return Equivalence(not_compared=because("equivalence.not-written", why=str(error)))
+    dims, prompt = core.checkpoint.dims, core.checkpoint.decoding.prompt(None)
+    request = Graphs(core=own, variant=variant, dims=dims, prompt=prompt)
     try:
-        return _compared(core, own, variant)
+        found = process.ask(compare, request, limit=process.seconds(_LIMIT, _SECONDS))
     finally:
         shutil.rmtree(variant, ignore_errors=True)
-
-
-def _compared(core: CoreModel, own: Path, variant: Path) -> Equivalence:
-    request = Graphs(
-        core=own,
-        variant=variant,
-        dims=core.checkpoint.dims,
-        prompt=core.checkpoint.decoding.prompt(None),
-    )
-    found = process.ask(compare, request, limit=process.seconds(_LIMIT, _SECONDS))
     if found == process.IMPOSSIBLE:
         return Equivalence(not_compared=found.reason, certain=False)
     if isinstance(found, Failure):
