@@ -7,19 +7,17 @@ weights in single precision, which must compute what the core model does, up to 
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from whisperopt import isolated
 from whisperopt.backend import Recipe
 from whisperopt.errors import WhisperoptError
-from whisperopt.graph.core import CoreModel
 from whisperopt.reasons import Reason, because
-from whisperopt.static_checks.equivalence.dequantized import (
-    UnknownFormError,
-    write_core,
-    write_dequantized,
-)
+
+if TYPE_CHECKING:
+    from whisperopt.graph.core import CoreModel
 
 _CHILD = "whisperopt.static_checks.equivalence.comparison"
 _LIMIT = "WHISPEROPT_WIRING_SECONDS"
@@ -37,12 +35,19 @@ class Equivalence(msgspec.Struct, frozen=True, kw_only=True):
     """False: the comparison crashed or took too long, which another try may not meet."""
 
 
-def check(core: CoreModel, folder: Path, recipe: Recipe, scratch: Path) -> Equivalence:
+def check(core: "CoreModel", folder: Path, recipe: Recipe, scratch: Path) -> Equivalence:
     """Run the artifact in `folder`, with exact weights, beside `core` in a process of its own.
 
     Graphs about as large as the model in single precision are written into `scratch`; those of
     the core model stay there for the next variant.
     """
+    # here, because the process of the comparison starts much sooner without what authors graphs
+    from whisperopt.static_checks.equivalence.dequantized import (
+        UnknownFormError,
+        write_core,
+        write_dequantized,
+    )
+
     spans = "" if recipe.audio_tail is None else "-spans"
     own = scratch / f"equivalence-core-{recipe.kv_heads or 'all'}{spans}"
     variant = scratch / "equivalence-variant"
@@ -65,7 +70,7 @@ def check(core: CoreModel, folder: Path, recipe: Recipe, scratch: Path) -> Equiv
         shutil.rmtree(variant, ignore_errors=True)
 
 
-def _compared(core: CoreModel, own: Path, variant: Path) -> Equivalence:
+def _compared(core: "CoreModel", own: Path, variant: Path) -> Equivalence:
     request = {
         "core": str(own),
         "variant": str(variant),
