@@ -10,7 +10,7 @@ import pytest
 from tests.makers import tokenizer_json
 from tests.selection import releases
 from tests.selection.releases import MODEL
-from whisperopt import artifact, host, isolated, loader, registry
+from whisperopt import artifact, host, loader, process, registry
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
@@ -50,7 +50,7 @@ class Backend:
 def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Backend:
     made = Backend()
     monkeypatch.setattr(registry, "require", lambda _name: made)
-    monkeypatch.setattr(isolated, "possible", lambda: False)  # the backend is of this process
+    monkeypatch.setattr(process, "possible", lambda: False)  # the backend is of this process
     monkeypatch.setattr(host, "detect", lambda: HOST)
     monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path / "cache"))
     return made

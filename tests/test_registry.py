@@ -8,7 +8,7 @@ import pytest
 from tests import sites
 from tests.sites import Site, source
 from tests.targets import OWN
-from whisperopt import isolated, matrix, registry
+from whisperopt import matrix, process, registry
 from whisperopt.backend import API
 from whisperopt.errors import BadInputError
 from whisperopt.registry import Broken
@@ -113,7 +113,7 @@ def test_backends_are_probed_side_by_side(site: Site, monkeypatch: pytest.Monkey
 def test_without_another_python_a_probe_runs_in_this_one(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(isolated, "possible", lambda: False)
+    monkeypatch.setattr(process, "possible", lambda: False)
     site.backend("wild-chip", "wild", source("wild", at_probe=sites.RAISE))
     assert "raised OSError" in str(registry.probe("wild").reason)
 

@@ -7,6 +7,7 @@ import msgspec
 
 from whisperopt.backend import Recipe
 from whisperopt.errors import BadInputError
+from whisperopt.reasons import because
 from whisperopt.whisper import Decoding, Dimensions
 
 MANIFEST = "artifact.json"
@@ -72,24 +73,15 @@ def read(path: Path) -> Artifact:
             raise msgspec.DecodeError(problem)  # noqa: TRY301  # told like any other damage
         return Artifact(path, found)
     except OSError:
-        raise BadInputError(
-            f"{path} is not an artifact: it has no {MANIFEST}",
-            "Give a folder that `whisperopt build` or `whisperopt fetch` wrote",
-        ) from None
+        raise BadInputError(because("artifact.none", path, file=MANIFEST)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(
-            f"{manifest} cannot be understood: {error}",
-            "It was damaged, or written by a newer whisperopt: fetch it again or upgrade",
-        ) from None
+        raise BadInputError(because("artifact.unread", manifest, why=str(error))) from None
 
 
 def _check_schema(path: Path, raw: object) -> None:
     schema = raw.get("schema", SCHEMA) if isinstance(raw, dict) else SCHEMA
     if schema != SCHEMA:
-        raise BadInputError(
-            f"{path} has the schema {schema!r}, this whisperopt reads {SCHEMA!r}",
-            "Upgrade whisperopt, or fetch the artifact again",
-        )
+        raise BadInputError(because("artifact.schema", path, found=repr(schema), known=SCHEMA))
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

@@ -164,7 +164,7 @@ class Decoder(Protocol):
 
 
 @runtime_checkable
-class Brief(Protocol):
+class LastLogits(Protocol):
     """What a decoder may have beside: a step for those who only want to know what comes next.
 
     Greedy decoding uses it where it is there, and `step` where it is not.

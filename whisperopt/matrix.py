@@ -123,7 +123,7 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
         for name in sorted(wanted):
             check_target(name, [*known, "all"], because("target.unknown"))
         if not wanted:
-            raise BadInputError("No target was named", f"Use one of: all, {', '.join(known)}")
+            raise BadInputError(because("matrix.no-target", known=", ".join(known)))
         return tuple(t for t in self.targets if "all" in wanted or t.name in wanted)
 
     def aiming_at(self, objective: Objective | None) -> Self:
@@ -159,11 +159,10 @@ def load(path: Path | None = None) -> Matrix:
         try:
             return parse(path.read_text("utf-8"), str(path))
         except OSError as error:
-            raise BadInputError(
-                f"Cannot read {path}: {error.strerror}", "Check the path"
-            ) from None
+            why = f"{error.strerror}"
+            raise BadInputError(because("matrix.unread", path, why=why)) from None
         except UnicodeDecodeError:
-            raise BadInputError(f"{path} is not UTF-8 text", "Save it as UTF-8") from None
+            raise BadInputError(because("matrix.not-utf-8", path)) from None
     return parse(_packaged(), "targets.toml")
 
 
@@ -172,14 +171,11 @@ def parse(text: str, source: str) -> Matrix:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadInputError(
-            f"{source} is not valid TOML: {error}",
-            "Every target needs a table of its own, with a name of its own",
-        ) from None
+        raise BadInputError(because("matrix.not-toml", source, why=str(error))) from None
     try:
         return _convert(raw)
     except msgspec.ValidationError as error:
-        raise BadInputError(f"{source}: {error}", "Compare it with the packaged matrix") from None
+        raise BadInputError(because("matrix.odd", source, why=str(error))) from None
 
 
 def _checked(target: Target) -> Target:
@@ -260,15 +256,13 @@ def parse_objective(
 ) -> Objective:
     """Return the objective that a user asked for; what is left out is as in `default`."""
     if goal is not None and goal not in get_args(Goal):
-        raise BadInputError(
-            f"There is no objective {goal!r}", f"Use one of: {', '.join(get_args(Goal))}"
-        )
+        known = ", ".join(get_args(Goal))
+        raise BadInputError(because("objective.none", repr(goal), known=known))
     for name, bound in at_most.items():
         if name not in get_args(Limit):
-            raise BadInputError(
-                f"There is no limit on {name!r}", f"Use one of: {', '.join(get_args(Limit))}"
-            )
+            known = ", ".join(get_args(Limit))
+            raise BadInputError(because("objective.no-limit", repr(name), known=known))
         if not math.isfinite(bound):
-            raise BadInputError(f"The limit {name} is no number", "Give one such as 0.5")
+            raise BadInputError(because("objective.no-number", name))
     limits: dict[str, float] = {**default.at_most, **at_most}  # type: ignore[dict-item]  # mypy 1.x: keys of a Literal
     return msgspec.convert({"goal": goal or default.goal, "at_most": limits}, Objective)

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from whisperopt import host, isolated
-from whisperopt.backend import API, Backend, Probe, Recipe
+from whisperopt import host, process
+from whisperopt.backend import API, Backend, Probe, Recipe, Tier
 from whisperopt.errors import BadInputError
 from whisperopt.host.distributions import GROUP, OWN, version
 from whisperopt.matrix import Target, nearest
+from whisperopt.process import IMPOSSIBLE, Failure
 from whisperopt.reasons import because
 
 LIMIT = "WHISPEROPT_PROBE_SECONDS"
@@ -26,7 +27,6 @@ _MEMBERS = (
     *("capabilities", "rehearsals", "build", "open"),
 )
 _TOGETHER = 8
-_CHILD = "whisperopt.probing"
 
 Answer = TypeVar("Answer")
 
@@ -45,6 +45,17 @@ class Broken(msgspec.Struct, frozen=True):
         if others:
             return f"pip uninstall -y {next(n for n in (first, *others) if n != OWN)}"
         return f"pip install --upgrade --force-reinstall {first}"
+
+
+class RehearsalProbe(msgspec.Struct, frozen=True, kw_only=True):
+    """One rehearsal of a backend, and whether this machine can do it."""
+
+    backend: str
+    name: str
+    summary: str
+    tier: Tier
+    """What a pass is worth."""
+    probe: Probe
 
 
 def names() -> list[str]:
@@ -96,14 +107,12 @@ def probe(name: str) -> Probe:
     backend = get(name)
     if isinstance(backend, Broken):
         return Probe(runtime=backend.distribution, reason=backend.reason, remedy=backend.remedy)
-    answer = ask(name, "probe")
-    if answer is None:
+    answer = process.ask(probed, name, limit=_limit())
+    if answer == IMPOSSIBLE:
         return probe_here(backend)
-    if isinstance(answer, str):
+    if isinstance(answer, Failure):
         return _unprobed(backend, f"its probe failed: {answer}")
-    if "probe" not in answer:
-        return _unprobed(backend, str(answer["reason"]))
-    return msgspec.convert(answer["probe"], Probe)
+    return answer
 
 
 def probe_all(wanted: Iterable[str] | None = None) -> dict[str, Probe]:
@@ -122,9 +131,49 @@ def probe_here(backend: Backend) -> Probe:
     return found
 
 
-def ask(name: str, question: str) -> dict[str, Any] | str | None:
-    """Put a question of `whisperopt.probing` about one backend; None: only this process can."""
-    return isolated.ask(_CHILD, {"backend": name, "question": question}, limit=_limit())
+def imported(name: str) -> str:
+    """Import the backend called `name` in this process; return what is wrong with it, if anything."""
+    backend = load(name)
+    return backend.reason if isinstance(backend, Broken) else ""
+
+
+def probed(name: str) -> Probe:
+    """Import and probe the backend called `name` in this process."""
+    backend = load(name)
+    if isinstance(backend, Broken):
+        return Probe(runtime=backend.distribution, reason=backend.reason, remedy=backend.remedy)
+    return probe_here(backend)
+
+
+def rehearsals(name: str) -> tuple[RehearsalProbe, ...]:
+    """Probe the rehearsals of the backend called `name` in a process of its own."""
+    backend = get(name)
+    if isinstance(backend, Broken):
+        return _no_rehearsals(name, backend.reason)
+    answer = process.ask(rehearsals_here, name, limit=_limit())
+    if answer == IMPOSSIBLE:
+        return rehearsals_here(name)
+    return _no_rehearsals(name, str(answer)) if isinstance(answer, Failure) else answer
+
+
+def rehearsals_here(name: str) -> tuple[RehearsalProbe, ...]:
+    """Import the backend called `name` and probe its rehearsals in this process."""
+    backend = load(name)
+    if isinstance(backend, Broken):
+        return _no_rehearsals(name, backend.reason)
+    try:
+        return tuple(
+            RehearsalProbe(
+                backend=name,
+                name=rehearsal.name,
+                summary=rehearsal.summary,
+                tier=rehearsal.tier,
+                probe=rehearsal.probe(),
+            )
+            for rehearsal in backend.rehearsals()
+        )
+    except Exception as error:  # noqa: BLE001  # it should not raise, but it may be anybody's
+        return _no_rehearsals(name, f"{type(error).__name__}: {error}")
 
 
 def require(name: str) -> Backend:
@@ -163,17 +212,22 @@ def _side_by_side(question: Callable[[str], Answer], wanted: Sequence[str]) -> d
 
 
 def _limit() -> float:
-    return isolated.seconds(LIMIT, _SECONDS)
+    return process.seconds(LIMIT, _SECONDS)
 
 
 @functools.cache
-def _import_problem(name: str) -> str | None:
+def _import_problem(name: str) -> str:
     """Say how an import in a process of its own went wrong."""
-    answer = ask(name, "import")
-    if isinstance(answer, str):
-        return f"cannot be imported: {answer}"
-    reason = answer and answer["reason"]
-    return str(reason) if reason else None
+    answer = process.ask(imported, name, limit=_limit())
+    if answer == IMPOSSIBLE:
+        return ""
+    return f"cannot be imported: {answer}" if isinstance(answer, Failure) else answer
+
+
+def _no_rehearsals(name: str, reason: str) -> tuple[RehearsalProbe, ...]:
+    probe = Probe(runtime=name, reason=reason)
+    tier = Tier.STRUCTURAL
+    return (RehearsalProbe(backend=name, name="", summary="", tier=tier, probe=probe),)
 
 
 def _unprobed(backend: Backend, reason: str) -> Probe:

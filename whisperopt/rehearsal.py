@@ -12,13 +12,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache as cached
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
 from whisperopt import cache
 from whisperopt.backend import Probe, Tier
-from whisperopt.isolated import call, too_long
 
 if TYPE_CHECKING:
     from whisperopt.artifact import Artifact
@@ -27,7 +26,6 @@ PYTHON = "venv/bin/python"
 """Where a home has its interpreter."""
 _INSTALL = "Run `ci/install-rehearsals {name}` of whisperopt's repository (Debian, as root)"
 _PINS = "pins"
-T = TypeVar("T")
 
 
 class Rehearsed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,14 +56,6 @@ class Judgement(msgspec.Struct, frozen=True):
 
 class NotTried(Exception):  # noqa: N818  # no error: nothing is said about the variant
     """Raised by a rehearsal that cannot hold a variant to anything, with the reason."""
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """How a process ended that gave no answer."""
-
-    reason: str
-    late: bool = False
-    """Whether it only ran out of time."""
 
 
 class Rehearsal(Protocol):
@@ -171,21 +161,3 @@ def installed(name: str, runtime: str, *files: str, beside: str = "") -> Probe:
 def absent(name: str, runtime: str, reason: str) -> Probe:
     """Return that a rehearsal is not ready, and how to install it."""
     return Probe(runtime=runtime, reason=reason, remedy=_INSTALL.format(name=name))
-
-
-def ask(
-    answer: type[T],
-    command: Sequence[str | Path],
-    request: Mapping[str, Any],
-    *,
-    limit: float,
-    environment: Mapping[str, str] | None = None,
-) -> T | Failure:
-    """Run `command` with `request` as JSON on stdin; return the `answer` on its last line."""
-    said = call(command, request, seconds=limit, environment=environment)
-    if isinstance(said, str):
-        return Failure(said, late=said == too_long(limit))
-    try:
-        return msgspec.convert(said, answer)
-    except msgspec.ValidationError as error:
-        return Failure(f"its answer cannot be understood: {error}")

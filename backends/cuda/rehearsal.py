@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from whisperopt.backend import Probe, Tier
-from whisperopt.rehearsal import PYTHON, Failure, Judgement, ask, home, installed, python
+from whisperopt.process import Failure, ask_script
+from whisperopt.rehearsal import PYTHON, Judgement, home, installed, python
 
 from .placement import CUDA, Outline, Placed, judge
 
@@ -38,7 +39,7 @@ class CudaRehearsal(msgspec.Struct, frozen=True):
             graph = artifact.graph(part)
             placed = partition(graph, scratch / part)
             if isinstance(placed, Failure):
-                wrong.append(f"{part}: ONNX Runtime's partitioner failed: {placed.reason}")
+                wrong.append(f"{part}: ONNX Runtime's partitioner failed: {placed}")
                 continue
             facts[part] = placed.summary()
             wrong += [f"{part}: {reason}" for reason in judge(placed, _outline(graph, placed))]
@@ -52,7 +53,7 @@ def partition(graph: Path, scratch: Path) -> Placed | Failure:
     Only that process sees the stub libraries, and only there do they report a device.
     """
     scratch.mkdir()
-    return ask(
+    return ask_script(
         Placed,
         [python("cuda"), Path(__file__).with_name("partition.py")],
         {"graph": str(graph.absolute()), "provider": CUDA, "scratch": str(scratch.absolute())},

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from whisperopt.rehearsal import Failure
+from whisperopt.process import Failure
 from whisperopt.static_checks.io_trace import Array, Run, Trace
 from whisperopt.static_checks.replay import Call, Nodes, Replayed
 
@@ -81,7 +81,7 @@ def read(text: str, asked: Iterable[Request], ended: Failure | None = None) -> R
             case ["error", reason]:
                 calls.append(Call(request.label, 0.0, _shortened(reason) or "no reason given"))
                 request = next(requests, None)
-    silence = ended.reason if ended else "there was no answer"
+    silence = str(ended) if ended else "there was no answer"
     device = calls[0].error if calls else silence
     return Replayed(
         device=device, calls=tuple(calls[1:]), nodes=tuple(nodes), versions=versions, ended=ended

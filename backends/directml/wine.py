@@ -17,8 +17,8 @@ from pathlib import Path
 
 import msgspec
 
-from whisperopt.isolated import crash, too_long
-from whisperopt.rehearsal import Failure
+from whisperopt.process import Failure, how_it_ended
+from whisperopt.reasons import because
 
 _WINES = ("/usr/lib/wine/wine64", "wine64", "wine")
 _SCREEN = "Xvfb"
@@ -55,9 +55,9 @@ class Wine(msgspec.Struct, frozen=True, kw_only=True):
             with _alone(self.prefix.with_suffix(".lock"), ends), _screen() as display:
                 return self._wait_for([_wine(), *command], folder, display, ends)
         except TimeoutError:
-            return Failure(too_long(seconds), late=True)
+            return Failure(because("process.too-long", seconds=seconds))
         except OSError as error:
-            return Failure(f"wine cannot be started: {error}")
+            return Failure(because("process.not-started", "wine", why=str(error)))
 
     def _wait_for(
         self, command: Sequence[str | Path], folder: Path, display: str, ends: float
@@ -82,7 +82,7 @@ class Wine(msgspec.Struct, frozen=True, kw_only=True):
                 _end(program)
                 _end_server(variables)
         said = log.read_text("utf-8", errors="replace")
-        return Failure(crash(status, said.strip())) if status else None
+        return how_it_ended(status, said) if status else None
 
     def _variables(self, folder: Path, display: str) -> dict[str, str]:
         return {

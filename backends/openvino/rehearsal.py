@@ -11,7 +11,8 @@ import msgspec
 
 from whisperopt.backend import Probe, Tier
 from whisperopt.host import distribution_version
-from whisperopt.rehearsal import Failure, Judgement, ask
+from whisperopt.process import Failure, ask_script
+from whisperopt.rehearsal import Judgement
 
 from .reasons import reason as shortened
 
@@ -61,7 +62,7 @@ def query(graph: Path) -> Queried | Failure:
     """Ask OpenVINO about `graph` in a process of its own."""
     script = Path(__file__).with_name("query.py")
     request = {"graph": str(graph.absolute())}
-    return ask(Queried, [sys.executable, "-P", script], request, limit=_SECONDS)
+    return ask_script(Queried, [sys.executable, "-P", script], request, limit=_SECONDS)
 
 
 def judge(parts: Mapping[str, Queried | Failure]) -> Judgement:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from whisperopt.backend import Probe, Tier
-from whisperopt.rehearsal import PYTHON, Failure, Judgement, ask, home, installed, python
+from whisperopt.process import Failure, ask_script
+from whisperopt.rehearsal import PYTHON, Judgement, home, installed, python
 
 from . import shapes
 from .recipes import DEVICE, RTX
@@ -70,7 +71,7 @@ def compile_graph(
     Only with `plug_ins` does that process see the library that stands in for the driver.
     """
     links = str(home("tensorrt") / "links") if plug_ins else ""
-    return ask(
+    return ask_script(
         Compiled,
         [python("tensorrt"), Path(__file__).with_name("compile.py")],
         {

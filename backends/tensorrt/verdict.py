@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from whisperopt.rehearsal import Failure
+from whisperopt.process import Failure
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -126,7 +126,7 @@ _TOO_OLD = re.compile(r"Turing \(SM75\)|target\(s\) sm75")
 
 def _problems(graph: Tried, *, plug_ins: bool) -> Iterator[str]:
     if isinstance(graph.answer, Failure):
-        yield f"TensorRT for RTX failed, {graph.answer.reason}"
+        yield f"TensorRT for RTX failed, {graph.answer}"
         return
     for error in graph.answer.errors:
         yield _explained(error, graph.count(error.operator))

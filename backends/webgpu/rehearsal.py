@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from whisperopt.backend import Precision, Probe, Tier
+from whisperopt.process import Failure, ask_script
 from whisperopt.rehearsal import (
     PYTHON,
-    Failure,
     Judgement,
     NotTried,
     absent,
-    ask,
     home,
     installed,
     python,
@@ -71,7 +70,7 @@ def replay(trace: "Trace", artifact: "Artifact", scratch: Path) -> "Replayed":
 
     recipe = artifact.manifest.recipe
     driver = str(_device())
-    answer = ask(
+    answer = ask_script(
         Replayed,
         [python(NAME), Path(__file__).with_name("replay.py")],
         {

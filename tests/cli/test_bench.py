@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
-from tests.evaluate.racing.courses import clip_set
+from tests.evaluate.races import clip_set
 
 Refused = Callable[..., str]
 

@@ -6,15 +6,16 @@ from rich.console import Console
 from tests.report import made
 from tests.report.travelled import NOTE, travelled
 from whisperopt.cli import render
+from whisperopt.matrix import Objective
 
 
 @pytest.fixture
 def show(monkeypatch):
-    def shown(report):
+    def shown(report, **goals):
         text = io.StringIO()
         console = Console(file=text, highlight=False, markup=False, width=140)
         monkeypatch.setattr(render, "console", lambda: console)
-        render.show_report(report)
+        render.show_report(report, {name: Objective(goal=goal) for name, goal in goals.items()})
         return text.getvalue()
 
     return shown
@@ -60,7 +61,7 @@ def test_a_note_is_told_once_with_its_variants(show):
 )
 def test_what_the_objective_asks_for_has_a_column(show, objective, column):
     cpu = made.target("cpu", made.candidate("cpu-a"), objective=objective)
-    text = show(made.report(cpu))
+    text = show(made.report(cpu), cpu=objective)
     assert column in text.splitlines()[2]
     assert f"The objective was {objective} (cpu)." in text
     assert column not in show(made.plain()[0]).splitlines()[2]

@@ -11,7 +11,7 @@ from tests.cli.conftest import Run
 from tests.evaluate import samples
 from tests.results import paper
 from tests.results.paper import CPU, INT8, proof
-from whisperopt.cli import render_validation, validate
+from whisperopt.cli import validate
 from whisperopt.evaluate import evidence as evidences
 from whisperopt.pipeline import validate as validator
 from whisperopt.release import catalog, report
@@ -105,7 +105,7 @@ def test_an_unknown_objective_is_refused(run: Run, paper_release: Path) -> None:
         ("list", "is not evidence"),
         ("catalog", "is not evidence"),
         ("old", "has schema '1.0'"),
-        ("other", "neither the variant"),
+        ("other", "the release has no variant 'cpu-gqa-fp64'"),
     ],
 )
 def test_evidence_that_is_none_is_refused(
@@ -235,7 +235,7 @@ def test_times_are_shown_with_their_interval(capsys: pytest.CaptureFixture[str])
         wer=4.0, wer_delta=-0.1, latency_ms_p50=90.0, latency_ms_interval=(80.0, 99.0)
     )
     told = Validation(release=Path("r"), rows=(row(metrics=metrics),), changes=(), report=None)
-    render_validation.show_validation(told)
+    validate.show(told)
     said = capsys.readouterr().err
     assert "4.00 (-0.10)" in said
     assert "90 (80 to 99)" in said

@@ -18,6 +18,7 @@ from tests.download.server import Site, headers, plain, serve, status
 from whisperopt.download import transport
 from whisperopt.download.transport import DirectorySource, HttpSource, Source, open_source
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError
+from whisperopt.reasons import because
 
 DATA = bytes(range(256)) * 20_000
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -54,17 +55,17 @@ def source(request: pytest.FixtureRequest, root: Path, site: Site) -> Source:
 
 
 def copy(source: Source, tmp_path: Path, size: int = len(DATA)) -> str:
-    return source.copy("weights.bin", tmp_path / "copy.bin", size=size)
+    return transport.copy(source, "weights.bin", tmp_path / "copy.bin", size=size)
 
 
 def test_a_file_arrives_whole_and_hashed(source: Source, tmp_path: Path) -> None:
     seen: list[int] = []
     to = tmp_path / "copy.bin"
-    assert source.copy("weights.bin", to, size=len(DATA), report=seen.append) == SHA256
+    assert transport.copy(source, "weights.bin", to, size=len(DATA), report=seen.append) == SHA256
     assert to.read_bytes() == DATA
     assert seen == sorted(seen)
     assert seen[-1] == len(DATA)
-    assert source.read("weights.bin", len(DATA)) == DATA
+    assert transport.read(source, "weights.bin", len(DATA)) == DATA
 
 
 def test_a_file_longer_than_the_catalog_says_is_cut_off(source: Source, tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_a_file_longer_than_the_catalog_says_is_cut_off(source: Source, tmp_path
         copy(source, tmp_path, size=1000)
     assert (tmp_path / "copy.bin").stat().st_size <= 1000
     with pytest.raises(IntegrityError, match="longer than 1000 bytes"):
-        source.read("weights.bin", 1000)
+        transport.read(source, "weights.bin", 1000)
 
 
 def test_an_existing_file_is_never_overwritten(source: Source, tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_an_existing_file_is_never_overwritten(source: Source, tmp_path: Path) -
 
 
 def test_plain_bytes_are_asked_for(site: Site) -> None:
-    HttpSource(site.url).read("weights.bin", len(DATA))
+    transport.read(HttpSource(site.url), "weights.bin", len(DATA))
     assert site.encodings == {"identity"}
 
 
@@ -100,25 +101,25 @@ def test_an_endless_body_is_cut_off(site: Site, tmp_path: Path) -> None:
 
 def test_a_missing_file_over_http_is_named_with_its_url(site: Site) -> None:
     with pytest.raises(NetworkError, match="404") as caught:
-        HttpSource(site.url).read("catalog.json", 10)
+        transport.read(HttpSource(site.url), "catalog.json", 10)
     assert f"{site.url}/catalog.json" in str(caught.value)
     assert len(site.asked) == 1
 
 
 def test_a_missing_file_in_a_folder_is_named(root: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="is not a release"):
-        DirectorySource(root).read("catalog.json", 10)
+        transport.read(DirectorySource(root), "catalog.json", 10)
     with pytest.raises(BadInputError, match="is not a release"):
-        DirectorySource(root / "weights.bin").read("catalog.json", 10)
+        transport.read(DirectorySource(root / "weights.bin"), "catalog.json", 10)
     with pytest.raises(IntegrityError, match=r"no file decoder\.onnx"):
-        DirectorySource(root).copy("decoder.onnx", tmp_path / "x", size=1)
+        transport.copy(DirectorySource(root), "decoder.onnx", tmp_path / "x", size=1)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_in_a_release_is_not_waited_for(root: Path) -> None:
     os.mkfifo(root / "catalog.json")
     with pytest.raises(BadInputError, match="is not a release"):
-        DirectorySource(root).read("catalog.json", 10)
+        transport.read(DirectorySource(root), "catalog.json", 10)
 
 
 @pytest.mark.parametrize("promised", [True, False])
@@ -190,7 +191,7 @@ def test_a_server_that_is_not_there_is_a_network_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     with pytest.raises(NetworkError, match=r"cannot be reached: .*refused"):
-        HttpSource(f"http://127.0.0.1:{port}").read("catalog.json", 10)
+        transport.read(HttpSource(f"http://127.0.0.1:{port}"), "catalog.json", 10)
 
 
 def test_a_server_that_falls_silent_is_a_network_error(
@@ -213,7 +214,7 @@ def test_redirects_are_followed_up_to_five(site: Site, tmp_path: Path) -> None:
     assert copy(HttpSource(site.url), tmp_path) == SHA256
     site.odd["weights.bin"] = [hop]
     with pytest.raises(NetworkError, match="redirects more than 5 times"):
-        HttpSource(site.url).read("weights.bin", 10)
+        transport.read(HttpSource(site.url), "weights.bin", 10)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ def test_redirects_are_followed_up_to_five(site: Site, tmp_path: Path) -> None:
 def test_a_redirect_to_somewhere_unsafe_is_refused(site: Site, location: str, why: str) -> None:
     site.odd["weights.bin"] = [status(302, Location=location)]
     with pytest.raises(NetworkError, match=why):
-        HttpSource(site.url).read("weights.bin", 10)
+        transport.read(HttpSource(site.url), "weights.bin", 10)
     assert len(site.asked) == 1
 
 
@@ -239,7 +240,9 @@ def test_a_redirect_to_somewhere_unsafe_is_refused(site: Site, location: str, wh
 def test_a_redirect_never_gives_up_encryption(insecure: bool) -> None:
     source = HttpSource("https://models.example/release", insecure=insecure)
     there = "http://127.0.0.1/weights.bin"
-    assert source._distrust(there, came_from="HTTPS://models.example/x") == "gives up encryption"
+    assert source._distrust(there, came_from="HTTPS://models.example/x") == because(
+        "address.gives-up", there
+    )
     assert source._distrust("https://elsewhere.example/", came_from="https://a.example") is None
 
 

@@ -10,7 +10,7 @@ import soundfile
 from tests.evaluate.samples import HOST
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
-from whisperopt.evaluate.trial import Request
+from whisperopt.evaluate.trial import TrialRequest
 
 KINDS = ("noise", "speech", "speech", "silence", "speech")
 
@@ -31,10 +31,10 @@ def manifest(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def request_(tmp_path: Path, manifest: Path, small_artifact: Artifact) -> Request:
+def request_(tmp_path: Path, manifest: Path, small_artifact: Artifact) -> TrialRequest:
     """A request to let the small core model listen to five clips."""
     (tmp_path / "references").mkdir()
-    return Request(
+    return TrialRequest(
         artifact=small_artifact.path,
         digest="sha256:0",
         tier=Tier.MEASURED,
@@ -42,8 +42,7 @@ def request_(tmp_path: Path, manifest: Path, small_artifact: Artifact) -> Reques
         host_class=HOST.host_class("cpu", "onnxruntime"),
         manifest=manifest,
         references=tmp_path / "references",
-        is_core=True,
+        self_test=tmp_path / "self_test.json",
         threads=1,
         journal=tmp_path / "journal",
-        out=tmp_path / "evidence.json",
     )

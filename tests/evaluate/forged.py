@@ -20,6 +20,7 @@ from whisperopt.whisper import Decoding
 
 Tree = dict[str, Any]
 
+FILE = Path("their.json")
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 VOCABULARY = ["the", "quick", "brown", "fox", "jumps", "over", "red", "lazy", "dog", "today", "["]
 LENGTH = 8
@@ -127,16 +128,16 @@ def race(played: tuple[Clip, ...], rounds: int = 6) -> Race:
     )
 
 
-def admit(evidence: Evidence, **changes: Any) -> None:
+def admit(evidence: Evidence, variant: Variant | None = None, **changes: Any) -> None:
     """Ask for admission to the release that `answers` and `VARIANTS` make."""
     facts: Tree = {
-        "variants": VARIANTS,
         "answers": (answers(),),
         "tokenizer": tokenizer,
         "vocabulary": len(VOCABULARY),
         "now": NOW,
     }
-    admission.admit(evidence, **(facts | changes))
+    variant = variant or admission.claimed(FILE, evidence, VARIANTS)
+    admission.admit(FILE, evidence, variant, **(facts | changes))
 
 
 def tree(evidence: Evidence) -> Tree:

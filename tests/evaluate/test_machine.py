@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from whisperopt.evaluate.evidence import Machine
-from whisperopt.evaluate.machine import Watch
+from whisperopt.evaluate.machine import MachineWatch
 
 GOVERNOR = "devices/system/cpu/cpu0/cpufreq/scaling_governor"
 
@@ -24,7 +24,7 @@ def zone(system: Path, number: str, name: str, microjoules: int | str) -> Path:
 def test_energy_is_what_the_packages_drew_since(tmp_path: Path) -> None:
     first = zone(tmp_path, "0", "package-0", 1_000_000)
     second = zone(tmp_path, "10", "package-1", 5_000_000)
-    watch = Watch(tmp_path)
+    watch = MachineWatch(tmp_path)
     first.write_text("3500000\n", "utf-8")
     second.write_text("6000000\n", "utf-8")
     assert watch.machine().joules == pytest.approx(3.5)
@@ -33,7 +33,7 @@ def test_energy_is_what_the_packages_drew_since(tmp_path: Path) -> None:
 def test_what_lies_within_a_package_or_around_it_is_not_counted_again(tmp_path: Path) -> None:
     zone(tmp_path, "0", "package-0", 0)
     core, whole = zone(tmp_path, "0:0", "core", 0), zone(tmp_path, "1", "psys", 0)
-    watch = Watch(tmp_path)
+    watch = MachineWatch(tmp_path)
     zone(tmp_path, "0", "package-0", 2_000_000)
     core.write_text("1000000\n", "utf-8")
     whole.write_text("9000000\n", "utf-8")
@@ -45,7 +45,7 @@ def test_a_counter_that_wraps_or_says_nothing_gives_no_energy(
     tmp_path: Path, later: int | str
 ) -> None:
     zone(tmp_path, "0", "package-0", 1_000_000)
-    watch = Watch(tmp_path)
+    watch = MachineWatch(tmp_path)
     zone(tmp_path, "0", "package-0", later)
     assert watch.machine().joules is None
 
@@ -53,16 +53,16 @@ def test_a_counter_that_wraps_or_says_nothing_gives_no_energy(
 def test_a_counter_that_may_not_be_read_gives_no_energy(tmp_path: Path) -> None:
     zone(tmp_path, "0", "package-0", 1)
     zone(tmp_path, "1", "package-1", 1).unlink()
-    assert Watch(tmp_path).machine().joules is None
+    assert MachineWatch(tmp_path).machine().joules is None
 
 
 def test_the_governor_is_told_as_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / GOVERNOR
     path.parent.mkdir(parents=True)
     path.write_text("powersave\n", "utf-8")
-    assert Watch(tmp_path).machine().governor == "powersave"
+    assert MachineWatch(tmp_path).machine().governor == "powersave"
     path.write_bytes(b"\xff")
-    assert Watch(tmp_path).machine().governor is None
+    assert MachineWatch(tmp_path).machine().governor is None
 
 
 def test_a_machine_that_tells_nothing_is_no_error(
@@ -70,7 +70,7 @@ def test_a_machine_that_tells_nothing_is_no_error(
 ) -> None:
     monkeypatch.setattr(psutil, "cpu_freq", lambda: None)
     monkeypatch.delattr("os.getloadavg", raising=False)
-    assert Watch(tmp_path).machine() == Machine()
+    assert MachineWatch(tmp_path).machine() == Machine()
 
 
 @pytest.mark.parametrize("error", [OSError, NotImplementedError, RuntimeError])
@@ -81,7 +81,7 @@ def test_a_clock_that_cannot_be_asked_is_no_error(
         raise error
 
     monkeypatch.setattr(psutil, "cpu_freq", refuse)
-    assert Watch(tmp_path).machine().clock_mhz is None
+    assert MachineWatch(tmp_path).machine().clock_mhz is None
 
 
 def test_clock_and_load_are_told_before_and_after(
@@ -93,10 +93,10 @@ def test_clock_and_load_are_told_before_and_after(
     clocks, loads = iter((Clock(3000.0), Clock(2000.0))), iter(((0.5, 0, 0), (1.5, 0, 0)))
     monkeypatch.setattr(psutil, "cpu_freq", lambda: next(clocks))
     monkeypatch.setattr("os.getloadavg", lambda: next(loads), raising=False)
-    made = Watch(tmp_path).machine()
+    made = MachineWatch(tmp_path).machine()
     assert (made.clock_mhz, made.load) == ((3000, 2000), (0.5, 1.5))
 
 
 def test_this_machine_gives_values_that_evidence_takes() -> None:
-    made = Watch().machine()
+    made = MachineWatch().machine()
     assert msgspec.json.decode(msgspec.json.encode(made), type=Machine) == made

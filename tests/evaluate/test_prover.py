@@ -1,122 +1,36 @@
-"""Trials in processes of their own: whatever a runtime does, the build learns why."""
+"""Trials in processes of their own: what is certain of how they end."""
 
-import sys
-
-import msgspec
 import pytest
 
 from tests.evaluate.samples import evidence
-from whisperopt.evaluate import prover
-from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.prover import NoEvidence
-from whisperopt.evaluate.trial import FAILED, RAISED, Request
-
-
-def run(monkeypatch: pytest.MonkeyPatch, request: Request, script: str) -> Evidence | NoEvidence:
-    """Run `script` in place of a trial; `path` is its request."""
-    code = f"import os, sys, time\npath = sys.argv[1]\n{script}"
-    monkeypatch.setattr(prover, "_COMMAND", (sys.executable, "-c", code))
-    return prover.prove(request, lambda _line: None, stall_seconds=5)
-
-
-def reason(outcome: Evidence | NoEvidence) -> str:
-    assert isinstance(outcome, NoEvidence)
-    return outcome.reason
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [
-        ("os.kill(os.getpid(), 11)", "SIGSEGV"),
-        ("os.abort()", "SIGABRT"),
-        ("os.kill(os.getpid(), 40)", "signal 40"),
-        ("sys.stderr.write('terminate called\\n'); os.abort()", "(SIGABRT): terminate called"),
-    ],
-)
-def test_a_crash_is_a_reason(
-    monkeypatch: pytest.MonkeyPatch, request_: Request, script: str, words: str
-) -> None:
-    assert words in reason(run(monkeypatch, request_, script))
-
-
-WRITE = "open(path.replace('.request.json', '.json'), 'wb').write"
+from whisperopt import process
+from whisperopt.evaluate.prover import NoEvidence, prove
+from whisperopt.evaluate.trial import TrialRequest
+from whisperopt.process import Failure
+from whisperopt.reasons import Reason, because
 
 
 @pytest.mark.parametrize(
-    ("script", "words"),
+    ("reason", "certain"),
     [
-        ("raise RuntimeError('no kernel for X')", "exit status 1: RuntimeError: no kernel for X"),
-        ("sys.exit(3)", "exit status 3"),
-        ("pass", "exit status 0"),
-        (f"print('clip 1'); print('No device.'); sys.exit({FAILED})", "No device"),
-        (f"sys.exit({FAILED})", "failed and gave no reason"),
-        ("print('a' * 100_000); sys.exit(1)", "exit status 1"),
-        ("sys.stdout.buffer.write(b'\\xff\\n'); sys.exit(1)", "exit status 1"),
-        (f"{WRITE}(b'{{}}')", "its evidence cannot be understood"),
-        (f'{WRITE}(b\'{{"variant": "\\xff"}}\')', "its evidence cannot be understood"),
-    ],
-)
-def test_an_end_without_evidence_is_a_reason(
-    monkeypatch: pytest.MonkeyPatch, request_: Request, script: str, words: str
-) -> None:
-    assert words in reason(run(monkeypatch, request_, script))
-
-
-@pytest.mark.parametrize(
-    ("script", "certain"),
-    [
-        (f"print('It is too far off.'); sys.exit({FAILED})", True),
-        (f"print('bad alloc'); sys.exit({FAILED})", False),
-        (f"print('OSError: Too many open files'); sys.exit({RAISED})", False),
-        ("sys.exit(3)", False),
+        (because("error.text", "It is too far off", remedy=""), True),
+        (because("error.text", "ONNX Runtime failed: bad alloc", remedy=""), False),
+        (because("process.raised", "OSError", said="Too many open files"), False),
+        (because("process.crashed", signal="SIGSEGV", last=""), False),
+        (because("process.stalled", seconds=900), False),
     ],
 )
 def test_only_the_variants_own_failure_is_certain(
-    monkeypatch: pytest.MonkeyPatch, request_: Request, script: str, *, certain: bool
+    monkeypatch: pytest.MonkeyPatch, request_: TrialRequest, reason: Reason, *, certain: bool
 ) -> None:
-    outcome = run(monkeypatch, request_, script)
-    assert isinstance(outcome, NoEvidence)
-    assert outcome.certain == certain
+    failure = Failure(reason, certain=not reason.code.startswith("process."))
+    monkeypatch.setattr(process, "ask", lambda *_, **__: failure)
+    assert prove(request_, print) == NoEvidence(str(reason), certain)
 
 
-def test_evidence_of_an_earlier_trial_is_not_taken_for_this_ones(
-    monkeypatch: pytest.MonkeyPatch, request_: Request
-) -> None:
-    request_.out.write_bytes(msgspec.json.encode(evidence()))
-    assert "exit status 0" in reason(run(monkeypatch, request_, "pass"))
-
-
-@pytest.mark.parametrize(
-    "script",
-    ["time.sleep(60)", "print('clip 1', flush=True); os.close(1); time.sleep(60)"],
-    ids=["silent", "closed"],
-)
-def test_a_hang_is_a_reason(
-    monkeypatch: pytest.MonkeyPatch, request_: Request, script: str
-) -> None:
-    code = f"import os, sys, time\n{script}"
-    monkeypatch.setattr(prover, "_COMMAND", (sys.executable, "-c", code))
-    outcome = prover.prove(request_, lambda _line: None, stall_seconds=1)
-    assert reason(outcome) == "hung: no progress for 1 s"
-
-
-def test_slow_is_not_hung_as_long_as_it_reports(
-    monkeypatch: pytest.MonkeyPatch, request_: Request
-) -> None:
-    script = "for i in range(10): print(i, flush=True); time.sleep(0.25)\nsys.exit(1)"
-    monkeypatch.setattr(prover, "_COMMAND", (sys.executable, "-c", f"import sys, time\n{script}"))
-    seen: list[str] = []
-    outcome = prover.prove(request_, seen.append, stall_seconds=2)
-    assert "exit status 1" in reason(outcome)
-    assert seen == [str(i) for i in range(10)]
-
-
-def test_what_a_trial_writes_is_returned(
-    monkeypatch: pytest.MonkeyPatch, request_: Request
+def test_what_a_trial_finds_is_returned(
+    monkeypatch: pytest.MonkeyPatch, request_: TrialRequest
 ) -> None:
     made = evidence()
-    kept = request_.out.with_name("made.json")
-    kept.write_bytes(msgspec.json.encode(made))
-    script = f"import shutil; shutil.copy({str(kept)!r}, path.replace('.request.json', '.json'))"
-    assert run(monkeypatch, request_, script) == made
+    monkeypatch.setattr(process, "ask", lambda *_, **__: made)
+    assert prove(request_, print) == made

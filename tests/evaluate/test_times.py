@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.evaluate.racing.courses import lap, race
+from tests.evaluate.races import lap, race
 from whisperopt.evaluate.times import times
 
 rounds = st.lists(st.integers(1, 10**6), min_size=1, max_size=8)

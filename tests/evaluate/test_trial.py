@@ -14,34 +14,23 @@ from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import answers, trial
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate.answers import References
-from whisperopt.evaluate.evidence import Evidence, read
 from whisperopt.evaluate.journal import Journal
-from whisperopt.evaluate.trial import FAILED, RAISED, Request
+from whisperopt.evaluate.trial import TrialRequest, run
+from whisperopt.reasons import because
+from whisperopt.runtime.recognizer import Recognizer
 
 
-def run(request: Request) -> int:
-    path = request.out.with_suffix(".request.json")
-    path.write_bytes(msgspec.json.encode(request, enc_hook=str))
-    return trial.main(path)
-
-
-def proven(request: Request) -> Evidence:
-    assert run(request) == 0
-    return read(request.out)
-
-
-def of_a_variant(core: Request, **changes: object) -> Request:
+def of_a_variant(core: TrialRequest, **changes: object) -> TrialRequest:
     """Return a request about the same graphs, held to what the core model said."""
-    packed = core.out.with_name("references.npz")
+    packed = core.references.with_name("references.npz")
     played = clip_sets.read(core.manifest, checked=True).clips
     References(core.references).pack(packed, played)
-    facts = {"is_core": False, "references": packed, "journal": core.journal.with_name("other")}
-    facts |= {"out": core.out.with_name("other.json")}
+    facts = {"self_test": None, "references": packed, "journal": core.journal.with_name("other")}
     return msgspec.structs.replace(core, **(facts | changes))
 
 
-def test_the_core_model_compares_with_itself(request_: Request) -> None:
-    made = proven(request_)
+def test_the_core_model_compares_with_itself(request_: TrialRequest) -> None:
+    made = run(request_)
     assert [s.clip for s in made.samples if not s.warm_up] == [f"audio/{i}.wav" for i in range(5)]
     assert [s.warm_up for s in made.samples] == [True, *[False] * 5]
     assert all(s.agreements == s.positions for s in made.samples)
@@ -52,18 +41,18 @@ def test_the_core_model_compares_with_itself(request_: Request) -> None:
     assert made.runtime == " ".join(request_.host.serving("onnxruntime"))
 
 
-def test_a_variant_is_held_to_the_packed_answers(request_: Request) -> None:
-    core = proven(request_)
-    made = proven(of_a_variant(request_))
+def test_a_variant_is_held_to_the_packed_answers(request_: TrialRequest) -> None:
+    core = run(request_)
+    made = run(of_a_variant(request_))
     assert [s.tokens for s in made.samples] == [s.tokens for s in core.samples]
     assert all(s.agreements == s.positions for s in made.samples)
     assert all(s.cosine == pytest.approx(1, abs=1e-5) for s in made.samples)
     assert made.tier is Tier.MEASURED
 
 
-def test_emulation_uses_every_nth_clip_of_a_kind(request_: Request) -> None:
-    proven(request_)
-    made = proven(of_a_variant(request_, tier=Tier.EMULATED, stride=2))
+def test_emulation_uses_every_nth_clip_of_a_kind(request_: TrialRequest) -> None:
+    run(request_)
+    made = run(of_a_variant(request_, tier=Tier.EMULATED, stride=2))
     used = [s.clip for s in made.samples if not s.warm_up]
     assert used == ["audio/0.wav", "audio/1.wav", "audio/3.wav", "audio/4.wav"]
     assert made.tier is Tier.EMULATED
@@ -71,32 +60,32 @@ def test_emulation_uses_every_nth_clip_of_a_kind(request_: Request) -> None:
 
 
 def test_finished_clips_are_not_decoded_again(
-    request_: Request, monkeypatch: pytest.MonkeyPatch
+    request_: TrialRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded = _counted(monkeypatch)
-    core = proven(request_)
+    core = run(request_)
     later = of_a_variant(request_)
     for sample in core.samples[1:4]:
         Journal(later.journal).add(sample)
     decoded.clear()
-    made = proven(later)
+    made = run(later)
     assert decoded == ["audio/0.wav", "audio/3.wav", "audio/4.wav"]
     assert made.samples[1:4] == core.samples[1:4]
     assert Journal(later.journal).samples() == made.samples[1:]
 
 
 def test_a_sample_of_the_core_model_without_its_numbers_counts_for_nothing(
-    request_: Request, monkeypatch: pytest.MonkeyPatch
+    request_: TrialRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded = _counted(monkeypatch)
-    proven(request_)
+    run(request_)
     third = clip_sets.read(request_.manifest, checked=True).clips[2]
     (request_.references / answers._entry(third)).unlink()
     (request_.references / "partial.npz").write_bytes(b"half of another")
     decoded.clear()
-    proven(request_)
+    run(request_)
     assert decoded == ["audio/0.wav", "audio/2.wav"]
-    assert run(of_a_variant(request_)) == 0
+    assert run(of_a_variant(request_))
 
 
 def _counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -104,9 +93,9 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     decoded: list[str] = []
     real = trial._Trial.sample
 
-    def sample(self: trial._Trial, session: object, clip: clip_sets.Clip, **how: bool) -> object:
+    def sample(self: trial._Trial, with_: Recognizer, clip: clip_sets.Clip, **how: bool) -> object:
         decoded.append(clip.file)
-        return real(self, session, clip, **how)  # type: ignore[arg-type]
+        return real(self, with_, clip, **how)
 
     monkeypatch.setattr(trial._Trial, "sample", sample)
     return decoded
@@ -128,12 +117,9 @@ class BrokenSession:
 
 
 def test_values_that_are_no_numbers_are_a_reason(
-    request_: Request,
-    small_artifact: Artifact,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    request_: TrialRequest, small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proven(request_)
+    run(request_)
     later = of_a_variant(request_)
     real = registry.require("cpu").open(small_artifact, threads=1)
 
@@ -142,29 +128,16 @@ def test_values_that_are_no_numbers_are_a_reason(
             return BrokenSession(real)
 
     monkeypatch.setattr(trial.registry, "require", lambda _name: Backend())
-    assert run(later) == FAILED
-    assert "no numbers for audio/0.wav" in capsys.readouterr().out.splitlines()[-1]
-    assert not later.out.exists()
+    with pytest.raises(WhisperoptError) as caught:
+        run(later)
+    assert caught.value.reason == because("evaluate.no-numbers", "audio/0.wav")
     assert Journal(later.journal).samples() == []
 
 
-def test_a_runtime_that_does_not_open_gives_its_reason(
-    request_: Request, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refuse(_name: str) -> object:
-        raise WhisperoptError("This CPU computes no bfloat16")
-
-    monkeypatch.setattr(trial.registry, "require", refuse)
-    assert run(request_) == FAILED
-    assert capsys.readouterr().out.splitlines()[-1] == "This CPU computes no bfloat16."
-
-
-def test_answers_to_other_clips_are_a_reason(
-    request_: Request, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_answers_to_other_clips_are_an_error(request_: TrialRequest, tmp_path: Path) -> None:
     later = msgspec.structs.replace(
-        request_, is_core=False, references=tmp_path / "references.npz"
+        request_, self_test=None, references=tmp_path / "references.npz"
     )
     np.savez(later.references, other=np.zeros(1))
-    assert run(later) == RAISED
-    assert "is not a file in the archive" in capsys.readouterr().out.splitlines()[-1]
+    with pytest.raises(KeyError, match="is not a file in the archive"):
+        run(later)

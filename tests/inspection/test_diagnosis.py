@@ -9,13 +9,15 @@ import pytest
 
 from tests import extras
 from tests.selection import releases
-from whisperopt import matrix, registry
-from whisperopt.backend import Probe
+from whisperopt import matrix, process, registry
+from whisperopt.backend import Probe, Tier
 from whisperopt.host import Host, distributions
 from whisperopt.inspection import diagnosis
 from whisperopt.inspection.diagnosis import Diagnosis, Finding
 from whisperopt.matrix import Matrix
-from whisperopt.registry import Broken
+from whisperopt.process import Failure
+from whisperopt.reasons import because
+from whisperopt.registry import Broken, RehearsalProbe
 
 OWN = ("tensorrt", "cuda", "directml", "openvino", "cpu")
 MATRIX = matrix.load()
@@ -199,20 +201,22 @@ def test_a_gpu_that_a_variable_hides_is_found(monkeypatch: pytest.MonkeyPatch, v
 def test_proofs_of_every_backend_are_listed_and_a_bad_one_with_its_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    probe = {"runtime": "theatre", "version": "1"}
-    stage = {"backend": "cpu", "name": "stage", "summary": "acts", "tier": "emulated"}
-    answers: dict[str, Any] = {
-        "cpu": {"proofs": [{**stage, "probe": probe}]},
-        "cuda": "the runtime aborted the process (SIGABRT)",
-        "openvino": {"proofs": []},
-    }
+    stage = RehearsalProbe(
+        backend="cpu",
+        name="stage",
+        summary="acts",
+        tier=Tier.EMULATED,
+        probe=Probe(runtime="theatre", version="1"),
+    )
+    failure = Failure(because("process.crashed", signal="SIGABRT", last=""))
+    answers: dict[str, Any] = {"cpu": (stage,), "cuda": failure, "openvino": ()}
     broken = Broken("sad", "sad-chip", "cannot be imported")
     monkeypatch.setattr(registry, "names", lambda: [*answers, "sad"])
     monkeypatch.setattr(registry, "get", lambda name: broken if name == "sad" else fake(name))
-    monkeypatch.setattr(registry, "ask", lambda name, _question: answers[name])
+    monkeypatch.setattr(process, "ask", lambda _handler, name, **_limit: answers[name])
     stage_proof, bad, sad = diagnosis.every_proof()
     assert (stage_proof.name, stage_proof.probe.ready) == ("stage", True)
-    assert (bad.backend, bad.probe.reason) == ("cuda", answers["cuda"])
+    assert (bad.backend, bad.probe.reason) == ("cuda", str(failure))
     assert (sad.backend, sad.probe.reason) == ("sad", "cannot be imported")
 
 

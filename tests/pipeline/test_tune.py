@@ -6,18 +6,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.evaluate.racing.courses import race
+from tests.evaluate.races import race
 from tests.selection import releases
 from tests.selection.releases import MODEL
 from tests.test_loader import Backend, opened, write
-from whisperopt import host, isolated, loader, registry
+from whisperopt import host, loader, process, registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Probe
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.evaluate import clips
-from whisperopt.evaluate.racing import race as races
+from whisperopt.evaluate import race as races
 from whisperopt.matrix import Objective
 from whisperopt.pipeline import tune as tuner
+from whisperopt.process import Failure
+from whisperopt.reasons import because
 from whisperopt.release import catalog as catalogs
 from whisperopt.runtime import first_open
 from whisperopt.selection.tuned import recall
@@ -39,7 +41,7 @@ class Track:
         self.entered, self.memory_bytes = [one.name for one in entrants], memory_bytes
         progress("round 1 of 6")
         found = {name: self.times.get(name, 100.0) for name in self.entered}
-        return {n: t if isinstance(t, str) else race(*[t] * 6) for n, t in found.items()}
+        return {n: failed(t) if isinstance(t, str) else race(*[t] * 6) for n, t in found.items()}
 
 
 @pytest.fixture
@@ -54,6 +56,10 @@ def track(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Track:
     monkeypatch.setattr(registry, "probe_all", lambda names: {n: ready(n) for n in names})
     monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path / "cache"))
     return made
+
+
+def failed(why: str) -> Failure:
+    return Failure(because("error.text", why, remedy=""))
 
 
 def ready(name: str) -> Probe:
@@ -88,7 +94,7 @@ def test_the_fastest_wins_and_goes_first_from_then_on(
     assert len(remembered.raced[0].race.laps) == 7
     backend = Backend()
     monkeypatch.setattr(registry, "require", lambda _name: backend)
-    monkeypatch.setattr(isolated, "possible", lambda: False)
+    monkeypatch.setattr(process, "possible", lambda: False)
     transcriber = loader.load(release)
     assert opened(transcriber) == "cpu-mha-fp32"
     assert transcriber.decisions[0].startswith("cpu-mha-fp32: fastest here: 50 ms against 70 ms")

@@ -1,6 +1,5 @@
 """The first opening of an artifact on a host: its own process, a stamp, and reasons."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -10,10 +9,13 @@ import pytest
 
 from tests.selection import releases
 from tests.sites import Site
-from whisperopt import artifact, host, isolated, registry
+from whisperopt import artifact, host, process, registry
 from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
+from whisperopt.process import IMPOSSIBLE, Failure
+from whisperopt.reasons import because
 from whisperopt.runtime import first_open
+from whisperopt.runtime.first_open import FirstOpen
 
 
 class Session:
@@ -39,14 +41,22 @@ class Backend:
         return Session()
 
 
+CRASHED = Failure(because("process.crashed", signal="SIGSEGV", last=""))
+TOO_OLD = Failure(because("error.text", "The driver is too old", remedy="Update it"), certain=True)
+
+
+def late(seconds: float) -> Failure:
+    return Failure(because("process.too-long", seconds=seconds))
+
+
 class Child:
     """Stands for the other process: it answers what it was told to, and counts."""
 
     def __init__(self, answer: Any) -> None:
         self.answer, self.asked = answer, []
 
-    def __call__(self, module: str, request: Any, *, limit: float) -> Any:
-        self.asked.append((module, json.loads(json.dumps(request)), limit))
+    def __call__(self, handler: Any, request: Any, *, limit: float) -> Any:
+        self.asked.append((handler, request, limit))
         return self.answer
 
 
@@ -62,25 +72,24 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
 
 def answering(monkeypatch: pytest.MonkeyPatch, answer: Any) -> Child:
     child = Child(answer)
-    monkeypatch.setattr(isolated, "ask", child)
+    monkeypatch.setattr(process, "ask", child)
     return child
 
 
 def test_only_the_first_opening_takes_another_process(
     one: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    child = answering(monkeypatch, {})
+    child = answering(monkeypatch, None)
     first_open.open_session(one, threads=3)
     first_open.open_session(one, threads=3)
-    request = {"artifact": str(one.path), "threads": 3}
-    assert child.asked == [("whisperopt.runtime.first_open", request, 900)]
+    assert child.asked == [(first_open.tested, FirstOpen(one.path, 3), 900)]
     assert Session.steps == 0
 
 
 def test_where_no_other_process_can_be_started_it_is_tested_in_this_one(
     one: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    child = answering(monkeypatch, None)
+    child = answering(monkeypatch, IMPOSSIBLE)
     first_open.open_session(one)
     assert Session.steps == 2
     first_open.open_session(one)
@@ -91,7 +100,7 @@ def test_where_no_other_process_can_be_started_it_is_tested_in_this_one(
 def test_what_changed_is_tried_again(
     one: Artifact, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    child = answering(monkeypatch, {})
+    child = answering(monkeypatch, None)
     first_open.open_session(one)
     match change:
         case "files":
@@ -113,9 +122,9 @@ def test_what_changed_is_tried_again(
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        ("the runtime aborted the process (SIGSEGV)", "opening it failed: the runtime aborted"),
-        ({"problem": "The driver is too old", "remedy": "Update it"}, "too old. Update it."),
-        ("it took over 900 s", "opening it failed: it took over 900 s"),
+        (CRASHED, "opening it failed: the runtime aborted"),
+        (TOO_OLD, "too old. Update it."),
+        (late(900), "opening it failed: it took over 900 s"),
     ],
 )
 def test_a_failure_is_a_reason_and_leaves_no_stamp(
@@ -125,7 +134,7 @@ def test_a_failure_is_a_reason_and_leaves_no_stamp(
     with pytest.raises(WhisperoptError) as caught:
         first_open.open_session(one)
     assert reason in str(caught.value)
-    child = answering(monkeypatch, {})
+    child = answering(monkeypatch, None)
     if "900" in reason:
         return
     first_open.open_session(one)
@@ -136,10 +145,10 @@ def test_a_hang_is_not_sat_through_again_until_a_day_or_more_patience(
     one: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(first_open.LIMIT, "5")
-    answering(monkeypatch, "it took over 5 s")
+    answering(monkeypatch, late(5))
     with pytest.raises(WhisperoptError, match="it took over 5 s"):
         first_open.open_session(one)
-    child = answering(monkeypatch, {})
+    child = answering(monkeypatch, None)
     with pytest.raises(WhisperoptError, match="within the last day, so it is not tried") as caught:
         first_open.open_session(one)
     assert child.asked == []
@@ -153,11 +162,11 @@ def test_a_hang_is_not_sat_through_again_until_a_day_or_more_patience(
 
 def test_more_patience_tries_a_hang_again(one: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(first_open.LIMIT, "5")
-    answering(monkeypatch, "it took over 5 s")
+    answering(monkeypatch, late(5))
     with pytest.raises(WhisperoptError):
         first_open.open_session(one)
     monkeypatch.setenv(first_open.LIMIT, "50")
-    child = answering(monkeypatch, {})
+    child = answering(monkeypatch, None)
     first_open.open_session(one)
     assert len(child.asked) == 1
 
@@ -166,7 +175,7 @@ def test_without_a_cache_it_is_tried_every_time(
     one: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "cache").write_text("no folder")
-    child = answering(monkeypatch, {})
+    child = answering(monkeypatch, None)
     first_open.open_session(one)
     first_open.open_session(one)
     assert len(child.asked) == 2
@@ -175,14 +184,15 @@ def test_without_a_cache_it_is_tried_every_time(
 def test_the_other_process_says_what_is_wrong(
     one: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = {"artifact": str(one.path), "threads": None}
-    assert first_open.reply(request) == {}
+    first_open.tested(FirstOpen(one.path, None))
 
     def fail(*_: object, **__: object) -> Session:
         raise RuntimeError("no memory")
 
     monkeypatch.setattr(Backend, "open", fail)
-    assert first_open.reply(request)["problem"] == "opening it failed: RuntimeError: no memory"
+    with pytest.raises(WhisperoptError) as caught:
+        first_open.tested(FirstOpen(one.path, None))
+    assert caught.value.reason == because("runtime.not-opened", why="RuntimeError: no memory")
 
 
 def test_a_real_session_passes_in_another_process(
@@ -197,7 +207,7 @@ def test_a_real_session_passes_in_another_process(
 def test_trying_out_opens_nothing_in_this_process_and_counts_as_the_first_opening(
     one: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    child = answering(monkeypatch, {})
+    child = answering(monkeypatch, None)
     monkeypatch.setattr(Backend, "open", None)
     first_open.try_out(one)
     first_open.try_out(one)
@@ -205,12 +215,13 @@ def test_trying_out_opens_nothing_in_this_process_and_counts_as_the_first_openin
 
 
 def test_trying_out_says_what_is_wrong(one: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
-    answering(monkeypatch, {"problem": "The driver is too old", "remedy": "Update it"})
+    answering(monkeypatch, TOO_OLD)
     with pytest.raises(WhisperoptError, match="too old"):
         first_open.try_out(one)
-    answering(monkeypatch, None)
-    with pytest.raises(WhisperoptError, match="no other Python can be started"):
+    answering(monkeypatch, IMPOSSIBLE)
+    with pytest.raises(WhisperoptError) as caught:
         first_open.try_out(one)
+    assert caught.value.reason == IMPOSSIBLE.reason
 
 
 class Preparing(Backend):
@@ -236,7 +247,7 @@ class Preparing(Backend):
 def test_what_the_runtime_prepared_is_checked_once_and_used_from_then_on(
     one: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answering(monkeypatch, {})
+    answering(monkeypatch, None)
     backend = Preparing()
     monkeypatch.setattr(registry, "require", lambda _name: backend)
     for _ in range(3):
@@ -250,7 +261,7 @@ def test_what_the_runtime_prepared_is_checked_once_and_used_from_then_on(
 def test_what_does_not_open_as_prepared_is_opened_without_and_tried_again(
     one: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answering(monkeypatch, {})
+    answering(monkeypatch, None)
     backend = Preparing(wrong=True)
     monkeypatch.setattr(registry, "require", lambda _name: backend)
     first_open.open_session(one)
@@ -266,7 +277,7 @@ def test_what_fails_the_self_test_as_prepared_is_done_without(
     def wrong(*_: object) -> None:
         raise ArithmeticError("not a number")
 
-    answering(monkeypatch, {})
+    answering(monkeypatch, None)
     backend = Preparing()
     monkeypatch.setattr(registry, "require", lambda _name: backend)
     first_open.open_session(one)
@@ -286,7 +297,7 @@ def test_where_nothing_can_be_prepared_it_is_opened_without(
                 raise OSError("No space left on device")
             return made
 
-    answering(monkeypatch, {})
+    answering(monkeypatch, None)
     backend = Full()
     monkeypatch.setattr(registry, "require", lambda _name: backend)
     assert isinstance(first_open.open_session(one), Session)
@@ -297,7 +308,7 @@ def test_where_nothing_can_be_prepared_it_is_opened_without(
 def test_what_was_prepared_and_was_damaged_is_prepared_again(
     one: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    answering(monkeypatch, {})
+    answering(monkeypatch, None)
     backend = Preparing()
     monkeypatch.setattr(registry, "require", lambda _name: backend)
     first_open.open_session(one)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from whisperopt.runtime.repetition import astray, loops
+from whisperopt.runtime.repetition import degenerate, loops
 
 
 @pytest.mark.parametrize("period", range(1, 9))
@@ -13,10 +13,10 @@ def test_eight_repetitions_of_up_to_eight_tokens_are_a_loop(period: int) -> None
 
 
 def test_a_text_that_fills_all_places_does_not_end() -> None:
-    assert astray(list(range(20)), 20)
-    assert not astray(list(range(19)), 20)
+    assert degenerate(list(range(20)), 20)
+    assert not degenerate(list(range(19)), 20)
 
 
 def test_no_text_is_no_loop() -> None:
     assert not loops([])
-    assert not astray([], 20)
+    assert not degenerate([], 20)

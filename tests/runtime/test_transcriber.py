@@ -14,7 +14,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.backend import Decoder, Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.errors import BadInputError, WhisperoptError
-from whisperopt.runtime import batches, hearing
+from whisperopt.runtime import batches, recognizer
 from whisperopt.runtime.transcriber import Opened, Transcriber, Transcript
 from whisperopt.testing.fake import ScriptedDecoder, ScriptedSession
 
@@ -315,7 +315,7 @@ def test_batches_are_no_larger_than_the_memory_holds(
     most: int,
 ) -> None:
     free = 4 * windows * batches.window_bytes(SMALL)
-    monkeypatch.setattr(hearing, "available_bytes", lambda: free)
+    monkeypatch.setattr(recognizer, "available_bytes", lambda: free)
     tight = Tight(small_session, 100)
     Transcriber(small_artifact, tight).transcribe(joined(10), "en", batch=8)
     assert max(tight.sizes) == most
@@ -327,7 +327,7 @@ def test_a_system_that_hides_its_memory_is_no_error(
     def hidden() -> int:
         raise PermissionError("/proc/meminfo")
 
-    monkeypatch.setattr(hearing, "available_bytes", hidden)
+    monkeypatch.setattr(recognizer, "available_bytes", hidden)
     assert len(transcriber.transcribe(joined(5), "en", batch=4).segments) == 5
 
 

@@ -14,14 +14,14 @@ import whisperopt
 from tests.makers import write_huggingface
 from tests.pipeline.recordings import write_clips
 from whisperopt import host as hosts
-from whisperopt import isolated, matrix, registry
+from whisperopt import matrix, registry
 from whisperopt.backend import Backend, Recipe
 from whisperopt.checkpoint.resolve import open_checkpoint
+from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import clips, trial
-from whisperopt.evaluate import evidence as evidences
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.prover import NoEvidence
-from whisperopt.evaluate.trial import Request
+from whisperopt.evaluate.trial import TrialRequest
 from whisperopt.graph.core import CoreModel
 from whisperopt.pipeline import line
 from whisperopt.pipeline.line import Line
@@ -30,15 +30,14 @@ from whisperopt.results.outcome import Outcome
 RELEASED = ("gqa-fp32", "gqa-mixed")
 
 
-def _prove(request: Request, progress: Callable[[str], None]) -> Evidence | NoEvidence:
-    path = request.out.with_suffix(".request.json")
-    path.write_bytes(msgspec.json.encode(request, enc_hook=str))
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()):
-        code = trial.main(path)
-    if code:
-        return NoEvidence(said.getvalue().strip().splitlines()[-1].rstrip("."))
-    return evidences.read(request.out)
+def _prove(request: TrialRequest, _progress: object) -> Evidence | NoEvidence:
+    with contextlib.redirect_stderr(io.StringIO()):
+        try:
+            return trial.run(request)
+        except WhisperoptError as error:
+            return NoEvidence(str(error).rstrip("."))
+        except Exception as error:  # noqa: BLE001  # as whisperopt.process does
+            return NoEvidence(f"{type(error).__name__}: {error}")
 
 
 def _untimed(evidence: Mapping[str, Evidence], *_: Any, **__: Any) -> dict[str, Evidence]:
@@ -49,7 +48,6 @@ def _untimed(evidence: Mapping[str, Evidence], *_: Any, **__: Any) -> dict[str, 
 def in_this_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WHISPEROPT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(isolated, "end_with_parent", lambda: None)
         for module in ("evaluate.case", "evaluate.listening"):
             patch.setattr(f"whisperopt.{module}.prove", _prove)
         for module in ("pipeline.timing", "pipeline.here"):

@@ -4,18 +4,17 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
 from tests.sabotage.conftest import recipe
 from tests.sabotage.test_builder import DYNAMIC, GROUP, WAYS
 from tests.targets import OWN
-from whisperopt import isolated, registry
+from whisperopt import process, registry
 from whisperopt.backend import Recipe
 from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.graph.core import CoreModel
+from whisperopt.process import IMPOSSIBLE, Failure
 from whisperopt.reasons import because
 from whisperopt.static_checks import equivalence
 from whisperopt.static_checks.equivalence import Equivalence, comparison
@@ -99,11 +98,7 @@ def bench(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    def ask(_module: str, request: dict[str, Any], *, limit: float) -> dict[str, Any]:
-        assert limit > 0
-        return comparison.reply(msgspec.json.decode(msgspec.json.encode(request)))
-
-    monkeypatch.setattr(isolated, "ask", ask)
+    monkeypatch.setattr(process, "ask", lambda handler, request, **_limits: handler(request))
 
 
 @pytest.mark.usefixtures("here")
@@ -168,12 +163,13 @@ def test_what_cannot_be_compared_is_no_reason_against_a_variant(
         return reason.code
 
     assert why(cut) == "equivalence.no-graph"
-    monkeypatch.setattr(isolated, "ask", lambda *_args, **_options: "it took over 900 s")
+    failure = Failure(because("process.too-long", seconds=900))
+    monkeypatch.setattr(process, "ask", lambda *_args, **_options: failure)
     found = bench.spoiled(DYNAMIC, lambda _folder: None)
     late = because("equivalence.cpu-fails", why="it took over 900 s")
     assert found == Equivalence(not_compared=late, certain=False)
-    monkeypatch.setattr(isolated, "ask", lambda *_args, **_options: None)
-    assert why(lambda _folder: None) == "equivalence.no-process"
+    monkeypatch.setattr(process, "ask", lambda *_args, **_options: IMPOSSIBLE)
+    assert why(lambda _folder: None) == "process.impossible"
     for packed in ("MatMulNBits", "DynamicQuantizeMatMul"):
         monkeypatch.delitem(unpacking.PACKED, packed)
     assert why(lambda _folder: None) == "equivalence.lost"

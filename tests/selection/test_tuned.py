@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.evaluate.racing.courses import race
+from tests.evaluate.races import race
 from tests.selection import releases
 from tests.selection.releases import MODEL, catalog, evidence, variant
 from whisperopt import download as fetcher

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -22,11 +21,11 @@ from tests.evaluate.variants import (
     times,
 )
 from tests.sabotage import disk
-from whisperopt import isolated
+from whisperopt import process
 from whisperopt.passes.last_logits import LOGITS_FROM
 from whisperopt.passes.rewrite import nodes
 from whisperopt.static_checks import equivalence
-from whisperopt.static_checks.equivalence import Equivalence, comparison
+from whisperopt.static_checks.equivalence import Equivalence
 from whisperopt.static_checks.weights import unpacking
 
 __all__ = ["made"]
@@ -41,11 +40,7 @@ def wired(
 ) -> Callable[[Callable[[ir.Model], None]], Equivalence]:
     """Hold the double of a spoiled decoder against the core model, in this process."""
 
-    def ask(_module: str, request: dict[str, Any], *, limit: float) -> dict[str, Any]:
-        assert limit > 0
-        return comparison.reply(msgspec.json.decode(msgspec.json.encode(request)))
-
-    monkeypatch.setattr(isolated, "ask", ask)
+    monkeypatch.setattr(process, "ask", lambda handler, request, **_limits: handler(request))
 
     def judge(spoil: Callable[[ir.Model], None]) -> Equivalence:
         folder = rewritten(made("whole"), tmp_path / "spoiled", "decoder", spoil)

@@ -7,7 +7,7 @@ import msgspec
 
 from whisperopt.checkpoint import decoding, model_bin, tokens
 from whisperopt.checkpoint.documents import read_bytes, read_json
-from whisperopt.checkpoint.model_bin import CONVERT, ModelBin
+from whisperopt.checkpoint.model_bin import ModelBin
 from whisperopt.checkpoint.shapes import check_tensors
 from whisperopt.checkpoint.stored import Stored, StoredCheckpoint, WeightFile
 from whisperopt.whisper import Dimensions
@@ -60,7 +60,7 @@ def open_parts(parts: list[Path], folder: Path, *, name: str, source: str) -> St
     where = str(folder)
     index = model_bin.read(WeightFile(*parts))
     if index.settings.get("decoder/activation", _GELU) != _GELU:
-        raise index.file.damaged("has another activation than GELU", "Only Whisper can be read")
+        raise index.file.damaged("activation")
     width = _shape(index.tensors, index.file, "encoder/conv1/bias", 1)[0]
     tensors = _name_tensors(index, width)
     dims = _dimensions(tensors, index)
@@ -121,8 +121,8 @@ def _unfuse(tensor: Stored, projections: str, width: int, name: str) -> dict[str
     query = width if "q" in projections else 0
     kv_rows, rest = divmod(tensor.shape[0] - query, 2)
     if rest or kv_rows <= 0:
-        problem = f"has {name} of shape {list(tensor.shape)}, which no {projections} can fill"
-        raise tensor.file.damaged(problem)
+        values = {"name": name, "shape": str(list(tensor.shape)), "projections": projections}
+        raise tensor.file.damaged("fused", **values)
     sizes = [query, kv_rows, kv_rows] if query else [kv_rows, kv_rows]
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     return {
@@ -158,16 +158,16 @@ def _dimensions(tensors: dict[str, Stored], index: ModelBin) -> Dimensions:
 
 def _shape(tensors: dict[str, Stored], file: WeightFile, name: str, rank: int) -> tuple[int, ...]:
     if name not in tensors:
-        raise file.damaged(f"has no tensor {name}", CONVERT)
+        raise file.damaged("no-tensor", name=name)
     if len(tensors[name].shape) != rank or 0 in tensors[name].shape:
-        raise file.damaged(f"has {name} of shape {list(tensors[name].shape)}", CONVERT)
+        raise file.damaged("shape", name=name, shape=str(list(tensors[name].shape)))
     return tensors[name].shape
 
 
 def _setting(index: ModelBin, name: str) -> int:
     value = index.settings.get(name, 0)
     if value < 1:
-        raise index.file.damaged(f"has no usable {name}", CONVERT)
+        raise index.file.damaged("no-setting", name=name)
     return value
 
 

@@ -4,9 +4,8 @@ from collections.abc import Iterable
 
 from whisperopt.checkpoint.tokens import TokenFacts
 from whisperopt.errors import BadInputError
+from whisperopt.reasons import because
 from whisperopt.whisper import Decoding, Dimensions
-
-_REMEDY = "Use the tokenizer and the configuration that belong to the weights"
 
 
 def combine(
@@ -20,11 +19,8 @@ def combine(
 ) -> Decoding:
     """Return the decoding facts, all of whose ids have a row in the embedding."""
     if facts.highest >= dims.vocabulary:
-        raise BadInputError(
-            f"The tokenizer of {where} has ids up to {facts.highest}, "
-            f"but the embedding has {dims.vocabulary} rows",
-            _REMEDY,
-        )
+        sizes = {"highest": facts.highest, "rows": dims.vocabulary}
+        raise BadInputError(because("checkpoint.ids", where, **sizes))
     return Decoding(
         start_of_transcript=facts.start_of_transcript,
         end_of_text=facts.end_of_text,

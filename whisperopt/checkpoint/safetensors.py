@@ -9,6 +9,7 @@ import msgspec
 from whisperopt.checkpoint.documents import read_json
 from whisperopt.checkpoint.stored import Kind, Stored, WeightFile
 from whisperopt.errors import BadInputError
+from whisperopt.reasons import because
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -38,10 +39,8 @@ def read_folder(folder: Path) -> dict[str, Stored]:
     shards = {name: read_file(folder / name) for name in shard_names(folder)}
     for tensor, shard in places.items():
         if tensor not in shards[shard]:
-            raise BadInputError(
-                f"{folder / INDEX} promises {tensor} in {shard}, which does not hold it",
-                "The index and the shards must belong together",
-            )
+            values = {"name": tensor, "shard": shard}
+            raise BadInputError(because("weight-file.not-in-shard", folder / INDEX, **values))
     return {tensor: shards[shard][tensor] for tensor, shard in places.items()}
 
 
@@ -55,7 +54,7 @@ def read_file(path: Path) -> dict[str, Stored]:
     file = WeightFile(path)
     length = int.from_bytes(file.bytes(0, _LENGTH_BYTES).tobytes(), "little")
     if length > _MAX_HEADER:
-        raise file.damaged(f"has a header of {length} bytes, which no safetensors file has")
+        raise file.damaged("header-size", bytes=length)
     start = _LENGTH_BYTES + length
     try:
         header = msgspec.json.decode(
@@ -64,24 +63,22 @@ def read_file(path: Path) -> dict[str, Stored]:
         header.pop("__metadata__", None)
         entries = {name: msgspec.json.decode(raw, type=_Entry) for name, raw in header.items()}
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise file.damaged(f"has no safetensors header: {error}") from None
+        raise file.damaged("header", why=str(error)) from None
     tensors = {name: _stored(file, start, name, entry) for name, entry in entries.items()}
     end = max((entry.data_offsets[1] for entry in entries.values()), default=0)
     if start + end != file.size:
-        raise file.damaged(f"has {file.size} bytes where its header promises {start + end}")
+        raise file.damaged("size", size=file.size, promised=start + end)
     return tensors
 
 
 def _stored(file: WeightFile, start: int, name: str, entry: _Entry) -> Stored:
     if entry.dtype not in _KINDS:
-        raise BadInputError(
-            f"{file.path} holds {name[:80]} as {entry.dtype}, which is not supported",
-            f"Save the model as one of {', '.join(_KINDS)}",
-        )
+        values = {"name": name[:80], "kind": entry.dtype, "known": ", ".join(_KINDS)}
+        raise BadInputError(because("weight-file.kind", file.path, **values))
     first, last = entry.data_offsets
     tensor = Stored(file, start + first, _KINDS[entry.dtype], entry.shape)
     if last - first != prod(entry.shape) * tensor.item_size:
-        raise file.damaged(f"has {name[:80]} with a wrong number of bytes")
+        raise file.damaged("bytes", name=name[:80])
     return tensor
 
 
@@ -90,6 +87,5 @@ def _places(folder: Path) -> dict[str, str]:
     places = read_json(folder / INDEX, _ShardIndex).weight_map
     for name in set(places.values()):
         if Path(name).name != name or "\\" in name:
-            problem = f"{folder / INDEX} names the shard {name[:80]!r}, which is not beside it"
-            raise BadInputError(problem, "Copy it again from the original checkpoint")
+            raise BadInputError(because("weight-file.shard", folder / INDEX, name=repr(name[:80])))
     return places

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 
 from whisperopt.checkpoint.stored import Stored
 from whisperopt.errors import BadInputError
+from whisperopt.reasons import because
 from whisperopt.whisper import Dimensions
 
 Shape = tuple[int, ...]
 
 _PROJECTION = "proj_out.weight"
-_REMEDY = "Use an unmodified Whisper checkpoint, or merge adapters into the weights first"
 
 
 def required(dims: Dimensions) -> dict[str, Shape]:
@@ -23,27 +23,26 @@ def check_tensors(tensors: Mapping[str, Stored], dims: Dimensions, *, where: str
     Allowed beyond the required ones are biases of key projections and an output projection.
     """
     if problem := Dimensions.check(dims):
-        raise BadInputError(f"{where} is no Whisper model: {problem}", _REMEDY)
+        raise BadInputError(because("checkpoint.sizes", where, why=problem))
     optional: dict[str, Shape] = {_PROJECTION: (dims.vocabulary, dims.width)}
     known = set()
     for name, shape in _all(dims):
         if name not in tensors:
-            raise BadInputError(f"{where} has no tensor {name}", _REMEDY)
+            raise BadInputError(because("checkpoint.no-tensor", where, name=name))
         _check_shape(name, tensors[name].shape, shape, where)
         known.add(name)
         if name.endswith("k_proj.weight"):
             optional[name.replace(".weight", ".bias")] = shape[:1]
     for name in sorted(tensors.keys() - known):
         if name not in optional:
-            problem = f"{where} has a tensor {name[:80]} that no such Whisper model has"
-            raise BadInputError(problem, _REMEDY)
+            raise BadInputError(because("checkpoint.odd-tensor", where, name=name[:80]))
         _check_shape(name, tensors[name].shape, optional[name], where)
 
 
 def _check_shape(name: str, shape: Shape, needed: Shape, where: str) -> None:
     if shape != needed:
-        problem = f"{where} has {name} of shape {list(shape)} where {list(needed)} is needed"
-        raise BadInputError(problem, "Its configuration and its weights must belong together")
+        shapes = {"name": name, "found": str(list(shape)), "needed": str(list(needed))}
+        raise BadInputError(because("checkpoint.shape", where, **shapes))
 
 
 def _all(dims: Dimensions) -> Iterator[tuple[str, Shape]]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from whisperopt import cache
 from whisperopt.errors import BadInputError
+from whisperopt.reasons import Value, because
 from whisperopt.whisper import Decoding, Dimensions
 
 Kind = Literal["float32", "float16", "bfloat16"]
@@ -24,7 +25,6 @@ _DTYPES: dict[Kind, np.dtype[Any]] = {
 }
 _DIGEST_BLOCK = 1 << 24
 _POINTER = b"version https://git-lfs"
-_DAMAGED = "The file is damaged or was not copied to its end: copy or download it again"
 
 
 class WeightFile:
@@ -39,12 +39,12 @@ class WeightFile:
         self._parts = [_Part(part) for part in parts]
         self.size = sum(part.size for part in self._parts)
         if self.bytes(0, min(self.size, len(_POINTER))).tobytes() == _POINTER:
-            raise self.damaged("is only a Git LFS pointer", "Run `git lfs pull` in its folder")
+            raise self.damaged("pointer")
 
     def bytes(self, start: int, size: int) -> npt.NDArray[np.uint8]:
         """Return `size` bytes from `start`: a view, or a copy where they span two parts."""
         if start + size > self.size:
-            raise self.damaged(f"ends at byte {self.size}, byte {start + size} is needed")
+            raise self.damaged("end", size=self.size, needed=start + size)
         pieces = []
         for part in self._parts:
             if start < part.size and size:
@@ -63,9 +63,9 @@ class WeightFile:
         """What changes whenever a part is written again."""
         return tuple(part.stamp for part in self._parts)
 
-    def damaged(self, problem: str, remedy: str = _DAMAGED) -> BadInputError:
-        """Return the error that says what is wrong with this file."""
-        return BadInputError(f"The weights {self.path} cannot be read: it {problem}", remedy)
+    def damaged(self, code: str, **values: Value) -> BadInputError:
+        """Return the error that says what is wrong with this file: a code of `weight-file`."""
+        return BadInputError(because(f"weight-file.{code}", self.path, **values))
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -167,10 +167,7 @@ class _Part:
         skipped = start % mmap.ALLOCATIONGRANULARITY
         mapped, stamp = self._opened(start - skipped, skipped + size)
         if stamp != self.stamp or mapped is None:
-            raise BadInputError(
-                f"The weights {self._path} were changed while they were read",
-                "Build again, and leave the checkpoint alone meanwhile",
-            )
+            raise BadInputError(because("weight-file.changed", self._path))
         return np.frombuffer(mapped, np.uint8, size, skipped)
 
     def _opened(self, start: int, size: int) -> tuple[mmap.mmap | None, cache.Stamp]:
@@ -179,18 +176,16 @@ class _Part:
             with self._path.open("rb") as file:
                 stamp = cache.Stamp.of(self._path, file)
                 if stamp.size == 0:
-                    raise BadInputError(f"The weights {self._path} are empty", _DAMAGED)
+                    raise BadInputError(because("weight-file.empty", self._path))
                 if not size or start + size > stamp.size:
                     return None, stamp
                 access = mmap.ACCESS_READ
                 return mmap.mmap(file.fileno(), size, access=access, offset=start), stamp
         except FileNotFoundError:
-            remedy = "A checkpoint folder must hold all of its weight files"
-            raise BadInputError(f"The weights {self._path} are missing", remedy) from None
+            raise BadInputError(because("weight-file.missing", self._path)) from None
         except OSError as error:
-            remedy = "Check that it is a file that you may read"
-            problem = f"The weights {self._path} cannot be opened: {error.strerror}"
-            raise BadInputError(problem, remedy) from None
+            why = f"{error.strerror}"
+            raise BadInputError(because("weight-file.unopened", self._path, why=why)) from None
 
 
 def _files(tensors: Iterable[Stored]) -> list[WeightFile]:

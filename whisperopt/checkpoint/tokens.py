@@ -8,12 +8,12 @@ import msgspec
 from msgspec.structs import replace
 
 from whisperopt.errors import BadInputError
+from whisperopt.reasons import because
 
 ENGLISH_ONLY_END = 50256
 """Id of `<|endoftext|>` in OpenAI's English-only vocabulary, GPT-2's."""
 
 
-_OWN = "Use the tokenizer that belongs to the weights"
 _MARKED = re.compile(r"<\|[^|]+\|>")
 _TIMESTAMP = re.compile(r"<\|\d+\.\d\d\|>")
 
@@ -77,10 +77,7 @@ def read(tokenizer: bytes, *, where: str, multilingual: bool | None = None) -> T
     if learned and transcribe is not None:
         languages = _languages(ids, start, ids.get("<|translate|>", transcribe))
     if multilingual and not languages:
-        raise BadInputError(
-            f"{where} is multilingual, but its tokenizer has no languages or no <|transcribe|>",
-            _OWN,
-        )
+        raise BadInputError(because("tokenizer.languages", where))
     return TokenFacts(
         start_of_transcript=start,
         end_of_text=end,
@@ -99,17 +96,14 @@ def from_vocabulary(folder: Path) -> bytes:
     try:
         from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     except ImportError:
-        raise BadInputError(
-            f"{folder} has no tokenizer.json, and making one needs the tokenizers library",
-            "pip install 'whisperopt[build]'",
-        ) from None
+        raise BadInputError(because("tokenizer.library", folder)) from None
     try:
         files = folder / "vocab.json", folder / "merges.txt"
         vocab, merges = models.BPE.read_file(*map(str, files))
         tokenizer = Tokenizer(models.BPE(vocab, merges))
         added = _added_tokens(folder / "added_tokens.json")
     except Exception as error:  # noqa: BLE001  # the library raises plain Exception for what it cannot parse
-        raise BadInputError(f"The tokenizer in {folder} cannot be read: {error}", _OWN) from None
+        raise BadInputError(because("tokenizer.unread-in", folder, why=str(error))) from None
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     added = {token: id_ for token, id_ in vocab.items() if _MARKED.fullmatch(token)} | added
@@ -117,8 +111,8 @@ def from_vocabulary(folder: Path) -> bytes:
         special = not _TIMESTAMP.fullmatch(token)
         tokenizer.add_tokens([AddedToken(token, normalized=False, special=special)])
         if tokenizer.token_to_id(token) != added[token]:
-            problem = f"{folder / 'added_tokens.json'} leaves a gap before {token}"
-            raise BadInputError(f"{problem} (id {added[token]})", _OWN)
+            path, id_ = folder / "added_tokens.json", added[token]
+            raise BadInputError(because("tokenizer.gap", path, token=token, id=id_))
     return tokenizer.to_str().encode()
 
 
@@ -130,16 +124,13 @@ def _ids(tokenizer: bytes, where: str) -> dict[str, int]:
     try:
         parsed = msgspec.json.decode(tokenizer, type=_Tokenizer)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(
-            f"The tokenizer.json of {where} cannot be read: {error}",
-            _OWN,
-        ) from None
+        raise BadInputError(because("tokenizer.unread", where, why=str(error))) from None
     return parsed.model.vocab | {token.content: token.id for token in parsed.added_tokens}
 
 
 def _required(ids: dict[str, int], token: str, where: str) -> int:
     if token not in ids:
-        raise BadInputError(f"The tokenizer of {where} has no {token}", _OWN)
+        raise BadInputError(because("tokenizer.no-token", where, token=token))
     return ids[token]
 
 

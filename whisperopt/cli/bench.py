@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from whisperopt.cli import json_option, print_json
+from whisperopt.errors import BadInputError
+from whisperopt.reasons import because
 
 if TYPE_CHECKING:
-    from whisperopt.bench.figures import Measured, Parts
+    from whisperopt.artifact import Artifact
+    from whisperopt.evaluate.bench.figures import Measured
 
 _PARTS = ("mel", "encoder", "prefill", "steps", "text", "python")
 _COLUMNS = ("variant", "clips", "x real time", "p50 ms", "p95 ms", "WER %", "peak MiB", "note")
@@ -31,91 +34,99 @@ _SHOWN_OPERATORS = 6
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default: all cores.")
 @click.option("--profile", is_flag=True, help="Show where the time goes.")
 @json_option
-def bench(
-    *,
-    folder: Path,
-    target: str | None,
-    clips: Path | None,
-    rounds: int,
-    threads: int | None,
-    profile: bool,
-    as_json: bool,
-) -> None:
+def bench(*, clips: Path | None, profile: bool, as_json: bool, **asked: Any) -> None:
     """Measure variants of the release or artifact DIR on this machine: speed, errors, memory.
 
     They run one after another, each in a process of its own; `tune` runs them in turns, which is
     fairer where two are close. With --profile it shows where the time goes: starting, the parts of
     listening by the length of the clip, and the runtime's operators.
     """
-    from whisperopt import bench as benches
-    from whisperopt.cli.progress import Display
+    from whisperopt.cli.progress import progress
+    from whisperopt.evaluate import bench as benches
 
-    with Display() as display:
-        found = benches.bench(
-            folder,
-            target=target,
-            manifest=clips,
-            rounds=rounds,
-            threads=threads,
-            profile=profile,
-            progress=display.update,
-        )
+    artifacts = chosen(asked.pop("folder"), asked.pop("target"))
+    with progress() as update:
+        found = benches.bench(artifacts, **asked, manifest=clips, profile=profile, progress=update)
     _show(found, profile=profile)
     if as_json:
         print_json(found)
-    if all(one.problem for one in found):
+    if all(measured.problem for measured in found):
         raise click.exceptions.Exit(1)
+
+
+def chosen(folder: Path, target: str | None) -> "tuple[Artifact, ...]":
+    """Return what of the release or artifact `folder` is measured.
+
+    That is the best variant of each target that this host can use, or every usable one of `target`.
+    """
+    from whisperopt import artifact as artifacts
+    from whisperopt.download import best
+    from whisperopt.matrix import check_target
+    from whisperopt.release import store
+    from whisperopt.selection.here import judge
+
+    if not store.is_release(folder):
+        artifact = artifacts.read(folder)
+        if target not in (None, artifact.manifest.target):
+            own = artifact.manifest.target
+            raise BadInputError(because("bench.target", folder, own=own, wanted=repr(target)))
+        return (artifact,)
+    content = store.read(folder)
+    known = sorted({v.target for model in content.models.values() for v in model.variants})
+    if target is not None:
+        check_target(target, known, because("target.no-variant-at-all-in", folder))
+    found = []
+    for decisions in judge(content, content.models, None, target).values():
+        best(decisions)
+        usable = [decision.variant for decision in decisions if decision.accepted]
+        firsts = {variant.target: variant for variant in reversed(usable)}
+        found += usable if target else [v for v in usable if v is firsts[v.target]]
+    return tuple(artifacts.read(store.place(folder, variant)) for variant in found)
 
 
 def _show(found: "Sequence[Measured]", *, profile: bool) -> None:
     from whisperopt.cli.render import show_rows
 
-    show_rows("On this machine, one clip at a time", _COLUMNS, [_row(one) for one in found])
-    for one in found:
-        if not profile or one.load is None:
+    show_rows("On this machine, one clip at a time", _COLUMNS, map(_row, found))
+    for measured in found if profile else ():
+        if (load := measured.load) is None:
             continue
-        name = one.variant
-        show_rows(f"{name}: starting", ("part", "ms"), _load(one))
-        show_rows(f"{name}: listening, mean ms of a clip", _LENGTHS, _buckets(one))
-        if one.operators:
-            show_rows(f"{name}: operators", ("part", "operator", "runs", "%"), _operators(one))
+        name = measured.variant
+        starting = (
+            ("Python and imports", load.imports),
+            ("verify", load.verify),
+            ("open both sessions", load.open),
+            ("tokenizer", load.text),
+            ("first word", load.first_word),
+        )
+        rows = [(part, f"{milliseconds:.0f}") for part, milliseconds in starting]
+        show_rows(f"{name}: starting", ("part", "ms"), rows)
+        show_rows(f"{name}: listening, mean ms of a clip", _LENGTHS, _buckets(measured))
+        if measured.operators:
+            columns = ("part", "operator", "runs", "%")
+            show_rows(f"{name}: operators", columns, _operators(measured))
 
 
-def _row(one: "Measured") -> tuple[str, ...]:
-    if one.problem:
-        return (one.variant, *[""] * 6, f"× {one.problem}")
-    numbers = (one.rtfx, one.latency_ms_p50, one.latency_ms_p95, one.wer, one.peak_rss_mb)
-    digits = (1, 0, 0, 2, 0)
-    shown = [
-        "-" if number is None else f"{number:.{places}f}"
-        for number, places in zip(numbers, digits, strict=True)
-    ]
-    return (one.variant, str(one.clips), *shown, "; ".join(one.notes))
+def _row(measured: "Measured") -> tuple[str, ...]:
+    if measured.problem:
+        return (measured.variant, *[""] * 6, f"× {measured.problem}")
+    numbers = (
+        *((measured.rtfx, 1), (measured.latency_ms_p50, 0), (measured.latency_ms_p95, 0)),
+        *((measured.wer, 2), (measured.peak_rss_mb, 0)),
+    )
+    shown = ["-" if number is None else f"{number:.{digits}f}" for number, digits in numbers]
+    return (measured.variant, str(measured.clips), *shown, "; ".join(measured.notes))
 
 
-def _load(one: "Measured") -> Iterator[tuple[str, str]]:
-    load = one.load
-    if load:
-        yield "Python and imports", f"{load.imports:.0f}"
-        yield "verify", f"{load.verify:.0f}"
-        yield "open both sessions", f"{load.open:.0f}"
-        yield "tokenizer", f"{load.text:.0f}"
-        yield "first word", f"{load.first_word:.0f}"
-
-
-def _buckets(one: "Measured") -> Iterator[tuple[str, ...]]:
-    for bucket in one.buckets:
+def _buckets(measured: "Measured") -> Iterator[tuple[str, ...]]:
+    for bucket in measured.buckets:
         length = "longer" if bucket.longest is None else f"up to {bucket.longest:g}"
-        yield (length, str(bucket.clips), *_numbers(bucket.parts), f"{bucket.step:.2f}")
+        parts = [f"{getattr(bucket.parts, name):.1f}" for name in (*_PARTS, "total")]
+        yield (length, str(bucket.clips), *parts, f"{bucket.step:.2f}")
 
 
-def _numbers(parts: "Parts") -> Iterator[str]:
-    for name in (*_PARTS, "total"):
-        yield f"{getattr(parts, name):.1f}"
-
-
-def _operators(one: "Measured") -> Iterator[tuple[str, ...]]:
-    for part in dict.fromkeys(found.part for found in one.operators):
-        kinds = [found for found in one.operators if found.part == part]
+def _operators(measured: "Measured") -> Iterator[tuple[str, ...]]:
+    for part in dict.fromkeys(found.part for found in measured.operators):
+        kinds = [found for found in measured.operators if found.part == part]
         for found in kinds[:_SHOWN_OPERATORS]:
             yield (part, found.name, str(found.count), f"{100 * found.share:.1f}")

@@ -1,12 +1,15 @@
 """`whisperopt build`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from whisperopt.cli import json_option, print_json
-from whisperopt.cli.aim import aim_options, aimed
+from whisperopt.cli.aim import aim_options
 from whisperopt.errors import GateFailedError
+from whisperopt.matrix import Objective
+from whisperopt.reasons import because
 
 
 @click.command()
@@ -21,50 +24,30 @@ from whisperopt.errors import GateFailedError
 @click.option("--matrix", type=click.Path(path_type=Path), help="Another targets.toml.")
 @aim_options
 @json_option
-def build(  # noqa: PLR0913  # one parameter for each option
+def build(
     *,
-    model: str,
-    target: str,
     out: Path,
-    clips: Path | None,
     no_proof: bool,
-    fresh: bool,
-    kv_heads: int | None,
-    version: str | None,
     matrix: Path | None,
-    objective: str | None,
-    limits: tuple[str, ...],
+    objective: Objective | None,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Build MODEL for every target, prove each variant, and select the best one for each target.
 
     MODEL is a path, a sample (tiny.en, base), or a model in the Hugging Face cache or hub.
     """
     from whisperopt import matrix as matrices
-    from whisperopt.cli.progress import Display
+    from whisperopt.cli.progress import progress
     from whisperopt.cli.render import show_report
     from whisperopt.pipeline import build as builder
 
-    with Display() as display:
-        report = builder.build(
-            model,
-            target=target,
-            out=out,
-            clips=clips,
-            proof=not no_proof,
-            kv_heads=kv_heads,
-            version=version,
-            objective=aimed(objective, limits),
-            matrix=matrices.load(matrix),
-            fresh=fresh,
-            progress=display.update,
-        )
-    show_report(report)
+    with progress() as update:
+        known = matrices.load(matrix).aiming_at(objective)
+        report = builder.build(**asked, out=out, proof=not no_proof, matrix=known, progress=update)
+    show_report(report, {target.name: target.objective for target in known.targets})
     click.echo(f"{out / 'report.html'} shows all of it", err=True)
     if as_json:
         print_json(report)
     if report.missing:
-        raise GateFailedError(
-            f"No variant was selected for the required target {', '.join(report.missing)}",
-            "The table above gives the reasons",
-        )
+        raise GateFailedError(because("cli.none-selected", ", ".join(report.missing)))

@@ -27,14 +27,15 @@ def doctor(*, proofs: bool, record: Path | None, as_json: bool) -> None:
     from whisperopt.cli import render_host
     from whisperopt.inspection import diagnosis
 
-    found = diagnosis.diagnose(
-        hosts.detect(), matrix.load(), recorded=os.environ.get(hosts.RECORDED)
-    )
+    recorded = os.environ.get(hosts.RECORDED)
+    found = diagnosis.diagnose(hosts.detect(), matrix.load(), recorded=recorded)
     if proofs:
         found = msgspec.structs.replace(found, proofs=diagnosis.every_proof())
     render_host.show(found, proofs=proofs)
     if record:
-        _record(found, record)
+        facts = msgspec.json.format(msgspec.json.encode(found.host), indent=1)
+        record.write_bytes(facts + b"\n")
+        click.echo(f"Recorded in {record}", err=True)
     if as_json:
         print_json(found)
 
@@ -51,25 +52,18 @@ def targets(*, matrix: Path | None, as_json: bool) -> None:
 
     known = matrices.load(matrix)
     found = diagnosis.diagnose(hosts.detect(), known, recorded=os.environ.get(hosts.RECORDED))
-    rows = [_row(target, found) for target in known.targets]
-    show_rows(
-        "Targets, in order of preference on one device",
-        ("target", "device", "backend", "here, and the ladder of recipes"),
-        [
-            (r["name"], r["device"], r["backend"], f"{r['here']}\n{', '.join(r['recipes'])}")
-            for r in rows
-        ],
-    )
+    facts = [_facts(target, found) for target in known.targets]
+    columns = ("target", "device", "backend", "here, and the ladder of recipes")
+    rows = [
+        (f["name"], f["device"], f["backend"], f"{f['here']}\n{', '.join(f['recipes'])}")
+        for f in facts
+    ]
+    show_rows("Targets, in order of preference on one device", columns, rows)
     if as_json:
-        print_json(rows)
+        print_json(facts)
 
 
-def _record(found: "Diagnosis", path: Path) -> None:
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(found.host), indent=1) + b"\n")
-    click.echo(f"Recorded in {path}", err=True)
-
-
-def _row(target: Target, found: "Diagnosis") -> dict[str, Any]:
+def _facts(target: Target, found: "Diagnosis") -> dict[str, Any]:
     from whisperopt import registry
 
     if target.backend not in found.backends:

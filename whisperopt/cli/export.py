@@ -32,10 +32,10 @@ def export(*, model: str, out: Path, to: "Format", precision: "Precision", as_js
     Nothing is proven: `whisperopt build` proves.
     """
     from whisperopt import exporter
-    from whisperopt.cli.progress import Display
+    from whisperopt.cli.progress import progress
 
-    with Display() as display:
-        exported = exporter.export(model, out, to=to, precision=precision, progress=display.update)
+    with progress() as update:
+        exported = exporter.export(model, out, to=to, precision=precision, progress=update)
     size = exported.size_bytes / 1e6
     click.echo(f"{exported.model} ({precision}, {size:.0f} MB) is in {exported.path}", err=True)
     if as_json:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from whisperopt.errors import BadInputError, WhisperoptError
+from whisperopt.reasons import because
 
 
 def guarded(action: Callable[[], Any]) -> Any:
@@ -41,7 +42,7 @@ def _known(error: OSError | ModuleNotFoundError) -> WhisperoptError | None:
         return known
     if error.filename is None or error.strerror is None:
         return None
-    return BadInputError(f"{error.filename} cannot be used: {error.strerror}", "Check the path")
+    return BadInputError(because("cli.file", error.filename, why=error.strerror))
 
 
 def _missing(error: ModuleNotFoundError) -> WhisperoptError | None:
@@ -49,7 +50,4 @@ def _missing(error: ModuleNotFoundError) -> WhisperoptError | None:
     package = (error.name or "whisperopt").partition(".")[0]
     if package in {"whisperopt", "backends"}:
         return None
-    return BadInputError(
-        f"The Python package {package} is not installed",
-        "`build` needs pip install 'whisperopt[build]'",
-    )
+    return BadInputError(because("cli.package", package))

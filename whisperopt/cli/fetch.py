@@ -1,11 +1,12 @@
 """`whisperopt explain` and `whisperopt fetch`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from whisperopt.cli import json_option, print_json
-from whisperopt.cli.aim import aim_options, aimed
+from whisperopt.cli.aim import aim_options
 from whisperopt.errors import NothingFitsError
 from whisperopt.matrix import check_target
 from whisperopt.reasons import because
@@ -31,13 +32,10 @@ _TARGET = click.option("--target", help="Restrict the choice to one target.")
 def explain(
     *,
     repo: str,
-    model: str | None,
     host_file: Path | None,
     target: str | None,
-    insecure: bool,
-    objective: str | None,
-    limits: tuple[str, ...],
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Say which variant of the release REPO (a folder or URL) a host gets, and why."""
     from whisperopt import download as fetcher
@@ -45,19 +43,19 @@ def explain(
     from whisperopt.cli.render import show_decisions
 
     host = hosts.read(host_file) if host_file else None
-    answers = fetcher.explain(
-        repo, model, host, target, insecure=insecure, objective=aimed(objective, limits)
-    )
-    known = sorted({one.variant.target for decisions in answers.values() for one in decisions})
+    answers = fetcher.explain(repo, host=host, target=target, **asked)
+    known = sorted({d.variant.target for decisions in answers.values() for d in decisions})
     if target is not None:
         check_target(target, known, because("target.not-in", repo))
     for name, decisions in answers.items():
         show_decisions(name, decisions)
     if as_json:
         print_json({"host": host or hosts.detect(), "models": answers})
-    unserved = [name for name, d in answers.items() if not any(one.accepted for one in d)]
+    unserved = [
+        name for name, d in answers.items() if not any(decision.accepted for decision in d)
+    ]
     if unserved:
-        raise NothingFitsError(f"Nothing fits this host for {', '.join(unserved)}")
+        raise NothingFitsError(because("cli.nothing-fits", ", ".join(unserved)))
 
 
 @click.command()
@@ -71,35 +69,22 @@ def explain(
 @_INSECURE
 @json_option
 def fetch(
-    *,
-    model: str,
-    repo: str,
-    to: Path | None,
-    host_file: Path | None,
-    target: str | None,
-    insecure: bool,
-    as_json: bool,
+    *, model: str, to: Path | None, host_file: Path | None, as_json: bool, **asked: Any
 ) -> None:
     """Fetch the best variant of MODEL for this host; every file's size and sha256 is checked."""
     from whisperopt import download as fetcher
     from whisperopt import host as hosts
-    from whisperopt.cli.progress import Display
+    from whisperopt.cli.progress import progress
     from whisperopt.cli.render import show_decisions
 
     host = hosts.read(host_file) if host_file else None
-    answers = fetcher.explain(repo, model, host, target, insecure=insecure)
-    show_decisions(model, answers[model])
-    with Display() as display:
+    asked |= {"model": model, "host": host}
+    show_decisions(model, fetcher.explain(**asked)[model])
+    with progress() as update:
         artifact = fetcher.fetch(
-            model,
-            repo=repo,
+            **asked,
             to=to,
-            host=host,
-            target=target,
-            insecure=insecure,
-            progress=lambda file, done, total: display.update(
-                "", f"{file} {100 * done // max(total, 1)} %"
-            ),
+            progress=lambda file, done, size: update("", f"{file} {100 * done // max(size, 1)} %"),
         )
     click.echo(f"{artifact.manifest.variant} is in {artifact.path}", err=True)
     if as_json:

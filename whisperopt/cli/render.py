@@ -1,7 +1,7 @@
 """The tables of builds and decisions, on stderr; those of `inspect` are in `render_facts.py`."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -9,11 +9,13 @@ from rich.text import Text
 
 from whisperopt.backend import Tier
 from whisperopt.download import Decision
+from whisperopt.matrix import LATENCY, Objective
 from whisperopt.release.report import CandidateReport, Report, TargetReport
 
-_MORE = ("throughput", "memory MB")
-"""Columns that only objectives other than the bare latency ask for."""
 _STYLE: dict[str, str] = {Tier.MEASURED: "green", Tier.EMULATED: "cyan", Tier.STRUCTURAL: "yellow"}
+_NUMBERS = ("WER %", "increase", "tokens equal", "latency ms", "RTFx", "MB")
+
+Row = Sequence[str | Text]
 
 
 def console() -> Console:
@@ -22,133 +24,133 @@ def console() -> Console:
     return Console(stderr=True, highlight=False, markup=False, width=None if terminal else 140)
 
 
-def show_report(report: Report) -> None:
-    """Print a build's outcome: each target's selected variant, and why every loser lost."""
-    output = console()
-    for table in (_selected(report), _languages(report), _losers(report), _rehearsals(report)):
-        if table.row_count:
-            output.print(table)
-    for note, names in _notes(report).items():
-        output.print(f"{', '.join(names)}: {note}.")
-    output.print(_footer(report))
+def show_rows(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Row],
+    *,
+    numbers: Collection[str] = (),
+    wrapped: Collection[str] | None = None,
+) -> None:
+    """Print a table: `numbers` flush right, line breaks only in the columns that are `wrapped`.
 
-
-def _selected(report: Report) -> Table:
-    """Tabulate what was selected; throughput and memory only where more than latency counts."""
-    title = f"{report.model}: one variant for each target"
-    more = _MORE if any(target.objective != "latency" for target in report.targets) else ()
+    By default that is the last one.
+    """
     table = Table(title=title, title_justify="left")
-    for column in ("target", "selected", "tier"):
-        table.add_column(column, no_wrap=True)
-    numbers = ("WER %", "increase", "tokens equal", "latency ms", "RTFx", "MB", *more)
-    for column in numbers:
-        table.add_column(column, justify="right", no_wrap=True)
-    for target in report.targets:
-        best = _best(target)
-        if best is None:
-            table.add_row(target.name, Text("none", style="red"), *[""] * (1 + len(numbers)))
+    for column in columns:
+        if column in numbers:
+            table.add_column(column, justify="right", no_wrap=True)
         else:
-            name = f"{best.name} ◆" if best.pareto else best.name
-            table.add_row(target.name, name, _tier(best.tier), *_numbers(best, more))
-    return table
+            table.add_column(column, no_wrap=column not in (wrapped or columns[-1:]))
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
 
 
-def _languages(report: Report) -> Table:
-    """Tabulate the errors of what was selected by language, where that is more than English."""
-    table = Table(title="Language by language", title_justify="left")
-    for column in ("selected", "language"):
-        table.add_column(column, no_wrap=True)
-    for column in ("clips", "heard", "rate %", "increase", "95 % interval"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for target in report.targets:
-        best = _best(target)
-        found = best.metrics.languages if best else ()
-        if best is None or not (len(found) > 1 or any(one.unit != "words" for one in found)):
-            continue
-        for one in found:
-            heard = f"{one.units:,} {one.unit}"
-            low, high = one.interval
-            reach = f"{low:+.2f} … {high:+.2f}"
-            row = (str(one.clips), heard, f"{one.rate:.2f}", f"{one.delta:+.2f}", reach)
-            table.add_row(best.name, one.language, *row)
-    return table
+def show_report(report: Report, objectives: Mapping[str, Objective]) -> None:
+    """Print a build's outcome: each target's selected variant, and why every loser lost.
+
+    `objectives` of the targets say which columns are of interest.
+    """
+    asked = [objectives.get(target.name, LATENCY) for target in report.targets]
+    by_memory = any(aim.goal == "memory" or "peak_rss_mb" in aim.at_most for aim in asked)
+    more = ["throughput"] if any(aim.goal == "throughput" for aim in asked) else []
+    more += ["memory MB"] if by_memory else []
+    numbers = (*_NUMBERS, *more)
+    show_rows(
+        f"{report.model}: one variant for each target",
+        ("target", "selected", "tier", *numbers),
+        [_selected(target, numbers) for target in report.targets],
+        numbers=numbers,
+    )
+    if languages := list(_languages(report)):
+        rates = ("clips", "heard", "rate %", "increase", "95 % interval")
+        columns = ("selected", "language", *rates)
+        show_rows("Language by language", columns, languages, numbers=rates)
+    if losers := [row for target in report.targets for row in _losers(target)]:
+        show_rows("Not selected, and why", ("variant", "tier", "reason"), losers)
+    if rehearsed := [row for target in report.targets for row in _rehearsals(target)]:
+        title, said = "Rehearsals: the real runtime without its device", ("variants", "result")
+        show_rows(title, ("target", *said), rehearsed, wrapped=said)
+    notes: dict[str, list[str]] = {}
+    for best in filter(None, map(_best, report.targets)):
+        for note in best.notes:
+            notes.setdefault(note, []).append(best.name)
+    for note, names in notes.items():
+        console().print(f"{', '.join(names)}: {note}.")
+    console().print(_footer(report))
 
 
-def _losers(report: Report) -> Table:
-    """Tabulate why the others were not selected; stand-ins that were not needed share a row."""
-    table = Table(title="Not selected, and why", title_justify="left")
-    table.add_column("variant", no_wrap=True)
-    table.add_column("tier", no_wrap=True)
-    table.add_column("reason")
-    for target in report.targets:
-        spared = [one for one in target.candidates if one.fate == "not needed"]
-        for one in target.candidates:
-            if one.fate not in {"selected", "not needed"}:
-                name = f"{one.name} ◆" if one.pareto else one.name
-                table.add_row(name, _tier(one.tier), _reason(one))
-        if spared:
-            names = ", ".join(one.name.removeprefix(f"{target.name}-") for one in spared)
-            table.add_row(f"{target.name}: stand-ins", "", f"not needed: {names}")
-    return table
+def _selected(target: TargetReport, numbers: Sequence[str]) -> Row:
+    best = _best(target)
+    if best is None:
+        return (target.name, Text("none", style="red"), *[""] * (1 + len(numbers)))
+    found = _numbers(best)
+    return (target.name, _name(best), _tier(best.tier), *(found[column] for column in numbers))
 
 
-def _reason(candidate: CandidateReport) -> str:
-    """Return why a variant was not selected; of several proofs against it each on its line."""
-    if candidate.fate != "rejected":
-        return candidate.reason
-    return "rejected: " + candidate.reason.replace("; ", "\n  ")
+def _languages(report: Report) -> Iterator[Row]:
+    """Yield the errors of what was selected by language, where that is more than English."""
+    for best in filter(None, map(_best, report.targets)):
+        found = best.metrics.languages
+        if len(found) > 1 or any(language.unit != "words" for language in found):
+            for language in found:
+                low, high = language.interval
+                heard = f"{language.units:,} {language.unit}"
+                rates = (f"{language.rate:.2f}", f"{language.delta:+.2f}")
+                reach = f"{low:+.2f} … {high:+.2f}"
+                yield (best.name, language.language, str(language.clips), heard, *rates, reach)
 
 
-def _notes(report: Report) -> dict[str, list[str]]:
-    """Return what the clips cannot tell of what was selected, each note with its variants."""
-    found: dict[str, list[str]] = {}
-    for target in report.targets:
-        if best := _best(target):
-            for note in best.notes:
-                found.setdefault(note, []).append(best.name)
-    return found
+def _losers(target: TargetReport) -> Iterator[Row]:
+    """Yield why the others were not selected; stand-ins that were not needed share a row."""
+    for candidate in target.candidates:
+        if candidate.fate not in {"selected", "not needed"}:
+            why = candidate.reason
+            if candidate.fate == "rejected":  # each proof against it on a line
+                why = "rejected: " + why.replace("; ", "\n  ")
+            yield _name(candidate), _tier(candidate.tier), why
+    spared = [c.name for c in target.candidates if c.fate == "not needed"]
+    if spared:
+        names = ", ".join(name.removeprefix(f"{target.name}-") for name in spared)
+        yield f"{target.name}: stand-ins", "", f"not needed: {names}"
 
 
-def _rehearsals(report: Report) -> Table:
-    """Tabulate what the real runtimes said without their devices, each reason once."""
-    table = Table(title="Rehearsals: the real runtime without its device", title_justify="left")
-    table.add_column("target", no_wrap=True)
-    table.add_column("variants")
-    table.add_column("result")
-    for target in report.targets:
-        alike: dict[tuple[bool | None, str], list[str]] = {}
-        for candidate in target.candidates:
-            for one in candidate.rehearsals:
-                said = f"{one.runtime} {one.version or ''}".rstrip() + f": {one.reason}"
-                alike.setdefault((one.passed, said), []).append(candidate.name)
-        for (passed, said), names in alike.items():
-            mark = {True: "passed: ", False: "failed: ", None: ""}[passed]
-            table.add_row(target.name, ", ".join(names), mark + said)
-    return table
+def _rehearsals(target: TargetReport) -> Iterator[Row]:
+    """Yield what the real runtimes said without their devices, each reason once."""
+    alike: dict[str, list[str]] = {}
+    for candidate in target.candidates:
+        for found in candidate.rehearsals:
+            mark = {True: "passed: ", False: "failed: ", None: ""}[found.passed]
+            said = f"{found.runtime} {found.version or ''}".rstrip() + f": {found.reason}"
+            alike.setdefault(mark + said, []).append(candidate.name)
+    for said, names in alike.items():
+        yield target.name, ", ".join(names), said
 
 
 def _best(target: TargetReport) -> CandidateReport | None:
     return next((c for c in target.candidates if c.name == target.selected), None)
 
 
-def _numbers(candidate: CandidateReport, more: Sequence[str]) -> list[str]:
+def _name(candidate: CandidateReport) -> str:
+    return f"{candidate.name} ◆" if candidate.pareto else candidate.name
+
+
+def _numbers(candidate: CandidateReport) -> dict[str, str]:
     metrics = candidate.metrics
     real = candidate.tier is Tier.MEASURED  # a stand-in's speed says nothing about the device
     low, high = metrics.latency_ms_interval or (None, None)
     reach = f" ({_time(low)}–{_time(high)})" if real and low is not None else ""
-    told = {
+    return {
+        "WER %": _number(metrics.wer, ".2f"),
+        "increase": _number(metrics.wer_delta, "+.2f"),
+        "tokens equal": _number(metrics.token_match and metrics.token_match * 100, ".0f", " %"),
+        "latency ms": _time(metrics.latency_ms_p50 if real else None) + reach,
+        "RTFx": _number(metrics.rtfx if real else None, ".1f"),
+        "MB": _number((metrics.size_bytes or 0) / 1e6, ".0f"),
         "throughput": _number(metrics.throughput if real else None, ".1f"),
         "memory MB": _number(metrics.peak_rss_mb if real else None, ".0f"),
     }
-    return [
-        _number(metrics.wer, ".2f"),
-        _number(metrics.wer_delta, "+.2f"),
-        _number(metrics.token_match and metrics.token_match * 100, ".0f", " %"),
-        _time(metrics.latency_ms_p50 if real else None) + reach,
-        _number(metrics.rtfx if real else None, ".1f"),
-        _number((metrics.size_bytes or 0) / 1e6, ".0f"),
-        *(told[column] for column in more),
-    ]
 
 
 def _time(milliseconds: float | None) -> str:
@@ -161,7 +163,7 @@ def _footer(report: Report) -> str:
     aims: dict[str, list[str]] = {}
     for target in report.targets:
         aims.setdefault(target.objective, []).append(target.name)
-    if set(aims) - {"latency"}:
+    if set(aims) - {str(LATENCY)}:
         said = "; ".join(f"{aim} ({', '.join(names)})" for aim, names in aims.items())
         lines.append(f"The objective was {said}.")
     if report.core_wer is not None:
@@ -189,24 +191,9 @@ def _number(value: float | None, form: str, unit: str = "") -> str:
 
 def show_decisions(model: str, decisions: Sequence[Decision]) -> None:
     """Print which variant a host gets and why the others stand behind it."""
-    table = Table(title=f"{model} on this host", title_justify="left")
-    for column in ("", "variant", "tier"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("why")
-    first = True
+    rows: list[Row] = []
     for decision in decisions:
-        mark = "→" if first and decision.accepted else ("" if decision.accepted else "✗")
-        first = False
+        mark = "✗" if not decision.accepted else "" if rows else "→"
         why = f"{decision.reason}. {decision.hint}" if decision.hint else decision.reason
-        table.add_row(mark, decision.variant.name, _tier(decision.variant.tier), why)
-    console().print(table)
-
-
-def show_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a plain table."""
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, no_wrap=column != columns[-1])
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
+        rows.append((mark, decision.variant.name, _tier(decision.variant.tier), why))
+    show_rows(f"{model} on this host", ("", "variant", "tier", "why"), rows)

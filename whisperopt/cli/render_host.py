@@ -24,19 +24,22 @@ def show(found: Diagnosis, *, proofs: bool) -> None:
         )
     title = f"Recorded host {found.recorded}" if found.recorded else "This host"
     show_rows(title, ("fact", "value"), list(_facts(found.host)))
-    show_rows(
-        "Backends",
-        ("backend", "runtime", "version", "state"),
-        [
-            (name, probe.runtime, probe.version or _NOTHING, _state(probe, found.recorded))
-            for name, probe in found.backends.items()
-        ],
-    )
+    backends = [
+        (name, probe.runtime, probe.version or _NOTHING, _state(probe, found.recorded))
+        for name, probe in found.backends.items()
+    ]
+    show_rows("Backends", ("backend", "runtime", "version", "state"), backends)
     click.echo("What to mend:" if found.findings else "Nothing to mend.", err=True)
-    for one in found.findings:  # no table: a command is there to be copied
-        click.echo(f"- {one.about}: {one.reason}\n    {one.remedy}", err=True)
+    for finding in found.findings:  # no table: a command is there to be copied
+        click.echo(f"- {finding.about}: {finding.reason}\n    {finding.remedy}", err=True)
     if proofs:
-        _show_proofs(found)
+        shows = "what it shows, and whether this machine can do it"
+        rows = [
+            (p.backend, p.name or _NOTHING, p.tier, f"{p.summary}\n{_possible(p.probe)}")
+            for p in found.proofs
+        ]
+        title = "Proofs by a real runtime without its device"
+        show_rows(title, ("backend", "proof", "worth", shows), rows)
 
 
 def _facts(host: Host) -> Iterator[tuple[str, str]]:
@@ -44,14 +47,10 @@ def _facts(host: Host) -> Iterator[tuple[str, str]]:
     yield "CPU", f"{host.cpu_vendor}, {host.isa}, {host.cores} usable cores"
     told = [name for name in host.cpu_features if name.startswith(_TOLD)]
     yield "CPU features", " ".join(told) or _NOTHING
-    for gpu in host.gpus:
-        yield "GPU", _gpu(gpu)
-    if not host.gpus:
-        yield "GPU", "none found"
-    for name, version in host.runtimes.items():
-        yield "installed", f"{name} {version}"
-    if not host.runtimes:
-        yield "installed", "no runtime"
+    for gpu in map(_gpu, host.gpus) if host.gpus else ["none found"]:
+        yield "GPU", gpu
+    for runtime in map(" ".join, host.runtimes.items()) if host.runtimes else ["no runtime"]:
+        yield "installed", runtime
 
 
 def _gpu(gpu: Gpu) -> str:
@@ -70,18 +69,6 @@ def _state(probe: Probe, recorded: str | None) -> str:
     facts = ", ".join(f"{name}: {fact}" for name, fact in probe.facts.items())
     ready = "installed, and no fault was recorded" if recorded else "ready"
     return f"{ready}; {facts}" if facts else ready
-
-
-def _show_proofs(found: Diagnosis) -> None:
-    rows = [
-        (one.backend, one.name or _NOTHING, one.tier, f"{one.summary}\n{_possible(one.probe)}")
-        for one in found.proofs
-    ]
-    show_rows(
-        "Proofs by a real runtime without its device",
-        ("backend", "proof", "worth", "what it shows, and whether this machine can do it"),
-        rows,
-    )
 
 
 def _possible(probe: Probe) -> str:

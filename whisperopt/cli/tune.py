@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from whisperopt.cli import json_option, print_json
-from whisperopt.cli.aim import aim_options, aimed
+from whisperopt.cli.aim import aim_options
 from whisperopt.evaluate.times import times
 
 if TYPE_CHECKING:
@@ -27,29 +27,17 @@ if TYPE_CHECKING:
 )
 @aim_options
 @json_option
-def tune(
-    *,
-    release: Path,
-    model: str | None,
-    target: str | None,
-    top: int,
-    objective: str | None,
-    limits: tuple[str, ...],
-    as_json: bool,
-) -> None:
+def tune(*, target: str | None, as_json: bool, **asked: Any) -> None:
     """Time the best variants of the release DIR on this machine and remember the order.
 
     From then on `transcribe`, `explain` and `fetch` put the winner first, until a driver, a
     runtime or the release changes; with --target only where that target is asked for.
     """
-    from whisperopt.cli.progress import Display
+    from whisperopt.cli.progress import progress
     from whisperopt.pipeline import tune as tuner
 
-    aim = aimed(objective, limits)
-    with Display() as display:
-        found = tuner.tune(
-            release, model, target=target, top=top, objective=aim, progress=display.update
-        )
+    with progress() as update:
+        found = tuner.tune(**asked, target=target, progress=update)
     _show(found, target)
     if as_json:
         print_json(_facts(found))
@@ -59,14 +47,9 @@ def _show(found: "Tuning", target: str | None) -> None:
     from whisperopt.cli.render import show_rows
 
     columns = ("variant", "median ms", "of rounds", "x real time", "MB", "peak MiB", "verdict")
-    show_rows(
-        f"{found.model} on this machine, by {found.objective}",
-        columns,
-        [
-            *(_row(one) for one in found.places),
-            *((name, *[""] * 5, f"✗ {reason}") for name, reason in found.refused.items()),
-        ],
-    )
+    refused = [(name, *[""] * 5, f"✗ {reason}") for name, reason in found.refused.items()]
+    title = f"{found.model} on this machine, by {found.objective}"
+    show_rows(title, columns, [*map(_row, found.places), *refused])
     where = f" with --target {target}" if target else ""
     click.echo(f"{found.winner} goes first on this machine{where} from now on", err=True)
 

@@ -1,12 +1,20 @@
 """`whisperopt validate`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from whisperopt.cli import json_option, print_json
-from whisperopt.cli.aim import aim_options, aimed
+from whisperopt.cli.aim import aim_options
 from whisperopt.errors import BadInputError, GateFailedError, IntegrityError
+from whisperopt.reasons import because
+
+if TYPE_CHECKING:
+    from whisperopt.results.validation import Row, Validation
+
+_SOURCES = ("import", "replay", "clips", "checkpoint")
+"""What the verdicts can come from; the first two run nothing."""
 
 
 @click.command()
@@ -27,20 +35,7 @@ from whisperopt.errors import BadInputError, GateFailedError, IntegrityError
 @click.option("--matrix", type=click.Path(path_type=Path), help="Another targets.toml.")
 @aim_options
 @json_option
-def validate(  # noqa: PLR0913  # one parameter for each option
-    *,
-    release: Path,
-    target: str,
-    model: str | None,
-    clips: Path | None,
-    checkpoint: str | None,
-    imports: tuple[Path, ...],
-    replay: bool,
-    matrix: Path | None,
-    objective: str | None,
-    limits: tuple[str, ...],
-    as_json: bool,
-) -> None:
+def validate(*, matrix: Path | None, as_json: bool, **asked: Any) -> None:
     """Prove the release DIR on this machine, and rank its variants by what was found.
 
     Every variant that this machine can run is proven in a process of its own, and those that pass
@@ -48,43 +43,66 @@ def validate(  # noqa: PLR0913  # one parameter for each option
     again. The evidence is written into DIR; bring it to another copy with --import.
     """
     from whisperopt import matrix as matrices
-    from whisperopt.cli.progress import Display
-    from whisperopt.cli.render_validation import show_validation
+    from whisperopt.cli.progress import progress
     from whisperopt.pipeline import validate as validator
 
-    given = {"--import": imports, "--replay": replay, "--clips": clips, "--checkpoint": checkpoint}
-    one, *others = [name for name, value in given.items() if value] or [""]
-    if others and one in {"--import", "--replay"}:
-        raise BadInputError(
-            f"{one} runs nothing, so it does not go with {' and '.join(others)}", "Leave one out"
-        )
-    with Display() as display:
-        found = validator.validate(
-            release,
-            target=target,
-            model=model,
-            clips=clips,
-            checkpoint=checkpoint,
-            imports=imports,
-            replay=replay,
-            objective=aimed(objective, limits),
-            matrix=matrices.load(matrix),
-            progress=display.update,
-        )
-    show_validation(found)
+    sources = {**asked, "import": asked["imports"]}
+    given = [f"--{name}" for name in _SOURCES if sources[name]]
+    if len(given) > 1 and given[0] in {"--import", "--replay"}:
+        raise BadInputError(because("cli.runs-nothing", given[0], others=" and ".join(given[1:])))
+    with progress() as update:
+        found = validator.validate(**asked, matrix=matrices.load(matrix), progress=update)
+    show(found)
     if as_json:
         print_json(found)
     if found.damaged:
-        raise IntegrityError(
-            f"The files of {', '.join(found.damaged)} are not those of the catalog",
-            "Fetch or build them again",
-        )
+        raise IntegrityError(because("cli.damaged", ", ".join(found.damaged)))
     if found.failed:
-        raise GateFailedError(
-            f"{', '.join(found.failed)} failed {'there' if imports else 'here'}",
-            "The table above gives the reasons",
+        where = "there" if asked["imports"] else "here"
+        raise GateFailedError(because("cli.failed", ", ".join(found.failed), where=where))
+    if asked["replay"] and not all(change.asked for change in found.changes):
+        raise GateFailedError(because("cli.replay"))
+
+
+def show(found: "Validation") -> None:
+    """Print what each variant did here, what that changes, and which variants are selected."""
+    from whisperopt.cli.render import console, show_rows
+
+    if found.rows:
+        title = f"What was found out about {found.release}"
+        heads = ("variant", "verdict", "WER", "median ms", "why")
+        rows = [(row.variant, _verdict(row), *_numbers(row), _why(row)) for row in found.rows]
+        show_rows(title, heads, rows)
+    if found.changes:
+        columns = ("what", "before", "now")
+        changes = [(change.what, change.before, change.now) for change in found.changes]
+        show_rows("What changes", columns, changes, wrapped=columns)
+    else:
+        console().print("The release says what the raw samples say: nothing changes.")
+    if found.report is not None:
+        selected = ", ".join(
+            f"{row.name}: {row.selected or 'none'} ({row.tier or 'nothing proven'})"
+            for row in found.report.targets
         )
-    if replay and not all(change.asked for change in found.changes):
-        raise GateFailedError(
-            "The raw samples say otherwise than the release did", "The table above shows where"
-        )
+        console().print(f"{found.report.model} selects {selected}")
+
+
+def _verdict(row: "Row") -> str:
+    if row.accepted is None:
+        return str(row.source)
+    return f"{row.source}: {row.tier if row.accepted else 'rejected'}"
+
+
+def _numbers(row: "Row") -> tuple[str, str]:
+    if row.metrics is None or row.metrics.wer is None:
+        return "", ""
+    wer = f"{row.metrics.wer:.2f} ({row.metrics.wer_delta or 0:+.2f})"
+    latency, interval = row.metrics.latency_ms_p50, row.metrics.latency_ms_interval
+    if latency is None:
+        return wer, ""
+    around = f" ({interval[0]:.0f} to {interval[1]:.0f})" if interval else ""
+    return wer, f"{latency:.0f}{around}"
+
+
+def _why(row: "Row") -> str:
+    return "; ".join((*filter(None, [row.reason]), *row.notes)) or "met every gate"

@@ -11,8 +11,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from whisperopt import artifact, cache, processes
+from whisperopt import artifact, cache, process
 from whisperopt.artifact import Artifact
+from whisperopt.download import transport
 from whisperopt.download.transport import DirectorySource, Source, open_source
 from whisperopt.errors import BadInputError, DiskError, IntegrityError, WhisperoptError
 from whisperopt.host import Host
@@ -103,18 +104,16 @@ def _source(repo: str | Path, *, insecure: bool) -> Source:
         try:
             store.check_whole(source.root)
         except OSError as error:
-            raise BadInputError(f"{source.root} cannot be read: {error.strerror}") from error
+            why = f"{error.strerror}"
+            raise BadInputError(because("download.unread", source.root, why=why)) from error
     return source
 
 
 def _read(source: Source) -> Catalog:
-    data = source.read(catalogs.NAME, catalogs.MAX_BYTES)
+    data = transport.read(source, catalogs.NAME, catalogs.MAX_BYTES)
     catalog = catalogs.parse(data, source.where(catalogs.NAME))
     if not catalog.models:
-        raise BadInputError(
-            f"The release holds no model: {source.where(catalogs.NAME)} is empty",
-            "Build one into it with `whisperopt build`",
-        )
+        raise BadInputError(because("download.no-model", source.where(catalogs.NAME)))
     return catalog
 
 
@@ -141,10 +140,8 @@ def _is_there(destination: Path, variant: Variant) -> bool:
     if destination.is_dir() and not any(destination.iterdir()):
         return False
     if problem := difference(destination, variant):
-        raise BadInputError(
-            f"{destination} exists and is not {variant.name}: {problem}",
-            "Remove it, or choose another folder",
-        )
+        reason = because("download.occupied", destination, variant=variant.name, why=problem)
+        raise BadInputError(reason)
     return True
 
 
@@ -163,10 +160,7 @@ def _check_space(destination: Path, size: int) -> None:
     needed = size + size * _SPARE_PERCENT // 100
     free = store.free_bytes(destination)
     if free < needed:
-        raise DiskError(
-            f"{destination} needs {needed} bytes, its disk has {free}",
-            "Make room, or choose another folder",
-        )
+        raise DiskError(because("download.space", destination, needed=needed, free=free))
 
 
 @contextlib.contextmanager
@@ -192,7 +186,7 @@ def _sweep(parent: Path) -> None:
         if named := _STAGING.fullmatch(folder.name):
             with contextlib.suppress(OSError):  # somebody else was faster
                 old = time.time() - folder.stat().st_mtime > _LONGEST_SECONDS
-                if old or (named[1] == _machine() and not processes.alive(int(named[2]))):
+                if old or (named[1] == _machine() and not process.alive(int(named[2]))):
                     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -204,12 +198,9 @@ def _copy(
             progress(file.path, done, file.size)
 
     path = f"{folder}/{file.path}"
-    sha256 = source.copy(path, staging / file.path, size=file.size, report=report)
+    sha256 = transport.copy(source, path, staging / file.path, size=file.size, report=report)
     if sha256 != file.sha256:
-        raise IntegrityError(
-            f"{source.where(path)} is not what the catalog says: its sha256 is {sha256}",
-            "Fetch from another copy of the release",
-        )
+        raise IntegrityError(because("download.sha256", source.where(path), found=sha256))
 
 
 def _lint(staging: Path, model: str, variant: Variant) -> None:
@@ -219,14 +210,13 @@ def _lint(staging: Path, model: str, variant: Variant) -> None:
         try:
             manifest = artifact.read(staging).manifest
         except BadInputError as error:
-            raise IntegrityError(
-                f"The release's {variant.path} has no usable {artifact.MANIFEST}",
-                "Upgrade whisperopt, or build the release again",
-            ) from error
+            reason = because("download.no-manifest", variant.path, file=artifact.MANIFEST)
+            raise IntegrityError(reason) from error
         if (manifest.model, manifest.variant) != (model, variant.name):
             problem = f"it calls itself {manifest.variant} of {manifest.model}"
     if problem:
-        raise IntegrityError(f"The release's {variant.path} is not {variant.name}: {problem}")
+        reason = because("download.other", variant.path, variant=variant.name, why=problem)
+        raise IntegrityError(reason)
 
 
 def _commit(staging: Path, destination: Path, variant: Variant) -> None:

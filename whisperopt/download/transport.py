@@ -8,10 +8,11 @@ import re
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urljoin, urlsplit
 
-from whisperopt.errors import BadInputError, IntegrityError, NetworkError, WhisperoptError
+from whisperopt.errors import BadInputError, IntegrityError, NetworkError
+from whisperopt.reasons import Reason, because
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -36,18 +37,45 @@ class Source(Protocol):
         """Return the full name of a file, for messages."""
         ...
 
-    def read(self, path: str, max_bytes: int) -> bytes:
-        """Return a small file; a longer one is an `IntegrityError`."""
+    def chunks(self, path: str, size: int | None = None) -> Generator[bytes, None, None]:
+        """Yield the bytes of a file; that there are less than `size` is an error."""
         ...
 
-    def copy(
-        self, path: str, destination: Path, *, size: int, report: Report | None = None
-    ) -> str:
-        """Write a file of `size` bytes to the new file `destination`; return its sha256 in hex.
 
-        Stops with an `IntegrityError` as soon as more than `size` bytes arrive.
-        """
-        ...
+def read(source: Source, path: str, max_bytes: int) -> bytes:
+    """Return a small file; a longer one is an `IntegrityError`."""
+    data = bytearray()
+    with contextlib.closing(source.chunks(path)) as chunks:
+        for chunk in chunks:
+            data += chunk
+            if len(data) > max_bytes:
+                raise IntegrityError(
+                    because("download.longer", source.where(path), most=max_bytes)
+                )
+    return bytes(data)
+
+
+def copy(
+    source: Source, path: str, destination: Path, *, size: int, report: Report | None = None
+) -> str:
+    """Write a file of `size` bytes to the new file `destination`; return its sha256 in hex.
+
+    Stops with an `IntegrityError` as soon as more than `size` bytes arrive.
+    """
+    state = hashlib.sha256()
+    written = 0
+    with contextlib.closing(source.chunks(path, size)) as chunks, destination.open("xb") as stream:
+        for chunk in chunks:
+            written += len(chunk)
+            if written > size:
+                raise IntegrityError(because("download.too-long", source.where(path), size=size))
+            state.update(chunk)
+            stream.write(chunk)
+            if report:
+                report(written)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return state.hexdigest()
 
 
 def open_source(repo: str | Path, *, insecure: bool = False) -> Source:
@@ -61,16 +89,14 @@ def open_source(repo: str | Path, *, insecure: bool = False) -> Source:
     try:
         address = urlsplit(str(repo))
     except ValueError:
-        raise BadInputError(f"{repo} is not an address", "Give a folder or a URL") from None
+        raise BadInputError(because("download.no-address", repo)) from None
     if scheme.lower() == "file" and address.netloc in {"", "localhost"}:
         from urllib.request import url2pathname  # brings ssl along
 
         return DirectorySource(Path(url2pathname(address.path)))
     if scheme.lower() in {"http", "https"}:
         return HttpSource(str(repo), insecure=insecure)
-    raise BadInputError(
-        f"{repo} names no release", "Give a folder, a file:// URL or an https:// URL"
-    )
+    raise BadInputError(because("download.no-release", repo))
 
 
 class DirectorySource:
@@ -83,34 +109,21 @@ class DirectorySource:
         """Return the full path."""
         return str(self.root / path)
 
-    def read(self, path: str, max_bytes: int) -> bytes:
-        """Return a small file; a folder that lacks it is no release."""
-        missing = BadInputError(
-            f"{self.root} is not a release: it has no {path}",
-            "Give a folder that `whisperopt build` wrote, or its URL",
-        )
-        return _collect(self._chunks(path, missing), max_bytes, self.where(path))
-
-    def copy(
-        self, path: str, destination: Path, *, size: int, report: Report | None = None
-    ) -> str:
-        """Copy and hash a file; one that is not there is an `IntegrityError`."""
-        missing = IntegrityError(
-            f"The release {self.root} has no file {path}", "Fetch from another copy of it"
-        )
-        chunks = self._chunks(path, missing)
-        return _pour(chunks, destination, size, self.where(path), report)
-
-    def _chunks(self, path: str, missing: WhisperoptError) -> Generator[bytes, None, None]:
+    def chunks(self, path: str, size: int | None = None) -> Generator[bytes, None, None]:
+        """Read a file; a folder that lacks its catalog is no release."""
         file = self.root / path
-        if file.parent != self.root and file.parent.is_symlink():  # that leads elsewhere
-            raise missing
         try:
-            with _open(file, missing) as stream:
+            linked = file.parent != self.root and file.parent.is_symlink()  # that leads elsewhere
+            if linked or not file.is_file():  # a pipe would be waited for
+                if size is None:
+                    raise BadInputError(because("download.not-a-release", self.root, file=path))
+                raise IntegrityError(because("download.no-file", self.root, file=path))
+            with file.open("rb") as stream:
                 while chunk := stream.read(_CHUNK):
                     yield chunk
         except OSError as error:
-            raise BadInputError(f"{file} cannot be read: {error.strerror}") from error
+            why = f"{error.strerror}"
+            raise BadInputError(because("download.unread", file, why=why)) from error
 
 
 class HttpSource:
@@ -119,14 +132,11 @@ class HttpSource:
     def __init__(self, url: str, *, insecure: bool = False) -> None:
         address = urlsplit(url)
         if address.query or address.fragment or "@" in address.netloc:
-            raise BadInputError(
-                "The address of a release has no user, query or fragment",
-                "Give the URL of the folder that holds catalog.json",
-            )
+            raise BadInputError(because("download.query", url))
         self.root = url.rstrip("/")
         self._insecure = insecure
         if problem := self._distrust(url):
-            raise BadInputError(f"{url} {problem}", "Use https, or allow it with --insecure")
+            raise BadInputError(because("download.unsafe", url, why=str(problem)))
         import urllib3
 
         timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
@@ -136,18 +146,8 @@ class HttpSource:
         """Return the full URL."""
         return f"{self.root}/{path}"
 
-    def read(self, path: str, max_bytes: int) -> bytes:
-        """Download a small file."""
-        return _collect(self._chunks(path), max_bytes, self.where(path))
-
-    def copy(
-        self, path: str, destination: Path, *, size: int, report: Report | None = None
-    ) -> str:
-        """Download and hash a file; one that ends early is a `NetworkError`."""
-        chunks = self._chunks(path, least=size)
-        return _pour(chunks, destination, size, self.where(path), report)
-
-    def _chunks(self, path: str, least: int = 0) -> Generator[bytes, None, None]:
+    def chunks(self, path: str, size: int | None = None) -> Generator[bytes, None, None]:
+        """Download a file; one that ends early is a `NetworkError`."""
         from urllib3.exceptions import HTTPError
 
         url = self.where(path)
@@ -158,13 +158,13 @@ class HttpSource:
                 arrived += len(chunk)
                 yield chunk
         except (HTTPError, OSError) as error:
-            raise NetworkError(
-                f"{url} broke off after {arrived} bytes: {_cause(error)}", "Try again"
-            ) from error
+            cause = _cause(error)
+            reason = because("download.broke-off", url, arrived=arrived, why=cause)
+            raise NetworkError(reason) from error
         finally:
             response.close()
-        if arrived < least:
-            raise NetworkError(f"{url} ended after {arrived} of {least} bytes", "Try again later")
+        if arrived < (size or 0):
+            raise NetworkError(because("download.ended", url, arrived=arrived, size=size or 0))
 
     def _answer(self, url: str) -> "BaseHTTPResponse":
         """Ask until there is a plain 200; busy servers and lost connections get more tries."""
@@ -182,9 +182,7 @@ class HttpSource:
         try:
             return _checked(self._follow(url), url)
         except (HTTPError, OSError) as error:
-            raise NetworkError(
-                f"{url} cannot be reached: {_cause(error)}", "Check the address and the connection"
-            ) from error
+            raise NetworkError(because("download.unreached", url, why=_cause(error))) from error
 
     def _follow(self, url: str) -> "BaseHTTPResponse":
         """Ask once, and go where the server sends us as long as that is safe."""
@@ -201,13 +199,15 @@ class HttpSource:
             try:
                 there = urljoin(here, location)
             except ValueError:
-                raise NetworkError(f"{url} redirects to no address: {location!r}") from None
+                to = repr(location)
+                raise NetworkError(because("download.redirect-nowhere", url, to=to)) from None
             if problem := self._distrust(there, came_from=here):
-                raise NetworkError(f"{url} redirects to {there!r}, which {problem}")
+                to, why = repr(there), str(problem)
+                raise NetworkError(because("download.redirect-unsafe", url, to=to, why=why))
             here = there
-        raise NetworkError(f"{url} redirects more than {_MAX_REDIRECTS} times")
+        raise NetworkError(because("download.redirects", url, most=_MAX_REDIRECTS))
 
-    def _distrust(self, url: str, *, came_from: str = "") -> str | None:
+    def _distrust(self, url: str, *, came_from: str = "") -> Reason | None:
         """Return why nothing should be asked of `url`, or None."""
         from urllib3.exceptions import LocationParseError
         from urllib3.util import parse_url
@@ -215,22 +215,16 @@ class HttpSource:
         try:
             address = parse_url(url)  # what connects also judges: parsers differ in odd cases
         except LocationParseError:
-            return "is not an address"
+            return because("address.none", url)
         if address.scheme not in {"http", "https"} or not address.host:
-            return "is not the address of a web server"
+            return because("address.no-server", url)
         if address.scheme == "https":
             return None
         if came_from.lower().startswith("https:"):
-            return "gives up encryption"
+            return because("address.gives-up", url)
         if self._insecure or _is_loopback(address.host.strip("[]")):
             return None
-        return "is not encrypted"
-
-
-def _open(file: Path, missing: WhisperoptError) -> BinaryIO:
-    if not file.is_file():  # a pipe would be waited for
-        raise missing
-    return file.open("rb")
+        return because("address.plain", url)
 
 
 def _is_loopback(host: str) -> bool:
@@ -246,15 +240,10 @@ def _checked(response: "BaseHTTPResponse", url: str) -> "BaseHTTPResponse":
         return response
     response.close()
     if response.status == 404:
-        raise NetworkError(
-            f"{url} does not exist (404)", "Give the URL of the folder that holds catalog.json"
-        )
+        raise NetworkError(because("download.404", url))
     if response.status != 200:
-        raise NetworkError(f"{url} answered with status {response.status}", "Try again later")
-    raise NetworkError(
-        f"{url} arrives with the encoding {encoding!r}, plain bytes were asked for",
-        "Switch compression off on the server",
-    )
+        raise NetworkError(because("download.status", url, status=response.status))
+    raise NetworkError(because("download.encoding", url, found=repr(encoding)))
 
 
 def _asked_pause(response: "BaseHTTPResponse") -> float:
@@ -267,39 +256,3 @@ def _cause(error: Exception) -> str:
     """Return the part of a nested message that says what happened."""
     first = error.args[0] if error.args else None
     return (first if isinstance(first, str) else str(error)).rpartition(": ")[2].rstrip(".")
-
-
-def _collect(chunks: Generator[bytes, None, None], max_bytes: int, name: str) -> bytes:
-    data = bytearray()
-    with contextlib.closing(chunks):
-        for chunk in chunks:
-            data += chunk
-            if len(data) > max_bytes:
-                raise IntegrityError(f"{name} is longer than {max_bytes} bytes")
-    return bytes(data)
-
-
-def _pour(
-    chunks: Generator[bytes, None, None],
-    destination: Path,
-    size: int,
-    name: str,
-    report: Report | None,
-) -> str:
-    """Write `chunks` to a new file and hash them on the way; never more than `size` bytes."""
-    state = hashlib.sha256()
-    written = 0
-    with contextlib.closing(chunks), destination.open("xb") as stream:
-        for chunk in chunks:
-            written += len(chunk)
-            if written > size:
-                raise IntegrityError(
-                    f"{name} is longer than the {size} bytes that the catalog names"
-                )
-            state.update(chunk)
-            stream.write(chunk)
-            if report:
-                report(written)
-        stream.flush()
-        os.fsync(stream.fileno())
-    return state.hexdigest()

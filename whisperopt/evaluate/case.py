@@ -14,10 +14,11 @@ from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.clips import EMULATED_STRIDE, ClipSet
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.prover import NoEvidence, prove
-from whisperopt.evaluate.trial import Request
+from whisperopt.evaluate.trial import TrialRequest
 from whisperopt.host import Host
 from whisperopt.matrix import Device
 from whisperopt.passes.twin import write_twin
+from whisperopt.reasons import because
 from whisperopt.release import catalog
 from whisperopt.release.catalog import File
 
@@ -66,7 +67,7 @@ class Case:
                 write_twin(built.path, twin)
             except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
                 shutil.rmtree(twin, ignore_errors=True)
-                return NoEvidence(f"its fp32 twin cannot be made: {error}")
+                return NoEvidence(str(because("evaluate.no-copy", problem=str(error))))
         request = self._request(built, digest, device, backend, here=here)
         evidence = prove(
             msgspec.structs.replace(request, twin=twin if twin.exists() else None), self._progress
@@ -82,12 +83,12 @@ class Case:
 
     def _request(
         self, built: Artifact, digest: str, device: Device, backend: Backend, *, here: bool
-    ) -> Request:
+    ) -> TrialRequest:
         tier = Tier.MEASURED if here else Tier.EMULATED
         clips = self.clip_set.digest
         notes = journal.folder("variant", digest, tier, self.host, clips, self.answers.checkpoint)
         self._journals.append(notes)
-        return Request(
+        return TrialRequest(
             artifact=built.path,
             digest=digest,
             tier=tier,
@@ -99,10 +100,8 @@ class Case:
             ),
             manifest=self.clip_set.manifest,
             references=self.references,
-            is_core=False,
             threads=self.host.cores,
             journal=notes,
-            out=self._scratch / f"{built.manifest.variant}.json",
             stride=1 if here else EMULATED_STRIDE,
         )
 

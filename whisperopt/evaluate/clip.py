@@ -6,7 +6,7 @@ import msgspec
 
 from whisperopt.errors import BadInputError
 from whisperopt.matrix import nearest
-from whisperopt.reasons import places_of_control, quoted
+from whisperopt.reasons import because, places_of_control, quoted
 from whisperopt.whisper import LANGUAGES
 
 Kind = Literal["speech", "joined", "noise", "silence"]
@@ -52,29 +52,19 @@ def parse(line: bytes, place: str) -> Clip:
     try:
         raw = msgspec.json.decode(line, type=_Line)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BadInputError(
-            f"{place}: {error}",
-            'Each line is a JSON object such as {"file": "a.wav", "text": "hello"}',
-        ) from None
+        raise BadInputError(because("clips.line", place, problem=str(error))) from None
     if raw.kind not in _KINDS:
-        raise BadInputError(
-            f"{place}: there is no kind of clip {quoted(raw.kind)}",
-            nearest(raw.kind[:_SHOWN].lower(), _KINDS),
-        )
+        hint = nearest(raw.kind[:_SHOWN].lower(), _KINDS)
+        raise BadInputError(because("clips.kind", place, kind=quoted(raw.kind), hint=hint))
     if raw.language not in LANGUAGES:
-        raise BadInputError(
-            f"{place}: Whisper has no language code {quoted(raw.language)}",
-            _meant(raw.language[:_SHOWN].lower()),
-        )
+        given, hint = quoted(raw.language), _meant(raw.language[:_SHOWN].lower())
+        raise BadInputError(because("clips.language", place, given=given, hint=hint))
     text = " ".join(raw.text.split())
     if key := next(places_of_control({"file": raw.file, "text": text}), None):
-        raise BadInputError(f"{place}: {key} has a control character", "Remove it")
+        raise BadInputError(because("clips.control", place, key=key))
     clip = Clip(file=raw.file, text=text, language=raw.language, kind=_KINDS[raw.kind])
     if clip.text and not clip.spoken:
-        raise BadInputError(
-            f"{place}: a clip of {clip.kind} has the text {quoted(clip.text)}",
-            "Remove the text, or the kind if somebody speaks",
-        )
+        raise BadInputError(because("clips.text", place, kind=clip.kind, text=quoted(clip.text)))
     return clip
 
 

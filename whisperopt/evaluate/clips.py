@@ -15,7 +15,7 @@ import numpy as np
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import words
 from whisperopt.evaluate.clip import Clip, named, parse
-from whisperopt.reasons import escaped, quoted
+from whisperopt.reasons import because, escaped, quoted
 from whisperopt.runtime import audio
 from whisperopt.runtime.audio import Samples
 from whisperopt.whisper import SAMPLE_RATE
@@ -63,9 +63,10 @@ class ClipSet(msgspec.Struct, frozen=True, kw_only=True):
         if not any(clip.spoken for clip in kept):
             why = f": {left_out[0]}" if left_out else ""
             more = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
+            known, seconds = _either(languages), window / SAMPLE_RATE
+            place, why = self.manifest, f"{why}{more}"
             raise BadInputError(
-                f"{self.manifest} has no clip with speech that can be played to the model{why}{more}",
-                f"Add clips of at most {window / SAMPLE_RATE:g} s in {_either(languages)}",
+                because("clips.no-fit", place, why=why, seconds=seconds, languages=known)
             )
         return msgspec.structs.replace(self, clips=kept, left_out=left_out)
 
@@ -116,7 +117,7 @@ def read(manifest: Path, *, checked: bool = False) -> ClipSet:
     data = _read(manifest)
     clips = tuple(_parsed(data, manifest))
     if not any(clip.spoken for clip in clips):
-        raise BadInputError(f"{manifest} lists no clip with speech", "Add at least one")
+        raise BadInputError(because("clips.no-speech", manifest))
     paths = _found(manifest, clips)
     if not checked and manifest != packaged():
         _check(manifest, clips)
@@ -131,25 +132,19 @@ def read(manifest: Path, *, checked: bool = False) -> ClipSet:
 def _read(manifest: Path) -> bytes:
     try:
         if manifest.is_dir():
-            raise BadInputError(f"The clip manifest {manifest} is a folder", "Name the file in it")
+            raise BadInputError(because("clips.folder", manifest))
         with manifest.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise BadInputError(
-            f"Cannot read the clip manifest {manifest}: {reason}", "Check the path"
-        ) from None
+        why = str(getattr(error, "strerror", None) or error)
+        raise BadInputError(because("clips.unreadable", manifest, why=why)) from None
     if len(data) > MAX_BYTES:
-        raise BadInputError(
-            f"{manifest} has more than {MAX_BYTES // 10**6} MB", "Is it a clip manifest?"
-        )
+        raise BadInputError(because("clips.too-large", manifest, most=MAX_BYTES // 10**6))
     try:
         data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise BadInputError(
-            f"{manifest}, line {line}: this is not UTF-8 text", "Save it as UTF-8"
-        ) from None
+        raise BadInputError(because("clips.not-utf8", manifest, line=line)) from None
     return data
 
 
@@ -160,9 +155,7 @@ def _parsed(data: bytes, manifest: Path) -> Iterator[Clip]:
         if line.strip():
             found += 1
             if found > MAX_CLIPS:
-                raise BadInputError(
-                    f"{manifest} lists more than {MAX_CLIPS:,} clips", "Prove on a sample of them"
-                )
+                raise BadInputError(because("clips.too-many", manifest, most=MAX_CLIPS))
             yield parse(line, f"{manifest}, line {number}")
 
 
@@ -170,22 +163,16 @@ def _found(manifest: Path, clips: Iterable[Clip]) -> list[Path]:
     """Return where the recordings are, none of them twice, be it by another name."""
     known: dict[Path, str] = {}
     for clip in clips:
+        file = escaped(clip.file)
         try:
             path = (manifest.parent / clip.file).resolve(strict=True)
         except (OSError, RuntimeError, ValueError):
-            raise BadInputError(
-                f"{manifest} names {escaped(clip.file)}, which is not there", "Check the path"
-            ) from None
+            raise BadInputError(because("clips.absent", manifest, file=file)) from None
         if not path.is_file():
-            raise BadInputError(
-                f"{manifest} names {escaped(clip.file)}, which is no file", "Check the path"
-            )
+            raise BadInputError(because("clips.no-file", manifest, file=file))
         if path in known:
-            other = known[path]
-            also = "" if other == clip.file else f", once as {escaped(other)}"
-            raise BadInputError(
-                f"{manifest} lists {escaped(clip.file)} twice{also}", "Remove one of the lines"
-            )
+            also = "" if known[path] == clip.file else f", once as {escaped(known[path])}"
+            raise BadInputError(because("clips.twice", manifest, file=file, also=also))
         known[path] = clip.file
     return list(known)
 
@@ -195,11 +182,8 @@ def _check(manifest: Path, clips: Iterable[Clip]) -> None:
     for clip in clips:
         path = manifest.parent / clip.file
         if clip.text and not words.normalized(clip.text, clip.language):
-            raise BadInputError(
-                f"{manifest}: the text of {escaped(clip.file)}, {quoted(clip.text)}, has no word"
-                " that Whisper's normalization would leave",
-                "Write what is said, or remove the text",
-            )
+            file, text = escaped(clip.file), quoted(clip.text)
+            raise BadInputError(because("clips.no-word", manifest, file=file, text=text))
         samples = audio.read(path)
         if clip.kind != "silence" or not samples.size or not np.isfinite(samples).all():
             audio.check(samples, str(path))
@@ -212,7 +196,7 @@ def _digest(data: bytes, paths: Iterable[Path]) -> str:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         except OSError as error:
-            raise BadInputError(f"Cannot read the clip {path}: {error.strerror}") from None
+            raise BadInputError(because("clips.clip", path, why=str(error.strerror))) from None
     return f"sha256:{digest.hexdigest()}"
 
 
@@ -222,7 +206,7 @@ def _seconds(path: Path) -> float:
     try:
         return float(soundfile.info(path).duration)
     except (soundfile.LibsndfileError, TypeError):
-        raise BadInputError(f"{path} cannot be read as audio", "Check the file") from None
+        raise BadInputError(because("clips.no-audio", path)) from None
 
 
 def _either(languages: Collection[str] | None) -> str:

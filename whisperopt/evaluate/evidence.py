@@ -31,8 +31,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     clip: str
     seconds: Seconds
-    tokens: list[Count]
-    text: str
+    tokens: Annotated[list[Count], msgspec.Meta(max_length=1024)]
+    text: Annotated[str, msgspec.Meta(max_length=20_000)]
     edits: Count
     units: Count
     total_ns: Nanoseconds

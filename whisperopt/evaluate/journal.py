@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from whisperopt import __version__, cache, processes
+from whisperopt import __version__, cache, process
 from whisperopt.evaluate.evidence import Sample
 
 _SAMPLES = "samples.jsonl"
@@ -70,7 +70,7 @@ def _owned(owner: Path) -> bool:
     except FileExistsError:
         text = owner.read_text("utf-8", "replace")
         known = int(text) if text.isdecimal() else 0
-        if known != os.getpid() and processes.alive(known):
+        if known != os.getpid() and process.alive(known):
             return False
         owner.write_text(str(os.getpid()), "utf-8")
     return True

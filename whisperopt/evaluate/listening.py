@@ -13,10 +13,11 @@ from whisperopt.evaluate import journal
 from whisperopt.evaluate.answers import Answers, References
 from whisperopt.evaluate.clips import ClipSet
 from whisperopt.evaluate.prover import NoEvidence, prove
-from whisperopt.evaluate.trial import EMULATOR, Request
+from whisperopt.evaluate.trial import EMULATOR, TrialRequest
 from whisperopt.graph.core import CoreModel
 from whisperopt.host import Host
 from whisperopt.passes.plan import write_variant
+from whisperopt.reasons import because
 from whisperopt.runtime import self_test
 
 CORE = Recipe(
@@ -62,7 +63,7 @@ def listen(
     notes = journal.folder("core", own, host, clip_set.digest)
     references = notes / "references"
     references.mkdir(parents=True, exist_ok=True)
-    request = Request(
+    request = TrialRequest(
         artifact=folder,
         digest="",
         tier=Tier.MEASURED,
@@ -70,17 +71,13 @@ def listen(
         host_class=host.host_class("cpu", "onnxruntime"),
         manifest=clip_set.manifest,
         references=references,
-        is_core=True,
+        self_test=scratch / self_test.FILE,
         threads=host.cores,
         journal=notes,
-        out=scratch / "core.json",
     )
     evidence = prove(request, progress)
     if isinstance(evidence, NoEvidence):
-        raise WhisperoptError(
-            f"The core model could not be run for comparison: {evidence.reason}",
-            "`whisperopt doctor` says whether ONNX Runtime is ready; --no-proof does without",
-        )
+        raise WhisperoptError(because("evaluate.core", why=evidence.reason))
     packed = scratch / "references.npz"
     References(references).pack(packed, clip_set.clips)
     answers = Answers(

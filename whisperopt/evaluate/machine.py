@@ -11,7 +11,7 @@ _PACKAGE = "package-"
 _GOVERNOR = "devices/system/cpu/cpu0/cpufreq/scaling_governor"
 
 
-class Watch:
+class MachineWatch:
     """Looks at the machine when it is made, and again when asked what happened since."""
 
     def __init__(self, system: Path = Path("/sys")) -> None:

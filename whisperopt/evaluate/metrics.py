@@ -21,7 +21,7 @@ _NS_PER_MS = 1e6
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     """What the samples of one run add up to; rates in percent, increases in percent points.
 
-    Latency and throughput are those of the race, where there was one: see `proof.times`.
+    Latency and throughput are those of the race, where there was one: see `evaluate.times`.
     """
 
     wer: float

@@ -9,6 +9,8 @@ import numpy as np
 
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate.evidence import Range
+from whisperopt.reasons import because
+from whisperopt.runtime import ort_graph
 from whisperopt.runtime.arrays import Floats
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> 
     for features, tokens in inputs:
         for node, peak in _run(folder, features, tokens).items():
             if not math.isfinite(peak):
-                raise WhisperoptError(f"{node} gives values that are no numbers, even in fp32")
+                raise WhisperoptError(because("evaluate.range", node))
             peaks[node] = max(peak, peaks.get(node, 0.0))
     node = max(peaks, key=lambda name: peaks[name])
     return Range(value=peaks[node], node=node)
@@ -55,11 +57,7 @@ def _run(folder: Path, features: Floats, tokens: list[int]) -> dict[str, float]:
 
 
 def _outputs(path: Path, feed: Callable[["ort.NodeArg"], object]) -> dict[str, Any]:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = ort_graph.on_cpu(path)
     feeds = {put.name: feed(put) for put in session.get_inputs()}
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, feeds), strict=True))

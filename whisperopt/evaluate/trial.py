@@ -1,9 +1,10 @@
-"""Run as `python -m`: proves one artifact in a process of its own, since any runtime may abort it."""
+"""One trial: an artifact is opened and held, clip by clip, to what the core model made of each.
+
+A handler of `whisperopt.process`, since any runtime may end the process that it works in.
+"""
 
 import math
-import sys
 import time
-import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,38 +12,34 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from whisperopt import __version__, isolated, registry
-from whisperopt.artifact import Artifact
+from whisperopt import __version__, registry
 from whisperopt.artifact import read as read_artifact
 from whisperopt.backend import Decoder, Session, Tier
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import clips as clip_sets
-from whisperopt.evaluate import evidence as evidences
 from whisperopt.evaluate import words
 from whisperopt.evaluate.answers import References
-from whisperopt.evaluate.clips import Clip, ClipSet
+from whisperopt.evaluate.clips import Clip
 from whisperopt.evaluate.evidence import Evidence, Range, Sample
 from whisperopt.evaluate.journal import Journal
-from whisperopt.evaluate.machine import Watch
+from whisperopt.evaluate.machine import MachineWatch
 from whisperopt.evaluate.ranges import largest_activation
 from whisperopt.evaluate.reference import Reference
 from whisperopt.evaluate.words import Errors
 from whisperopt.host import Host
-from whisperopt.processes import peak_rss_bytes
-from whisperopt.runtime import context, greedy, self_test
-from whisperopt.runtime.arrays import Floats, Spans
-from whisperopt.runtime.tokenizer import Tokenizer
+from whisperopt.process import peak_rss_bytes, say
+from whisperopt.reasons import because
+from whisperopt.runtime import context, self_test
+from whisperopt.runtime.arrays import Floats
+from whisperopt.runtime.recognizer import Recognizer
 from whisperopt.whisper import SAMPLE_RATE
 
 EMULATOR = "cpu"
 """The backend on which other backends' graphs are emulated."""
 _RANGE_CLIPS = 3
-FAILED, RAISED = 70, 71
-"""Exit statuses of a trial whose last line is the reason: its own, or an exception that another
-try may not meet. 3 is an abort on Windows."""
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class TrialRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to prove and how."""
 
     artifact: Path
@@ -53,127 +50,110 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Path
     references: Path
     """The core model's answers: a file, or the folder that the core model's own trial fills."""
-    is_core: bool
+    self_test: Path | None = None
+    """Where the core model's own trial writes the self-test; None: this is a variant."""
     threads: int
     journal: Path
     """Folder where every finished clip is noted, to go on from there."""
-    out: Path
     stride: int = 1
     """Use only every so many-th clip of a kind."""
     twin: Path | None = None
-    """Folder of the fp32 twin whose activations tell whether half precision overflows."""
+    """Folder of the fp32 copy whose activations tell whether half precision overflows."""
 
 
-def main(path: Path) -> int:
-    """Prove what the request file says; progress goes to stdout as `clip N of M`."""
-    request = msgspec.json.decode(
-        path.read_bytes(), type=Request, dec_hook=lambda kind, value: kind(value)
+def run(request: TrialRequest) -> Evidence:
+    """Prove what `request` says; progress is told as `clip N of M`."""
+    trial, watch = _Trial(request), MachineWatch()
+    emulated = request.tier is Tier.EMULATED
+    backend = registry.require(EMULATOR if emulated else trial.artifact.manifest.backend)
+    say("opening")
+    began = datetime.now(UTC).isoformat(timespec="seconds")
+    started = time.perf_counter_ns()
+    session = backend.open(trial.artifact, threads=request.threads)
+    load_ns = time.perf_counter_ns() - started
+    say("testing itself")
+    trial.test(session)
+    recognizer = Recognizer(trial.artifact, session)
+    samples = list(trial.samples(recognizer))
+    return Evidence(
+        variant=trial.artifact.manifest.variant,
+        digest=request.digest,
+        tier=request.tier,
+        how=f"the {backend.name} backend"
+        + (f" in its place, on {len(trial.clips)} clips" if emulated else ""),
+        runtime=" ".join(request.host.serving(backend.runtime) or (backend.runtime,)),
+        host=request.host,
+        host_class=request.host_class,
+        whisperopt=__version__,
+        started=began,
+        clip_set=trial.clip_set.name,
+        clip_digest=trial.clip_set.digest,
+        threads=request.threads,
+        load_ns=load_ns,
+        peak_rss_bytes=peak_rss_bytes(),
+        placement=session.placement,
+        batch_agreement=trial.batch_agreement(recognizer),
+        activations=trial.activations(),
+        machine=watch.machine(),
+        samples=samples,
     )
-    isolated.end_with_parent()
-    try:
-        evidences.write(request.out, _Trial(request).run())
-    except WhisperoptError as error:
-        sys.stdout.write(f"{error}\n")
-        return FAILED
-    except Exception as error:  # noqa: BLE001  # a backend's or runtime's own, told by its first line
-        traceback.print_exc()
-        first_line = (str(error).strip() or "no reason given").splitlines()[0]
-        sys.stdout.write(f"{type(error).__name__}: {first_line}\n")
-        return RAISED
-    return 0
 
 
 class _Trial:
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: TrialRequest) -> None:
         self.request = request
-        self.artifact: Artifact = read_artifact(request.artifact)
+        self.artifact = read_artifact(request.artifact)
         self.decoding = self.artifact.manifest.decoding
         self.dims = self.artifact.manifest.dims
-        self.clip_set: ClipSet = clip_sets.read(request.manifest, checked=True).within(
+        self.clip_set = clip_sets.read(request.manifest, checked=True).within(
             self.dims.window, self.decoding.known_languages
         )
         self.clips = self.clip_set.thinned(request.stride)
         self.references = References(request.references)
         self.journal = Journal(request.journal)
-        self.tokenizer = Tokenizer(self.artifact.tokenizer, self.decoding.end_of_text)
 
-    def run(self) -> Evidence:
-        request, watch = self.request, Watch()
-        backend = EMULATOR if request.tier is Tier.EMULATED else self.artifact.manifest.backend
-        _say("opening")
-        began = datetime.now(UTC).isoformat(timespec="seconds")
-        started = time.perf_counter_ns()
-        chosen = registry.require(backend)
-        opened = chosen.open(self.artifact, threads=request.threads)
-        load_ns = time.perf_counter_ns() - started
-        _say("testing itself")
-        self.test(opened)
-        samples = list(self.samples(opened))
-        emulated = request.tier is Tier.EMULATED
-        return Evidence(
-            variant=self.artifact.manifest.variant,
-            digest=request.digest,
-            tier=request.tier,
-            how=f"the {backend} backend"
-            + (f" in its place, on {len(self.clips)} clips" if emulated else ""),
-            runtime=" ".join(request.host.serving(chosen.runtime) or (chosen.runtime,)),
-            host=request.host,
-            host_class=request.host_class,
-            whisperopt=__version__,
-            started=began,
-            clip_set=self.clip_set.name,
-            clip_digest=self.clip_set.digest,
-            threads=request.threads,
-            load_ns=load_ns,
-            peak_rss_bytes=peak_rss_bytes(),
-            placement=opened.placement,
-            batch_agreement=self.batch_agreement(opened),
-            activations=self.activations(),
-            machine=watch.machine(),
-            samples=samples,
-        )
-
-    def samples(self, session: Session) -> Iterator[Sample]:
+    def samples(self, recognizer: Recognizer) -> Iterator[Sample]:
         """Warm up, then yield a sample of every clip: those found before, and then the others."""
         before = {sample.clip: sample for sample in self.journal.samples()}
-        yield self.sample(session, self.clips[0], warm_up=True)
+        yield self.sample(recognizer, self.clips[0], warm_up=True)
         for number, clip in enumerate(self.clips, 1):
-            _say(f"clip {number} of {len(self.clips)}")
+            say(f"clip {number} of {len(self.clips)}")
             known = before.get(clip.file)
-            if known is None or (self.request.is_core and not self.references.has(clip)):
-                known = self.sample(session, clip)
+            if known is None or (self.request.self_test and not self.references.has(clip)):
+                known = self.sample(recognizer, clip)
                 self.journal.add(known)
             yield known
 
     def test(self, session: Session) -> None:
         """Record what the core model says to the self-test's sound, or hold a variant to it."""
-        if self.request.is_core:
-            expected = self_test.record(session, self.dims, self.decoding.prompt(None))
-            self_test.write(self.request.out.with_name(self_test.FILE), expected)
-        else:
+        if self.request.self_test is None:
             self_test.check(session, self.artifact)
+        else:
+            expected = self_test.record(session, self.dims, self.decoding.prompt(None))
+            self_test.write(self.request.self_test, expected)
 
-    def sample(self, session: Session, clip: Clip, *, warm_up: bool = False) -> Sample:
+    def sample(self, recognizer: Recognizer, clip: Clip, *, warm_up: bool = False) -> Sample:
+        """Judge the first hypothesis of `clip`: fallback decoding would hide what went wrong."""
         audio = self.clip_set.samples(clip)
         started = time.perf_counter_ns()
-        features, spans = self.heard(audio)
-        decoder = context.encode(session, features, spans)
+        decoder = recognizer.encode([audio], recognizer.tail)
         encoded = time.perf_counter_ns()
-        prompt = self.prompt(clip)
-        (tokens,) = greedy.decode(decoder, self.decoding, [prompt], self.dims.text_context // 2)
+        (said,) = recognizer.decode(decoder, [clip.language])
         ended = time.perf_counter_ns()
-        reference, logits = self.compare(decoder, clip, prompt, tokens)
-        hidden = self.whole(session, audio, decoder, spans)
+        tokens = list(said.tokens)
+        reference, logits = self.compare(decoder, clip, tokens)
+        if recognizer.padded:  # what merged tokens lose shows in what the decoder makes of them
+            decoder = recognizer.encode([audio], None)
+        hidden = decoder.hidden_states()[0]
         cosine, kl_sum = reference.cosine(hidden), reference.kl_sum(logits)
         if not math.isfinite(cosine + kl_sum):
-            raise WhisperoptError(f"gave values that are no numbers for {clip.file}")
-        text = self.tokenizer.decode(tokens)
-        errors = words.count(clip.text, text, clip.language) if clip.text else Errors(0, 0)
+            raise WhisperoptError(because("evaluate.no-numbers", clip.file))
+        errors = words.count(clip.text, said.text, clip.language) if clip.text else Errors(0, 0)
         return Sample(
             clip=clip.file,
             seconds=audio.size / SAMPLE_RATE,
             tokens=tokens,
-            text=text,
+            text=said.text,
             edits=errors.edits,
             units=errors.units,
             total_ns=ended - started,
@@ -186,85 +166,62 @@ class _Trial:
             kl_sum=kl_sum,
         )
 
-    def compare(
-        self, decoder: Decoder, clip: Clip, prompt: list[int], said: list[int]
-    ) -> tuple[Reference, Floats]:
+    def compare(self, decoder: Decoder, clip: Clip, said: list[int]) -> tuple[Reference, Floats]:
         """Return the core model's answer and this session's logits [S, V] when forced to it.
 
         The core model's own answer is what it just `said` to the clip.
         """
-        if self.request.is_core:
-            logits = _forced(decoder, [[*prompt, *said]])[0]
-            self.references.save(clip, Reference.of(decoder.hidden_states()[0], said, logits))
-            return self.references.load(clip), logits
-        reference = self.references.load(clip)
-        return reference, _forced(decoder, [[*prompt, *reference.tokens]])[0]
+        prompt = self.decoding.prompt(clip.language)
+        if self.request.self_test is None:
+            reference = self.references.load(clip)
+            return reference, _forced(decoder, [*prompt, *reference.tokens])
+        logits = _forced(decoder, [*prompt, *said])
+        self.references.save(clip, Reference.of(decoder.hidden_states()[0], said, logits))
+        return self.references.load(clip), logits
 
-    def batch_agreement(self, session: Session) -> float | None:
+    def batch_agreement(self, recognizer: Recognizer) -> float | None:
         """Force two clips alone and together; return the share of equal top tokens."""
         spoken = [clip for clip in self.clips if clip.spoken][:2]
-        if session.max_batch == 1 or len(spoken) < 2:
+        if recognizer.session.max_batch == 1 or len(spoken) < 2:
             return None
-        _say("a batch of two")
-        references = [self.references.load(clip) for clip in spoken]
-        length = min(len(reference.tokens) for reference in references)
+        say("a batch of two")
+        forced = [self.references.load(clip).tokens for clip in spoken]
+        length = min(map(len, forced))
         rows = [
-            [*self.prompt(clip), *reference.tokens[:length]]
-            for clip, reference in zip(spoken, references, strict=True)
+            [*self.decoding.prompt(clip.language), *tokens[:length]]
+            for clip, tokens in zip(spoken, forced, strict=True)
         ]
         audio = [self.clip_set.samples(clip) for clip in spoken]
-        together = _stepped(context.encode(session, *self.heard(*audio)), rows)
+        together = _stepped(recognizer.encode(audio, recognizer.tail), rows)
         alone = [
-            _stepped(context.encode(session, *self.heard(one)), [row])
-            for one, row in zip(audio, rows, strict=True)
+            _stepped(recognizer.encode([samples], recognizer.tail), [row])
+            for samples, row in zip(audio, rows, strict=True)
         ]
         return float((together == np.concatenate(alone)).mean())
 
     def activations(self) -> Range | None:
-        """Return the largest activation over the loudest clips, where a twin was written."""
+        """Return the largest activation over the loudest clips, where an fp32 copy was written."""
         if self.request.twin is None:
             return None
-        _say("activations")
+        say("activations")
         audio = {clip: self.clip_set.samples(clip) for clip in self.clips}
         loudest = sorted(audio, key=lambda clip: -float(np.abs(audio[clip]).max(initial=0)))
+        tail = self.artifact.manifest.recipe.audio_tail
         inputs = [
             (
-                self.heard(audio[clip])[0],
-                [*self.prompt(clip), *self.references.load(clip).tokens],
+                context.prepare([audio[clip]], self.dims, tail)[0],
+                [*self.decoding.prompt(clip.language), *self.references.load(clip).tokens],
             )
             for clip in loudest[:_RANGE_CLIPS]
         ]
         return largest_activation(self.request.twin, inputs)
 
-    def heard(self, *audio: Floats) -> tuple[Floats, Spans | None]:
-        return context.prepare(audio, self.dims, self.artifact.manifest.recipe.audio_tail)
 
-    def whole(
-        self, session: Session, audio: Floats, decoder: Decoder, spans: Spans | None
-    ) -> Floats:
-        """Return the encoder's output [L, D] with every position on its own, as the core's is.
-
-        What is lost by spans shows in what the decoder makes of them.
-        """
-        if spans is not None:
-            decoder = session.encode(context.prepare([audio], self.dims, None)[0])
-        hidden: Floats = decoder.hidden_states()[0]
-        return hidden
-
-    def prompt(self, clip: Clip) -> list[int]:
-        return self.decoding.prompt(clip.language)
-
-
-def _say(doing: str) -> None:
-    """Report progress: whoever waits kills a trial that is silent for too long."""
-    sys.stdout.write(f"{doing}\n")
-    sys.stdout.flush()
-
-
-def _forced(decoder: Decoder, rows: list[list[int]]) -> Floats:
-    """Prefill whole `rows` at once; logits [B, S, V]."""
+def _forced(decoder: Decoder, tokens: list[int]) -> Floats:
+    """Prefill all `tokens` at once; logits [S, V]."""
     decoder.reset()
-    return decoder.step(np.array(rows, np.int32))
+    logits: Floats = decoder.step(np.array([tokens], np.int32))[0]
+    return logits
 
 
 def _stepped(
@@ -276,7 +233,3 @@ def _stepped(
     half = max(1, ids.shape[1] // 2)
     chunks = [ids[:, :half], *np.split(ids[:, half:], ids.shape[1] - half, axis=1)]
     return np.concatenate([decoder.step(chunk).argmax(axis=-1) for chunk in chunks], axis=1)
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))

@@ -4,6 +4,7 @@ import functools
 import os
 import platform
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -41,7 +42,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     arch: str
     cpu_vendor: str
     cpu_features: tuple[str, ...] = ()
-    cores: int = 1
+    cores: Annotated[int, msgspec.Meta(ge=1, le=2**16)] = 1
     gpus: tuple[Gpu, ...] = ()
     runtimes: dict[str, str] = {}
     """Installed distributions that bring runtimes or backends, and their versions."""

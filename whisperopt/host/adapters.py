@@ -7,7 +7,7 @@ import platform
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -16,6 +16,7 @@ _PCI_IDS = (Path("/usr/share/misc/pci.ids"), Path("/usr/share/hwdata/pci.ids"))
 _DISPLAY_CLASS = r"SYSTEM\CurrentControlSet\Control\Class\{4d36e968-e325-11ce-bfc1-08002be10318}"
 _VENDORS = {"1002": "amd", "10de": "nvidia", "5143": "qualcomm", "8086": "intel"}
 """PCI vendors whose adapters compute; software and remote adapters have others, or none."""
+_CAPABILITY = r"^[0-9]{1,3}\.[0-9]{1,3}\Z"
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,9 +24,9 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     vendor: str
     name: str
-    memory_mb: int | None = None
+    memory_mb: Annotated[int, msgspec.Meta(ge=0, le=2**30)] | None = None
     driver: str | None = None
-    compute_capability: str | None = None
+    compute_capability: Annotated[str, msgspec.Meta(pattern=_CAPABILITY)] | None = None
 
     @property
     def strength(self) -> tuple[tuple[int, ...], int]:

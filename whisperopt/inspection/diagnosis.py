@@ -11,8 +11,7 @@ from whisperopt import reasons, registry
 from whisperopt.backend import Backend, Probe
 from whisperopt.host import Gpu, Host, distributions
 from whisperopt.matrix import Matrix, Target
-from whisperopt.probing import Proof, no_proof, proofs
-from whisperopt.registry import Broken
+from whisperopt.registry import Broken, RehearsalProbe
 from whisperopt.runtime import libraries
 
 _DRIVERS = {"11": 450, "12": 525, "13": 580}
@@ -60,7 +59,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """The file that the host was read from; None if it is this machine."""
     backends: dict[str, Probe]
     findings: tuple[Finding, ...]
-    proofs: tuple[Proof, ...] = ()
+    proofs: tuple[RehearsalProbe, ...] = ()
 
 
 def diagnose(host: Host, matrix: Matrix, *, recorded: str | None = None) -> Diagnosis:
@@ -87,11 +86,11 @@ def diagnose(host: Host, matrix: Matrix, *, recorded: str | None = None) -> Diag
     return Diagnosis(host=host, recorded=recorded, backends=probes, findings=found)
 
 
-def every_proof() -> tuple[Proof, ...]:
+def every_proof() -> tuple[RehearsalProbe, ...]:
     """Return the rehearsals of every backend, each backend asked in a process of its own."""
     names = registry.names()
     with ThreadPoolExecutor(len(names) or 1) as pool:
-        return tuple(proof for found in pool.map(_proofs, names) for proof in found)
+        return tuple(proof for found in pool.map(registry.rehearsals, names) for proof in found)
 
 
 def _probe(host: Host, backend: Backend | Broken, seen: Probe | None, *, idle: bool) -> Probe:
@@ -139,18 +138,6 @@ def _broken(
         if not probes[name].ready
         and (isinstance(backend, Broken) or not host.missing(backend.runtime, backend.extra))
     }
-
-
-def _proofs(name: str) -> tuple[Proof, ...]:
-    backend = registry.get(name)
-    if isinstance(backend, Broken):
-        return (no_proof(name, backend.reason),)
-    answer = registry.ask(name, "proofs")
-    if answer is None:
-        return proofs(name)
-    if isinstance(answer, str):
-        return (no_proof(name, answer),)
-    return msgspec.convert(answer["proofs"], tuple[Proof, ...])
 
 
 def _found(scene: _Scene) -> tuple[Finding, ...]:

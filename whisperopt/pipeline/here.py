@@ -18,7 +18,7 @@ from whisperopt.evaluate.clips import ClipSet
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.listening import listen
 from whisperopt.evaluate.prover import NoEvidence
-from whisperopt.evaluate.racing.attach import timed
+from whisperopt.evaluate.race import timed
 from whisperopt.graph.core import CoreModel
 from whisperopt.matrix import Device
 from whisperopt.reasons import escaped

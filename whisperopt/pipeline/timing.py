@@ -9,7 +9,7 @@ from whisperopt.backend import Tier
 from whisperopt.evaluate.case import Case
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.prover import NoEvidence
-from whisperopt.evaluate.racing.attach import timed
+from whisperopt.evaluate.race import timed
 from whisperopt.pipeline.build import Progress
 from whisperopt.pipeline.build_cache import BuildCache
 from whisperopt.results.outcome import Lot, Outcome

@@ -15,6 +15,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.download import Decision, best, difference, resolve
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.matrix import Objective, check_target
+from whisperopt.process import Failure
 from whisperopt.reasons import because
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, Variant
@@ -103,10 +104,6 @@ def _read(folder: Path, model: str | None) -> tuple[Catalog, str]:
             f"{hosts.RECORDED} stands for another machine, and only this one can be timed",
             "Unset it",
         )
-    if not store.is_release(folder):
-        raise BadInputError(
-            f"{folder} is not a release", "Give a folder that `whisperopt build` wrote"
-        )
     content = store.read(folder)
     if model is None and len(content.models) != 1:
         names = ", ".join(sorted(content.models)) or "none"
@@ -193,7 +190,7 @@ def _race(
 ) -> list[Raced]:
     """Race on the clips that ship with whisperopt; note why some fell out."""
     from whisperopt.evaluate import clips
-    from whisperopt.evaluate.racing.race import Entrant, run
+    from whisperopt.evaluate.race import Entrant, run
 
     if not chosen:
         return []
@@ -202,7 +199,7 @@ def _race(
         manifest.dims.window, manifest.decoding.known_languages
     )
     entrants = [Entrant(variant.name, artifact.path) for variant, artifact in chosen]
-    races: Mapping[str, Race | str] = run(
+    races: Mapping[str, Race | Failure] = run(
         entrants,
         clip_set,
         memory_bytes=_least_memory(variant for variant, _ in chosen),
@@ -211,13 +208,13 @@ def _race(
     failed |= {
         name: f"fell out of the race: {race}"
         for name, race in races.items()
-        if isinstance(race, str)
+        if isinstance(race, Failure)
     }
     digests = {variant.name: variant.digest for variant, _ in chosen}
     return [
         Raced(variant=name, digest=digests[name], race=race)
         for name, race in races.items()
-        if not isinstance(race, str)
+        if not isinstance(race, Failure)
     ]
 
 

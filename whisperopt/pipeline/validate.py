@@ -77,9 +77,7 @@ def _benches(folder: Path, names: Sequence[str], matrix: Matrix) -> list[Bench]:
 
 def _content(folder: Path) -> Catalog:
     if not store.is_release(folder):
-        raise BadInputError(
-            f"{folder} is not a release", "Give a folder that `whisperopt build` wrote"
-        )
+        raise BadInputError(because("release.none", folder))
     store.recover(folder)
     content = catalog.read(folder)
     if _is_newer(content.schema):

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ from whisperopt import cache
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.matrix import Objective
-from whisperopt.reasons import places_of_control
+from whisperopt.reasons import Reason, because, places_of_control
 
 NAME = "catalog.json"
 SCHEMA = "1.1"
@@ -139,31 +139,28 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     def model(self, name: str) -> ModelEntry:
         """Return the entry of the model called `name`."""
         if name not in self.models:
-            raise BadInputError(
-                f"The release has no model {name!r}", f"It has: {', '.join(sorted(self.models))}"
-            )
+            known = ", ".join(sorted(self.models))
+            raise BadInputError(because("catalog.no-model", repr(name), known=known))
         return self.models[name]
 
 
 def parse(data: bytes, source: str) -> Catalog:
     """Read and check a catalog that may come from anywhere; errors name the bad key."""
     if len(data) > MAX_BYTES:
-        raise IntegrityError(f"{source} is larger than {MAX_BYTES} bytes")
+        raise IntegrityError(because("catalog.too-large", source, most=MAX_BYTES))
     try:
-        if place := next(places_of_control(msgspec.json.decode(data)), None):
-            raise IntegrityError(f"{source}: {place} holds a control character")
+        if at := next(places_of_control(msgspec.json.decode(data)), None):
+            raise IntegrityError(because("catalog.control-character", source, at=at))
         schema = msgspec.json.decode(data, type=_Schema).schema
         if schema.split(".")[0] != SCHEMA_MAJOR:
-            raise IntegrityError(
-                f"{source} has schema {schema}, this whisperopt reads {SCHEMA_MAJOR}.x",
-                "Upgrade whisperopt",
-            )
+            values = {"found": schema, "known": SCHEMA_MAJOR}
+            raise IntegrityError(because("catalog.schema", source, **values))
         catalog = msgspec.json.decode(data, type=Catalog)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise IntegrityError(f"{source} is not a catalog: {error}") from None
+        raise IntegrityError(because("catalog.none", source, why=str(error))) from None
     for name, entry in catalog.models.items():
-        if problem := _problem(name, entry):
-            raise IntegrityError(f"{source}: {problem}")
+        for reason in _problems(name, entry):
+            raise IntegrityError(msgspec.structs.replace(reason, place=source))
     return catalog
 
 
@@ -173,10 +170,7 @@ def read(release: Path) -> Catalog:
     try:
         return parse(path.read_bytes(), str(path))
     except OSError:
-        raise BadInputError(
-            f"{release} is not a release: it has no {NAME}",
-            "Give a folder that `whisperopt build` wrote",
-        ) from None
+        raise BadInputError(because("release.no-catalog", release, file=NAME)) from None
 
 
 def encode(catalog: Catalog) -> bytes:
@@ -215,63 +209,58 @@ def is_model_name(name: str) -> bool:
     return _is_plain(name, _SLUG, _MAX_NAME)
 
 
-def _problem(name: str, entry: ModelEntry) -> str | None:
+def _problems(name: str, entry: ModelEntry) -> Iterator[Reason]:
+    """Yield what is wrong with an entry; what comes later relies on what was found before."""
+    at = f"models.{name}"
     if not is_model_name(name):
-        return f"model name {name[:_MAX_NAME]!r} is not a plain name"
+        yield because("catalog.model-name", name=_shown(name))
     if len(entry.variants) > MAX_VARIANTS:
-        return f"models.{name} has more than {MAX_VARIANTS} variants"
-    names = [variant.name for variant in entry.variants]
-    if len(set(names)) < len(names):
-        return f"models.{name} lists a variant twice"
-    if problem := _answers_problem(entry.answers):
-        return f"models.{name}.answers: {problem}"
-    problems = (_variant_problem(variant) for variant in entry.variants)
-    return next((f"models.{name}.{problem}" for problem in problems if problem), None)
+        yield because("catalog.too-many", at=at, most=MAX_VARIANTS)
+    if len({variant.name for variant in entry.variants}) < len(entry.variants):
+        yield because("catalog.variant-twice", at=at)
+    if len(entry.answers) > MAX_FILES:
+        yield because("catalog.clip-sets", at=f"{at}.answers", count=len(entry.answers))
+    for answers in entry.answers:
+        for file in (answers.document, answers.references):
+            is_plain = re.fullmatch(_EVIDENCE, file.path) is not None
+            yield from _file_problems(f"{at}.answers", file, is_plain=is_plain)
+    for variant in entry.variants:
+        yield from _variant_problems(at, variant)
 
 
-def _variant_problem(variant: Variant) -> str | None:
+def _variant_problems(model: str, variant: Variant) -> Iterator[Reason]:
     for key in ("name", "target", "backend", "runtime", "extra"):
-        if not _is_plain(getattr(variant, key), _SLUG, _MAX_NAME):
-            return f"variants: {key} {getattr(variant, key)[:_MAX_NAME]!r} is not a plain name"
+        if not _is_plain(name := getattr(variant, key), _SLUG, _MAX_NAME):
+            yield because("catalog.name", at=f"{model}.variants", key=key, name=_shown(name))
+    at = f"{model}.{variant.name}"
     if not _is_plain(variant.path, _SLUG, 2 * _MAX_NAME + 2):
-        return f"{variant.name}.path {variant.path[:_MAX_NAME]!r} is not a plain folder name"
+        yield because("catalog.folder", at=at, name=_shown(variant.path))
     if variant.size != sum(file.size for file in variant.files):
-        return f"{variant.name}.size is not the sum of its files"
-    if problem := _files_problem(variant.files) or _evidence_problem(variant.evidence):
-        return f"{variant.name}.{problem}"
-    if variant.digest != digest(variant.files):
-        return f"{variant.name}.digest does not match its files"
-    return None
-
-
-def _answers_problem(answers: tuple[AnswersEntry, ...]) -> str | None:
-    if len(answers) > MAX_FILES:
-        return f"{len(answers)} clip sets"
-    for file in (file for entry in answers for file in (entry.document, entry.references)):
-        if not re.fullmatch(_EVIDENCE, file.path):
-            return f"{file.path[:_MAX_NAME]!r} is not a plain file name"
-        if not _SHA256.fullmatch(file.sha256):
-            return f"{file.path} has no valid sha256"
-    return None
-
-
-def _files_problem(files: tuple[File, ...]) -> str | None:
-    if not 0 < len(files) <= MAX_FILES:
-        return f"files has {len(files)} entries"
-    if len({file.path.casefold() for file in files}) < len(files):
-        return "files lists a file twice"
-    for file in files:
-        if not _is_plain(file.path, _FILE, _MAX_NAME):
-            return f"files: {file.path[:_MAX_NAME]!r} is not a plain file name"
-        if not _SHA256.fullmatch(file.sha256):
-            return f"files: {file.path} has no valid sha256"
-    return None
-
-
-def _evidence_problem(evidence: tuple[EvidenceEntry, ...]) -> str | None:
-    for entry in evidence:
+        yield because("catalog.size", at=at)
+    yield from _files_problems(at, variant.files)
+    for entry in variant.evidence:
         if entry.report and not _REPORT.fullmatch(entry.report):
-            return (
-                f"evidence: report {entry.report[:_MAX_NAME]!r} is not a path inside the release"
-            )
-    return None
+            yield because("catalog.report", at=at, name=_shown(entry.report))
+    if variant.digest != digest(variant.files):
+        yield because("catalog.digest", at=at)
+
+
+def _files_problems(at: str, files: Sequence[File]) -> Iterator[Reason]:
+    if not 0 < len(files) <= MAX_FILES:
+        yield because("catalog.files", at=at, count=len(files))
+    if len({file.path.casefold() for file in files}) < len(files):
+        yield because("catalog.file-twice", at=at)
+    for file in files:
+        is_plain = _is_plain(file.path, _FILE, _MAX_NAME)
+        yield from _file_problems(f"{at}.files", file, is_plain=is_plain)
+
+
+def _file_problems(at: str, file: File, *, is_plain: bool) -> Iterator[Reason]:
+    if not is_plain:
+        yield because("catalog.file", at=at, name=_shown(file.path))
+    if not _SHA256.fullmatch(file.sha256):
+        yield because("catalog.sha256", at=at, name=file.path)
+
+
+def _shown(name: str) -> str:
+    return repr(name[:_MAX_NAME])

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from whisperopt import artifact, cache
 from whisperopt.errors import BadInputError, DiskError, IntegrityError
-from whisperopt.processes import alive
+from whisperopt.process import alive
+from whisperopt.reasons import because
 from whisperopt.release import catalog
 from whisperopt.release.catalog import Catalog, Variant
 
@@ -94,7 +95,9 @@ def is_release(folder: Path) -> bool:
 
 
 def read(release: Path) -> Catalog:
-    """Return the catalog of a release that is whole: see `check_whole`."""
+    """Return the catalog of the folder `release`, which must be a release and whole."""
+    if not is_release(release):
+        raise BadInputError(because("release.none", release))
     check_whole(release)
     return catalog.read(release)
 
@@ -109,17 +112,14 @@ def check_whole(release: Path) -> None:
     ):  # where no lock can be had, there is no waiting
         pass
     if _is_unfinished(release):
-        raise BadInputError(
-            f"The last build into {release} died while it was put in place",
-            "`whisperopt build` or `whisperopt validate` on that folder finishes it",
-        )
+        raise BadInputError(because("release.unfinished", release))
 
 
 def place(release: Path, variant: Variant) -> Path:
     """Return the folder of `variant`; raises BadInputError for a link, which leads elsewhere."""
     folder = release / variant.path
     if folder.is_symlink():
-        raise BadInputError(f"{folder} is a link", "Put the folder itself in its place")
+        raise BadInputError(because("release.link", folder))
     return folder
 
 
@@ -165,16 +165,12 @@ def disk_error(error: OSError, where: Path) -> Exception:
     """Turn a failure of the disk into a sentence; anything else is returned as it is."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT} or _is_short_write(error):
         free = free_bytes(where)
-        return DiskError(f"The disk of {where} is full ({free // 2**20} MB free)", "Make room")
+        return DiskError(because("release.disk-full", where, free=free // 2**20))
+    why = f"{error.strerror}"
     if error.errno in {errno.EFBIG, errno.EIO}:
-        return DiskError(
-            f"{where} cannot be written: {error.strerror}",
-            "Use another disk, or lift the limit on file sizes",
-        )
+        return DiskError(because("release.disk", where, why=why))
     if error.errno in _ELSEWHERE:
-        return BadInputError(
-            f"{where} cannot be written: {error.strerror}", "Choose another folder"
-        )
+        return BadInputError(because("release.unwritable", where, why=why))
     return error
 
 
@@ -193,7 +189,7 @@ def check(release: Path) -> None:
     """Refuse a folder that is neither absent nor empty nor a release, or has links to folders."""
     try:
         if release.exists() and not release.is_dir():
-            raise BadInputError(f"{release} is a file", "Name a folder for the release")
+            raise BadInputError(because("release.file", release))
         if release.is_dir():
             _refuse_foreign(release)
             _refuse_links(release)
@@ -213,10 +209,9 @@ def _prepare(release: Path) -> tuple[Path, bool]:
         prefix = f"{_STAGING}{os.getpid()}-"
         return Path(tempfile.mkdtemp(prefix=prefix, dir=release)), created
     except IntegrityError as error:
-        raise BadInputError(
-            f"{release} holds something other than a release: {error.problem}",
-            error.remedy or "Choose an empty or a new folder",
-        ) from None
+        hint = error.remedy or "Choose an empty or a new folder"
+        reason = because("release.odd-catalog", release, why=error.problem, hint=hint)
+        raise BadInputError(reason) from None
     except OSError as error:
         raise disk_error(error, release) from None
 
@@ -224,19 +219,13 @@ def _prepare(release: Path) -> tuple[Path, bool]:
 def _refuse_foreign(release: Path) -> None:
     names = {entry.name for entry in release.iterdir() if not entry.name.startswith(_STAGING)}
     if names and not names & {catalog.NAME, _COMMIT}:
-        raise BadInputError(
-            f"{release} holds something other than a release (for example {min(names)})",
-            "Choose an empty or a new folder",
-        )
+        raise BadInputError(because("release.foreign", release, file=min(names)))
 
 
 def _refuse_links(folder: Path) -> None:
     linked = sorted(p for p in folder.iterdir() if p.is_symlink() and not p.is_file())
     if linked:
-        raise BadInputError(
-            f"{linked[0]} is a link, and nothing is written into a release that leads elsewhere",
-            "Remove it, or put the folder itself in its place",
-        )
+        raise BadInputError(because("release.leads-elsewhere", linked[0]))
 
 
 def _replace(part: Path, destination: Path, trash: Path) -> None:

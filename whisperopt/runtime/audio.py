@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whisperopt.errors import BadInputError
+from whisperopt.reasons import because
 from whisperopt.whisper import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ SHORTEST_SECONDS = 0.1
 _SILENT_PEAK = 1e-4
 _LOWEST_RATE = 1000
 _BLOCK_NUMBERS = 2**24
-_CONVERT = "Convert it to WAV, FLAC, Ogg or MP3"
 
 
 def read(path: Path) -> Samples:
@@ -28,16 +28,16 @@ def read(path: Path) -> Samples:
     import soxr
 
     if not path.is_file():
-        raise BadInputError(f"There is no audio file {path}", "Check the path")
+        raise BadInputError(because("audio.absent", path))
     try:
         with soundfile.SoundFile(path) as file:
             rate, mono = file.samplerate, _mono(file)
     except (soundfile.LibsndfileError, TypeError) as error:
         # soundfile answers with a TypeError where a name such as `x.raw` promises no header
-        reason = getattr(error, "error_string", "it has no header that says its sample rate")
-        raise BadInputError(f"{path} cannot be read as audio: {reason}", _CONVERT) from None
+        why = getattr(error, "error_string", "it has no header that says its sample rate")
+        raise BadInputError(because("audio.unreadable", path, why=str(why))) from None
     if rate < _LOWEST_RATE:
-        raise BadInputError(f"{path} claims to have {rate} samples a second", _CONVERT)
+        raise BadInputError(because("audio.rate", path, rate=rate))
     if rate != SAMPLE_RATE:
         mono = soxr.resample(mono, rate, SAMPLE_RATE)
     return np.ascontiguousarray(mono, np.float32)
@@ -55,18 +55,17 @@ def _mono(file: "soundfile.SoundFile") -> Samples:
 def check(samples: Samples, name: str) -> Samples:
     """Return `samples` if they can hold speech; otherwise say what is wrong with `name`."""
     if samples.ndim != 1:
-        raise BadInputError(f"{name} has {samples.ndim} dimensions", "Give one channel of samples")
+        raise BadInputError(because("audio.dimensions", name, found=samples.ndim))
     if not samples.size:
-        raise BadInputError(f"{name} is empty", "Give a recording with at least one word in it")
+        raise BadInputError(because("audio.empty", name))
     seconds = samples.size / SAMPLE_RATE
     if seconds < SHORTEST_SECONDS:
-        raise BadInputError(
-            f"{name} is only {seconds:.2f} s long", f"Give at least {SHORTEST_SECONDS} s of speech"
-        )
+        facts = {"seconds": seconds, "least": SHORTEST_SECONDS}
+        raise BadInputError(because("audio.short", name, **facts))
     if not np.isfinite(samples).all():
-        raise BadInputError(f"{name} holds samples that are no numbers", "Export it again")
+        raise BadInputError(because("audio.no-numbers", name))
     if not audible(samples):
-        raise BadInputError(f"{name} is silent", "Check the microphone or the channel")
+        raise BadInputError(because("audio.silent", name))
     return samples
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whisperopt.errors import WhisperoptError
+from whisperopt.reasons import because
 from whisperopt.runtime.arrays import Floats
 
 Number: TypeAlias = np.float32 | np.float16 | np.uint16
@@ -48,7 +49,7 @@ _BY_NAME = {
 def element(name: str) -> Element:
     """Return what ONNX Runtime calls `name`, e.g. `tensor(float16)`."""
     if name not in _BY_NAME:
-        raise WhisperoptError(f"A session takes no {name}, only {', '.join(_BY_NAME)}")
+        raise WhisperoptError(because("runtime.type", name, known=", ".join(_BY_NAME)))
     return _BY_NAME[name]
 
 

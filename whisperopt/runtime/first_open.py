@@ -8,25 +8,24 @@ what a runtime prepared meanwhile, from which it opens the artifact faster.
 import contextlib
 import time
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from whisperopt import artifact as artifacts
-from whisperopt import cache, isolated, registry
+from whisperopt import cache, process, registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Backend, Session
 from whisperopt.errors import WhisperoptError
 from whisperopt.host import fingerprint
+from whisperopt.process import Failure
+from whisperopt.reasons import because
 from whisperopt.runtime import compile_cache
 
 LIMIT = "WHISPEROPT_OPEN_SECONDS"
 """The variable that says how long the first opening may take."""
 
 _SECONDS = 900  # a GPU's engines are built then
-_CHILD = "whisperopt.runtime.first_open"
 _DAY = 24 * 60 * 60
-_DOCTOR = "`whisperopt doctor` says more about this host"
 _KIND = "self-tests"
 
 
@@ -45,9 +44,9 @@ def open_session(artifact: Artifact, *, threads: int | None = None) -> Session:
     name = _name(artifact)
     if _passed(name):
         return _open_prepared(backend, artifact, threads, name)
-    tried = _try(artifact, threads, name)
+    untried = _try(artifact, threads, name)
     session = _open_prepared(backend, artifact, threads, name)
-    if not tried:
+    if untried:
         _check(session, artifact)
     cache.keep(_KIND, name, _Opening())
     return session
@@ -67,42 +66,40 @@ def try_out(artifact: Artifact, *, threads: int | None = None) -> None:
     name = _name(artifact)
     if _passed(name):
         return
-    if not _try(artifact, threads, name):
-        raise WhisperoptError("no other Python can be started from this process")
+    if untried := _try(artifact, threads, name):
+        raise WhisperoptError(untried.reason)
     cache.keep(_KIND, name, _Opening())
 
 
-def reply(request: dict[str, Any]) -> dict[str, Any]:
-    """Open and test the artifact named in `request`; return what is wrong with it, if anything."""
-    artifact = artifacts.read(Path(request["artifact"]))
-    try:
-        backend = registry.require(artifact.manifest.backend)
-        session = _open_prepared(backend, artifact, request["threads"], _name(artifact))
-        _check(session, artifact)
-    except WhisperoptError as error:
-        return {"problem": error.problem, "remedy": error.remedy}
-    return {}
+class FirstOpen(msgspec.Struct, frozen=True):
+    """What to open and test."""
+
+    artifact: Path
+    threads: int | None
 
 
-def _try(artifact: Artifact, threads: int | None, name: str) -> bool:
-    """Raise if `artifact` fails in a process of its own; say whether it could be tried there."""
-    limit = isolated.seconds(LIMIT, _SECONDS)
+def tested(request: FirstOpen) -> None:
+    """Open an artifact in this process and test it."""
+    artifact = artifacts.read(request.artifact)
+    backend = registry.require(artifact.manifest.backend)
+    session = _open_prepared(backend, artifact, request.threads, _name(artifact))
+    _check(session, artifact)
+
+
+def _try(artifact: Artifact, threads: int | None, name: str) -> Failure | None:
+    """Raise if `artifact` fails in a process of its own; return why it cannot be tried there."""
+    limit = process.seconds(LIMIT, _SECONDS)
     if _hung(name, limit):
-        raise WhisperoptError(
-            f"opening it took over {limit:g} s within the last day, so it is not tried again",
-            f"Remove {cache.note(_KIND, name)} to try it",
-        )
-    request = {"artifact": str(artifact.path), "threads": threads}
-    answer = isolated.ask(_CHILD, request, limit=limit)
-    if answer is None:
-        return False
-    if isinstance(answer, str):
-        if answer == isolated.too_long(limit):
-            cache.keep(_KIND, name, _Opening(limit, time.time()))
-        raise WhisperoptError(f"opening it failed: {answer}", _DOCTOR)
-    if answer:
-        raise WhisperoptError(answer["problem"], answer["remedy"])
-    return True
+        note = cache.note(_KIND, name)
+        raise WhisperoptError(because("runtime.hung-lately", note, seconds=limit))
+    failure = process.ask(tested, FirstOpen(artifact.path, threads), limit=limit)
+    if failure in (None, process.IMPOSSIBLE):
+        return failure
+    if failure.certain:
+        raise WhisperoptError(failure.reason)
+    if failure.late:
+        cache.keep(_KIND, name, _Opening(limit, time.time()))
+    raise WhisperoptError(because("runtime.not-opened", why=str(failure)))
 
 
 def _open_prepared(
@@ -154,9 +151,8 @@ def _open(backend: Backend, artifact: Artifact, threads: int | None) -> Session:
     except WhisperoptError:
         raise
     except Exception as error:  # noqa: BLE001  # a runtime's own errors have no common class
-        raise WhisperoptError(
-            f"opening it failed: {type(error).__name__}: {error}", _DOCTOR
-        ) from None
+        why = f"{type(error).__name__}: {error}"
+        raise WhisperoptError(because("runtime.not-opened", why=why)) from None
 
 
 def _check(session: Session, artifact: Artifact) -> None:
@@ -172,7 +168,8 @@ def _check(session: Session, artifact: Artifact) -> None:
     except WhisperoptError:
         raise
     except Exception as error:  # noqa: BLE001  # as above
-        raise WhisperoptError(f"its first step failed: {type(error).__name__}: {error}") from None
+        why = f"{type(error).__name__}: {error}"
+        raise WhisperoptError(because("runtime.first-step", why=why)) from None
 
 
 def _name(artifact: Artifact) -> str:
@@ -189,7 +186,3 @@ def _hung(name: str, limit: float) -> bool:
     """Say whether it recently hung for at least as long as it would be given now."""
     found = cache.recall(_KIND, name, _Opening)
     return found is not None and found.hung >= limit and found.at > time.time() - _DAY
-
-
-if __name__ == "__main__":
-    isolated.answer(reply)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from whisperopt.backend import Brief, Decoder
+from whisperopt.backend import Decoder, LastLogits
 from whisperopt.runtime.arrays import Floats, Tokens
 from whisperopt.whisper import Decoding
 
@@ -51,6 +51,6 @@ def detect_languages(decoder: Decoder, decoding: Decoding, batch: int) -> list[s
 
 def _last(decoder: Decoder) -> Callable[[Tokens], Floats]:
     """Return what appends ids [B, S] to `decoder` and gives the logits of the last [B, V]."""
-    if isinstance(decoder, Brief):
+    if isinstance(decoder, LastLogits):
         return decoder.step_last
     return lambda ids: decoder.step(ids)[:, -1]

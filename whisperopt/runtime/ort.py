@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
+from whisperopt.reasons import because
 from whisperopt.runtime import limits, ort_graph, placement
 from whisperopt.runtime.elements import Element, Stored, element
 from whisperopt.runtime.provider import Provider
@@ -265,7 +266,7 @@ def _open(
         profile=profile and profile / part,
     )
     if provider.name != CPU.name and (problem := placement.refusal(ort_graph.nodes(session))):
-        raise WhisperoptError(f"The {part} of {artifact.name} was refused: {problem}")
+        raise WhisperoptError(because("runtime.refused", artifact.name, part=part, why=problem))
     return session
 
 
@@ -275,7 +276,6 @@ def _element(
     """Return what both graphs compute in, told by the first input of one and output of the other."""
     types = [encoder.get_inputs()[0].type, decoder.get_outputs()[0].type]
     if types[0] != types[1]:
-        raise WhisperoptError(
-            f"The encoder of {artifact.name} deals in {types[0]}, its decoder in {types[1]}"
-        )
+        facts = {"encoder": types[0], "decoder": types[1]}
+        raise WhisperoptError(because("runtime.types", artifact.name, **facts))
     return element(types[0])

@@ -10,6 +10,7 @@ import numpy as np
 
 from whisperopt.errors import WhisperoptError
 from whisperopt.host import usable_cores
+from whisperopt.reasons import because
 from whisperopt.runtime import provider as providers
 from whisperopt.runtime.elements import BFLOAT16, Element
 from whisperopt.runtime.provider import Provider
@@ -49,11 +50,18 @@ def start(
         chosen = providers.apply(provider, options)
         session = ort.InferenceSession(graph, options, providers=chosen, enable_fallback=0)
     if session.get_providers()[0] != provider.name:
-        raise WhisperoptError(
-            f"{provider.name} did not load and ONNX Runtime fell back to the CPU",
-            "`whisperopt doctor` says what is missing",
-        )
+        raise WhisperoptError(because("runtime.fell-back", provider.name))
     return session
+
+
+def on_cpu(graph: Path, *, threads: int = 0) -> "ort.InferenceSession":
+    """Open `graph` on the CPU with ONNX Runtime's own settings, for numbers and not for speed."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def run(session: "ort.InferenceSession", binding: "ort.IOBinding") -> None:
@@ -119,4 +127,4 @@ def reasons(problem: str) -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001  # the runtime's own exceptions have no common class
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise WhisperoptError(f"{problem}: {lines[0]}") from None
+        raise WhisperoptError(because("runtime.said", problem, said=lines[0])) from None

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from whisperopt.errors import BadInputError
+from whisperopt.reasons import because
 from whisperopt.runtime import audio, chunks
 from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.chunks import Chunk
@@ -24,7 +25,7 @@ class Recording(NamedTuple):
     chunks: Sequence[Chunk]
     notes: tuple[str, ...] = ()
 
-    def sound(self, place: int) -> Floats:
+    def samples_of(self, place: int) -> Floats:
         """Return the samples of one chunk."""
         return self.samples[self.chunks[place].start : self.chunks[place].end]
 
@@ -50,10 +51,9 @@ def read(source: str | Path | Floats, place: int, window: int) -> Recording | Ba
 
 
 def _floats(samples: Floats) -> Floats:
-    if not np.issubdtype(np.asarray(samples).dtype, np.floating):
-        raise BadInputError(
-            f"The audio is an array of {np.asarray(samples).dtype}", "Scale it to floats in -1..1"
-        )
+    kind = np.asarray(samples).dtype
+    if not np.issubdtype(kind, np.floating):
+        raise BadInputError(because("audio.no-floats", kind))
     return np.asarray(samples, np.float32)
 
 

@@ -15,6 +15,6 @@ def loops(tokens: Sequence[int]) -> bool:
     )
 
 
-def astray(tokens: Sequence[int], limit: int) -> bool:
+def degenerate(tokens: Sequence[int], limit: int) -> bool:
     """Say whether `tokens` of one chunk are no text: they loop, or fill all `limit` places."""
     return len(tokens) >= limit or loops(tokens)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Precision, Session
 from whisperopt.errors import WhisperoptError
+from whisperopt.reasons import because
 from whisperopt.runtime import mel
 from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import SAMPLE_RATE, Dimensions
@@ -128,7 +129,8 @@ def check(session: Session, artifact: Artifact) -> None:
     except WhisperoptError:
         raise
     except Exception as error:  # noqa: BLE001  # runtimes fail in their own ways, e.g. out of memory
-        raise WhisperoptError(f"the self-test failed: {type(error).__name__}: {error}") from None
+        why = f"{type(error).__name__}: {error}"
+        raise WhisperoptError(because("self-test.failed", why=why)) from None
 
 
 def _compare(session: Session, artifact: Artifact, expected: SelfTest) -> None:
@@ -150,7 +152,8 @@ def _compare(session: Session, artifact: Artifact, expected: SelfTest) -> None:
 
 def _need_shape(name: str, found: Floats, shape: tuple[int, ...]) -> None:
     if found.shape != shape:
-        raise WhisperoptError(f"the self-test's {name} gave shape {found.shape}, not {shape}")
+        given, wanted = str(found.shape), str(shape)
+        raise WhisperoptError(because("self-test.shape", name, given=given, wanted=wanted))
 
 
 def _need_close(
@@ -158,9 +161,9 @@ def _need_close(
 ) -> None:
     tolerance = max(_TOLERANCE[precision] for precision in precisions)
     if not error <= tolerance:
+        off = f"{error:.2g}"  # it may be infinite, which JSON is not
         raise WhisperoptError(
-            f"the self-test's {name} is off by {error:.2g}, allowed is {tolerance:g}{agreed}:"
-            " this variant is wrong, or this runtime or driver computes wrong values here"
+            because("self-test.off", name, error=off, allowed=tolerance, agreed=agreed)
         )
 
 
@@ -186,7 +189,7 @@ def read(artifact: Artifact) -> SelfTest | None:
             raise msgspec.DecodeError(problem)  # noqa: TRY301  # told like any other damage
         return expected  # noqa: TRY300
     except msgspec.DecodeError as error:
-        raise WhisperoptError(f"{path} cannot be understood: {error}", "Fetch it again") from None
+        raise WhisperoptError(because("self-test.garbled", path, why=str(error))) from None
 
 
 def write(path: Path, expected: SelfTest) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from whisperopt.errors import BadInputError
+from whisperopt.reasons import because
 
 _PRINTABLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 _HIDDEN = sorted(set(range(256)) - set(_PRINTABLE))
@@ -79,5 +80,5 @@ def _library(path: Path) -> Callable[[list[int]], str]:
     try:
         library = Library.from_file(str(path))
     except Exception as error:  # noqa: BLE001  # the library raises plain Exception
-        raise BadInputError(f"{path} cannot be read: {error}", "Fetch it again") from None
+        raise BadInputError(because("runtime.tokenizer", path, why=str(error))) from None
     return lambda ids: str(library.decode(ids, skip_special_tokens=True))

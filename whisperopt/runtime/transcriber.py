@@ -10,9 +10,10 @@ from whisperopt.artifact import Artifact
 from whisperopt.backend import Session
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.matrix import nearest
+from whisperopt.reasons import because
 from whisperopt.runtime import batches
 from whisperopt.runtime.arrays import Floats
-from whisperopt.runtime.hearing import Ear, Heard, Sound
+from whisperopt.runtime.recognizer import AudioChunk, Hypothesis, Recognizer
 from whisperopt.runtime.recording import Recording, read
 from whisperopt.runtime.tokenizer import Tokenizer
 from whisperopt.whisper import SAMPLE_RATE, joined
@@ -24,7 +25,7 @@ Source: TypeAlias = str | Path | Floats
 
 BATCH = 8
 """How many chunks are heard at once where there are as many: measured, see docs/long-audio.md."""
-_LOT = 4
+_BATCHES = 4
 """Batches whose recordings are in memory at once: among so many, chunks of one length are found."""
 
 
@@ -99,133 +100,124 @@ class Transcriber:
     def transcribe_each(
         self, sources: Iterable[Source], language: str | None = None, *, batch: int = BATCH
     ) -> Iterator[Transcript | WhisperoptError]:
-        """Do as `transcribe_many`, lot by lot: `sources` are asked for as they are needed.
+        """Do as `transcribe_many`, group by group: `sources` are asked for as they are needed.
 
-        A lot is so many recordings as fill four batches, or one recording where `batch` is 1. It
-        is read and heard as a whole; then its transcripts are given, in order.
+        A group is so many recordings as fill four batches, or one recording where `batch` is 1. It
+        is read and recognized as a whole; then its transcripts are given, in order.
         """
         self._check(language, batch)
         window = self.artifact.manifest.dims.window
-        lot: list[Recording | BadInputError] = []
+        group: list[Recording | BadInputError] = []
         chunks = 0
         for place, source in enumerate(sources, 1):
             recording = read(source, place, window)
             chunks += len(recording.chunks) if isinstance(recording, Recording) else 0
-            lot.append(recording)
-            if chunks >= (_LOT * batch if batch > 1 else 1):
-                yield from self._lot(lot, language, batch)
-                lot, chunks = [], 0
-        yield from self._lot(lot, language, batch)
+            group.append(recording)
+            if chunks >= (_BATCHES * batch if batch > 1 else 1):
+                yield from self._transcripts(group, language, batch)
+                group, chunks = [], 0
+        yield from self._transcripts(group, language, batch)
 
-    def _lot(
-        self, lot: Sequence[Recording | BadInputError], language: str | None, batch: int
+    def _transcripts(
+        self, group: Sequence[Recording | BadInputError], language: str | None, batch: int
     ) -> Iterator[Transcript | WhisperoptError]:
+        """Recognize the chunks of a group; a recording's language is that of its first chunk."""
         before = self.decisions
-        good = [one for one in lot if isinstance(one, Recording)]
+        recordings = {i: found for i, found in enumerate(group) if isinstance(found, Recording)}
+        languages = dict.fromkeys(recordings, language)
+        chunks = [(i, j) for i, found in recordings.items() for j in range(len(found.chunks))]
+        rounds = [chunks]
+        if language is None and self.artifact.manifest.decoding.multilingual:
+            rounds = [[at for at in chunks if at[1] == 0], [at for at in chunks if at[1]]]
+        found: dict[tuple[int, int], Hypothesis] = {}
         try:
-            heard = iter(self._hear(good, language, batch))
+            for places in rounds:
+                audio = [AudioChunk(recordings[i].samples_of(j), languages[i]) for i, j in places]
+                found |= zip(places, self._recognized(audio, batch), strict=True)
+                languages |= {i: found[i, j].language for i, j in places}
         except WhisperoptError as error:  # no variant works any more
-            yield from (one if isinstance(one, BadInputError) else error for one in lot)
+            yield from (e if isinstance(e, BadInputError) else error for e in group)
             return
         gave_way = self.decisions[1:2] if self.decisions is not before else ()
-        for one in lot:
-            if isinstance(one, BadInputError):
-                yield one
+        for i, recording in enumerate(group):
+            if isinstance(recording, BadInputError):
+                yield recording
             else:
-                made = _transcript(one, next(heard), language or "en")
+                said = [found[i, j] for j in range(len(recording.chunks))]
+                made = _transcript(recording, said, language or "en")
                 yield msgspec.structs.replace(made, notes=(*made.notes, *gave_way))
 
-    def _hear(
-        self, recordings: Sequence[Recording], language: str | None, batch: int
-    ) -> list[list[Heard]]:
-        """Return what is said in each chunk of each recording."""
-        heard: dict[tuple[int, int], Heard] = {}
-        spoken = dict.fromkeys(range(len(recordings)), language)
-        every = [(i, j) for i, one in enumerate(recordings) for j in range(len(one.chunks))]
-        rounds = [every]
-        if language is None and self.artifact.manifest.decoding.multilingual:
-            # a recording's language is that of its first chunk
-            rounds = [[one for one in every if one[1] == 0], [one for one in every if one[1]]]
-        for places in rounds:
-            sounds = [Sound(recordings[i].sound(j), spoken[i]) for i, j in places]
-            found = self._listen(sounds, batch)
-            heard |= dict(zip(places, found, strict=True))
-            spoken |= {i: one.language for (i, _), one in zip(places, found, strict=True)}
-        return [[heard[i, j] for j in range(len(r.chunks))] for i, r in enumerate(recordings)]
-
-    def _listen(self, sounds: Sequence[Sound], batch: int) -> list[Heard]:
-        """Listen to all `sounds` in batches; what broke off goes on with the next variant.
+    def _recognized(self, audio: Sequence[AudioChunk], batch: int) -> list[Hypothesis]:
+        """Recognize all of `audio` in batches; what broke off goes on with the next variant.
 
         Before that, what several chunks at once were too much for is tried with one at a time.
         """
-        heard: dict[int, Heard] = {}
-        while left := [place for place in range(len(sounds)) if place not in heard]:
+        found: dict[int, Hypothesis] = {}
+        while left := [place for place in range(len(audio)) if place not in found]:
             places: list[int] = []
             try:
-                ear = Ear(self.artifact, self.session, self._tokenizer)
-                lengths = [sounds[place].samples.size for place in left]
-                most = ear.most(1 if self._overtaxed else min(batch, len(left)))
-                for chosen in batches.plan(lengths, most, padded=ear.padded):
-                    places = [left[one] for one in chosen]
-                    found = ear.listen([sounds[place] for place in places])
-                    heard |= dict(zip(places, found, strict=True))
+                recognizer = Recognizer(self.artifact, self.session, self._tokenizer)
+                lengths = [audio[place].samples.size for place in left]
+                most = recognizer.most(1 if self._overtaxed else min(batch, len(left)))
+                for chosen in batches.plan(lengths, most, padded=recognizer.padded):
+                    places = [left[index] for index in chosen]
+                    said = recognizer.recognize([audio[place] for place in places])
+                    found |= zip(places, said, strict=True)
             except Exception as error:  # noqa: BLE001  # runtimes' own errors have no common class
                 if len(places) > 1:
                     self._overtaxed = True
                 else:
                     self._give_way(error)
-        return [heard[place] for place in range(len(sounds))]
+        return [found[place] for place in range(len(audio))]
 
     def _give_way(self, error: Exception) -> None:
         """Go on with the next variant, or raise `WhisperoptError` if there is none."""
         said = error.problem if isinstance(error, WhisperoptError) else str(error)
         first_line = (said.strip() or type(error).__name__).splitlines()[0]
-        broken = f"{self.artifact.manifest.variant} stopped working: {first_line}"
+        broken = str(because("audio.broke", self.artifact.manifest.variant, said=first_line))
         known = len(self._refused)
         opened = next(self._spare, None)
         refused = self._refused[known:]
         if opened is None:
-            raise WhisperoptError(
-                "; ".join((broken, *refused)), "`whisperopt doctor` says more"
-            ) from None
+            why = "; ".join((broken, *refused))
+            raise WhisperoptError(because("audio.all-broke", why)) from None
         self.artifact, self.session, chosen = opened
         self._overtaxed = False
         self.decisions = (chosen, broken, *refused, *self.decisions[1:])
 
     def _check(self, language: str | None, batch: int) -> None:
         if batch < 1:
-            raise BadInputError(f"A batch of {batch} holds no recording", "Give 1 or more")
+            raise BadInputError(because("audio.no-batch", batch))
         decoding = self.artifact.manifest.decoding
         known = decoding.languages if decoding.multilingual else {"en": 0}
         if language is not None and language not in known:
-            raise BadInputError(
-                f"{self.artifact.manifest.model} does not know the language {language!r}",
-                nearest(language, known) if len(known) > 1 else "It only knows English: en",
-            )
+            hint = nearest(language, known) if len(known) > 1 else "It only knows English: en"
+            facts = {"language": repr(language), "hint": hint}
+            raise BadInputError(because("audio.language", self.artifact.manifest.model, **facts))
 
 
-def _transcript(recording: Recording, heard: Sequence[Heard], asked: str) -> Transcript:
-    """Put together what was heard; without any speech, the language is the one `asked` for."""
-    language = heard[0].language if heard else asked
+def _transcript(recording: Recording, said: Sequence[Hypothesis], asked: str) -> Transcript:
+    """Put together what was said; without any speech, the language is the one `asked` for."""
     segments = tuple(
-        Segment(start=chunk.start / SAMPLE_RATE, end=chunk.end / SAMPLE_RATE, text=one.text)
-        for chunk, one in zip(recording.chunks, heard, strict=True)
+        Segment(start=chunk.start / SAMPLE_RATE, end=chunk.end / SAMPLE_RATE, text=hypothesis.text)
+        for chunk, hypothesis in zip(recording.chunks, said, strict=True)
     )
+    language = said[0].language if said else asked
     return Transcript(
         text=joined((segment.text for segment in segments), language),
         language=language,
         segments=segments,
         seconds=recording.samples.size / SAMPLE_RATE,
-        notes=(*recording.notes, *_doubts(recording, segments, heard)),
+        notes=(*recording.notes, *_doubts(recording, segments, said)),
     )
 
 
 def _doubts(
-    recording: Recording, segments: Sequence[Segment], heard: Sequence[Heard]
+    recording: Recording, segments: Sequence[Segment], said: Sequence[Hypothesis]
 ) -> Iterator[str]:
-    for segment, one in zip(segments, heard, strict=True):
+    for segment, hypothesis in zip(segments, said, strict=True):
         where = f"{recording.name} from {segment.start:.1f} to {segment.end:.1f} s"
-        if one.astray:
+        if hypothesis.degenerate:
             yield f"{where}: the text repeats itself or does not end, and may not be what was said"
-        elif one.retried:
+        elif hypothesis.fallback:
             yield f"{where}: heard once more alone, since the text repeated itself or did not end"

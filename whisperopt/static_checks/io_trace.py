@@ -17,7 +17,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
 from whisperopt.host import usable_cores
 from whisperopt.reasons import Reason, because
-from whisperopt.runtime import mel, self_test
+from whisperopt.runtime import mel, ort_graph, self_test
 from whisperopt.runtime.arrays import Floats, Tokens
 from whisperopt.whisper import SAMPLE_RATE, Dimensions
 
@@ -234,12 +234,7 @@ _NUMPY = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(in
 
 def _open(artifact: Artifact, part: "Part") -> "ort.InferenceSession":
     try:
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = usable_cores()
-        session = ort.InferenceSession(artifact.graph(part), options, ["CPUExecutionProvider"])
+        session = ort_graph.on_cpu(artifact.graph(part), threads=usable_cores())
     except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
         reason = f"the CPU cannot open {artifact.name}: {_first_line(error)}"
         raise WhisperoptError(reason) from None

@@ -12,7 +12,9 @@ import msgspec
 
 from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
-from whisperopt.rehearsal import Failure, Judgement, NotTried
+from whisperopt.process import Failure
+from whisperopt.reasons import because
+from whisperopt.rehearsal import Judgement, NotTried
 from whisperopt.runtime.placement import CPU, refusal
 from whisperopt.static_checks.io_trace import Difference, Trace, compare, record, within
 
@@ -113,7 +115,7 @@ def judge(
     wrong += [*_misplaced(replayed.nodes, limits), *([str(far)] if far else [])]
     if missing and not wrong:
         left = f"{len(missing)} of {len(trace.runs)} calls"
-        ended = replayed.ended or Failure("there was no answer")
+        ended = replayed.ended or Failure(because("process.silent"))
         if ended.late:
             reason = f"not tried to the end: {ended.reason}, {left} are left"
             return Judgement(None, reason, facts)

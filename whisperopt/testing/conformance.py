@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from whisperopt.artifact import MANIFEST, TOKENIZER, Artifact
-from whisperopt.backend import API, Backend, Brief, Probe, Recipe, Session, Tier
+from whisperopt.backend import API, Backend, LastLogits, Probe, Recipe, Session, Tier
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.graph.core import PARTS
 from whisperopt.runtime.arrays import Floats
@@ -160,7 +160,7 @@ class BackendConformance:
         session = self._session(recipe, workshop)
         given = sample(workshop.dims, batch=1, length=_LENGTH)
         brief, full = session.encode(given.features), session.encode(given.features)
-        if not isinstance(brief, Brief):
+        if not isinstance(brief, LastLogits):
             return
         for ids in np.split(given.ids, [_PROMPT, _PROMPT + 1, _PROMPT + 2], axis=1)[:3]:
             piece = np.ascontiguousarray(ids)

@@ -14,8 +14,8 @@ from tests.passes.forms import form
 from tests.static_checks.graphs import graph
 from whisperopt.backend import Recipe
 from whisperopt.checkpoint.checkpoint import Checkpoint
-from whisperopt.isolated import call
-from whisperopt.rehearsal import Failure, Rehearsed, home, python, rehearse
+from whisperopt.process import Failure, ask_script
+from whisperopt.rehearsal import Rehearsed, home, python, rehearse
 from whisperopt.static_checks import structure
 from whisperopt.static_checks.capability import packaged_table
 
@@ -137,9 +137,8 @@ def test_without_the_stub_libraries_the_session_is_silently_the_cpu_s(tmp_path: 
     script = Path(__file__).parents[3] / "backends" / "cuda" / "partition.py"
     (tmp_path / "scratch").mkdir()
     request = {"graph": str(path), "provider": CUDA, "scratch": str(tmp_path / "scratch")}
-    answer = call(
-        [python("cuda"), script], request, seconds=60, environment={"LD_LIBRARY_PATH": ""}
-    )
+    command, environment = [python("cuda"), script], {"LD_LIBRARY_PATH": ""}
+    answer = ask_script(dict, command, request, limit=60, environment=environment)
     assert isinstance(answer, dict)
     assert answer["providers"] == [CPU]
 
@@ -147,10 +146,11 @@ def test_without_the_stub_libraries_the_session_is_silently_the_cpu_s(tmp_path: 
 def why_not(body: str, folder: Path, environment: dict[str, str]) -> str | None:
     """Return why a graph does not run over the stub libraries, or None if it does."""
     path = saved(graph("(float[4,4] x) => (float[4,4] y)", body), folder)
-    answer = call(
+    answer = ask_script(
+        dict,
         [python("cuda"), "-c", RUN],
         {"graph": str(path)},
-        seconds=60,
+        limit=60,
         environment={"LD_LIBRARY_PATH": str(home("cuda") / "stubs"), **environment},
     )
     assert isinstance(answer, dict), answer

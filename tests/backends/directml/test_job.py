@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from whisperopt.backends.directml import job
 from whisperopt.backends.directml.job import Places, Request
 
-from whisperopt.rehearsal import Failure
+from whisperopt.process import Failure
+from whisperopt.reasons import because
 from whisperopt.static_checks.io_trace import Array, Run, Trace
 from whisperopt.static_checks.replay import Call, Nodes, Replayed
 
@@ -115,7 +116,7 @@ def test_the_runtimes_own_words_are_shortened_to_node_and_reason() -> None:
     ("text", "ended", "reason"),
     [
         ("error\tFailed to create DXGI factory\n", None, "Failed to create DXGI factory"),
-        ("", Failure("wine cannot be started: no file"), "wine cannot be started: no file"),
+        ("", Failure(because("process.no-answer")), "it gave no answer"),
         ("", None, "there was no answer"),
     ],
 )

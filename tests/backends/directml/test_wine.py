@@ -9,7 +9,8 @@ import pytest
 from whisperopt.backends.directml import wine
 from whisperopt.backends.directml.wine import Wine
 
-from whisperopt.rehearsal import Failure
+from whisperopt.process import Failure
+from whisperopt.reasons import because
 
 SCREEN = "#!/bin/sh\nprintf '7\\n' >/proc/self/fd/$2\necho $$ >screen.pid\nexec sleep 60\n"
 SERVER = '#!/bin/sh\necho "$WINEPREFIX $1" >server.log\n'
@@ -84,7 +85,7 @@ def test_the_server_of_this_folder_is_ended_afterwards(place: Wine, tmp_path: Pa
 def test_an_exit_status_is_told_with_the_last_words(place: Wine, tmp_path: Path) -> None:
     command(tmp_path / "bin", "wine64", "#!/bin/sh\necho no device\nexit 3\n")
     said = place.run(["replay.exe"], folder=tmp_path, seconds=20)
-    assert said == Failure("it ended with exit status 3: no device")
+    assert said == Failure(because("process.exited", status="3", last=": no device"))
 
 
 def test_a_program_that_hangs_is_ended_with_its_children(place: Wine, tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_a_program_that_hangs_is_ended_with_its_children(place: Wine, tmp_path: 
     command(tmp_path / "bin", "wine64", hangs)
     started = time.monotonic()
     said = place.run(["replay.exe"], folder=tmp_path, seconds=0.5)
-    assert said == Failure("it took over 0.5 s", late=True)
+    assert said == Failure(because("process.too-long", seconds=0.5))
     assert time.monotonic() - started < 10
     assert gone(int((tmp_path / "child.pid").read_text()))
     assert gone(int((tmp_path / "screen.pid").read_text()))
@@ -101,11 +102,11 @@ def test_a_program_that_hangs_is_ended_with_its_children(place: Wine, tmp_path: 
 def test_a_screen_that_does_not_start_is_a_reason(place: Wine, tmp_path: Path) -> None:
     command(tmp_path / "bin", "Xvfb", "#!/bin/sh\nexit 1\n")
     said = place.run(["replay.exe"], folder=tmp_path, seconds=20)
-    assert said == Failure("wine cannot be started: Xvfb does not start")
+    assert said == Failure(because("process.not-started", "wine", why="Xvfb does not start"))
 
 
 def test_a_program_waits_no_longer_than_its_limit_for_another(place: Wine, tmp_path: Path) -> None:
     with wine._alone(tmp_path / "prefix.lock", time.monotonic() + 5):
         said = place.run(["replay.exe"], folder=tmp_path, seconds=0.3)
-    assert said == Failure("it took over 0.3 s", late=True)
+    assert said == Failure(because("process.too-long", seconds=0.3))
     assert not (tmp_path / "wine.log").exists()

@@ -11,7 +11,9 @@ from tests.passes import forms
 from whisperopt import registry
 from whisperopt.backend import Tier
 from whisperopt.checkpoint.checkpoint import Checkpoint
-from whisperopt.rehearsal import Failure, rehearse
+from whisperopt.process import Failure
+from whisperopt.reasons import because
+from whisperopt.rehearsal import rehearse
 
 WHOLE = Queried(version="2026.4.1", taken=3)
 
@@ -31,7 +33,7 @@ def test_a_plugin_that_takes_every_node_passes() -> None:
             "does not take If x2, Loop x1 (for example a)",
         ),
         (Queried(version="1"), "no node"),
-        (Failure("it took over 120 s", late=True), "OpenVINO failed, it took over 120 s"),
+        (Failure(because("process.too-long", seconds=120)), "OpenVINO failed, it took over 120 s"),
     ],
 )
 def test_anything_else_fails_and_names_the_part(found: Queried | Failure, told: str) -> None:
@@ -60,7 +62,7 @@ def test_without_openvino_it_is_not_tried(
 def test_a_script_that_hangs_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsal, "_SECONDS", 0.01)
     found = rehearsal.query(tmp_path / "decoder.onnx")
-    assert found == Failure("it took over 0.01 s", late=True)
+    assert found == Failure(because("process.too-long", seconds=0.01))
 
 
 @pytest.mark.parametrize("name", ["mha-int8", "gqa-fp32"])

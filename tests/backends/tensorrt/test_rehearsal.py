@@ -11,7 +11,9 @@ from whisperopt.backends.tensorrt.rehearsal import TensorRtRehearsal
 
 from tests.passes.forms import form
 from whisperopt.artifact import Artifact
-from whisperopt.rehearsal import Failure, rehearse
+from whisperopt.process import Failure
+from whisperopt.reasons import because
+from whisperopt.rehearsal import rehearse
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def test_plug_ins_are_for_tensorrt_for_rtx_alone(
 
     def compiled(*arguments: object, plug_ins: bool) -> Failure:
         asked.append(plug_ins)
-        return Failure("it gave no answer")
+        return Failure(because("process.no-answer"))
 
     monkeypatch.setattr(stage, "compile_graph", compiled)
     for recipe in BACKEND.recipes():

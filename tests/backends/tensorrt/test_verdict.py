@@ -11,7 +11,8 @@ from whisperopt.backends.tensorrt.verdict import (
     praise,
 )
 
-from whisperopt.rehearsal import Failure
+from whisperopt.process import Failure
+from whisperopt.reasons import because
 
 TURING = (
     "IBuilder::buildSerializedNetwork: Error Code 1: Myelin ([pass.cpp:337: check_turing] Cannot"
@@ -160,7 +161,7 @@ def test_a_silent_refusal_does_not_pass() -> None:
 
 
 def test_a_crash_is_a_reason() -> None:
-    assert said(Failure("the runtime aborted the process (SIGSEGV)")) == (
+    assert said(Failure(because("process.crashed", signal="SIGSEGV", last=""))) == (
         "decoder: TensorRT for RTX failed, the runtime aborted the process (SIGSEGV)"
     )
 

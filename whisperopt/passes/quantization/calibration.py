@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -19,12 +19,9 @@ from whisperopt.passes.quantization.mixed import Choice, choose
 from whisperopt.passes.quantization.switches import SWITCHES, Draw, Switches
 from whisperopt.passes.quantization.weights import products
 from whisperopt.passes.rewrite import run
-from whisperopt.runtime import audio, mel
+from whisperopt.runtime import audio, mel, ort_graph
 from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import Dimensions
-
-if TYPE_CHECKING:
-    import onnxruntime as ort
 
 _CLIPS = ("j001.ogg", "s001.ogg", "n001.ogg")
 """Speech that fills the window, speech with silence behind it, and noise."""
@@ -38,6 +35,7 @@ _CODE = (
     "whisperopt.passes",
     "whisperopt.runtime.audio",
     "whisperopt.runtime.mel",
+    "whisperopt.runtime.ort_graph",
     "whisperopt.checkpoint",
     "whisperopt.whisper",
 )
@@ -113,7 +111,7 @@ class _Rounding:
     """One encoder that listens to the same clips again and again."""
 
     def __init__(self, path: Path, names: list[str], heard: Floats) -> None:
-        self._session, self._names, self._heard = _open(path), names, heard
+        self._session, self._names, self._heard = ort_graph.on_cpu(path), names, heard
         self._exact = self._run(())
 
     def error(self, rounded: Collection[str]) -> float:
@@ -127,11 +125,3 @@ class _Rounding:
         feeds: dict[str, Any] = {"audio_features": self._heard, SWITCHES: switches}
         (hidden,) = self._session.run([_HIDDEN], feeds)
         return np.asarray(hidden, np.float32)
-
-
-def _open(path: Path) -> "ort.InferenceSession":
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])

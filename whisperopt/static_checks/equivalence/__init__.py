@@ -9,30 +9,18 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from whisperopt import isolated
+from whisperopt import process
 from whisperopt.backend import Recipe
 from whisperopt.errors import WhisperoptError
-from whisperopt.reasons import Reason, because
+from whisperopt.process import Failure
+from whisperopt.reasons import because
+from whisperopt.static_checks.equivalence.comparison import Equivalence, Graphs, compare
 
 if TYPE_CHECKING:
     from whisperopt.graph.core import CoreModel
 
-_CHILD = "whisperopt.static_checks.equivalence.comparison"
 _LIMIT = "WHISPEROPT_WIRING_SECONDS"
 _SECONDS = 900
-
-
-class Equivalence(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of the comparison."""
-
-    reason: Reason | None = None
-    """Why the variant is refused, if it is."""
-    not_compared: Reason | None = None
-    """Why there was nothing to compare, if so."""
-    certain: bool = True
-    """False: the comparison crashed or took too long, which another try may not meet."""
 
 
 def check(core: "CoreModel", folder: Path, recipe: Recipe, scratch: Path) -> Equivalence:
@@ -71,15 +59,16 @@ def check(core: "CoreModel", folder: Path, recipe: Recipe, scratch: Path) -> Equ
 
 
 def _compared(core: "CoreModel", own: Path, variant: Path) -> Equivalence:
-    request = {
-        "core": str(own),
-        "variant": str(variant),
-        "dims": msgspec.to_builtins(core.checkpoint.dims),
-        "prompt": core.checkpoint.decoding.prompt(None),
-    }
-    said = isolated.ask(_CHILD, request, limit=isolated.seconds(_LIMIT, _SECONDS))
-    if said is None:
-        return Equivalence(not_compared=because("equivalence.no-process"), certain=False)
-    if isinstance(said, str):
-        return Equivalence(not_compared=because("equivalence.cpu-fails", why=said), certain=False)
-    return msgspec.convert(said, Equivalence)
+    request = Graphs(
+        core=own,
+        variant=variant,
+        dims=core.checkpoint.dims,
+        prompt=core.checkpoint.decoding.prompt(None),
+    )
+    found = process.ask(compare, request, limit=process.seconds(_LIMIT, _SECONDS))
+    if found == process.IMPOSSIBLE:
+        return Equivalence(not_compared=found.reason, certain=False)
+    if isinstance(found, Failure):
+        why = because("equivalence.cpu-fails", why=str(found))
+        return Equivalence(not_compared=why, certain=False)
+    return found

@@ -1,15 +1,14 @@
-"""Run as `python -m`: compares a dequantized reference with the core model."""
+"""Compares a dequantized reference with the core model."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
 
-from whisperopt import isolated
 from whisperopt.reasons import Reason, because
-from whisperopt.runtime import self_test
+from whisperopt.runtime import ort_graph, self_test
 from whisperopt.static_checks.io_trace import (
     STRIDE,
     Values,
@@ -33,6 +32,26 @@ _SPANS = 1, 1, 2, 5
 """What the positions stand for, over and over: spans of one alone would hide what is wrong."""
 
 
+class Graphs(msgspec.Struct, frozen=True, kw_only=True):
+    """The folders of both models, and what they are told."""
+
+    core: Path
+    variant: Path
+    dims: Dimensions
+    prompt: list[int]
+
+
+class Equivalence(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of the comparison."""
+
+    reason: Reason | None = None
+    """Why the variant is refused, if it is."""
+    not_compared: Reason | None = None
+    """Why there was nothing to compare, if so."""
+    certain: bool = True
+    """False: the comparison crashed or took too long, which another try may not meet."""
+
+
 class Call(NamedTuple):
     """One run of one graph."""
 
@@ -41,18 +60,17 @@ class Call(NamedTuple):
     outputs: Values
 
 
-def reply(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of an `Equivalence` for the graphs and sizes in `request`."""
-    dims = msgspec.convert(request["dims"], Dimensions)
-    expected = list(_calls(Path(request["core"]), dims, request["prompt"]))
+def compare(graphs: Graphs) -> Equivalence:
+    """Run both models and say where they differ first; a handler of `whisperopt.process`."""
+    expected = list(_calls(graphs.core, graphs.dims, graphs.prompt))
     try:
-        found = list(_calls(Path(request["variant"]), dims, request["prompt"]))
+        found = list(_calls(graphs.variant, graphs.dims, graphs.prompt))
     except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         why = because("equivalence.cpu-fails", why=first_line[:300])
-        return {"not_compared": msgspec.to_builtins(why)}
+        return Equivalence(not_compared=why)
     reasons = (difference(*pair) for pair in zip(found, expected, strict=True))
-    return {"reason": msgspec.to_builtins(next(filter(None, reasons), None))}
+    return Equivalence(reason=next(filter(None, reasons), None))
 
 
 def difference(found: Call, expected: Call) -> Reason | None:
@@ -75,10 +93,10 @@ def _off(call: Call, error: float) -> dict[str, str]:
 
 def _calls(folder: Path, dims: Dimensions, prompt: list[int]) -> Iterator[Call]:
     """Run the encoder, a prompt with more tokens behind it, and single tokens after that."""
-    encoder = _open(folder / "encoder.onnx")
+    encoder = ort_graph.on_cpu(folder / "encoder.onnx")
     encoded = run(encoder, _features(encoder, dims))
     yield Call("encoder", "its output", encoded)
-    decoder = _open(folder / "decoder.onnx")
+    decoder = ort_graph.on_cpu(folder / "decoder.onnx")
     more = [STRIDE * (place + 1) % dims.vocabulary for place in range(_MORE + _STEPS)]
     fed = [[*prompt, *more[:_MORE]], *([token] for token in more[_MORE:])]
     caches, past = empty_caches(decoder), 0
@@ -100,14 +118,6 @@ def _last(decoder: "ort.InferenceSession", feeds: Values, outputs: Values) -> Va
     return {"logits": outputs["logits"][:, -1:]}
 
 
-def _open(path: Path) -> "ort.InferenceSession":
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
 def _features(encoder: "ort.InferenceSession", dims: Dimensions) -> Values:
     """Return the features of the self-test's sound; and spans where they are taken."""
     features = self_test.sound(dims)
@@ -117,7 +127,3 @@ def _features(encoder: "ort.InferenceSession", dims: Dimensions) -> Values:
     spans = np.resize(np.array(_SPANS, np.int32), dims.audio_context)
     spans = spans[np.cumsum(spans) <= dims.audio_context]
     return {"audio_features": features[:, :, : 2 * spans.size], "audio_spans": spans}
-
-
-if __name__ == "__main__":
-    isolated.answer(reply)

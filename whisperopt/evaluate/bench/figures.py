@@ -7,7 +7,7 @@ from statistics import fmean, median
 
 import msgspec
 
-from whisperopt.bench.watch import Event
+from whisperopt.evaluate.bench.watch import Event
 
 BUCKETS = (5.0, 10.0, 20.0, 30.0)
 """Upper bounds of clip lengths in seconds; the last bucket has none."""

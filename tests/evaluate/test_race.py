@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests import sites
-from tests.evaluate.racing.courses import clip_set, entrant
-from whisperopt import isolated, processes
+from tests.evaluate.races import clip_set, entrant
+from whisperopt import process
 from whisperopt.artifact import Artifact
 from whisperopt.evaluate.clips import Clip, ClipSet
 from whisperopt.evaluate.evidence import Race
-from whisperopt.evaluate.racing.race import Entrant, choose, run
-from whisperopt.evaluate.racing.runner import LIMIT
+from whisperopt.evaluate.race import LIMIT, Entrant, choose, run
+from whisperopt.process import IMPOSSIBLE, Failure
 
 LATE = "Decoder.n = getattr(Decoder, 'n', 0) + 1; Decoder.n < 12 or "
 NAP = "import time; time.sleep(0.01)"
@@ -35,7 +35,7 @@ def clips(tmp_path: Path) -> ClipSet:
     return clip_set(tmp_path / "clips", 0.3, 0.1, 0.2)
 
 
-def raced(found: dict[str, Race | str], name: str) -> Race:
+def raced(found: dict[str, Race | Failure], name: str) -> Race:
     race = found[f"{name}-gqa-fp32"]
     assert isinstance(race, Race), race
     return race
@@ -110,9 +110,11 @@ def test_a_hang_is_ended_with_its_process(
     note = f"import os; open({str(pids)!r}, 'a').write(str(os.getpid()) + ' ')"
     hangs = entrant(site, "bad", **{moment: f"{note}; {sites.HANG}"})
     found = run([hangs], clips, rounds=1, clips=1)
-    assert found == {"bad-gqa-fp32": "it took over 2.1 s"}
+    assert {name: str(failure) for name, failure in found.items()} == {
+        "bad-gqa-fp32": "it took over 2.1 s"
+    }
     (pid,) = set(pids.read_text().split())
-    assert not processes.alive(int(pid))
+    assert not process.alive(int(pid))
 
 
 def test_a_folder_that_is_no_artifact_falls_out(clips: ClipSet, tmp_path: Path) -> None:
@@ -131,7 +133,7 @@ def test_where_memory_is_short_nobody_waits_in_it(
     site: Path, clips: ClipSet, monkeypatch: pytest.MonkeyPatch, short: str
 ) -> None:
     if short == "the machine":
-        monkeypatch.setattr(processes, "available_bytes", lambda: 0)
+        monkeypatch.setattr(process, "available_bytes", lambda: 0)
     note = f"import os; open({str(site / 'pids')!r}, 'a').write(str(os.getpid()) + ' ')"
     entrants = [entrant(site, name, at_open=note) for name in ("one", "two")]
     device = 2**10 if short == "a device" else None
@@ -145,9 +147,9 @@ def test_where_memory_is_short_nobody_waits_in_it(
 def test_where_no_process_can_be_started_nobody_races(
     site: Path, clips: ClipSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(isolated, "possible", lambda: False)
-    (reason,) = run([entrant(site, "one")], clips, rounds=1).values()
-    assert reason == "no other Python can be started from this process"
+    monkeypatch.setattr(process, "possible", lambda: False)
+    (failure,) = run([entrant(site, "one")], clips, rounds=1).values()
+    assert failure == IMPOSSIBLE
 
 
 def test_nobody_enters_and_nobody_wins(clips: ClipSet) -> None:
@@ -166,7 +168,7 @@ def test_an_interrupt_ends_every_process(site: Path, clips: ClipSet) -> None:
         run(entrants, clips, rounds=2, progress=interrupt)
     pids = (site / "pids").read_text().split()
     assert len(pids) == 2
-    assert not any(processes.alive(int(pid)) for pid in pids)
+    assert not any(process.alive(int(pid)) for pid in pids)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process of this")
@@ -175,7 +177,7 @@ def test_a_runner_ends_when_the_race_is_killed(site: Path, clips: ClipSet, tmp_p
     one = entrant(site, "one", at_open=note, at_step=sites.HANG)
     script = (
         "from pathlib import Path; from whisperopt.evaluate.clips import *;"
-        "from whisperopt.evaluate.racing.race import Entrant, run;"
+        "from whisperopt.evaluate.race import Entrant, run;"
         f"run([Entrant('one', Path({str(one.artifact)!r}))], ClipSet(name='', digest='',"
         f" manifest=Path({str(clips.manifest)!r}), clips=(Clip(file='0.wav'),)))"
     )
@@ -184,7 +186,7 @@ def test_a_runner_ends_when_the_race_is_killed(site: Path, clips: ClipSet, tmp_p
     wait_for((site / "pid").is_file)
     racing.send_signal(signal.SIGKILL)
     racing.wait()
-    wait_for(lambda: not processes.alive(int((site / "pid").read_text() or 0)))
+    wait_for(lambda: not process.alive(int((site / "pid").read_text() or 0)))
 
 
 def wait_for(happened: object) -> None:

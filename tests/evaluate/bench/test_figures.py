@@ -2,7 +2,7 @@
 
 import pytest
 
-from whisperopt.bench.figures import (
+from whisperopt.evaluate.bench.figures import (
     Load,
     Measured,
     Observed,
@@ -12,7 +12,7 @@ from whisperopt.bench.figures import (
     measured,
     parts,
 )
-from whisperopt.bench.watch import Event
+from whisperopt.evaluate.bench.watch import Event
 
 MS = 1_000_000
 LOAD = Load(imports=1, verify=2, open=3, text=4, first_word=5)

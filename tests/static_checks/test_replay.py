@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from whisperopt.artifact import Artifact
+from whisperopt.process import Failure
 from whisperopt.reasons import because
-from whisperopt.rehearsal import Failure, Judgement, NotTried
+from whisperopt.rehearsal import Judgement, NotTried
 from whisperopt.static_checks import io_trace
 from whisperopt.static_checks.io_trace import Array, Difference, Run, Trace
 from whisperopt.static_checks.replay import (
@@ -67,7 +68,7 @@ def test_agreement_passes_and_says_how_close() -> None:
 
 
 def test_a_runtime_that_crashes_after_its_last_answer_has_answered() -> None:
-    assert judged(*CALLS, ended=Failure("it ended with exit status 5")).passed
+    assert judged(*CALLS, ended=Failure(because("process.exited", status="5", last=""))).passed
 
 
 @pytest.mark.parametrize("error", [0.021, 0.2, float("inf")])
@@ -124,19 +125,20 @@ def test_more_nodes_on_the_cpu_than_lengths_need_fail_where_that_is_asked() -> N
 
 
 def test_too_little_time_proves_nothing() -> None:
-    found = judged(*CALLS[:2], found=CLOSE[:1], ended=Failure("it took over 900 s", late=True))
+    late = Failure(because("process.too-long", seconds=900))
+    found = judged(*CALLS[:2], found=CLOSE[:1], ended=late)
     assert found.passed is None
     assert found.reason == "not tried to the end: it took over 900 s, 1 of 2 calls are left"
 
 
 def test_wrong_numbers_count_even_if_time_runs_out() -> None:
-    late = Failure("it took over 900 s", late=True)
+    late = Failure(because("process.too-long", seconds=900))
     assert judged(*CALLS[:2], found=(off(0.5, LABELS[0]),), ended=late).passed is False
 
 
 @pytest.mark.parametrize("calls", [0, 2])
 def test_a_runtime_that_breaks_off_fails(calls: int) -> None:
-    ended = Failure("the runtime aborted the process (SIGSEGV)")
+    ended = Failure(because("process.crashed", signal="SIGSEGV", last=""))
     found = judged(*CALLS[:calls], found=CLOSE[: max(0, calls - 1)], ended=ended)
     assert found.passed is False
     left = 2 if calls == 0 else 1

@@ -5,14 +5,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.evaluate.racing.courses import clip_set
+from tests.evaluate.races import clip_set
 from tests.selection import releases
 from tests.test_loader import write
-from whisperopt import host, isolated, registry
+from whisperopt import host, process, registry
 from whisperopt.artifact import Artifact
-from whisperopt.bench import bench, subjects
+from whisperopt.cli.bench import chosen
 from whisperopt.errors import BadInputError
+from whisperopt.evaluate.bench import bench
 from whisperopt.evaluate.clips import ClipSet
+from whisperopt.process import IMPOSSIBLE, Failure
+from whisperopt.reasons import because
 from whisperopt.testing import FakeBackend, MadeCheckpoint
 from whisperopt.testing.fake import PLAIN
 from whisperopt.testing.made import describe
@@ -31,7 +34,7 @@ class Profiled(FakeBackend):
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
     monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(isolated, "ask", lambda *_, **__: None)
+    monkeypatch.setattr(process, "ask", lambda *_, **__: IMPOSSIBLE)
     (tmp_path / "artifact").mkdir()
     return describe(tmp_path / "artifact", MadeCheckpoint(), PLAIN, "fake")
 
@@ -50,7 +53,7 @@ def test_speech_is_played_and_what_was_heard_is_judged(
     made: Artifact, clips: ClipSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "require", lambda _name: FakeBackend(["hm", "no"]))
-    (found,) = bench(made.path, manifest=clips.manifest, rounds=2)
+    (found,) = bench([made], manifest=clips.manifest, rounds=2)
     assert found.problem == ""
     assert [one.file for one in found.samples] == ["0.wav", "1.wav"]
     assert {len(one.rounds) for one in found.samples} == {2}
@@ -66,22 +69,26 @@ def test_operators_come_from_backends_that_have_a_profiler(
     made: Artifact, clips: ClipSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "require", lambda _name: Profiled(["hm"]))
-    (found,) = bench(made.path, manifest=clips.manifest, rounds=1, profile=True)
+    (found,) = bench([made], manifest=clips.manifest, rounds=1, profile=True)
     assert [(one.part, one.name) for one in found.operators] == [("encoder", "MatMul")]
     monkeypatch.setattr(registry, "require", lambda _name: FakeBackend(["hm"]))
-    (found,) = bench(made.path, manifest=clips.manifest, rounds=1, profile=True)
+    (found,) = bench([made], manifest=clips.manifest, rounds=1, profile=True)
     assert "the backend fake has no profiler of operators" in found.notes
 
 
 @pytest.mark.parametrize(
-    "answer", ["it took over 3 s", {"observed": None, "problem": "No device"}]
+    ("answer", "problem"),
+    [
+        (Failure(because("process.too-long", seconds=3)), "it took over 3 s"),
+        (Failure(because("error.text", "No device", remedy=""), certain=True), "No device."),
+    ],
 )
 def test_what_goes_wrong_in_the_other_process_is_the_problem(
-    made: Artifact, clips: ClipSet, monkeypatch: pytest.MonkeyPatch, answer: object
+    made: Artifact, clips: ClipSet, monkeypatch: pytest.MonkeyPatch, answer: Failure, problem: str
 ) -> None:
-    monkeypatch.setattr(isolated, "ask", lambda *_, **__: answer)
-    (found,) = bench(made.path, manifest=clips.manifest)
-    assert found.problem in {"it took over 3 s", "No device"}
+    monkeypatch.setattr(process, "ask", lambda *_, **__: answer)
+    (found,) = bench([made], manifest=clips.manifest)
+    assert found.problem == problem
     assert found.rtfx is None
 
 
@@ -96,15 +103,15 @@ def test_of_a_release_the_best_of_each_target_is_measured_or_all_of_one(
     folder.mkdir()
     write(folder, "cpu-gqa-fp32", "cpu-mha-fp32", "openvino-mha-fp32", "cuda-gqa-fp16")
     monkeypatch.setattr("whisperopt.selection.here.detect", lambda: HOST)
-    assert {one.manifest.target for one in subjects(folder)} == {"cpu", "openvino"}
-    assert len(subjects(folder)) == 2
-    assert len(subjects(folder, "cpu")) == 2
+    assert {one.manifest.target for one in chosen(folder, None)} == {"cpu", "openvino"}
+    assert len(chosen(folder, None)) == 2
+    assert len(chosen(folder, "cpu")) == 2
     with pytest.raises(BadInputError, match="no variant for the target 'cpuu'"):
-        subjects(folder, "cpuu")
+        chosen(folder, "cpuu")
 
 
 def test_an_artifact_of_another_target_than_asked_for_is_refused(made: Artifact) -> None:
     own = made.manifest.target
-    assert [one.path for one in subjects(made.path, own)] == [made.path]
+    assert [one.path for one in chosen(made.path, own)] == [made.path]
     with pytest.raises(BadInputError, match=f"built for the target {own}, not for 'other'"):
-        subjects(made.path, "other")
+        chosen(made.path, "other")

@@ -1,0 +1,159 @@
+"""Opens one artifact, hears the clips, and tells how long what took, in a process of its own."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from whisperopt import artifact as artifacts
+from whisperopt import registry
+from whisperopt.artifact import Artifact
+from whisperopt.errors import WhisperoptError
+from whisperopt.evaluate.bench.figures import Load, Observed, Parts, Played, parts
+from whisperopt.evaluate.bench.watch import Watch
+from whisperopt.runtime import first_open
+
+if TYPE_CHECKING:
+    from whisperopt.backend import Session
+    from whisperopt.evaluate.clips import Clip
+    from whisperopt.runtime.recognizer import AudioChunk, Recognizer
+
+_Operators = dict[str, dict[str, tuple[int, float]]]
+
+
+class BenchRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to open and to hear."""
+
+    artifact: Path
+    manifest: Path
+    rounds: int
+    threads: int | None
+    profile: bool
+
+
+def observe(request: BenchRequest) -> Observed:
+    """Open, hear every clip so many rounds, and count the errors."""
+    watch, stages = Watch(), _Stages()
+    artifact, recognizer = _opened(request, watch, stages)
+    from whisperopt.evaluate import clips
+    from whisperopt.process import peak_rss_bytes
+    from whisperopt.runtime.recognizer import AudioChunk
+
+    decoding = artifact.manifest.decoding
+    clip_set = clips.read(request.manifest).within(
+        artifact.manifest.dims.window, decoding.known_languages
+    )
+    spoken = [clip for clip in clip_set.clips if clip.spoken]
+    audio = [
+        AudioChunk(clip_set.samples(clip), clip.language if decoding.multilingual else None)
+        for clip in spoken
+    ]
+    first_word = _first_word(recognizer, watch, audio[0])
+    heard = [_heard(recognizer, watch, chunk, request.rounds) for chunk in audio]
+    peak = peak_rss_bytes()
+    played = [_played(*found) for found in zip(spoken, audio, heard, strict=True)]
+    notes = list(clip_set.left_out)
+    try:
+        played = [_judged(clip, one) for clip, one in zip(spoken, played, strict=True)]
+    except ModuleNotFoundError as error:
+        notes.append(f"words are not compared: the package {error.name} is not installed")
+    operators: _Operators = {}
+    if request.profile:
+        operators = _profiled(artifact, request.threads, audio[len(audio) // 2], notes)
+    return Observed(
+        load=Load(first_word=first_word, **stages.milliseconds),
+        clips=tuple(played),
+        peak_rss_bytes=peak,
+        operators=operators,
+        notes=tuple(notes),
+    )
+
+
+class _Stages:
+    """The stages of starting; the first begins with the process."""
+
+    def __init__(self) -> None:
+        import psutil
+
+        self._since = psutil.Process().create_time()
+        self.milliseconds: dict[str, float] = {}
+
+    def done(self, name: str) -> None:
+        now = time.time()
+        self.milliseconds[name] = 1e3 * max(0.0, now - self._since)
+        self._since = now
+
+
+def _opened(request: BenchRequest, watch: Watch, stages: _Stages) -> "tuple[Artifact, Recognizer]":
+    from whisperopt.runtime.recognizer import Recognizer
+    from whisperopt.runtime.tokenizer import Tokenizer
+
+    stages.done("imports")
+    artifact = artifacts.read(request.artifact)
+    first_open.known(artifact)
+    stages.done("verify")
+    session = first_open.open_session(artifact, threads=request.threads)
+    stages.done("open")
+    tokenizer = Tokenizer(artifact.tokenizer, artifact.manifest.decoding.end_of_text)
+    stages.done("text")
+    watched = watch.over(session, ("encode",))
+    return artifact, Recognizer(artifact, watched, watch.over(tokenizer))
+
+
+def _first_word(recognizer: "Recognizer", watch: Watch, audio: "AudioChunk") -> float:
+    """Return the milliseconds until the decoder has answered for the first time."""
+    started = watch.clock()
+    recognizer.recognize([audio])
+    answers = (event for event in watch.take() if event.name not in {"encode", "reset"})
+    return (next(answers).ended - started) / 1e6
+
+
+def _heard(
+    recognizer: "Recognizer", watch: Watch, audio: "AudioChunk", rounds: int
+) -> tuple[str, tuple[Parts, ...]]:
+    found, text = [], ""
+    for _ in range(rounds):
+        started = watch.clock()
+        (said,) = recognizer.recognize([audio])
+        found.append(parts(watch.take(), started, watch.clock()))
+        text = said.text
+    return text, tuple(found)
+
+
+def _played(clip: "Clip", audio: "AudioChunk", heard: tuple[str, tuple[Parts, ...]]) -> Played:
+    from whisperopt.whisper import SAMPLE_RATE
+
+    seconds = audio.samples.size / SAMPLE_RATE
+    return Played(file=clip.file, seconds=seconds, text=heard[0], rounds=heard[1])
+
+
+def _judged(clip: "Clip", played: Played) -> Played:
+    from whisperopt.evaluate import words
+
+    if not clip.text:
+        return played
+    errors = words.count(clip.text, played.text, clip.language)
+    return msgspec.structs.replace(played, edits=errors.edits, units=errors.units)
+
+
+def _profiled(
+    artifact: Artifact, threads: int | None, audio: "AudioChunk", notes: list[str]
+) -> _Operators:
+    """Ask the runtime's own profiler, where the backend knows one, in a session of its own."""
+    from whisperopt.runtime.recognizer import Recognizer
+
+    backend: Any = registry.require(artifact.manifest.backend)
+    if not hasattr(backend, "operators"):
+        notes.append(f"the backend {backend.name} has no profiler of operators")
+        return {}
+
+    def play(session: "Session") -> None:
+        Recognizer(artifact, session).recognize([audio])
+
+    try:
+        found: _Operators = backend.operators(artifact, play, threads=threads)
+    except WhisperoptError as error:
+        notes.append(f"operators were not timed: {error.problem}")
+        return {}
+    return found
