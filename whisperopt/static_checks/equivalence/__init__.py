@@ -7,30 +7,35 @@ weights in single precision, which must compute what the core model does, up to 
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from whisperopt import process
 from whisperopt.backend import Recipe
 from whisperopt.errors import WhisperoptError
-from whisperopt.graph.core import CoreModel
 from whisperopt.process import Failure
 from whisperopt.reasons import because
 from whisperopt.static_checks.equivalence.comparison import Equivalence, Graphs, compare
-from whisperopt.static_checks.equivalence.dequantized import (
-    UnknownFormError,
-    write_core,
-    write_dequantized,
-)
+
+if TYPE_CHECKING:
+    from whisperopt.graph.core import CoreModel
 
 _LIMIT = "WHISPEROPT_WIRING_SECONDS"
 _SECONDS = 900
 
 
-def check(core: CoreModel, folder: Path, recipe: Recipe, scratch: Path) -> Equivalence:
+def check(core: "CoreModel", folder: Path, recipe: Recipe, scratch: Path) -> Equivalence:
     """Run the artifact in `folder`, with exact weights, beside `core` in a process of its own.
 
     Graphs about as large as the model in single precision are written into `scratch`; those of
     the core model stay there for the next variant.
     """
+    # here, because the process of the comparison starts much sooner without what authors graphs
+    from whisperopt.static_checks.equivalence.dequantized import (
+        UnknownFormError,
+        write_core,
+        write_dequantized,
+    )
+
     spans = "" if recipe.audio_tail is None else "-spans"
     own = scratch / f"equivalence-core-{recipe.kv_heads or 'all'}{spans}"
     variant = scratch / "equivalence-variant"
