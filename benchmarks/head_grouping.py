@@ -8,7 +8,6 @@ in a process of its own, against the core model's answers, by the target's own g
 
 import argparse
 import platform
-import re
 import shutil
 import sys
 import tempfile
@@ -141,8 +140,7 @@ def _run(core: CoreModel, recipe: Recipe, case: Case, folder: Path) -> Run:
 
 def _row(run: Run) -> str:
     metrics, heard = run.verdict.metrics, [s for s in run.evidence.samples if not s.warm_up]
-    # a reason begins with the part of the model that it points at
-    parts = re.findall(r"(?:^|; )([a-z][^:;(0-9]*[a-z])", run.verdict.reason)
+    parts = [reason.code.removeprefix("gates.") for reason in run.verdict.reasons]
     cells = (
         f"{run.kv_heads}",
         f"{run.cache_bytes_a_token / 1024:g}",

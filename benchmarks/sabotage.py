@@ -32,13 +32,13 @@ from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate import gates
 from whisperopt.evaluate.case import Case
 from whisperopt.evaluate.clips import ClipSet
-from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.metrics import Metrics
+from whisperopt.evaluate.evidence import Evidence, Metrics
 from whisperopt.graph.core import CoreModel
 from whisperopt.matrix import Device, Matrix
 from whisperopt.release import catalog
 from whisperopt.release.catalog import Variant
-from whisperopt.results import verdicts
+from whisperopt.results import grading
+from whisperopt.results.variant import told
 from whisperopt.runtime import self_test
 from whisperopt.static_checks import equivalence, weights
 
@@ -82,7 +82,7 @@ class Court:
         name = core.checkpoint.name
         entry = catalog.read(release).model(name)
         self._matrix: Matrix = matrix.load()
-        self._bench = verdicts.bench(release, name, entry, self._matrix)
+        self._grading = grading.read(release, name, entry, self._matrix)
         self.variants = {one.name: one for one in entry.variants}
         self.thorough = False
         """Whether clips are played to what the self-test refuses, too."""
@@ -119,8 +119,8 @@ class Court:
 
     def _weights(self, folder: Path, variant: str) -> str:
         recipe = artifact.read(folder).manifest.recipe
-        found = weights.check(self._core, folder, recipe, self._bench.gates[variant])
-        return "; ".join(map(str, found.reasons))
+        gates_ = self._grading.gates(self.variants[variant])
+        return told(weights.check(self._core, folder, recipe, gates_).reasons)
 
     def _on_clips(self, folder: Path, variant: Variant) -> tuple[str, str]:
         """Prove a copy that has lost its self-test: nobody needs to leave it in."""
@@ -128,7 +128,7 @@ class Court:
         shutil.rmtree(bare, ignore_errors=True)
         shutil.copytree(folder, bare)
         (bare / self_test.FILE).unlink(missing_ok=True)
-        answers, references = self._bench.answers[self._clip_set.digest]
+        answers, references = self._grading.answers[self._clip_set.digest]
         case = Case(
             answers,
             references,
@@ -147,8 +147,8 @@ class Court:
         case.forget()
         if not isinstance(found, Evidence):
             return found.reason, "no evidence"
-        verdict = gates.judge(found, answers, self._bench.gates[variant.name])
-        return verdict.reason, _numbers(verdict.metrics)
+        verdict = gates.judge(found, answers, self._grading.gates(variant))
+        return told(verdict.reasons), _numbers(verdict.metrics)
 
     def _here(self, variant: Variant) -> bool:
         return variant.device == "cpu" or self._host.gpu_for(variant.device) is not None

@@ -11,6 +11,7 @@ from tests.makers import tokenizer_json
 from tests.selection import releases
 from tests.selection.releases import MODEL
 from whisperopt import artifact, host, loader, process, registry
+from whisperopt.backend import Probe
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
@@ -52,6 +53,7 @@ def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Backend:
     monkeypatch.setattr(registry, "require", lambda _name: made)
     monkeypatch.setattr(process, "possible", lambda: False)  # the backend is of this process
     monkeypatch.setattr(host, "detect", lambda: HOST)
+    monkeypatch.setattr(registry, "probe", lambda name: Probe(runtime=name))
     monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path / "cache"))
     return made
 

@@ -28,6 +28,7 @@ GOES = {
     "heard": "the core model's answers to clips, and their numbers",
     "outcomes": "the proof of one variant",
     "prepared": "what runtimes compiled of artifacts on this host; also limited in size",
+    "probes": "which backends were ready on this host",
     "proofs": "the samples of a proof that was stopped, to go on from",
     "races": "the times of a race",
     "self-tests": "which artifacts opened on this host, and which hung",

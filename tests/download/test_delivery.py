@@ -36,7 +36,6 @@ from whisperopt.errors import (
 )
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
-from whisperopt.selection import here
 
 VM = host("plain-vm-linux")
 FOLDER = f"{MODEL}--cpu-gqa-fp32"
@@ -503,7 +502,7 @@ def test_a_runtime_that_does_not_load_here_is_passed_over(
 
     releases.write_release(tmp_path / "r", "cuda-gqa-fp16", "cpu-gqa-fp32")
     monkeypatch.setattr(registry, "probe", probe)
-    monkeypatch.setattr(here, "detect", lambda: host("rtx4070-windows"))
+    monkeypatch.setattr("whisperopt.host.detect", lambda: host("rtx4070-windows"))
     best, broken = explain(tmp_path / "r")[MODEL]
     assert asked == ["cuda", "cpu"]
     assert (best.variant.backend, best.accepted) == ("cpu", True)

@@ -15,6 +15,7 @@ from whisperopt.evaluate import gates
 from whisperopt.evaluate.clips import Clip
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.matrix import Gates
+from whisperopt.results.variant import told
 
 CORE = evidence()
 
@@ -22,7 +23,7 @@ CORE = evidence()
 def test_the_core_model_itself_passes() -> None:
     verdict = judged(CORE)
     assert verdict.accepted
-    assert verdict.reason == ""
+    assert told(verdict.reasons) == ""
 
 
 BOUNDS: dict[str, tuple[float, Evidence, Evidence, str]] = {
@@ -98,9 +99,9 @@ def test_every_gate_that_samples_decide_is_tried() -> None:
 def test_a_bound_itself_is_allowed_and_what_is_beyond_is_not(gate: str) -> None:
     bound, inside, outside, reason = BOUNDS[gate]
     bounds = msgspec.structs.replace(LOOSE, **{gate: bound})
-    assert judged(inside, bounds=bounds).reason == ""
+    assert told(judged(inside, bounds=bounds).reasons) == ""
     assert judged(outside, bounds=LOOSE).accepted
-    assert judged(outside, bounds=bounds).reason == reason
+    assert told(judged(outside, bounds=bounds).reasons) == reason
 
 
 @pytest.mark.parametrize("field", ["cosine", "relative_error", "kl_sum"])
@@ -108,7 +109,7 @@ def test_a_bound_itself_is_allowed_and_what_is_beyond_is_not(gate: str) -> None:
 def test_what_is_no_number_never_passes(field: str, place: int) -> None:
     verdict = judged(changed(CORE, place, **{field: math.nan}))
     assert not verdict.accepted
-    assert " nan is " in verdict.reason
+    assert " nan is " in told(verdict.reasons)
 
 
 def test_what_is_no_number_never_passes_without_a_clip_either() -> None:
@@ -121,7 +122,7 @@ def test_what_is_no_number_never_passes_without_a_clip_either() -> None:
 def test_a_reason_never_shows_a_number_as_its_own_bound(value: float, bound: float) -> None:
     made = changed(CORE, 0, relative_error=value)
     bounds = msgspec.structs.replace(LOOSE, encoder_relative_error=bound)
-    reason = judged(made, bounds=bounds).reason
+    reason = told(judged(made, bounds=bounds).reasons)
     assert bool(reason) == (value > bound)
     if reason:
         assert float(reason.split()[3]) > bound
@@ -129,7 +130,7 @@ def test_a_reason_never_shows_a_number_as_its_own_bound(value: float, bound: flo
 
 def test_a_wrong_encoder_is_named_first_and_excuses_nobody() -> None:
     made = changed(changed(CORE, 0, cosine=0.5, relative_error=3.0), 1, agreements=1, text=WRONG)
-    assert judged(made).reason == (
+    assert told(judged(made).reasons) == (
         "encoder: cosine 0.5 is below 0.995, relative error 3 is above 0.5;"
         " decoder: top-1 agreement 0.775 is below 0.98;"
         " words: WER increase 2.5 is above 0.5, WER against the core model 2.5 is above 2,"
@@ -139,21 +140,21 @@ def test_a_wrong_encoder_is_named_first_and_excuses_nobody() -> None:
 
 def test_a_wrong_decoder_behind_a_right_encoder_is_told_apart() -> None:
     made = changed(CORE, 1, kl_sum=9.0, text=WRONG)
-    decoder, words = judged(made).reason.split("; ")
+    decoder, words = map(str, judged(made).reasons)
     assert decoder == "decoder (the encoder agrees): KL divergence 0.225 is above 0.02"
     assert words.startswith("words: ")
 
 
 def test_right_numbers_with_wrong_words_point_at_steps() -> None:
-    reason = judged(evidence(*[sample(f"s{n}.ogg", tokens=[n]) for n in range(4)])).reason
+    reason = told(judged(evidence(*[sample(f"s{n}.ogg", tokens=[n]) for n in range(4)])).reasons)
     assert reason == STEPPING + "token match 0 is below 0.5"
 
 
 def test_speech_without_a_text_is_refused() -> None:
     made = changed(CORE, 3, text="", tokens=[])
-    assert "1 clip with speech gave no text" in judged(made).reason
+    assert "1 clip with speech gave no text" in told(judged(made).reasons)
     made = changed(made, 2, text="", tokens=[])
-    assert "2 clips with speech gave no text" in judged(made).reason
+    assert "2 clips with speech gave no text" in told(judged(made).reasons)
 
 
 def test_silence_of_the_core_model_is_no_fault() -> None:
@@ -163,7 +164,7 @@ def test_silence_of_the_core_model_is_no_fault() -> None:
 
 def test_a_loop_is_refused_unless_the_core_model_has_it_too() -> None:
     looping = changed(CORE, 0, tokens=[7] * 8)
-    assert judged(looping).reason == STEPPING + "1 clip ended in a loop"
+    assert told(judged(looping).reasons) == STEPPING + "1 clip ended in a loop"
     assert judged(looping, answers(looping)).accepted
 
 
@@ -188,7 +189,7 @@ def test_a_text_from_nothing_is_refused_unless_the_core_model_has_one(
     assert verdict.metrics.invented == invented
     assert verdict.accepted == (not invented)
     if invented:
-        assert verdict.reason == STEPPING + "1 clip of noise or silence gave a text"
+        assert told(verdict.reasons) == STEPPING + "1 clip of noise or silence gave a text"
 
 
 def test_what_was_not_tried_is_not_judged() -> None:
@@ -213,7 +214,7 @@ def test_a_gpu_that_was_measured_ran_the_graph_itself(
     assert verdict.accepted == accepted
     if not accepted:
         on_cpu = placement["CPUExecutionProvider"]
-        assert verdict.reason == f"{on_cpu} of 100 nodes ran on the CPU"
+        assert told(verdict.reasons) == f"{on_cpu} of 100 nodes ran on the CPU"
 
 
 def test_verdicts_are_plain_values() -> None:

@@ -8,6 +8,7 @@ from tests.evaluate.verdicts import LOOSE, STEPPING, WRONG, judged
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.clips import Clip
 from whisperopt.evaluate.evidence import Evidence
+from whisperopt.results.variant import told
 
 CORE = evidence()
 
@@ -33,7 +34,7 @@ def test_a_language_that_got_worse_for_certain_is_refused_where_all_together_pas
     german, english = verdict.metrics.languages
     assert (german.delta, english.delta) == (pytest.approx(7.5), 0)
     assert verdict.metrics.wer_delta < 4 < german.interval[0]
-    assert verdict.reason == STEPPING + "de +7.50 points (95 %: +4.50 to +10.50), above 4"
+    assert told(verdict.reasons) == STEPPING + "de +7.50 points (95 %: +4.50 to +10.50), above 4"
 
 
 def test_a_language_that_may_have_got_worse_by_chance_is_not_refused() -> None:
@@ -41,7 +42,7 @@ def test_a_language_that_may_have_got_worse_by_chance_is_not_refused() -> None:
     verdict = judged(*two_languages(english=0, german=11), bounds=bounds)
     german, _ = verdict.metrics.languages
     assert german.delta > 4 > german.interval[0]
-    assert verdict.reason == ""
+    assert told(verdict.reasons) == ""
 
 
 def test_languages_without_spaces_are_counted_in_characters() -> None:

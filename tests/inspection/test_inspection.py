@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import whisperopt
 from tests.makers import SMALL, write_huggingface
-from tests.pipeline.test_line import Stage
+from tests.pipeline.test_make import Stage
 from tests.targets import TARGETS
 from whisperopt import artifact as artifacts
 from whisperopt import matrix, registry

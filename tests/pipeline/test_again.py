@@ -6,11 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.makers import SMALL, write_huggingface
-from tests.passes.forms import CORE
+from tests.makers import write_huggingface
+from tests.pipeline import results
 from tests.pipeline.builds import Built, build
+from tests.selection import releases
 from whisperopt import cache, matrix
-from whisperopt.artifact import Artifact, Manifest
+from whisperopt.artifact import Artifact
 from whisperopt.backend import Recipe
 from whisperopt.cache import Stamp
 from whisperopt.errors import WhisperoptError
@@ -19,9 +20,10 @@ from whisperopt.host import distributions
 from whisperopt.matrix import Matrix
 from whisperopt.ort_backend import OrtBackend
 from whisperopt.passes import plan
-from whisperopt.pipeline.proofs import Proofs
+from whisperopt.pipeline import checks
+from whisperopt.pipeline.checks import CheckContext, Seen
 from whisperopt.reasons import because
-from whisperopt.results.outcome import Outcome
+from whisperopt.results.variant import VariantResult
 from whisperopt.static_checks import equivalence, weights
 from whisperopt.static_checks.equivalence import Equivalence
 
@@ -245,25 +247,31 @@ def test_a_library_of_another_version_makes_it_another_build(
 
 @pytest.mark.parametrize("certain", [True, False])
 def test_graphs_that_were_not_compared_are_compared_again_unless_they_never_can(
-    small_core: CoreModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, certain: bool
+    small_core: CoreModel,
+    small_artifact: Artifact,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    certain: bool,
 ) -> None:
     told = Equivalence(not_compared=because("recorded.text", "as told"), certain=certain)
     monkeypatch.setattr(equivalence, "check", lambda *_: told)
-    proofs = Proofs(small_core, tmp_path, lambda _name, _doing: None)
-    manifest = Manifest(
-        model="m",
-        target="cpu",
-        backend="cpu",
-        recipe=CORE,
-        dims=SMALL,
-        decoding=small_core.checkpoint.decoding,
-        checkpoint="",
+    context = CheckContext(
+        folder=small_artifact.path.parent,
+        scratch=tmp_path,
+        grading=results.grading(),
+        backend=None,
+        core=small_core,
+        trials=None,
+        here=True,
+        left_out=frozenset(),
+        seen=Seen(),
+        progress=lambda _name, _doing: None,
     )
-    outcome = proofs._with_equivalence(
-        Outcome(manifest=manifest, ladder_rank=0), Artifact(tmp_path, manifest)
-    )
-    assert outcome.certain == certain
-    assert outcome.how.endswith("not compared with exact weights: as told")
+    variant = releases.variant("cpu-gqa-fp32", path=small_artifact.path.name)
+    found = checks.equivalence(VariantResult(variant=variant), context)
+    assert found.certain == certain
+    assert found.how == "not compared with exact weights: as told"
 
 
 @pytest.mark.slow

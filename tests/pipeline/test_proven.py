@@ -15,9 +15,10 @@ from whisperopt.backend import Tier
 from whisperopt.evaluate import evidence as evidences
 from whisperopt.evaluate.answers import References
 from whisperopt.evaluate.metrics import measure
+from whisperopt.pipeline import write
 from whisperopt.release import catalog
 from whisperopt.release.report import Report
-from whisperopt.results import folder, rows, verdicts
+from whisperopt.results import folder, grading
 
 CONTRIB = "com.microsoft"
 
@@ -131,9 +132,10 @@ class TestProven:
 
     def test_the_same_choices_follow_from_the_release_alone(self, proven: Built) -> None:
         entry = catalog.read(proven.path).model("small")
-        bench = verdicts.bench(proven.path, "small", entry, matrix.load())
-        judged = {v.name: verdicts.replay(proven.path, bench, v) for v in entry.variants}
-        again = rows.with_proofs(rows.updated(proven.report, entry, judged, {}), entry, judged)
+        known = grading.read(proven.path, "small", entry, matrix.load())
+        again = write.ranked(
+            proven.report, [known.replay(proven.path, v) for v in entry.variants], {}
+        )
         assert again == proven.report
 
     def test_what_was_measured_for_one_device_raced_together(self, proven: Built) -> None:

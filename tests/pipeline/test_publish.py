@@ -7,21 +7,20 @@ import msgspec
 import pytest
 
 from tests.evaluate import samples
-from tests.pipeline import lots
-from tests.pipeline.lots import ARM, HERE, lot, outcome, proven
+from tests.pipeline import results
+from tests.pipeline.results import ARM, HERE, emulated, made, proven
 from tests.selection import releases
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
 from whisperopt.checkpoint.resolve import OPENAI_NAMES
 from whisperopt.evaluate import evidence as evidences
-from whisperopt.evaluate.metrics import measure
 from whisperopt.matrix import Objective
 from whisperopt.release import catalog, store
 from whisperopt.release import report as reports
 from whisperopt.release.catalog import EvidenceEntry
 from whisperopt.release.report import Report
-from whisperopt.results import folder
-from whisperopt.results.outcome import Lot
+from whisperopt.results import folder, projections
+from whisperopt.results.variant import VariantResult
 
 WRONG = samples.sample("s1.ogg", cosine=0.5)
 BAD = (samples.sample("s0.ogg"), WRONG, samples.sample("s2.ogg"), samples.sample("s3.ogg"))
@@ -35,56 +34,59 @@ def release(tmp_path: Path) -> Path:
 def published(release: Path, *names: str, refused: str = "", **how: Any) -> Report:
     """Publish variants called `names` of the CPU that were measured here, one perhaps refused."""
     with store.staging(release) as staging:
-        made = [outcome(staging, name, ladder_rank=rank) for rank, name in enumerate(names)]
-        judged = [proven(one, *(BAD if one.manifest.variant == refused else ())) for one in made]
-        return lots.release(release, [lot(*judged)], staging, **how)
+        written = [made(staging, name, ladder_rank=rank) for rank, name in enumerate(names)]
+        judged = [proven(one, *(BAD if one.name == refused else ())) for one in written]
+        return results.release(release, judged, staging, **how)
 
 
 def tell(release: Path, name: str, entry: EvidenceEntry) -> None:
     """Let another machine say something about a variant of the release."""
-    known = lots.variant(release, name).evidence
-    lots.amend(release, name, evidence=(*known, entry))
+    known = results.variant(release, name).evidence
+    results.amend(release, name, evidence=(*known, entry))
 
 
 def measured_elsewhere(release: Path, name: str = "cpu-gqa-fp32", **changes: Any) -> None:
     """Let an ARM machine measure a variant of the release."""
-    digest = lots.variant(release, name).digest
-    made = samples.evidence(variant=name, digest=digest, host_class=ARM, **changes)
-    metrics = measure(made, lots.ANSWERS)
-    tell(release, name, folder.record(release, releases.MODEL, made, metrics, "", imported=True))
+    variant = results.variant(release, name)
+    found = samples.evidence(variant=name, digest=variant.digest, host_class=ARM, **changes)
+    proof = results.grading().judge(variant, found, imported=True)
+    assert proof is not None
+    proof = msgspec.structs.replace(proof, reasons=())  # by the gates of another time
+    folder.write_samples(release, VariantResult(variant=variant, proofs=(proof,)))
+    tell(release, name, projections.evidence_entry(proof))
 
 
 def heard_from(release: Path) -> set[str]:
     """Return the kinds of hosts whose raw samples are in the release."""
-    return {e.host_class for e in folder.read_evidence(release, lots.variant(release)).values()}
+    return {e.host_class for e in folder.read_evidence(release, results.variant(release)).values()}
 
 
 def test_the_core_models_answers_are_in_the_release(release: Path) -> None:
     published(release, "cpu-gqa-fp32")
-    (answers,) = lots.entry(release).answers
+    (answers,) = results.entry(release).answers
     read, numbers = folder.read_answers(release, answers)
-    assert read == lots.ANSWERS
+    assert read == results.ANSWERS
     assert numbers.read_bytes() == b"numbers of made"
     assert {path.name for path in (release / "evidence").iterdir()} == {
         answers.document.path,
         answers.references.path,
-        Path(lots.variant(release).evidence[0].report).name,
+        Path(results.variant(release).evidence[0].report).name,
     }
 
 
 def test_without_proof_there_are_no_answers_and_no_evidence(release: Path) -> None:
     with store.staging(release) as staging:
-        lots.release(release, [lot(outcome(staging))], staging, answers=None)
-    assert lots.entry(release).answers == ()
+        results.release(release, [made(staging)], staging, answers=None, clip_set=None)
+    assert results.entry(release).answers == ()
     assert list((release / "evidence").iterdir()) == []
-    assert lots.variant(release).tier == Tier.STRUCTURAL
+    assert results.variant(release).tier == Tier.STRUCTURAL
 
 
 def test_evidence_of_what_was_rejected_is_in_the_release_and_not_in_the_catalog(
     release: Path,
 ) -> None:
     report = published(release, "cpu-gqa-fp32", "cpu-gqa-int8", refused="cpu-gqa-int8")
-    assert [one.name for one in lots.entry(release).variants] == ["cpu-gqa-fp32"]
+    assert [one.name for one in results.entry(release).variants] == ["cpu-gqa-fp32"]
     assert not (release / f"{releases.MODEL}--cpu-gqa-int8").exists()
     (row,) = report.targets
     (refused,) = (one for one in row.candidates if one.name == "cpu-gqa-int8")
@@ -102,7 +104,7 @@ def test_what_was_accepted_says_so_for_its_kind_of_host(release: Path) -> None:
     (proof,) = report.targets[0].candidates[0].proofs
     assert (proof.accepted, proof.reason, proof.host_class) == (True, "", HERE)
     assert proof.imported is False
-    (entry,) = lots.variant(release).evidence
+    (entry,) = results.variant(release).evidence
     assert (entry.report, entry.started) == (proof.report, proof.started)
 
 
@@ -111,7 +113,7 @@ def test_what_another_machine_said_of_the_very_same_files_survives(release: Path
     measured_elsewhere(release)
     report = published(release, "cpu-gqa-fp32")
     here, there = sorted(
-        lots.variant(release).evidence, key=lambda one: one.host_class, reverse=True
+        results.variant(release).evidence, key=lambda one: one.host_class, reverse=True
     )
     assert (here.host_class, there.host_class) == (HERE, ARM)
     assert there.imported
@@ -123,9 +125,8 @@ def test_what_another_machine_said_of_the_very_same_files_survives(release: Path
 def test_newer_evidence_of_the_same_kind_of_host_takes_the_place_of_older(release: Path) -> None:
     published(release, "cpu-gqa-fp32")
     with store.staging(release) as staging:
-        made = proven(outcome(staging), threads=7)
-        lots.release(release, [lot(made)], staging)
-    (entry,) = lots.variant(release).evidence
+        results.release(release, [proven(made(staging), threads=7)], staging)
+    (entry,) = results.variant(release).evidence
     assert evidences.read(release / entry.report).threads == 7
 
 
@@ -133,9 +134,8 @@ def test_what_another_machine_said_of_other_files_does_not_survive(release: Path
     published(release, "cpu-gqa-fp32")
     measured_elsewhere(release)
     with store.staging(release) as staging:
-        made = proven(outcome(staging, weights=2))
-        lots.release(release, [lot(made)], staging)
-    (entry,) = lots.variant(release).evidence
+        results.release(release, [proven(made(staging, weights=2))], staging)
+    (entry,) = results.variant(release).evidence
     assert entry.host_class == HERE
     assert not list((release / "evidence").glob("*arm64*"))
 
@@ -145,43 +145,42 @@ def test_a_crash_elsewhere_survives_too_although_it_left_no_samples(release: Pat
     crash = EvidenceEntry(host_class=ARM, tier=Tier.MEASURED, accepted=False, reason="it aborted")
     tell(release, "cpu-gqa-fp32", crash)
     report = published(release, "cpu-gqa-fp32")
-    assert crash in lots.variant(release).evidence
+    assert crash in results.variant(release).evidence
     (proof,) = (p for p in report.targets[0].candidates[0].proofs if p.host_class == ARM)
     assert (proof.accepted, proof.reason, proof.report) == (False, "it aborted", "")
 
 
 def test_a_variant_stays_measured_that_another_machine_measured(release: Path) -> None:
-    def emulated() -> None:
+    def rebuilt() -> None:
         with store.staging(release) as staging:
-            made = proven(outcome(staging, "cuda-gqa-fp32"), tier=Tier.EMULATED)
-            lots.release(release, [lot(made, target="cuda")], staging)
+            results.release(release, [emulated(made(staging, "cuda-gqa-fp32"))], staging)
 
-    emulated()
-    assert lots.variant(release, "cuda-gqa-fp32").tier == Tier.EMULATED
+    rebuilt()
+    assert results.variant(release, "cuda-gqa-fp32").tier == Tier.EMULATED
     measured_elsewhere(release, "cuda-gqa-fp32")
-    emulated()
-    assert lots.variant(release, "cuda-gqa-fp32").tier == Tier.MEASURED
+    rebuilt()
+    assert results.variant(release, "cuda-gqa-fp32").tier == Tier.MEASURED
 
 
 def test_a_measurement_elsewhere_that_fails_todays_gates_raises_no_tier(release: Path) -> None:
     with store.staging(release) as staging:
-        made = proven(outcome(staging, "cuda-gqa-fp32"), tier=Tier.EMULATED)
-        lots.release(release, [lot(made, target="cuda")], staging)
+        results.release(release, [emulated(made(staging, "cuda-gqa-fp32"))], staging)
     measured_elsewhere(release, "cuda-gqa-fp32", samples=list(BAD))
     with store.staging(release) as staging:
-        made = proven(outcome(staging, "cuda-gqa-fp32"), tier=Tier.EMULATED)
-        lots.release(release, [lot(made, target="cuda")], staging)
-    assert lots.variant(release, "cuda-gqa-fp32").tier == Tier.EMULATED
+        results.release(release, [emulated(made(staging, "cuda-gqa-fp32"))], staging)
+    assert results.variant(release, "cuda-gqa-fp32").tier == Tier.EMULATED
 
 
 def test_other_targets_stay_with_their_evidence_accepted_or_rejected(release: Path) -> None:
     published(release, "cpu-gqa-fp32", "cpu-gqa-int8", refused="cpu-gqa-int8")
     with store.staging(release) as staging:
-        made = proven(outcome(staging, "cuda-gqa-fp32"), tier=Tier.EMULATED)
-        report = lots.release(release, [lot(made, target="cuda")], staging)
-    assert {one.name for one in lots.entry(release).variants} == {"cuda-gqa-fp32", "cpu-gqa-fp32"}
+        report = results.release(release, [emulated(made(staging, "cuda-gqa-fp32"))], staging)
+    assert {one.name for one in results.entry(release).variants} == {
+        "cuda-gqa-fp32",
+        "cpu-gqa-fp32",
+    }
     assert folder.read_rejected(release, report).keys() >= {"cpu-gqa-int8"}
-    (entry,) = lots.variant(release).evidence
+    (entry,) = results.variant(release).evidence
     assert evidences.read(release / entry.report).variant == "cpu-gqa-fp32"
 
 
@@ -191,10 +190,11 @@ def test_answers_to_other_clips_stay_and_evidence_on_them_counts(release: Path) 
     other = {"clip_set": "other", "clip_digest": "sha256:1"}
     answers = samples.answers(samples.evidence(**other))
     with store.staging(release) as staging:
-        made = proven(outcome(staging), answers=answers, **other)
-        lots.release(release, [lot(made)], staging, answers=answers)
-    assert {one.clip_set for one in lots.entry(release).answers} == {"made", "other"}
-    for entry in lots.entry(release).answers:
+        results.release(
+            release, [proven(made(staging), answers=answers, **other)], staging, answers=answers
+        )
+    assert {one.clip_set for one in results.entry(release).answers} == {"made", "other"}
+    for entry in results.entry(release).answers:
         assert folder.read_answers(release, entry)[0].evidence.clip_set == entry.clip_set
     assert heard_from(release) == {HERE, ARM}
 
@@ -202,20 +202,19 @@ def test_answers_to_other_clips_stay_and_evidence_on_them_counts(release: Path) 
 def test_nothing_of_other_weights_survives(release: Path) -> None:
     published(release, "cpu-gqa-fp32")
     measured_elsewhere(release)
-    answers = msgspec.structs.replace(lots.ANSWERS, checkpoint="sha256:" + "1" * 64)
+    answers = msgspec.structs.replace(results.ANSWERS, checkpoint="sha256:" + "1" * 64)
     published(release, "cpu-gqa-fp32", answers=answers, checkpoint=answers.checkpoint)
-    (entry,) = lots.variant(release).evidence
+    (entry,) = results.variant(release).evidence
     assert entry.host_class == HERE
-    (kept,) = lots.entry(release).answers
+    (kept,) = results.entry(release).answers
     assert folder.read_answers(release, kept)[0].checkpoint == answers.checkpoint
 
 
 def test_the_catalog_says_what_later_verdicts_and_choices_rest_on(release: Path) -> None:
     with store.staging(release) as staging:
-        mixed = outcome(staging, recipe={"encoder_precision": "int8"})
-        made: Lot = lot(proven(mixed), objective=Objective(goal="size"))
-        lots.release(release, [made], staging)
-    found = lots.variant(release)
+        mixed = made(staging, precisions=("fp32", "int8"), objective=Objective(goal="size"))
+        results.release(release, [proven(mixed)], staging)
+    found = results.variant(release)
     assert found.precisions == ("fp32", "int8")
     assert found.objective.goal == "size"
 
@@ -237,9 +236,13 @@ def test_evidence_of_any_host_has_a_name_that_catalogs_take(
     manifest = msgspec.structs.replace(
         small_artifact.manifest, model=model, target="tensorrt", recipe=recipe
     )
-    made = samples.evidence(variant=manifest.variant, host_class=host_class)
-    metrics = measure(made, samples.answers())
-    entry = folder.record(tmp_path, model, made, metrics, "")
-    assert evidences.read(tmp_path / entry.report) == made
-    holds = releases.catalog(releases.variant("tensorrt-decomposed-fp16", evidence=(entry,)))
+    found = samples.evidence(variant=manifest.variant, host_class=host_class)
+    variant = releases.variant("tensorrt-decomposed-fp16")
+    known = msgspec.structs.replace(results.grading(), model=model)
+    proof = known.judge(variant, found)
+    assert proof is not None
+    folder.write_samples(tmp_path, VariantResult(variant=variant, proofs=(proof,)))
+    entry = projections.evidence_entry(proof)
+    assert evidences.read(tmp_path / entry.report) == found
+    holds = releases.catalog(msgspec.structs.replace(variant, evidence=(entry,)))
     assert catalog.parse(catalog.encode(holds), "catalog") == holds

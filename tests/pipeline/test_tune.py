@@ -75,7 +75,7 @@ def release(tmp_path: Path) -> Path:
 
 
 def standing(found: tuner.Tuning) -> list[str]:
-    return [place.variant.name for place in found.places]
+    return [place.name for place in found.places]
 
 
 def test_the_fastest_wins_and_goes_first_from_then_on(
@@ -86,7 +86,7 @@ def test_the_fastest_wins_and_goes_first_from_then_on(
     assert found.winner == "cpu-mha-fp32"
     assert found.refused == {}
     assert sorted(track.entered) == sorted(standing(found))
-    assert found.places[0].why == "fastest here: 50 ms against 70 ms of openvino-mha-fp32"
+    assert str(found.places[0].reason) == "fastest here: 50 ms against 70 ms of openvino-mha-fp32"
     remembered = recall(catalogs.read(release), MODEL)
     assert remembered
     assert found.remembered.is_file()

@@ -12,7 +12,7 @@ from tests.report import travelled as travels
 from whisperopt.evaluate import words
 from whisperopt.report.formats import clean
 from whisperopt.report.page import render
-from whisperopt.selection.contest import TOO_CLOSE
+from whisperopt.selection.compare import TOO_CLOSE
 
 VOID = {"meta", "br"}
 PLAIN = """

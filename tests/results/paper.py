@@ -12,12 +12,14 @@ from tests.selection import releases
 from whisperopt import matrix
 from whisperopt.backend import Tier
 from whisperopt.evaluate.evidence import Evidence, Lap, Race
+from whisperopt.pipeline import write as writing
 from whisperopt.release import catalog
 from whisperopt.release import report as reports
 from whisperopt.release.catalog import Variant
 from whisperopt.release.report import Report, TargetReport
-from whisperopt.results import folder, rows, verdicts
-from whisperopt.results.verdicts import Bench, Judged
+from whisperopt.results import folder, grading, projections
+from whisperopt.results.grading import GradingContext
+from whisperopt.results.variant import VariantResult
 
 MODEL = releases.MODEL
 MATRIX = matrix.load()
@@ -71,29 +73,27 @@ def write(release: Path, *told: tuple[Variant, Sequence[Evidence]]) -> Report:
     numbers.unlink()
     made = releases.catalog(*(variant for variant, _ in told))
     entry = msgspec.structs.replace(made.models[MODEL], answers=(answers,))
-    known = _bench(release, entry)
-    judged = {
-        variant.name: {one.host_class: _judged(known, one) for one in found}
-        for variant, found in told
-    }
-    variants = tuple(
-        msgspec.structs.replace(
-            variant,
-            tier=verdicts.best_tier(judged[variant.name].values()),
-            evidence=tuple(
-                folder.record(release, MODEL, one.evidence, one.metrics, one.reason)
-                for one in judged[variant.name].values()
-                if one.evidence is not None and one.metrics is not None
-            ),
-        )
-        for variant, _ in told
-    )
+    known = grading.read(release, MODEL, entry, MATRIX)
+    results = [result(known, variant, *found) for variant, found in told]
+    for one in results:
+        folder.write_samples(release, one)
+    variants = tuple(map(projections.catalog_variant, results))
     entry = msgspec.structs.replace(entry, variants=variants)
     made = msgspec.structs.replace(made, models={MODEL: entry})
     (release / catalog.NAME).write_bytes(catalog.encode(made))
-    report = rows.with_proofs(rows.updated(blank(), entry, judged, {}), entry, judged)
+    report = writing.ranked(blank(), results, {})
     (release / reports.NAME).write_bytes(reports.encode(report))
     return report
+
+
+def result(known: GradingContext, variant: Variant, *made: Evidence) -> VariantResult:
+    """Return what follows from these runs of one variant."""
+    found = VariantResult(variant=variant, model=MODEL)
+    for one in made:
+        proof = known.judge(variant, one)
+        assert proof is not None
+        found = found.with_proof(proof)
+    return found
 
 
 def blank(host_class: str | None = None) -> Report:
@@ -123,16 +123,15 @@ def blank(host_class: str | None = None) -> Report:
     )
 
 
-def bench(release: Path) -> Bench:
+def context(release: Path) -> GradingContext:
     """Return what verdicts on the release rest on."""
-    return _bench(release, catalog.read(release).models[MODEL])
+    return grading.read(release, MODEL, catalog.read(release).models[MODEL], MATRIX)
 
 
-def replayed(release: Path, name: str) -> dict[str, Judged]:
-    """Judge one variant of the release again."""
-    known = bench(release)
-    variant = next(one for one in known.entry.variants if one.name == name)
-    return verdicts.replay(release, known, variant)
+def replayed(release: Path) -> list[VariantResult]:
+    """Judge every variant of the release again."""
+    known = context(release)
+    return [known.replay(release, variant) for variant in known.entry.variants]
 
 
 def edit_entry(release: Path, name: str, **changes: Any) -> None:
@@ -151,16 +150,6 @@ def edit_entry(release: Path, name: str, **changes: Any) -> None:
     entry = msgspec.structs.replace(entry, variants=variants)
     content = msgspec.structs.replace(content, models={MODEL: entry})
     (release / catalog.NAME).write_bytes(catalog.encode(content))
-
-
-def _bench(release: Path, entry: catalog.ModelEntry) -> Bench:
-    return verdicts.bench(release, MODEL, entry, MATRIX)
-
-
-def _judged(known: Bench, one: Evidence) -> Judged:
-    judged = known.judge(one, gpu=False)
-    assert judged is not None
-    return judged
 
 
 CPU = releases.variant("cpu-gqa-fp32")

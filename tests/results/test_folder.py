@@ -3,6 +3,7 @@
 import hashlib
 import math
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,13 +14,34 @@ from tests.results.paper import CPU, HERE, MODEL, THERE
 from tests.selection import releases
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.evaluate import evidence as evidences
+from whisperopt.evaluate.evidence import Evidence, Metrics
 from whisperopt.evaluate.metrics import measure
+from whisperopt.reasons import because
 from whisperopt.release import catalog
 from whisperopt.release.catalog import EvidenceEntry
 from whisperopt.release.report import Report
-from whisperopt.results import folder
+from whisperopt.results import folder, projections
+from whisperopt.results.scores import Scores
+from whisperopt.results.variant import Proof, VariantResult
 
 METRICS = measure(samples.evidence(), samples.answers())
+
+
+def recorded(
+    staging: Path, made: Evidence, metrics: Metrics = METRICS, **changes: Any
+) -> EvidenceEntry:
+    """Write samples as a release has them, and return their entry in the catalog."""
+    facts = {
+        "host_class": made.host_class,
+        "tier": made.tier,
+        "scores": Scores(size_bytes=1),
+        "evidence": made,
+        "metrics": metrics,
+        "report": folder.path_of(MODEL, made),
+    }
+    proof = Proof(**(facts | changes))
+    folder.write_samples(staging, VariantResult(variant=CPU, proofs=(proof,)))
+    return projections.evidence_entry(proof)
 
 
 @pytest.fixture
@@ -47,18 +69,19 @@ def entry_of(release: Path) -> EvidenceEntry:
 def test_an_entry_says_what_its_file_holds(staging: Path) -> None:
     made = paper.proof(CPU, rounds=[90, 100, 110])
     metrics = measure(made, samples.answers())
-    entry = folder.record(staging, MODEL, made, metrics, "", imported=True)
+    entry = recorded(staging, made, metrics, imported=True)
     assert evidences.read(staging / entry.report) == made
     assert (entry.accepted, entry.imported, entry.host_class) == (True, True, HERE)
     assert entry.latency_ms_p50 == 100
     assert entry.latency_ms_interval == metrics.latency_ms_interval
-    assert folder.record(staging, MODEL, made, metrics, "WER").reason == "WER"
+    refused = recorded(staging, made, metrics, reasons=(because("recorded.text", "WER"),))
+    assert refused.reason == "WER"
 
 
 def test_newer_evidence_of_one_kind_of_host_takes_the_place_of_older(staging: Path) -> None:
     for ms in (100, 50):
         made = paper.proof(CPU, ms)
-        entry = folder.record(staging, MODEL, made, METRICS, "")
+        entry = recorded(staging, made)
     (file,) = (staging / folder.EVIDENCE).iterdir()
     assert evidences.read(file) == made
     assert file == staging / entry.report
@@ -68,7 +91,7 @@ def test_kinds_of_host_with_similar_names_have_files_of_their_own(staging: Path)
     """An imported host class could otherwise take the place of another's samples."""
     for version in ("1.2-a", "1.2+a", "1.2!a", "1.2 a"):
         made = paper.proof(CPU, host_class=f"linux-x86_64-amd-avx2-onnxruntime-{version}")
-        entry = folder.record(staging, MODEL, made, METRICS, "")
+        entry = recorded(staging, made)
         assert evidences.read(staging / entry.report) == made
     assert len(list((staging / folder.EVIDENCE).iterdir())) == 4
 
@@ -86,7 +109,7 @@ def test_numbers_that_no_catalog_holds_are_left_out(
 ) -> None:
     """A race of which no round counts has such: the whole release could not be read again."""
     metrics = msgspec.structs.replace(METRICS, **numbers)
-    entry = folder.record(staging, MODEL, paper.proof(CPU), metrics, "")
+    entry = recorded(staging, paper.proof(CPU), metrics)
     assert all(getattr(entry, name) is None for name in numbers)
     made = releases.catalog(msgspec.structs.replace(CPU, evidence=(entry,)))
     assert catalog.parse(catalog.encode(made), "it") == made

@@ -23,9 +23,9 @@ from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.prover import NoEvidence
 from whisperopt.evaluate.trial import TrialRequest
 from whisperopt.graph.core import CoreModel
-from whisperopt.pipeline import line
-from whisperopt.pipeline.line import Line
-from whisperopt.results.outcome import Outcome
+from whisperopt.pipeline.make import SCRATCH, Maker
+from whisperopt.pipeline.request import BuildRequest, TargetRequest
+from whisperopt.results.variant import VariantResult
 
 RELEASED = ("gqa-fp32", "gqa-mixed")
 
@@ -50,8 +50,7 @@ def in_this_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("WHISPEROPT_CACHE", str(tmp_path_factory.mktemp("cache")))
         for module in ("evaluate.case", "evaluate.listening"):
             patch.setattr(f"whisperopt.{module}.prove", _prove)
-        for module in ("pipeline.timing", "pipeline.here"):
-            patch.setattr(f"whisperopt.{module}.timed", _untimed)
+        patch.setattr("whisperopt.pipeline.race.timed", _untimed)
         yield
 
 
@@ -94,26 +93,34 @@ class Spoiler:
 
 
 class Factory:
-    """The builder's line, with a backend that spoils what it makes."""
+    """What makes the builder's variants, with a backend that spoils what it makes."""
 
     def __init__(self, core: CoreModel, clip_set: clips.ClipSet | None, folder: Path) -> None:
         self._folder = folder
         self._staging = folder / "staging"
         self._staging.mkdir()
-        self.line = Line(core, hosts.probe(), clip_set, self._staging, lambda _name, _doing: None)
+        request = BuildRequest(
+            checkpoint=core.checkpoint,
+            matrix=matrix.load(),
+            targets=(),
+            host=hosts.probe(),
+            clip_set=clip_set,
+        )
+        self._maker = Maker(request, core, self._staging, lambda _name, _doing: None)
 
-    def made(self, name: str, spoil: Callable[[Path], None]) -> Outcome:
-        """Return what the line says to the recipe `name` (TARGET-RECIPE), spoiled."""
+    def made(self, name: str, spoil: Callable[[Path], None]) -> VariantResult:
+        """Return what is found out about the recipe `name` (TARGET-RECIPE), spoiled."""
         backend, wanted = recipe(name)
         target = matrix.load().target(backend.name)
         spoiler: Any = Spoiler(backend, self._folder / name, spoil)
-        lot = self.line.run(target, spoiler, (wanted,))
-        (outcome,) = lot.outcomes
-        kept = [one.name for one in self._staging.iterdir() if one.name != line.SCRATCH]
-        assert bool(kept) == bool(lot.kept) == (not outcome.refusal)
+        (result,) = self._maker.run(
+            TargetRequest(target, spoiler, registry.probe(backend.name), (wanted,))
+        )
+        kept = [one.name for one in self._staging.iterdir() if one.name != SCRATCH]
+        assert bool(kept) == result.passes
         for one in kept:
             shutil.rmtree(self._staging / one)
-        return outcome
+        return result
 
 
 @pytest.fixture(scope="package")

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.pipeline.results import against
 from tests.sabotage.conftest import Factory
 from tests.sabotage.saboteurs import sabotages
 from whisperopt.backend import Tier
@@ -43,9 +44,9 @@ POINTING = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_honest_variants_pass(form: str, unproven: Factory) -> None:
-    outcome = unproven.made(form, lambda _folder: None)
-    assert outcome.refusal is None
-    assert outcome.tier is Tier.STRUCTURAL
+    result = unproven.made(form, lambda _folder: None)
+    assert result.passes
+    assert result.best_tier is Tier.STRUCTURAL
 
 
 def spoilable(name: str) -> tuple[str, ...]:
@@ -70,9 +71,9 @@ def test_every_sabotage_of_weights_is_expected_to_be_told() -> None:
 def test_a_spoiled_weight_is_named_before_anything_is_run(
     name: str, form: str, unproven: Factory
 ) -> None:
-    outcome = unproven.made(form, WAYS[name].apply)
-    assert re.match(POINTING[name], outcome.failure), outcome.failure
-    assert outcome.refusal
+    result = unproven.made(form, WAYS[name].apply)
+    assert re.match(POINTING[name], against(result)), against(result)
+    assert not result.passes
 
 
 @pytest.mark.parametrize(
@@ -87,12 +88,12 @@ def test_a_spoiled_weight_is_named_before_anything_is_run(
 def test_wrong_wiring_is_refused_at_the_first_part_that_is_off(
     name: str, reason: str, proving: Factory
 ) -> None:
-    outcome = proving.made(FP32, WAYS[name].apply)
-    assert re.search(reason, outcome.failure), outcome.failure
-    assert outcome.refusal
+    result = proving.made(FP32, WAYS[name].apply)
+    assert re.search(reason, against(result)), against(result)
+    assert not result.passes
 
 
 def test_an_honest_variant_passes_the_clips(proving: Factory) -> None:
-    outcome = proving.made(FP32, lambda _folder: None)
-    assert outcome.refusal is None
-    assert outcome.tier is Tier.MEASURED
+    result = proving.made(FP32, lambda _folder: None)
+    assert result.passes
+    assert result.best_tier is Tier.MEASURED

@@ -18,14 +18,14 @@ from tests.selection.releases import MODEL, catalog, evidence, variant
 from whisperopt import download as fetcher
 from whisperopt import host, registry
 from whisperopt.backend import Probe
-from whisperopt.download import resolve
 from whisperopt.errors import BadInputError
 from whisperopt.matrix import Objective
 from whisperopt.release import catalog as catalogs
-from whisperopt.release.catalog import Catalog, Variant
+from whisperopt.release.catalog import Variant
+from whisperopt.results.variant import of_catalog
 from whisperopt.selection import tuned
-from whisperopt.selection.decisions import Decision
-from whisperopt.selection.tuned import Raced, Tuned, places, recall, remember, reorder
+from whisperopt.selection.decisions import Decision, resolve
+from whisperopt.selection.tuned import Raced, Tuned, rank_raced, recall, remember
 
 HOST = releases.host("plain-vm-linux")
 GQA = variant("cpu-gqa-fp32", size=100, evidence=(evidence(HOST, "cpu", 50.0),))
@@ -50,11 +50,14 @@ def tuning(*found: Raced, objective: Objective = LATENCY, **refused: str) -> Tun
     )
 
 
-def judged(content: Catalog = ALL) -> tuple[Decision, ...]:
-    machine = msgspec.structs.replace(
-        HOST, runtimes={"onnxruntime": "1.31.0", "openvino": "2026.3.0"}
-    )
-    return resolve(content, MODEL, machine)
+BOTH = msgspec.structs.replace(HOST, runtimes={"onnxruntime": "1.31.0", "openvino": "2026.3.0"})
+
+
+def judged(
+    found: Tuned | None = None, objective: Objective | None = None, **changes: Any
+) -> tuple[Decision, ...]:
+    facts: dict[str, Any] = {"host": BOTH, "objective": objective, "tuning": found, **changes}
+    return resolve(ALL, MODEL, **facts)
 
 
 def names(decisions: Sequence[Decision]) -> list[str]:
@@ -66,7 +69,7 @@ def reasons(decisions: Sequence[Decision]) -> dict[str, str]:
 
 
 def test_the_winner_goes_first_and_the_reason_says_against_whom() -> None:
-    found = reorder(judged(), tuning(raced(GQA, 352, 352), raced(VINO, 331, 331)))
+    found = judged(tuning(raced(GQA, 352, 352), raced(VINO, 331, 331)))
     assert names(found)[:2] == ["openvino-mha-fp32", "cpu-gqa-fp32"]
     assert (
         found[0].reason
@@ -77,25 +80,19 @@ def test_the_winner_goes_first_and_the_reason_says_against_whom() -> None:
 
 
 def test_of_two_that_are_too_close_to_call_the_smaller_goes_first() -> None:
-    found = reorder(judged(), tuning(raced(GQA, 331), raced(INT8, 340)))
+    found = judged(tuning(raced(GQA, 331), raced(INT8, 340)))
     assert names(found)[:2] == ["cpu-gqa-int8", "cpu-gqa-fp32"]
     assert found[0].reason.startswith("340 ms here, too close to call with 331 ms of cpu-gqa-fp32")
 
 
 def test_who_raced_alone_is_told_so() -> None:
-    (first, *_) = reorder(judged(), tuning(raced(MHA, 9.5)))
+    (first, *_) = judged(tuning(raced(MHA, 9.5)))
     assert first.variant == MHA
     assert first.reason == "the only one that was raced here: 9.50 ms, tuned on 2026-11-22"
 
 
-def test_without_a_tuning_nothing_moves() -> None:
-    assert reorder(judged(), None) == judged()
-
-
 def test_what_failed_in_the_race_goes_last_with_the_reason() -> None:
-    found = reorder(
-        judged(), tuning(raced(VINO, 331), cpu_gqa_fp32="fell out of the race: SIGILL")
-    )
+    found = judged(tuning(raced(VINO, 331), cpu_gqa_fp32="fell out of the race: SIGILL"))
     assert names(found)[0] == "openvino-mha-fp32"
     assert names(found)[-1] == "cpu-gqa-fp32"
     assert found[-1].reason == "tuned on 2026-11-22: fell out of the race: SIGILL"
@@ -104,13 +101,12 @@ def test_what_failed_in_the_race_goes_last_with_the_reason() -> None:
 
 def test_other_files_than_those_that_were_raced_do_not_move() -> None:
     other = msgspec.structs.replace(raced(VINO, 1), digest="sha256:other")
-    assert reorder(judged(), tuning(other)) == judged()
+    assert judged(tuning(other)) == judged()
 
 
 def test_what_is_rejected_here_stays_rejected() -> None:
-    assert reorder(resolve(ALL, MODEL, HOST), tuning(raced(VINO, 1)))[0].variant.name != VINO.name
-    only_cpu = resolve(ALL, MODEL, HOST, target="cpu")
-    moved = reorder(only_cpu, tuning(raced(VINO, 1), raced(INT8, 9)))
+    assert judged(tuning(raced(VINO, 1)), host=HOST)[0].variant.name != VINO.name
+    moved = judged(tuning(raced(VINO, 1), raced(INT8, 9)), host=HOST, target="cpu")
     assert moved[0].variant == INT8
     assert "the only one" in moved[0].reason
 
@@ -122,7 +118,7 @@ def test_any_objective_is_judged_from_the_same_samples() -> None:
         raced(INT8, 300, batch=800, rss_mb=400),
     )
     first = {
-        goal: reorder(judged(), found, Objective(goal=goal))[0]
+        goal: judged(found, Objective(goal=goal))[0]
         for goal in ("latency", "throughput", "size", "memory")
     }
     assert {goal: one.variant.name for goal, one in first.items()} == {
@@ -139,7 +135,7 @@ def test_any_objective_is_judged_from_the_same_samples() -> None:
 
 def test_what_breaks_a_limit_goes_behind_the_rest() -> None:
     aim = Objective(at_most={"size_bytes": 60})
-    found = reorder(judged(), tuning(raced(GQA, 10), raced(INT8, 20), objective=aim))
+    found = judged(tuning(raced(GQA, 10), raced(INT8, 20), objective=aim))
     assert names(found)[0] == "cpu-gqa-int8"
     assert names(found)[-1] == "cpu-gqa-fp32"
     assert "size_bytes is 100, and at most 60" in found[-1].reason
@@ -152,14 +148,14 @@ def test_a_tuning_reorders_and_neither_adds_nor_removes(
     times = st.lists(st.integers(1, 1000), min_size=1, max_size=6)
     twice = [raced(one, *data.draw(times)) for one in (*found, *found)]
     remembered = tuning(*twice, openvino_mha_fp32="no", cuda_gqa_fp16="no")
-    after = reorder(judged(), remembered)
+    after = judged(remembered)
     assert sorted(names(after)) == sorted(names(judged()))
     assert [d.accepted for d in after] == [d.accepted for d in judged()]
 
 
 def test_a_race_without_a_round_that_counts_moves_nothing() -> None:
-    assert places(tuning(raced(GQA)).raced, (GQA,), LATENCY) == []
-    assert reorder(judged(), tuning(raced(VINO))) == judged()
+    assert rank_raced([raced(GQA)], [of_catalog(GQA)], LATENCY) == ()
+    assert judged(tuning(raced(VINO))) == judged()
 
 
 @pytest.fixture
@@ -269,7 +265,7 @@ def test_damage_anywhere_never_raises(junk: bytes, place: int) -> None:
         patch.setattr(Path, "stat", lambda _: os.stat_result([len(data)] * 10))
         patch.setattr(Path, "read_bytes", lambda _: data[:place] + junk + data[place + 1 :])
         found = tuned._read("made-up", MODEL)
-    reorder(judged(), found)
+    judged(found)
 
 
 @pytest.mark.parametrize("thing", ["folder", "link", "pipe"])
@@ -328,7 +324,7 @@ def test_explain_and_fetch_put_the_winner_first(
 ) -> None:
     made = releases.write_release(tmp_path, "cpu-gqa-fp32", "cpu-gqa-int8")
     first, second = made.model(MODEL).variants
-    monkeypatch.setattr("whisperopt.selection.here.detect", lambda: HOST)
+    monkeypatch.setattr("whisperopt.host.detect", lambda: HOST)
     monkeypatch.setattr(registry, "probe", lambda _: Probe(runtime="onnxruntime"))
     before = fetcher.explain(tmp_path)[MODEL]
     assert before[0].variant == first

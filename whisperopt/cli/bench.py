@@ -60,10 +60,10 @@ def chosen(folder: Path, target: str | None) -> "tuple[Artifact, ...]":
     That is the best variant of each target that this host can use, or every usable one of `target`.
     """
     from whisperopt import artifact as artifacts
-    from whisperopt.download import best
     from whisperopt.matrix import check_target
     from whisperopt.release import store
-    from whisperopt.selection.here import judge
+    from whisperopt.selection.choose import choose
+    from whisperopt.selection.decisions import best
 
     if not store.is_release(folder):
         artifact = artifacts.read(folder)
@@ -76,7 +76,8 @@ def chosen(folder: Path, target: str | None) -> "tuple[Artifact, ...]":
     if target is not None:
         check_target(target, known, because("target.no-variant-at-all-in", folder))
     found = []
-    for decisions in judge(content, content.models, None, target).values():
+    for model in content.models:
+        decisions = choose(content, model, target=target)
         best(decisions)
         usable = [decision.variant for decision in decisions if decision.accepted]
         firsts = {variant.target: variant for variant in reversed(usable)}

@@ -1,7 +1,7 @@
 """`whisperopt explain` and `whisperopt fetch`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,9 @@ from whisperopt.cli.aim import aim_options
 from whisperopt.errors import NothingFitsError
 from whisperopt.matrix import check_target
 from whisperopt.reasons import because
+
+if TYPE_CHECKING:
+    from whisperopt.selection.decisions import Decision
 
 _HOST = click.option(
     "host_file",
@@ -50,12 +53,20 @@ def explain(
     for name, decisions in answers.items():
         show_decisions(name, decisions)
     if as_json:
-        print_json({"host": host or hosts.detect(), "models": answers})
+        models = {name: [*map(_facts, decisions)] for name, decisions in answers.items()}
+        print_json({"host": host or hosts.detect(), "models": models})
     unserved = [
         name for name, d in answers.items() if not any(decision.accepted for decision in d)
     ]
     if unserved:
         raise NothingFitsError(because("cli.nothing-fits", ", ".join(unserved)))
+
+
+def _facts(decision: "Decision") -> dict[str, Any]:
+    return {
+        name: getattr(decision, name)
+        for name in ("variant", "accepted", "reason", "hint", "installable")
+    }
 
 
 @click.command()

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from whisperopt.backend import Tier
-from whisperopt.download import Decision
 from whisperopt.matrix import LATENCY, Objective
 from whisperopt.release.report import CandidateReport, Report, TargetReport
+from whisperopt.selection.decisions import Decision
 
 _STYLE: dict[str, str] = {Tier.MEASURED: "green", Tier.EMULATED: "cyan", Tier.STRUCTURAL: "yellow"}
 _NUMBERS = ("WER %", "increase", "tokens equal", "latency ms", "RTFx", "MB")

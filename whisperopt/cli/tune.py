@@ -10,8 +10,9 @@ from whisperopt.cli.aim import aim_options
 from whisperopt.evaluate.times import times
 
 if TYPE_CHECKING:
+    from whisperopt.evaluate.evidence import Race
     from whisperopt.pipeline.tune import Tuning
-    from whisperopt.selection.tuned import Place
+    from whisperopt.selection.rank import Ranked
 
 
 @click.command()
@@ -49,7 +50,8 @@ def _show(found: "Tuning", target: str | None) -> None:
     columns = ("variant", "median ms", "of rounds", "x real time", "MB", "peak MiB", "verdict")
     refused = [(name, *[""] * 5, f"✗ {reason}") for name, reason in found.refused.items()]
     title = f"{found.model} on this machine, by {found.objective}"
-    show_rows(title, columns, [*map(_row, found.places), *refused])
+    raced = [_row(place, found.races[place.name]) for place in found.places]
+    show_rows(title, columns, [*raced, *refused])
     where = f" with --target {target}" if target else ""
     click.echo(f"{found.winner} goes first on this machine{where} from now on", err=True)
 
@@ -62,13 +64,13 @@ def _facts(found: "Tuning") -> dict[str, Any]:
         "winner": found.winner,
         "places": [
             {
-                "variant": place.variant.name,
-                "digest": place.variant.digest,
+                "variant": place.name,
+                "digest": place.result.variant.digest,
                 "within_limits": place.within,
-                "verdict": place.why,
-                "times": times(place.race),
-                "size_bytes": place.variant.size,
-                "peak_rss_mb": place.race.peak_rss_bytes / 2**20,
+                "verdict": str(place.reason),
+                "times": times(found.races[place.name]),
+                "size_bytes": place.scores.size_bytes,
+                "peak_rss_mb": place.scores.peak_rss_mb,
             }
             for place in found.places
         ],
@@ -77,15 +79,15 @@ def _facts(found: "Tuning") -> dict[str, Any]:
     }
 
 
-def _row(place: "Place") -> tuple[str, ...]:
-    found = times(place.race)
+def _row(place: "Ranked", race: "Race") -> tuple[str, ...]:
+    found = times(race)
     low, high = found.latency_interval
     return (
-        place.variant.name,
+        place.name,
         f"{found.latency_ms:.4g}",
         f"{low:.4g} to {high:.4g}",
         f"{found.throughput:.1f}",
-        f"{place.variant.size / 1e6:.1f}",
-        f"{place.race.peak_rss_bytes / 2**20:.0f}",
-        place.why if place.within else f"✗ {place.why}",
+        f"{place.scores.size_bytes / 1e6:.1f}",
+        f"{race.peak_rss_bytes / 2**20:.0f}",
+        str(place.reason) if place.within else f"✗ {place.reason}",
     )

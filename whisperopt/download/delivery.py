@@ -22,8 +22,8 @@ from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, File, Variant
+from whisperopt.selection.choose import choose
 from whisperopt.selection.decisions import Decision, best
-from whisperopt.selection.here import judge
 
 Progress = Callable[[str, int, int], None]
 """Is called with a file's name, the bytes of it that have arrived, and its size."""
@@ -55,7 +55,7 @@ def fetch(
     if target is not None:
         known = sorted({variant.target for variant in catalog.model(model).variants})
         check_target(target, known, because("target.no-variant", model))
-    variant = best(judge(catalog, [model], host, target)[model])
+    variant = best(choose(catalog, model, host, target))
     if to is None and isinstance(home := cache.home(), Reason):
         raise BadInputError(home)
     destination = Path(to).resolve() if to is not None else _cache_folder(model, variant)
@@ -83,7 +83,7 @@ def explain(
     """
     catalog = _read(_source(repo, insecure=insecure))
     models = sorted(catalog.models) if model is None else [model]
-    return judge(catalog, models, host, target, objective)
+    return {name: choose(catalog, name, host, target, objective) for name in models}
 
 
 def cached(model: str) -> list[Path]:

@@ -7,6 +7,7 @@ import msgspec
 
 from whisperopt.backend import Tier
 from whisperopt.host import Host
+from whisperopt.release.report import LanguageErrors
 
 SCHEMA = "1.1"
 
@@ -115,6 +116,39 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     machine: Machine = Machine()
     samples: list[Sample]
     race: Race | None = None
+
+
+class Metrics(msgspec.Struct, frozen=True, kw_only=True):
+    """What the samples of one run add up to; rates in percent, increases in percent points.
+
+    Latency and throughput are those of the race, where there was one: see `proof.times`.
+    """
+
+    wer: float
+    wer_delta: float
+    wer_delta_interval: tuple[float, float]
+    wer_vs_core: float
+    languages: tuple[LanguageErrors, ...]
+    token_match: float
+    clips_no_worse: float
+    encoder_cosine: float
+    encoder_relative_error: float
+    top1_agreement: float
+    kl_divergence: float
+    batch_agreement: float | None
+    max_activation: float | None
+    empty: int
+    looping: int
+    invented: int
+    """Clips of noise or silence with a text that the core model does not have."""
+    rtfx: float
+    throughput: float | None
+    throughput_interval: tuple[float, float] | None
+    latency_ms_p50: float
+    latency_ms_interval: tuple[float, float] | None
+    latency_ms_p95: float
+    load_ms: float
+    peak_rss_mb: float
 
 
 def write(path: Path, evidence: Evidence) -> None:

@@ -7,9 +7,10 @@ import msgspec
 from whisperopt.backend import Tier
 from whisperopt.evaluate import words
 from whisperopt.evaluate.answers import Answers
-from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.metrics import Metrics, measure, pairs
+from whisperopt.evaluate.evidence import Evidence, Metrics
+from whisperopt.evaluate.metrics import measure, pairs
 from whisperopt.matrix import Gates
+from whisperopt.reasons import Reason, because
 from whisperopt.release.report import LanguageErrors
 
 CPU_SHARE = 0.1
@@ -17,13 +18,18 @@ CPU_SHARE = 0.1
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a variant may be selected, and every reason against it."""
+    """What the samples of one run say: every reason against the variant, and the numbers."""
 
-    accepted: bool
-    reason: str
+    reasons: tuple[Reason, ...]
+    """Empty: it meets every gate."""
     notes: tuple[str, ...]
     """What the samples cannot tell."""
     metrics: Metrics
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the variant may be selected."""
+        return not self.reasons
 
 
 def judge(evidence: Evidence, answers: Answers, gates: Gates, *, gpu: bool = False) -> Verdict:
@@ -36,20 +42,17 @@ def judge(evidence: Evidence, answers: Answers, gates: Gates, *, gpu: bool = Fal
     if gpu and evidence.tier is Tier.MEASURED:
         reasons += _fallen_back(evidence.placement)
     return Verdict(
-        accepted=not reasons,
-        reason="; ".join(reasons),
-        notes=tuple(_notes(evidence, answers, gates)),
-        metrics=metrics,
+        reasons=tuple(reasons), notes=tuple(_notes(evidence, answers, gates)), metrics=metrics
     )
 
 
-def _fallen_back(placement: dict[str, int]) -> Iterator[str]:
+def _fallen_back(placement: dict[str, int]) -> Iterator[Reason]:
     on_cpu, nodes = placement.get("CPUExecutionProvider", 0), sum(placement.values())
     if on_cpu > CPU_SHARE * nodes:
-        yield f"{on_cpu} of {nodes} nodes ran on the CPU"
+        yield because("gates.cpu", on_cpu=on_cpu, nodes=nodes)
 
 
-def _failures(metrics: Metrics, gates: Gates) -> Iterator[str]:
+def _failures(metrics: Metrics, gates: Gates) -> Iterator[Reason]:
     """Yield the reasons from the front to the back of the model, each with where to look."""
     encoder = [
         *_below("cosine", metrics.encoder_cosine, gates.encoder_cosine),
@@ -59,62 +62,53 @@ def _failures(metrics: Metrics, gates: Gates) -> Iterator[str]:
         *_below("top-1 agreement", metrics.top1_agreement, gates.top1_agreement),
         *_above("KL divergence", metrics.kl_divergence, gates.kl_divergence),
     ]
-    greedy = list(_greedy(metrics, gates))
+    words = list(_words(metrics, gates))
     if encoder:
-        yield f"encoder: {', '.join(encoder)}"
+        yield _all("gates.encoder", encoder)
     if decoder:
-        yield f"decoder{'' if encoder else ' (the encoder agrees)'}: {', '.join(decoder)}"
-    if greedy and not encoder and not decoder:
-        yield (
-            "encoder and decoder agree where the words are given: look at what differs in single"
-            f" steps (cache, positions) and at the suppressed tokens: {', '.join(greedy)}"
-        )
-    elif greedy:
-        yield f"words: {', '.join(greedy)}"
+        yield _all("gates.decoder-alone" if not encoder else "gates.decoder", decoder)
+    if words:
+        yield _all("gates.words" if encoder or decoder else "gates.steps", words)
     yield from _below(
         "agreement in a batch of two", metrics.batch_agreement, gates.batch_agreement
     )
     yield from _above("largest activation", metrics.max_activation, gates.max_activation)
 
 
-def _greedy(metrics: Metrics, gates: Gates) -> Iterator[str]:
+def _all(code: str, found: Iterable[Reason]) -> Reason:
+    """Put what points at one part of the model into one reason."""
+    return because(code, all=", ".join(map(str, found)))
+
+
+def _words(metrics: Metrics, gates: Gates) -> Iterator[Reason]:
     yield from _below("token match", metrics.token_match, gates.token_match)
     yield from _above("WER increase", metrics.wer_delta, gates.wer_increase)
     yield from _above("WER against the core model", metrics.wer_vs_core, gates.wer_vs_core)
     yield from _below("share of clips no worse", metrics.clips_no_worse, gates.clips_no_worse)
     if len(metrics.languages) > 1:
         yield from _languages(metrics.languages, gates)
-    if metrics.empty:
-        yield f"{_clips(metrics.empty)} with speech gave no text"
-    if metrics.looping:
-        yield f"{_clips(metrics.looping)} ended in a loop"
-    if metrics.invented:
-        yield f"{_clips(metrics.invented)} of noise or silence gave a text"
+    for code in ("empty", "looping", "invented"):
+        if count := getattr(metrics, code):
+            yield because(f"gates.{code}", "1 clip" if count == 1 else f"{count} clips")
 
 
-def _languages(languages: Iterable[LanguageErrors], gates: Gates) -> Iterator[str]:
+def _languages(languages: Iterable[LanguageErrors], gates: Gates) -> Iterator[Reason]:
     """Name the languages that got worse for certain: few clips each make chance large."""
-    for one in languages:
-        if one.interval[0] > gates.wer_increase:
-            low, high = one.interval
-            yield (
-                f"{one.language} {one.delta:+.2f} points (95 %: {low:+.2f} to {high:+.2f}),"
-                f" above {gates.wer_increase:g}"
-            )
+    for errors in languages:
+        low, high = errors.interval
+        if low > gates.wer_increase:
+            values = {"delta": errors.delta, "low": low, "high": high}
+            yield because("gates.language", errors.language, bound=gates.wer_increase, **values)
 
 
-def _clips(number: int) -> str:
-    return "1 clip" if number == 1 else f"{number} clips"
-
-
-def _below(name: str, value: float | None, bound: float) -> Iterator[str]:
+def _below(name: str, value: float | None, bound: float) -> Iterator[Reason]:
     if value is not None and not value >= bound:
-        yield f"{name} {_told_apart(value, bound)} is below {bound:g}"
+        yield because("gates.below", name, shown=_told_apart(value, bound), bound=bound)
 
 
-def _above(name: str, value: float | None, bound: float) -> Iterator[str]:
+def _above(name: str, value: float | None, bound: float) -> Iterator[Reason]:
     if value is not None and not value <= bound:
-        yield f"{name} {_told_apart(value, bound)} is above {bound:g}"
+        yield because("gates.above", name, shown=_told_apart(value, bound), bound=bound)
 
 
 def _told_apart(value: float, bound: float) -> str:

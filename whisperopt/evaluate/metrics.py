@@ -9,46 +9,13 @@ import numpy as np
 from whisperopt.evaluate import words
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.clips import Clip
-from whisperopt.evaluate.evidence import Evidence, Sample
+from whisperopt.evaluate.evidence import Evidence, Metrics, Sample
 from whisperopt.evaluate.times import times
 from whisperopt.evaluate.words import Errors
 from whisperopt.release.report import LanguageErrors
 from whisperopt.runtime import repetition
 
 _NS_PER_MS = 1e6
-
-
-class Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """What the samples of one run add up to; rates in percent, increases in percent points.
-
-    Latency and throughput are those of the race, where there was one: see `evaluate.times`.
-    """
-
-    wer: float
-    wer_delta: float
-    wer_delta_interval: tuple[float, float]
-    wer_vs_core: float
-    languages: tuple[LanguageErrors, ...]
-    token_match: float
-    clips_no_worse: float
-    encoder_cosine: float
-    encoder_relative_error: float
-    top1_agreement: float
-    kl_divergence: float
-    batch_agreement: float | None
-    max_activation: float | None
-    empty: int
-    looping: int
-    invented: int
-    """Clips of noise or silence with a text that the core model does not have."""
-    rtfx: float
-    throughput: float | None
-    throughput_interval: tuple[float, float] | None
-    latency_ms_p50: float
-    latency_ms_interval: tuple[float, float] | None
-    latency_ms_p95: float
-    load_ms: float
-    peak_rss_mb: float
 
 
 class Pair(msgspec.Struct, frozen=True):

@@ -2,17 +2,20 @@
 
 from whisperopt import matrix as matrices
 from whisperopt import registry
-from whisperopt.backend import Recipe, Tier
+from whisperopt.backend import Backend, Recipe, Tier
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import PARTS, CoreModel
 from whisperopt.inspection import facts
 from whisperopt.inspection.facts import AttentionKind, CheckpointFacts, Choice, Ladder, Rung
 from whisperopt.inspection.graphs import count_operators
-from whisperopt.matrix import Matrix, Target
+from whisperopt.matrix import LATENCY, Matrix, Target
 from whisperopt.passes.plan import make
-from whisperopt.selection import select
-from whisperopt.selection.select import Candidate, Standing
+from whisperopt.reasons import Reason, because
+from whisperopt.release.catalog import Variant
+from whisperopt.results.scores import Scores
+from whisperopt.results.variant import Proof, VariantResult
+from whisperopt.selection.rank import rank
 from whisperopt.static_checks import structure
 from whisperopt.static_checks.capability import CapabilityTable
 
@@ -50,17 +53,11 @@ def climb(core: CoreModel, target: Target) -> Ladder:
         table = backend.capabilities()
     except WhisperoptError as error:
         return _ladder(target, "", (), str(error))
-    candidates, standings, conditions = {}, {}, {}
-    for rank, recipe in enumerate(recipes):
-        standings[recipe.name], conditions[recipe.name] = _structure(core, recipe, table)
-        candidates[recipe.name] = Candidate(
-            name=recipe.name,
-            target=target.name,
-            ladder_rank=rank,
-            selectable_from=recipe.selectable_from,
-            caution=recipe.caution,
-        )
-    ranked = {one.name: one for one in select.select(list(candidates.values()), standings)}
+    results, conditions = [], {}
+    for place, recipe in enumerate(recipes):
+        reasons, conditions[recipe.name] = _structure(core, recipe, table)
+        results.append(_result(target, backend, recipe, place, reasons))
+    ranked = {entry.name: entry for entry in rank(results, LATENCY, None)}
     rungs = tuple(
         Rung(
             recipe=recipe.name,
@@ -71,8 +68,8 @@ def climb(core: CoreModel, target: Target) -> Ladder:
             },
             taken=ranked[recipe.name].selected,
             accepted=ranked[recipe.name].accepted,
-            waits=select.held(candidates[recipe.name], standings[recipe.name]),
-            reason=ranked[recipe.name].reason,
+            waits=ranked[recipe.name].waits,
+            reason=str(ranked[recipe.name].reason),
             conditions=conditions[recipe.name],
         )
         for recipe in recipes
@@ -82,21 +79,48 @@ def climb(core: CoreModel, target: Target) -> Ladder:
 
 def _structure(
     core: CoreModel, recipe: Recipe, table: CapabilityTable
-) -> tuple[Standing, tuple[str, ...]]:
-    """Return how a recipe stands after its structural check, and under which conditions."""
-    refusals: list[str] = []
+) -> tuple[tuple[Reason, ...], tuple[str, ...]]:
+    """Return what the structural check has against a recipe, and what its graphs must keep to."""
+    refusals: list[Reason] = []
     conditions: dict[str, None] = {}
     for part in PARTS:
         try:
             report = structure.check(make(recipe, core, part), table, part=part)
         except WhisperoptError as error:  # a pass that cannot rewrite this model
-            refusals.append(str(error))
+            refusals.append(because("recorded.text", error))
             continue
         conditions |= dict.fromkeys(report.conditions)
         if not report.accepted:
-            refusals.append(str(report.summary()))
-    tier = None if refusals else Tier.STRUCTURAL
-    return Standing(tier=tier, failure="; ".join(refusals)), tuple(conditions)
+            refusals.append(report.summary())
+    return tuple(refusals), tuple(conditions)
+
+
+def _result(
+    target: Target, backend: Backend, recipe: Recipe, place: int, reasons: tuple[Reason, ...]
+) -> VariantResult:
+    """Return what is known of a variant that nobody made."""
+    variant = Variant(
+        name=recipe.name,
+        target=target.name,
+        backend=backend.name,
+        runtime=backend.runtime,
+        extra=backend.extra,
+        device=target.device,
+        os=target.os,
+        arch=target.arch,
+        target_rank=0,
+        ladder_rank=place,
+        selectable_from=recipe.selectable_from,
+        caution=recipe.caution,
+        tier=Tier.STRUCTURAL,
+        path="",
+        digest="",
+        size=0,
+        files=(),
+    )
+    scores = Scores(size_bytes=0)
+    proof = Proof(host_class="", tier=Tier.STRUCTURAL, reasons=reasons, scores=scores)
+    return VariantResult(variant=variant, proofs=(proof,))
 
 
 def _ladder(target: Target, runtime: str, rungs: tuple[Rung, ...], unusable: str = "") -> Ladder:

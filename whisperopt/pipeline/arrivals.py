@@ -7,48 +7,44 @@ from pathlib import Path
 from whisperopt import artifact
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import admission
-from whisperopt.evaluate.evidence import Evidence
 from whisperopt.reasons import because
 from whisperopt.release.catalog import Variant
-from whisperopt.results.validation import Source, Told
-from whisperopt.results.verdicts import Bench
+from whisperopt.results.grading import GradingContext
+from whisperopt.results.variant import Proof, VariantResult
 from whisperopt.runtime.tokenizer import Tokenizer
 
 
-def arrived(release: Path, benches: Sequence[Bench], files: Sequence[Path]) -> list[Told]:
+def arrived(
+    release: Path, models: Sequence[GradingContext], files: Sequence[Path]
+) -> list[VariantResult]:
     """Admit every file, the oldest first, or raise BadInputError for one that must be refused."""
-    told = [_admitted(release, benches, file) for file in files]
-    return sorted(
-        told, key=lambda found: _moment(found.evidence.started if found.evidence else "")
-    )
+    found = [_admitted(release, models, file) for file in files]
+    return sorted(found, key=lambda result: _moment(result.proofs[0].started))
 
 
-def _admitted(release: Path, benches: Sequence[Bench], file: Path) -> Told:
+def _admitted(release: Path, models: Sequence[GradingContext], file: Path) -> VariantResult:
     evidence = admission.parse(file)
-    variants = [variant for bench in benches for variant in bench.entry.variants]
+    variants = [variant for model in models for variant in model.entry.variants]
     if not variants:
         raise BadInputError(because("admission.no-variants"))
     variant = admission.claimed(file, evidence, variants)
-    bench = next(b for b in benches if variant in b.entry.variants)
+    grading = next(model for model in models if variant in model.entry.variants)
     tokenizer, vocabulary = _tokenizer(release, variant)
     admission.admit(
         file,
         evidence,
         variant,
-        answers=[answers for answers, _ in bench.answers.values()],
+        answers=[answers for answers, _ in grading.answers.values()],
         tokenizer=tokenizer,
         vocabulary=vocabulary,
         now=datetime.now(UTC),
     )
-    _check_may_replace(bench, variant, evidence, file)
-    return Told(
-        model=bench.model,
-        variant=variant.name,
-        target=variant.target,
-        source=Source.IMPORTED,
-        digest=variant.digest,
-        host_class=evidence.host_class,
-        evidence=evidence,
+    proof = grading.judge(variant, evidence, imported=True)
+    if proof is None:
+        raise BadInputError(because("validate.no-numbers", file))
+    _check_may_replace(variant, proof, file)
+    return VariantResult(
+        variant=variant, model=grading.model, host_class=proof.host_class, proofs=(proof,)
     )
 
 
@@ -59,18 +55,16 @@ def _tokenizer(release: Path, variant: Variant) -> tuple[Callable[[Sequence[int]
     return lambda tokens: tokenizer.decode(list(tokens)), manifest.dims.vocabulary
 
 
-def _check_may_replace(bench: Bench, variant: Variant, evidence: Evidence, file: Path) -> None:
+def _check_may_replace(variant: Variant, proof: Proof, file: Path) -> None:
     """Let nothing bury what is newer, and nothing but a failure what was found first-hand."""
-    entry = next((e for e in variant.evidence if e.host_class == evidence.host_class), None)
+    entry = next((e for e in variant.evidence if e.host_class == proof.host_class), None)
     if entry is None:
         return
     held = {"variant": variant.name, "host_class": entry.host_class}
-    if _moment(entry.started) > _moment(evidence.started):
-        times = {"found": evidence.started, "held": entry.started}
+    if _moment(entry.started) > _moment(proof.started):
+        times = {"found": proof.started, "held": entry.started}
         raise BadInputError(because("admission.older", file, **held, **times))
-    judged = bench.judge(evidence, gpu=variant.device != "cpu", imported=True)
-    fails = judged is not None and not judged.accepted
-    if not entry.imported and not (fails and entry.accepted):
+    if not entry.imported and (proof.accepted or not entry.accepted):
         raise BadInputError(because("admission.second-hand", file, **held))
 
 

@@ -1,8 +1,11 @@
-"""From a checkpoint to a release: author, rewrite, prove, select, write."""
+"""From a checkpoint to a release: resolve, make, check, race, rank, write."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from whisperopt import host as hosts
 from whisperopt import matrix as matrices
@@ -14,14 +17,16 @@ from whisperopt.errors import BadInputError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate.clips import ClipSet
 from whisperopt.matrix import Matrix, Objective
+from whisperopt.pipeline import Progress
+from whisperopt.reasons import because
 from whisperopt.release import catalog, store
 from whisperopt.release.report import Report
 from whisperopt.whisper import Dimensions
 
-__all__ = ["build"]
+if TYPE_CHECKING:
+    from whisperopt.pipeline.request import BuildRequest
 
-Progress = Callable[[str, str], None]
-"""Called with the name of what is being made and a few words on what happens to it."""
+__all__ = ["build"]
 
 
 def build(  # noqa: PLR0913  # every one a choice of the user's, by name
@@ -50,42 +55,95 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
     release in which nothing has changed; `fresh` proves and times everything anew.
     """
     from whisperopt.pipeline import build_cache
-    from whisperopt.pipeline.request import BuildRequest, TargetRequest
 
     started = time.monotonic()
-    matrix = (matrix or matrices.load()).aiming_at(objective)
-    targets = matrix.choose(target.split(",") if isinstance(target, str) else target)
-    backends = [registry.require_for(one) for one in targets]
+    request = _resolved(
+        model,
+        (matrix or matrices.load()).aiming_at(objective),
+        targets=target.split(",") if isinstance(target, str) else target,
+        out=Path(out),
+        clips=Path(clips) if clips else clip_sets.packaged(),
+        proof=proof,
+        kv_heads=kv_heads,
+        progress=progress,
+    )
+    request = msgspec.structs.replace(request, version=version, fresh=fresh)
+    if report := build_cache.unchanged(request, Path(out)):
+        progress(report.model, f"nothing has changed since {report.created}")
+        return report
+    return _released(request, Path(out), progress, started)
+
+
+def _resolved(  # as `build`
+    model: str,
+    matrix: Matrix,
+    *,
+    targets: Iterable[str],
+    out: Path,
+    clips: Path,
+    proof: bool,
+    kv_heads: int | None,
+    progress: Progress,
+) -> "BuildRequest":
+    """Find everything that a release follows from, and refuse what cannot be built."""
+    from whisperopt.pipeline.request import BuildRequest, TargetRequest
+
+    chosen = matrix.choose(targets)
+    backends = [registry.require_for(target) for target in chosen]
     ladders = [
-        _with_pooled(registry.ladder(one, backend), kv_heads)
-        for one, backend in zip(targets, backends, strict=True)
+        _with_pooled(registry.ladder(target, backend), kv_heads)
+        for target, backend in zip(chosen, backends, strict=True)
     ]
-    store.recover(Path(out))
-    clip_set = clip_sets.read(Path(clips) if clips else clip_sets.packaged()) if proof else None
+    store.recover(out)
+    clip_set = clip_sets.read(clips) if proof else None
     checkpoint = resolve(model)
-    _check_name(checkpoint.name)
+    if not catalog.is_model_name(checkpoint.name):
+        raise BadInputError(because("build.name", repr(checkpoint.name)))
     _check_heads(kv_heads, checkpoint.dims)
     if clip_set is not None:
         clip_set = _played(clip_set, checkpoint, progress)
     probes = registry.probe_all(dict.fromkeys(backend.name for backend in backends))
-    request = BuildRequest(
+    return BuildRequest(
         checkpoint=checkpoint,
         matrix=matrix,
         targets=tuple(
-            TargetRequest(one, backend, probes[backend.name], ladder)
-            for one, backend, ladder in zip(targets, backends, ladders, strict=True)
+            TargetRequest(target, backend, probes[backend.name], ladder)
+            for target, backend, ladder in zip(chosen, backends, ladders, strict=True)
         ),
         host=hosts.probe(),
         clip_set=clip_set,
-        version=version,
-        fresh=fresh,
     )
-    if report := build_cache.unchanged(request, Path(out)):
-        progress(report.model, f"nothing has changed since {report.created}")
-        return report
-    from whisperopt.pipeline import making
 
-    return making.make(request, Path(out), progress, started)
+
+def _released(request: "BuildRequest", out: Path, progress: Progress, started: float) -> Report:
+    """Make, check, race, rank and write everything that is not known from before."""
+    from whisperopt import cache
+    from whisperopt.graph.core import CoreModel
+    from whisperopt.graph.graph_cache import GraphCache
+    from whisperopt.pipeline import build_cache, space
+    from whisperopt.pipeline.make import Maker
+    from whisperopt.pipeline.race import raced
+    from whisperopt.pipeline.write import publish
+
+    proof = request.clip_set is not None
+    space.check(space.needed(request.checkpoint, request.recipes, proof=proof), out)
+    core = CoreModel(request.checkpoint, GraphCache(lasting=True))
+    known = build_cache.BuildCache(request.grounds(), fresh=request.fresh)
+    with store.staging(out) as staging:
+        maker = Maker(request, core, staging, progress, known)
+        made = [result for wanted in request.targets for result in maker.run(wanted)]
+        results = raced(made, maker.grading, maker.trials, staging, known)
+        with store.locked(out):
+            seconds = time.monotonic() - started
+            report = publish(staging, out, request, maker.grading, results, seconds)
+            store.prune(out)
+            left = cache.stamps(out)
+        core.cache.moved(staging.resolve(), out.resolve())
+    if maker.trials is not None:
+        maker.trials.forget()
+    if all(result.certain for result in results):
+        build_cache.remember(request, out, left)
+    return report
 
 
 def _played(clip_set: ClipSet, checkpoint: Checkpoint, progress: Progress) -> ClipSet:
@@ -108,15 +166,7 @@ def _with_pooled(ladder: tuple[Recipe, ...], kv_heads: int | None) -> tuple[Reci
 def _check_heads(kv_heads: int | None, dims: Dimensions) -> None:
     if kv_heads is not None and (kv_heads < 1 or dims.decoder_kv_heads % kv_heads):
         fitting = [n for n in range(1, dims.decoder_kv_heads) if dims.decoder_kv_heads % n == 0]
+        choice = ", ".join(map(str, fitting))
         raise BadInputError(
-            f"{dims.decoder_kv_heads} key/value heads cannot be pooled into {kv_heads}",
-            f"Choose one of {', '.join(map(str, fitting))}",
-        )
-
-
-def _check_name(name: str) -> None:
-    if not catalog.is_model_name(name):
-        raise BadInputError(
-            f"A release cannot hold a model called {name!r}",
-            "Give the checkpoint's folder a short plain name such as my-model",
+            because("build.heads", kv_heads, heads=dims.decoder_kv_heads, fitting=choice)
         )

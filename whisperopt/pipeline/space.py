@@ -10,6 +10,7 @@ from whisperopt.checkpoint.shapes import required
 from whisperopt.errors import DiskError
 from whisperopt.graph.core import Part
 from whisperopt.passes.plan import calibrated
+from whisperopt.reasons import because
 from whisperopt.release import store
 
 _BYTES: dict[Precision, float] = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "int8": 1.2}
@@ -49,8 +50,4 @@ def check(size: int, release: Path) -> None:
     """Raise a DiskError if `size` bytes do not fit beside what `release` already holds."""
     free = store.free_bytes(release)
     if size > free:
-        raise DiskError(
-            f"The build needs about {size / _MB:.0f} MB, the disk of {release} has"
-            f" {free / _MB:.0f} MB free",
-            "Make room, or build fewer targets at once with --target",
-        )
+        raise DiskError(because("build.space", release, needed=size / _MB, free=free / _MB))

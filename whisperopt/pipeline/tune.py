@@ -1,34 +1,32 @@
 """Races the best variants of a release on this machine, once, and remembers who won."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from whisperopt import artifact as artifacts
 from whisperopt import host as hosts
-from whisperopt import registry
 from whisperopt.artifact import Artifact
-from whisperopt.download import Decision, best, difference, resolve
+from whisperopt.download import difference
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
+from whisperopt.evaluate.evidence import Race
 from whisperopt.matrix import Objective, check_target
-from whisperopt.process import Failure
+from whisperopt.pipeline import Progress
 from whisperopt.reasons import because
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, Variant
+from whisperopt.results.variant import of_catalog
 from whisperopt.runtime import first_open
 from whisperopt.selection import tuned
-from whisperopt.selection.merits import outside
-from whisperopt.selection.tuned import Place, Raced, Tuned
-
-if TYPE_CHECKING:
-    from whisperopt.evaluate.evidence import Race
-
-Progress = Callable[[str, str], None]
-"""Is called with the name of what is at work, which may be empty, and what it is at."""
+from whisperopt.selection.choose import choose
+from whisperopt.selection.compare import outside
+from whisperopt.selection.decisions import best
+from whisperopt.selection.rank import Ranked
+from whisperopt.selection.tuned import Raced, Tuned
 
 _LONGEST = 1000
 _BEFORE = ("size_bytes", "wer_delta")
@@ -40,7 +38,9 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     objective: Objective
-    places: tuple[Place, ...]
+    places: tuple[Ranked, ...]
+    races: dict[str, Race]
+    """By variant."""
     refused: dict[str, str]
     remembered: Path
     """The file that `load`, `explain` and `fetch` look into from now on."""
@@ -48,7 +48,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def winner(self) -> str:
         """The variant that goes first on this machine from now on."""
-        return self.places[0].variant.name
+        return self.places[0].name
 
 
 def tune(
@@ -68,20 +68,35 @@ def tune(
     """
     folder = Path(release)
     content, name = _read(folder, model)
-    variants = _of_target(content, name, target)
-    wish = objective or variants[0].objective
-    usable = _usable(content, name, target, wish)
-    beyond = {one.name: why for one in usable if (why := _beyond(one, wish))}
+    wish = objective or _first_objective(content, name, target)
+    decisions = choose(content, name, target=target, objective=wish, racing=True)
+    best(decisions)
+    results = {d.variant.name: of_catalog(d.variant) for d in decisions if d.accepted}
+    early = {limit: bound for limit, bound in wish.at_most.items() if limit in _BEFORE}
+    beyond = {
+        name: str(limit)
+        for name, result in results.items()
+        if (limit := outside(tuned.untimed(result), Objective(at_most=early)))
+    }
+    usable = [result.variant for name, result in results.items() if name not in beyond]
     failed: dict[str, str] = {}
-    chosen = [
-        one
-        for device in _by_device(one for one in usable if one.name not in beyond)
-        for one in _chosen(folder, device, top, failed=failed, progress=progress)
+    entrants = [*_entrants(folder, usable, top, failed=failed, progress=progress)]
+    races: dict[str, Race] = {}
+    for variant, race in _race(entrants, progress).items():
+        if isinstance(race, Race):
+            races[variant] = race
+        else:
+            failed[variant] = str(because("tuned.fell-out", race))
+    raced = [
+        Raced(variant=variant, digest=results[variant].variant.digest, race=race)
+        for variant, race in races.items()
     ]
-    raced = _race(chosen, failed, progress)
-    places = tuned.places(raced, usable, wish)
+    places = tuned.rank_raced(raced, results.values(), wish)
     refused = {**failed, **beyond}
-    _check(name, places, refused)
+    if not any(place.within for place in places):
+        why = {**{place.name: str(place.reason) for place in places}, **refused}
+        told = "; ".join(f"{variant}: {reason}" for variant, reason in why.items())
+        raise NothingFitsError(because("tuned.nobody-won", name, why=told))
     found = Tuned(
         model=name,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -92,7 +107,8 @@ def tune(
     return Tuning(
         model=name,
         objective=wish,
-        places=tuple(places),
+        places=places,
+        races=races,
         refused=refused,
         remembered=tuned.remember(content, target, found),
     )
@@ -100,138 +116,79 @@ def tune(
 
 def _read(folder: Path, model: str | None) -> tuple[Catalog, str]:
     if hosts.RECORDED in os.environ:
-        raise BadInputError(
-            f"{hosts.RECORDED} stands for another machine, and only this one can be timed",
-            "Unset it",
-        )
+        raise BadInputError(because("tuned.recorded", hosts.RECORDED))
     content = store.read(folder)
     if model is None and len(content.models) != 1:
         names = ", ".join(sorted(content.models)) or "none"
-        raise BadInputError(f"{folder} does not hold one model but: {names}", "Name one of them")
+        raise BadInputError(because("tuned.which-model", folder, names=names))
     return content, model or next(iter(content.models))
 
 
-def _of_target(content: Catalog, model: str, target: str | None) -> list[Variant]:
-    """Return the variants that may take part, at least one."""
+def _first_objective(content: Catalog, model: str, target: str | None) -> Objective:
+    """Return what the variants that may take part were built for."""
     variants = content.model(model).variants
     if target is not None or not variants:
         known = sorted({variant.target for variant in variants})
         check_target(target or "any", known, because("target.no-variant", model))
-    return [variant for variant in variants if target in {None, variant.target}]
+    return next(v.objective for v in variants if target in {None, v.target})
 
 
-def _usable(
-    content: Catalog, model: str, target: str | None, wish: Objective
-) -> tuple[Variant, ...]:
-    """Return what this machine accepts, best first, with every backend that counts probed."""
-
-    def judged(host: hosts.Host) -> tuple[Decision, ...]:
-        return resolve(content, model, host, target=target, objective=wish)
-
-    host = hosts.detect()
-    wanted = {decision.variant.backend for decision in judged(host) if decision.accepted}
-    probes = registry.probe_all(sorted(wanted & set(registry.names())))
-    broken = {name: probe.reason for name, probe in probes.items() if probe.reason}
-    decisions = judged(msgspec.structs.replace(host, broken={**host.broken, **broken}))
-    best(decisions)
-    return tuple(decision.variant for decision in decisions if decision.accepted)
-
-
-def _beyond(variant: Variant, wish: Objective) -> str | None:
-    """Return which limit is not kept, as far as the catalog alone tells."""
-    known = {name: bound for name, bound in wish.at_most.items() if name in _BEFORE}
-    return outside(tuned.merits(variant), msgspec.structs.replace(wish, at_most=known))
-
-
-def _by_device(variants: Iterable[Variant]) -> Iterator[list[Variant]]:
-    """Yield each device's variants: first the best of each target, then the others."""
-    devices: dict[str, list[Variant]] = {}
-    for variant in variants:
-        devices.setdefault(variant.device, []).append(variant)
-    for found in devices.values():
-        firsts = {one.target: one.name for one in reversed(found)}.values()
-        yield sorted(found, key=lambda one: one.name not in firsts)
-
-
-def _chosen(
+def _entrants(
     folder: Path,
-    variants: Iterable[Variant],
+    variants: Sequence[Variant],
     top: int,
     *,
     failed: dict[str, str],
     progress: Progress,
 ) -> Iterator[tuple[Variant, Artifact]]:
-    """Yield the first `top` that open and compute right; note why others before them do not."""
-    found = 0
-    for variant in variants:
-        if found == top:
-            return
+    """Yield the first `top` of each device that open and compute right; note why others do not.
+
+    The best of each target go before the others.
+    """
+    devices = [*dict.fromkeys(variant.device for variant in variants)]
+    firsts = {variant.target: variant.name for variant in reversed(variants)}.values()
+    found: Counter[str] = Counter()
+    for variant in sorted(variants, key=lambda v: (devices.index(v.device), v.name not in firsts)):
+        if found[variant.device] == top:
+            continue
         progress(variant.name, "testing itself")
         try:
-            artifact = _tested(store.place(folder, variant), variant)
+            artifact = _tested(folder, variant)
         except (WhisperoptError, OSError) as error:
             failed[variant.name] = str(error).rstrip(".")
         else:
-            found += 1
+            found[variant.device] += 1
             yield variant, artifact
 
 
-def _tested(place: Path, variant: Variant) -> Artifact:
+def _tested(folder: Path, variant: Variant) -> Artifact:
     """Return the artifact if it may take part; raise `WhisperoptError` with the reason if not."""
+    place = store.place(folder, variant)
     if problem := difference(place, variant):
-        raise WhisperoptError(f"its files are not what the catalog says: {problem}")
+        raise WhisperoptError(because("tuned.other-files", why=problem))
     artifact = artifacts.read(place)
     first_open.try_out(artifact)
     return artifact
 
 
 def _race(
-    chosen: Sequence[tuple[Variant, Artifact]], failed: dict[str, str], progress: Progress
-) -> list[Raced]:
-    """Race on the clips that ship with whisperopt; note why some fell out."""
+    entrants: Sequence[tuple[Variant, Artifact]], progress: Progress
+) -> Mapping[str, Race | object]:
+    """Race on the clips that ship with whisperopt; return times, or why somebody fell out."""
     from whisperopt.evaluate import clips
     from whisperopt.evaluate.race import Entrant, run
 
-    if not chosen:
-        return []
-    manifest = chosen[0][1].manifest
+    if not entrants:
+        return {}
+    manifest = entrants[0][1].manifest
     clip_set = clips.read(clips.packaged()).within(
         manifest.dims.window, manifest.decoding.known_languages
     )
-    entrants = [Entrant(variant.name, artifact.path) for variant, artifact in chosen]
-    races: Mapping[str, Race | Failure] = run(
-        entrants,
-        clip_set,
-        memory_bytes=_least_memory(variant for variant, _ in chosen),
-        progress=lambda doing: progress("", doing),
-    )
-    failed |= {
-        name: f"fell out of the race: {race}"
-        for name, race in races.items()
-        if isinstance(race, Failure)
-    }
-    digests = {variant.name: variant.digest for variant, _ in chosen}
-    return [
-        Raced(variant=name, digest=digests[name], race=race)
-        for name, race in races.items()
-        if not isinstance(race, Failure)
-    ]
-
-
-def _least_memory(variants: Iterable[Variant]) -> int | None:
-    """Return the memory of the smallest GPU that takes part, if one does and tells it."""
     host = hosts.detect()
-    known = [host.memory_of(variant.device) for variant in variants]
-    return min((memory for memory in known if memory), default=None)
-
-
-def _check(model: str, places: Sequence[Place], refused: Mapping[str, str]) -> None:
-    """Raise `NothingFitsError` if there is no winner."""
-    if any(place.within for place in places):
-        return
-    why = {**{place.variant.name: place.why for place in places}, **refused}
-    raise NothingFitsError(
-        f"No variant of {model} won on this machine: "
-        + "; ".join(f"{name}: {reason}" for name, reason in why.items()),
-        "Ease the limits, or see what `whisperopt doctor` says",
+    memory = [host.memory_of(variant.device) for variant, _ in entrants]
+    return run(
+        [Entrant(variant.name, artifact.path) for variant, artifact in entrants],
+        clip_set,
+        memory_bytes=min((known for known in memory if known), default=None),
+        progress=lambda doing: progress("", doing),
     )

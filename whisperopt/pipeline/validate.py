@@ -1,21 +1,41 @@
 """Proves a release on this machine, or takes in what another machine said, and selects anew."""
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from pathlib import Path
 
+import msgspec
+
+from whisperopt import host as hosts
 from whisperopt import matrix as matrices
-from whisperopt.errors import BadInputError
+from whisperopt import registry
+from whisperopt.checkpoint.resolve import resolve
+from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.evaluate import clips as clip_sets
+from whisperopt.graph.core import CoreModel
+from whisperopt.host import Host
 from whisperopt.matrix import Matrix, Objective
+from whisperopt.pipeline import Progress, write
 from whisperopt.pipeline.arrivals import arrived
-from whisperopt.pipeline.here import Progress, Proof, Wanted
-from whisperopt.pipeline.merging import merge
+from whisperopt.pipeline.checks import CheckContext, Seen, check
+from whisperopt.pipeline.race import raced
+from whisperopt.pipeline.trials import Trials
 from whisperopt.reasons import because
 from whisperopt.release import catalog, store
-from whisperopt.release.catalog import Catalog
-from whisperopt.results import verdicts
-from whisperopt.results.validation import Told, Validation
-from whisperopt.results.verdicts import Bench
+from whisperopt.release import report as reports
+from whisperopt.release.catalog import Catalog, ModelEntry, Variant
+from whisperopt.results import folder as folders
+from whisperopt.results import grading as gradings
+from whisperopt.results import projections
+from whisperopt.results.grading import GradingContext
+from whisperopt.results.validation import (
+    Change,
+    Validation,
+    report_changes,
+    selection_changes,
+    verdict_changes,
+)
+from whisperopt.results.variant import VariantResult, merged
 
 __all__ = ["validate"]
 
@@ -47,32 +67,153 @@ def validate(  # noqa: PLR0913  # every one a choice of the user's, by name
     matrix = matrix or matrices.load()
     content = _content(folder)
     names = [model] if model else sorted(content.models)
-    wanted = Wanted(
-        targets=_targets(target, content, names),
-        clips=clip_sets.read(Path(clips)) if clips and not (imports or replay) else None,
-        checkpoint=checkpoint,
-    )
-    benches = _benches(folder, names, matrix)
+    targets = _targets(target, content, names)
+    clip_set = clip_sets.read(Path(clips)) if clips and not (imports or replay) else None
+    models = _models(folder, names, matrix)
+    found: list[VariantResult] = []
+    trials: list[Trials] = []
     with store.staging(folder) as staging:
-        told: list[Told] = []
-        proofs: list[Proof] = []
-        if not imports and not replay:
-            proofs = [Proof(folder, bench, wanted, staging, progress) for bench in benches]
-            told = [one for proof in proofs for one in proof.run()]
-            benches = [proof.bench for proof in proofs]
+        for grading in models if not imports and not replay else ():
+            scratch = staging / f".proof-{grading.model}"
+            scratch.mkdir()
+            core, host = _core(grading, checkpoint), hosts.probe()
+            own = Trials(grading, clip_set, core, host, scratch, progress)
+            trials.append(own)
+            found += raced(_checked(folder, grading, own, targets), grading, own, folder)
         with store.locked(folder):
             if imports:
-                benches = _benches(folder, names, matrix)
-                told = arrived(folder, benches, [Path(path) for path in imports])
-            found = merge(folder, staging, benches, told, matrix=matrix, objective=objective)
-    for proof in proofs:
-        proof.forget()
-    return found
+                models = _models(folder, names, matrix)
+                found = arrived(folder, models, [Path(path) for path in imports])
+            said = _written(folder, staging, models, found, objective)
+    for own in trials:
+        own.forget()
+    return said
 
 
-def _benches(folder: Path, names: Sequence[str], matrix: Matrix) -> list[Bench]:
+def _models(folder: Path, names: Sequence[str], matrix: Matrix) -> list[GradingContext]:
     content = catalog.read(folder)
-    return [verdicts.bench(folder, name, content.model(name), matrix) for name in names]
+    return [gradings.read(folder, name, content.model(name), matrix) for name in names]
+
+
+def _core(grading: GradingContext, checkpoint: str | None) -> CoreModel | None:
+    """Return the core model if its checkpoint is on this machine; the named one must be the one."""
+    try:
+        found = resolve(checkpoint or grading.model, offline=checkpoint is None)
+        same = found.digest() == grading.entry.checkpoint
+    except (WhisperoptError, ImportError):
+        if checkpoint is not None:
+            raise
+        return None
+    if same:
+        return CoreModel(found)
+    if checkpoint is not None:
+        facts = {"model": grading.model, "digest": grading.entry.checkpoint[:19]}
+        raise BadInputError(because("validate.other-checkpoint", checkpoint, **facts))
+    return None
+
+
+def _checked(
+    folder: Path, grading: GradingContext, trials: Trials, targets: set[str]
+) -> list[VariantResult]:
+    """Check one variant after another, as far as this machine can."""
+    left_out = {"structure", "rehearsal"}  # the runtime itself speaks here, or nobody does
+    if trials.core is None:
+        left_out |= {"weights", "equivalence"}
+    context = CheckContext(
+        folder=folder,
+        grading=grading,
+        backend=None,
+        core=trials.core,
+        trials=trials,
+        here=True,
+        left_out=frozenset(left_out),
+        seen=Seen(),
+        scratch=trials.scratch,
+        progress=trials.progress,
+    )
+    results = []
+    for variant in grading.entry.variants:
+        if variant.target in targets:
+            host_class = trials.host.host_class(variant.device, variant.runtime)
+            result = VariantResult(variant=variant, model=grading.model, host_class=host_class)
+            results.append(check(result, _on_this_machine(context, variant, trials.host)))
+    return results
+
+
+def _on_this_machine(context: CheckContext, variant: Variant, host: Host) -> CheckContext:
+    """Return `context` with the backend of `variant`, or with the reason why it cannot run here."""
+    if variant.device != "cpu" and host.gpu_for(variant.device) is None:
+        why = because("check.no-device", variant.target)
+        return msgspec.structs.replace(context, absent=why)
+    try:
+        backend = registry.require(variant.backend)
+    except WhisperoptError as error:
+        return msgspec.structs.replace(context, absent=error.reason)
+    found = registry.probe(backend.name).reason
+    absent = because("recorded.text", found) if found else None
+    return msgspec.structs.replace(context, backend=backend, absent=absent)
+
+
+def _written(
+    release: Path,
+    staging: Path,
+    models: Sequence[GradingContext],
+    found: Sequence[VariantResult],
+    objective: Objective | None,
+) -> Validation:
+    """Write a new state of `release` with what was `found`, and say what it changes.
+
+    The release may have changed meanwhile: its catalog is read again, and words on files that are
+    no longer there are dropped. Without an `objective` every variant keeps its own.
+    """
+    content = catalog.read(release)
+    (staging / folders.EVIDENCE).mkdir()
+    entries: dict[str, ModelEntry] = {}
+    known: dict[str, tuple[GradingContext, list[VariantResult]]] = {}
+    changed: list[Change] = []
+    heard = [result for result in found if result.proofs]
+    for model in models:
+        if entry := content.models.get(model.model):
+            name, grading = model.model, _current(release, model, entry)
+            results = [
+                reduce(merged, found, grading.replay(release, _aiming(variant, objective)))
+                for variant in entry.variants
+            ]
+            known[name] = grading, results
+            entries[name] = write.recorded(staging, grading, results)
+            told = {(result.name, result.host_class) for result in heard if result.model == name}
+            changed += verdict_changes(name, entry, entries[name], told)
+    before = reports.read(release)
+    shown = report = None
+    if before is not None and before.model in known:
+        shown = known[before.model]
+        deciding = {result.variant.target: result.host_class for result in heard}
+        report = write.ranked(before, shown[1], deciding)
+        changed += selection_changes(before, report, asked=objective is not None)
+        if not found and objective is None:
+            changed += report_changes(before, report)
+    models_now = content.models | entries
+    content = msgspec.structs.replace(content, schema=catalog.SCHEMA, models=models_now)
+    write.commit(staging, release, content, report or before, shown)
+    judged = {(r.model, r.name): r for _, results in known.values() for r in results}
+    rows = (projections.validation_row(r, judged.get((r.model, r.name))) for r in found)
+    return Validation(release=release, rows=tuple(rows), changes=tuple(changed), report=report)
+
+
+def _current(release: Path, before: GradingContext, entry: ModelEntry) -> GradingContext:
+    """Return what verdicts rest on now, and the answers that were heard for them meanwhile."""
+    now = gradings.read(release, before.model, entry, before.matrix)
+    known = {answered.clip_digest for answered in before.entry.answers}
+    heard = {
+        digest: answered
+        for digest, answered in before.answers.items()
+        if digest not in known and answered[0].checkpoint == entry.checkpoint
+    }
+    return msgspec.structs.replace(now, answers={**heard, **now.answers})
+
+
+def _aiming(variant: Variant, objective: Objective | None) -> Variant:
+    return msgspec.structs.replace(variant, objective=objective or variant.objective)
 
 
 def _content(folder: Path) -> Catalog:
@@ -81,11 +222,8 @@ def _content(folder: Path) -> Catalog:
     store.recover(folder)
     content = catalog.read(folder)
     if _is_newer(content.schema):
-        raise BadInputError(
-            f"{folder} has a catalog of schema {content.schema}, of which this whisperopt would"
-            f" lose what is newer than {catalog.SCHEMA}",
-            "Upgrade whisperopt",
-        )
+        schemas = {"found": content.schema, "own": catalog.SCHEMA}
+        raise BadInputError(because("validate.newer", folder, **schemas))
     return content
 
 

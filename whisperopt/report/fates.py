@@ -5,17 +5,12 @@ from typing import NamedTuple
 from whisperopt.backend import Tier
 from whisperopt.release.report import Fate, Report
 from whisperopt.report.formats import counted
+from whisperopt.selection.compare import WORDS
 
 _ACHIEVED = {
     Tier.MEASURED: "measured on the device",
     Tier.EMULATED: "proven in emulation",
     Tier.STRUCTURAL: "checked in structure only",
-}
-_GOALS = {
-    "latency": "the least time for a clip",
-    "throughput": "the most audio in the same time",
-    "size": "the least space on disk",
-    "memory": "the least memory",
 }
 
 
@@ -48,7 +43,7 @@ FATES: dict[Fate, Badge] = {
 
 def aim(objective: str) -> str:
     """Say a bare goal as people do; an objective with limits is a sentence already."""
-    return _GOALS.get(objective, objective)
+    return next((words.aim for goal, words in WORDS.items() if goal == objective), objective)
 
 
 def outcome(report: Report) -> str:

@@ -17,8 +17,8 @@ from whisperopt.report.formats import (
     rounds,
 )
 from whisperopt.report.view import grouped, meaningful
-from whisperopt.selection import contest
-from whisperopt.selection.contest import Figure
+from whisperopt.results.scores import UNKNOWN, Estimate, estimate
+from whisperopt.selection.compare import faster
 
 MOST_ROWS = 40
 """So many candidates that were not selected are listed with their reasons."""
@@ -129,19 +129,17 @@ def _moved(target: TargetReport, was: TargetReport) -> list[str]:
     if changes[0] != changes[1]:
         told.append(f"change of the WER {changes[0]} → {changes[1]}")
     if now.tier is Tier.MEASURED and target.host_class == was.host_class:
-        times = _figure(now), _figure(then)
-        word = {contest.faster(*times): "faster", contest.faster(*times[::-1]): "slower"}.get(True)
+        times = _time(now), _time(then)
+        word = {faster(*times): "faster", faster(*times[::-1]): "slower"}.get(True)
         if word:
             told.append(f"{word}, {_timed(then)} → {_timed(now)} ms")
     name = f"{escaped(target.name)}: {escaped(now.name)} as before, "
     return [name + escaped("; ".join(told))] if told else []
 
 
-def _figure(candidate: CandidateReport) -> Figure:
+def _time(candidate: CandidateReport) -> Estimate:
     value = candidate.metrics.latency_ms_p50
-    value = float("nan") if value is None else value
-    low, high = candidate.metrics.latency_ms_interval or (value, value)
-    return Figure(value=value, low=low, high=high)
+    return UNKNOWN if value is None else estimate(value, candidate.metrics.latency_ms_interval)
 
 
 def _languages(chosen: Chosen) -> list[str]:

@@ -1,35 +1,35 @@
-"""Renders the report of a release from nothing but the release."""
+"""Renders the report of a release from what is known of its variants."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from whisperopt.matrix import Matrix
-from whisperopt.release import catalog
 from whisperopt.release.report import Report
 from whisperopt.report import page
-from whisperopt.results import folder, verdicts
-from whisperopt.results.verdicts import Judged
+from whisperopt.results import folder
+from whisperopt.results.grading import GradingContext
+from whisperopt.results.variant import VariantResult
 
 
-def render(release: Path, report: Report, matrix: Matrix) -> str:
-    """Return the page for `report`, with the raw samples of the hosts that decided."""
-    entry = catalog.read(release).model(report.model)
-    bench = verdicts.bench(release, report.model, entry, matrix)
+def render(
+    release: Path, report: Report, grading: GradingContext, results: Sequence[VariantResult]
+) -> str:
+    """Return the page for `report`, with the raw samples of the hosts that decided.
+
+    Those of what was rejected are read from `release`.
+    """
     decisive = {row.name: row.host_class for row in report.targets}
-    shown: dict[str, Judged] = {}
-    for variant in entry.variants:
-        judged = verdicts.replay(release, bench, variant)
-        one = verdicts.decides(judged, decisive.get(variant.target))
-        if one is not None:
-            shown[variant.name] = one
-    released = {variant.name for variant in entry.variants}
-    rejected = folder.read_rejected(release, report)
-    samples = {name: one for name, one in rejected.items() if name not in released}
-    samples |= {name: one.evidence for name, one in shown.items() if one.evidence is not None}
-    digests = [one.clip_digest for one in samples.values() if one.clip_digest in bench.answers]
-    played = max(sorted(set(digests)), key=digests.count, default=None)
+    samples = dict(folder.read_rejected(release, report))
+    for result in results:
+        samples.pop(result.name, None)
+        proof = result.decisive(decisive.get(result.variant.target))
+        if proof is not None and proof.evidence is not None:
+            samples[result.name] = proof.evidence
+    digests = [evidence.clip_digest for evidence in samples.values()]
+    answered = sorted({digest for digest in digests if digest in grading.answers})
+    played = max(answered, key=digests.count, default=None)
     return page.render(
         report,
         samples,
-        bench.answers[played][0] if played else None,
-        gates=bench.gates,
+        grading.answers[played][0] if played else None,
+        gates={result.name: grading.gates(result.variant) for result in results},
     )

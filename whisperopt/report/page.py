@@ -14,7 +14,7 @@ from whisperopt.matrix import Gates
 from whisperopt.release.report import Report
 from whisperopt.report import fates, formats, view
 from whisperopt.report.chart import change_scale, chart, language_scale
-from whisperopt.selection.contest import TOO_CLOSE
+from whisperopt.selection.compare import TOO_CLOSE
 
 FILE = "report.html"
 """Its name in a release."""

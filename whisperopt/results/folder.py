@@ -1,7 +1,6 @@
 """The folder `evidence` of a release: what is written there, kept there, and read back."""
 
 import hashlib
-import math
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -15,46 +14,29 @@ from whisperopt.evaluate import answers as answers_
 from whisperopt.evaluate import evidence as evidences
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.metrics import Metrics
+from whisperopt.reasons import because
 from whisperopt.release import catalog
-from whisperopt.release.catalog import AnswersEntry, EvidenceEntry, File, ModelEntry, Variant
-from whisperopt.release.report import CandidateMetrics, ProofReport, Report
+from whisperopt.release.catalog import AnswersEntry, File, ModelEntry, Variant
+from whisperopt.release.report import ProofReport, Report
+from whisperopt.results.variant import VariantResult
 
 EVIDENCE = "evidence"
 _FILE = re.compile(rf"{EVIDENCE}/[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def record(
-    staging: Path,
-    model: str,
-    evidence: Evidence,
-    metrics: Metrics,
-    failure: str,
-    *,
-    imported: bool = False,
-) -> EvidenceEntry:
-    """Write `evidence` into the folder of a release in `staging`; return its catalog entry.
+def path_of(model: str, evidence: Evidence) -> str:
+    """Return where `evidence` lies in a release.
 
-    One kind of host has one entry for a variant: newer evidence takes the place of older.
+    One kind of host has one file for a variant: newer evidence takes the place of older.
     """
-    name = f"{model}--{evidence.variant}--{_plain(evidence.host_class)}.json"
-    evidences.write(staging / EVIDENCE / name, evidence)
-    return EvidenceEntry(
-        host_class=evidence.host_class,
-        tier=evidence.tier,
-        accepted=not failure,
-        reason=failure,
-        started=evidence.started,
-        imported=imported,
-        latency_ms_p50=_positive(metrics.latency_ms_p50),
-        latency_ms_interval=_interval(metrics.latency_ms_interval),
-        rtfx=_positive(metrics.rtfx),
-        throughput=_positive(metrics.throughput),
-        throughput_interval=_interval(metrics.throughput_interval),
-        peak_rss_mb=_positive(metrics.peak_rss_mb),
-        wer_delta=metrics.wer_delta,
-        report=f"{EVIDENCE}/{name}",
-    )
+    return f"{EVIDENCE}/{model}--{evidence.variant}--{_plain(evidence.host_class)}.json"
+
+
+def write_samples(staging: Path, result: VariantResult) -> None:
+    """Write the raw samples behind every proof into the folder of a release in `staging`."""
+    for proof in result.proofs:
+        if proof.evidence is not None:
+            evidences.write(staging / proof.report, proof.evidence)
 
 
 def record_answers(staging: Path, answers: Answers, references: Path) -> AnswersEntry:
@@ -70,16 +52,6 @@ def record_answers(staging: Path, answers: Answers, references: Path) -> Answers
         clip_digest=clip_digest,
         document=catalog.describe(document),
         references=catalog.describe(numbers),
-    )
-
-
-def numbers(metrics: Metrics | None, size_bytes: int) -> CandidateMetrics:
-    """Return the part of `metrics` that the report shows."""
-    if metrics is None:
-        return CandidateMetrics(size_bytes=size_bytes)
-    names = set(CandidateMetrics.__struct_fields__) & set(Metrics.__struct_fields__)
-    return CandidateMetrics(
-        size_bytes=size_bytes, **{name: getattr(metrics, name) for name in names}
     )
 
 
@@ -102,9 +74,7 @@ def read_answers(release: Path, entry: AnswersEntry) -> tuple[Answers, Path]:
     try:
         return answers_.read(document), release / EVIDENCE / entry.references.path
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise IntegrityError(
-            f"{document} cannot be understood: {error}", "Build the release again"
-        ) from None
+        raise IntegrityError(because("evidence.unread", document, why=str(error))) from None
 
 
 def read_evidence(release: Path, variant: Variant) -> Mapping[str, Evidence]:
@@ -115,16 +85,16 @@ def read_evidence(release: Path, variant: Variant) -> Mapping[str, Evidence]:
     """
     read = {entry.report: _evidence(release, entry.report) for entry in variant.evidence}
     return {
-        path: one
-        for path, one in read.items()
-        if one is not None and one.digest == variant.digest and one.variant == variant.name
+        path: found
+        for path, found in read.items()
+        if found and (found.digest, found.variant) == (variant.digest, variant.name)
     }
 
 
 def read_rejected(release: Path, report: Report) -> Mapping[str, Evidence]:
     """Return the raw samples of variants that were rejected, and so are in no catalog."""
     read = (_evidence(release, proof.report) for proof in _proofs(report))
-    return {one.variant: one for one in read if one is not None}
+    return {found.variant: found for found in read if found is not None}
 
 
 def _evidence(release: Path, path: str) -> Evidence | None:
@@ -149,15 +119,6 @@ def _plain(host_class: str) -> str:
     return f"{plain}-{hashlib.sha256(host_class.encode()).hexdigest()[:8]}"
 
 
-def _positive(value: float | None) -> float | None:
-    """Return a number that a catalog can hold."""
-    return value if value is not None and 0 < value < math.inf else None
-
-
-def _interval(interval: tuple[float, float] | None) -> tuple[float, float] | None:
-    return interval if interval and all(map(_positive, interval)) else None
-
-
 def _proofs(report: Report | None) -> Iterable[ProofReport]:
     for row in report.targets if report else ():
         for candidate in row.candidates:
@@ -174,9 +135,6 @@ def _named(model: ModelEntry) -> Iterable[str]:
 
 def _check(path: Path, file: File) -> None:
     if not path.is_file() or path.parent.is_symlink():
-        raise BadInputError(f"The release lacks {EVIDENCE}/{file.path}", "Copy all of its files")
+        raise BadInputError(because("evidence.missing", f"{EVIDENCE}/{file.path}"))
     if path.stat().st_size != file.size or cache.sha256(path) != file.sha256:
-        raise IntegrityError(
-            f"{EVIDENCE}/{file.path} is not the file that the catalog lists",
-            "Fetch or build the release again",
-        )
+        raise IntegrityError(because("evidence.other", f"{EVIDENCE}/{file.path}"))

@@ -1,12 +1,23 @@
-"""What a validation found."""
+"""What a validation found, and what that changes in a release."""
 
 import enum
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from whisperopt.evaluate.evidence import Evidence
-from whisperopt.release.report import CandidateMetrics, Report
+from whisperopt.reasons import escaped
+from whisperopt.release.catalog import EvidenceEntry, ModelEntry
+from whisperopt.release.report import CandidateMetrics, CandidateReport, Report
+
+_NUMBERS = (
+    *("started", "latency_ms_p50", "latency_ms_interval", "rtfx", "throughput"),
+    *("throughput_interval", "peak_rss_mb", "wer_delta"),
+)
+_NOTHING = "nothing: no raw samples stand behind it"
+_ROW = ("tier", "objective", "host_class")
+_CANDIDATE = CandidateReport.__struct_fields__
+_LONGEST = 120
 
 
 class Source(enum.StrEnum):
@@ -16,25 +27,6 @@ class Source(enum.StrEnum):
     IMPORTED = "imported"
     SKIPPED = "not here"
     DAMAGED = "damaged"
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What is new about one variant: evidence, or why there is none."""
-
-    model: str
-    variant: str
-    target: str
-    source: Source
-    digest: str = ""
-    """Of the files that it is about."""
-    host_class: str = ""
-    evidence: Evidence | None = None
-    reason: str = ""
-    """Why it failed without samples, or was not tried."""
-    faithful: bool = False
-    """Its files were compared with the checkpoint now, and are what it makes."""
-    wrong_files: bool = False
-    """It failed because its files are not what the checkpoint makes: that counts everywhere."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,3 +75,98 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
     def damaged(self) -> list[str]:
         """The variants whose files are not those of the catalog."""
         return [row.variant for row in self.rows if row.source is Source.DAMAGED]
+
+
+def verdict_changes(
+    model: str, before: ModelEntry, now: ModelEntry, told: set[tuple[str, str]]
+) -> Iterator[Change]:
+    """Yield what the catalog says otherwise than before.
+
+    What was `told`, a variant and a kind of host each, has new samples, and so other numbers.
+    """
+    held = {variant.name: variant for variant in now.variants}
+    for variant in before.variants:
+        old = {entry.host_class: entry for entry in variant.evidence}
+        new = {entry.host_class: entry for entry in held[variant.name].evidence}
+        found = []
+        for host_class in sorted({*old, *new}):
+            numbers = (variant.name, host_class) not in told
+            change = _between(old.get(host_class), new.get(host_class), numbers=numbers)
+            if change:
+                found.append((f"{variant.name} on {host_class}", *change))
+        tier = held[variant.name].tier
+        if not found and variant.tier != tier:
+            found.append((f"the best tier of {variant.name}", variant.tier, tier))
+        yield from (Change(model=model, what=w, before=b, now=n) for w, b, n in found)
+
+
+def selection_changes(before: Report, now: Report, *, asked: bool) -> Iterator[Change]:
+    """Yield which targets have another selected variant; `asked`: by another objective."""
+    for old, row in zip(before.targets, now.targets, strict=True):
+        if old.selected != row.selected:
+            yield Change(
+                model=now.model,
+                what=f"selected for {row.name}",
+                before=old.selected or "none",
+                now=row.selected or "none",
+                asked=asked,
+            )
+
+
+def report_changes(before: Report, now: Report) -> Iterator[Change]:
+    """Yield what else `report.json` says otherwise, though there is nothing new."""
+    for old, row in zip(before.targets, now.targets, strict=True):
+        known = {candidate.name: candidate for candidate in old.candidates}
+        pairs = [(known[found.name], found) for found in row.candidates if found.name in known]
+        differing = [(row.name, _differing(old, row, _ROW))]
+        differing += [(new.name, _differing(old, new, _CANDIDATE)) for old, new in pairs]
+        for name, found in differing:
+            if found:
+                what = f"{name} in report.json"
+                yield Change(model=now.model, what=what, before=found[0], now=found[1])
+
+
+def _between(
+    old: EvidenceEntry | None, new: EvidenceEntry | None, *, numbers: bool
+) -> tuple[str, str] | None:
+    said = "nothing" if old is None else _said(old)
+    says = _NOTHING if new is None else _said(new)
+    if said != says:
+        return said, says
+    return _differing(old, new, _NUMBERS) if numbers and old and new else None
+
+
+def _differing(
+    old: msgspec.Struct, new: msgspec.Struct, fields: Iterable[str]
+) -> tuple[str, str] | None:
+    """Return what the two say of `fields`, down to the innermost that differ, if any does."""
+    pairs = [
+        pair for name in fields for pair in _inside(name, getattr(old, name), getattr(new, name))
+    ]
+    return (
+        (", ".join(said for said, _ in pairs), ", ".join(says for _, says in pairs))
+        if pairs
+        else None
+    )
+
+
+def _inside(place: str, old: object, new: object) -> Iterator[tuple[str, str]]:
+    if old == new:
+        return
+    if isinstance(old, msgspec.Struct) and isinstance(new, msgspec.Struct):
+        for name in old.__struct_fields__:
+            yield from _inside(f"{place}.{name}", getattr(old, name), getattr(new, name))
+    elif isinstance(old, tuple) and isinstance(new, tuple) and len(old) == len(new):
+        for index, pair in enumerate(zip(old, new, strict=True)):
+            yield from _inside(f"{place}[{index}]", *pair)
+    else:
+        yield f"{place} {_shown(old)}", f"{place} {_shown(new)}"
+
+
+def _shown(value: object) -> str:
+    return escaped(msgspec.json.encode(value).decode(), _LONGEST)
+
+
+def _said(entry: EvidenceEntry) -> str:
+    verdict = "accepted" if entry.accepted else f"rejected: {entry.reason}"
+    return f"{entry.tier}, {verdict}"

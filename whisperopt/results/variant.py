@@ -4,14 +4,15 @@ The one value behind the catalog's entry, the rows of a report and of a validati
 `explain`: all of them are projections of it, and nothing else judges.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Self
 
 import msgspec
 
 from whisperopt.backend import Tier
-from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.metrics import Metrics
+from whisperopt.evaluate.evidence import Evidence, Metrics
 from whisperopt.reasons import Reason, because
+from whisperopt.rehearsal import Rehearsed
 from whisperopt.release.catalog import EvidenceEntry, Variant
 from whisperopt.results.scores import Scores, estimate, inverse
 
@@ -59,16 +60,50 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One variant, with a proof for each kind of host that tried it."""
+    """One variant, with a proof for each kind of host that tried it, and what checks found now."""
 
     variant: Variant
     """Its facts as the catalog holds them; its `evidence` and `tier` follow from `proofs`."""
+    model: str = ""
     proofs: tuple[Proof, ...] = ()
+    host_class: str = ""
+    """The kind of host that the checks below are made on, if any are."""
+    passed: tuple[str, ...] = ()
+    """The checks that it came through now, by name."""
+    skipped: Reason | None = None
+    """Why it was not tried now, if so."""
+    certain: bool = True
+    """False: a crash, a hang or somebody's exception, which another try may not meet."""
+    how: str = ""
+    """What the tier rests on, in words."""
+    conditions: tuple[str, ...] = ()
+    """What whoever runs it must keep to, from the structural check."""
+    rehearsals: tuple[Rehearsed, ...] = ()
+    """What the real runtime says without its device."""
 
     @property
     def name(self) -> str:
         """The variant's name, `<target>-<recipe>`."""
         return self.variant.name
+
+    @property
+    def passes(self) -> bool:
+        """Whether it was tried, and nothing speaks against it anywhere."""
+        return self.skipped is None and all(proof.accepted for proof in self.proofs)
+
+    def is_of_same_files(self, other: Self) -> bool:
+        """Whether both are about the same variant, and the very same files of it."""
+        same = (self.model, self.name) == (other.model, other.name)
+        return same and self.variant.digest == other.variant.digest
+
+    def with_proof(self, proof: Proof) -> Self:
+        """Return it with another word of one kind of host."""
+        proofs = {known.host_class: known for known in self.proofs} | {proof.host_class: proof}
+        return msgspec.structs.replace(self, proofs=tuple(proofs.values()))
+
+    def of(self, host_class: str) -> Proof | None:
+        """Return what one kind of host itself says."""
+        return next((proof for proof in self.proofs if proof.host_class == host_class), None)
 
     @property
     def wrong_files(self) -> Proof | None:
@@ -88,10 +123,9 @@ class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.wrong_files:
             return self.wrong_files
-        own = next((proof for proof in self.proofs if proof.host_class == host_class), None)
         emulated = [proof for proof in self.proofs if proof.tier is Tier.EMULATED]
         emulated.sort(key=lambda proof: not proof.accepted)
-        return own or next(iter(emulated), None)
+        return self.of(host_class or "") or next(iter(emulated), None)
 
     def standing(self, host_class: str | None) -> Standing:
         """Return how the variant stands on one kind of host.
@@ -111,6 +145,41 @@ class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def merged(known: VariantResult, new: VariantResult) -> VariantResult:
+    """Return what is `known` with what checks found now about the very same files.
+
+    A comparison with the checkpoint outdoes every word that the files are wrong; nothing else
+    does. Samples that do not show why a variant failed do not stand for it.
+    """
+    if not known.is_of_same_files(new):
+        return known
+    if "equivalence" in new.passed:
+        right = tuple(p for p in known.proofs if p.accepted or p.tier is not Tier.STRUCTURAL)
+        known = msgspec.structs.replace(known, proofs=right)
+    elif known.wrong_files and not new.wrong_files:
+        return known
+    for proof in new.proofs:
+        shown = all(reason.code != "check.race" for reason in proof.reasons)
+        bare = msgspec.structs.replace(proof, evidence=None, metrics=None, notes=())
+        known = known.with_proof(proof if shown else bare)
+    return known
+
+
+def basis(results: Sequence[VariantResult], wanted: str | None) -> str | None:
+    """Return the kind of host that a target's variants are compared on: `wanted`, or the latest.
+
+    Where nothing was measured that is the one that emulated them.
+    """
+    proofs = [proof for result in results for proof in result.proofs]
+    measured = [proof for proof in proofs if proof.tier is Tier.MEASURED]
+    if any(proof.host_class == wanted for proof in measured):
+        return wanted
+    latest = max(
+        measured or proofs, key=lambda proof: (proof.accepted, proof.started), default=None
+    )
+    return latest.host_class if latest else None
+
+
 def of_catalog(variant: Variant) -> VariantResult:
     """Return what the catalog alone says of a variant; tiers of a newer whisperopt say nothing."""
     entries = (entry for entry in variant.evidence if entry.tier in set(Tier))
@@ -121,40 +190,30 @@ def of_catalog(variant: Variant) -> VariantResult:
 def proof_of_entry(entry: EvidenceEntry, size_bytes: int) -> Proof:
     """Return what the catalog says of one kind of host; the reason is a sentence there."""
     tier = Tier(entry.tier)
-    measured = tier is Tier.MEASURED
-    rate = entry.throughput or entry.rtfx
-    latency = entry.latency_ms_p50
     return Proof(
         host_class=entry.host_class,
         tier=tier,
         reasons=() if entry.accepted else (because("recorded.text", entry.reason),),
-        scores=Scores(
-            size_bytes=size_bytes,
-            latency_ms=estimate(latency, entry.latency_ms_interval)
-            if measured and latency
-            else None,
-            throughput=inverse(rate, entry.throughput_interval) if measured and rate else None,
-            peak_rss_mb=entry.peak_rss_mb if measured else None,
-            wer_delta=entry.wer_delta,
-        ),
+        scores=scores_of(entry, size_bytes, tier),
         started=entry.started,
         imported=entry.imported,
         report=entry.report,
     )
 
 
-def scores_of(metrics: Metrics | None, size_bytes: int, tier: Tier) -> Scores:
-    """Take a variant's scores from its samples: only a device itself tells times and memory."""
-    if metrics is None:
+def scores_of(numbers: Metrics | EvidenceEntry | None, size_bytes: int, tier: Tier) -> Scores:
+    """Take a variant's scores from its numbers: only a device itself tells times and memory."""
+    if numbers is None:
         return Scores(size_bytes=size_bytes)
     if tier is not Tier.MEASURED:
-        return Scores(size_bytes=size_bytes, wer_delta=metrics.wer_delta)
+        return Scores(size_bytes=size_bytes, wer_delta=numbers.wer_delta)
+    latency, rate = numbers.latency_ms_p50, numbers.throughput or numbers.rtfx
     return Scores(
         size_bytes=size_bytes,
-        latency_ms=estimate(metrics.latency_ms_p50, metrics.latency_ms_interval),
-        throughput=inverse(metrics.throughput or metrics.rtfx, metrics.throughput_interval),
-        peak_rss_mb=metrics.peak_rss_mb,
-        wer_delta=metrics.wer_delta,
+        latency_ms=estimate(latency, numbers.latency_ms_interval) if latency else None,
+        throughput=inverse(rate, numbers.throughput_interval) if rate else None,
+        peak_rss_mb=numbers.peak_rss_mb,
+        wer_delta=numbers.wer_delta,
     )
 
 

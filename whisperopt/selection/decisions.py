@@ -1,17 +1,23 @@
 """Picks variants for one host: every variant is judged, and every judgement has a reason."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 
 import msgspec
 
 from whisperopt.backend import Tier
 from whisperopt.errors import NothingFitsError
 from whisperopt.host import Host
-from whisperopt.matrix import Objective
+from whisperopt.matrix import LATENCY, Objective
+from whisperopt.reasons import Reason, because
 from whisperopt.release.catalog import Catalog, Variant
-from whisperopt.selection.checks import Case, Refusal, first_refusal
-from whisperopt.selection.merits import breaks, by_objective, outside, tie
+from whisperopt.results.scores import Scores
+from whisperopt.results.variant import Proof, Standing, VariantResult, of_catalog
+from whisperopt.selection import tuned
+from whisperopt.selection.checks import INSTALLABLE, Case, first_refusal
+from whisperopt.selection.compare import WORDS, amount, broken, close, outside
+from whisperopt.selection.rank import Ranked, rank
 
 _SHOWN = 4
 
@@ -21,11 +27,27 @@ class Decision(msgspec.Struct, frozen=True):
 
     variant: Variant
     accepted: bool
-    reason: str
-    hint: str = ""
-    """What the user can do about a rejection; may be empty."""
-    installable: bool = False
-    """The hardware serves the variant: all it takes is to install its runtime (again)."""
+    why: Reason
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        return str(self.why)
+
+    @property
+    def hint(self) -> str:
+        """What the user can do about a rejection; may be empty."""
+        return self.why.remedy
+
+    @property
+    def installable(self) -> bool:
+        """Whether the hardware serves the variant: it only needs its runtime installed (again)."""
+        return self.why.code in INSTALLABLE
+
+    @property
+    def broken(self) -> bool:
+        """Whether its backend is installed and does not work."""
+        return self.why.code == "unfit.broken"
 
 
 def resolve(
@@ -35,144 +57,154 @@ def resolve(
     *,
     target: str | None = None,
     objective: Objective | None = None,
+    tuning: tuned.Tuned | None = None,
 ) -> tuple[Decision, ...]:
     """Judge every variant of `model` for `host`, best first, accepted before rejected.
 
-    1. the host's best device first
-    2. on one device what was measured on this host class, by `objective` (default: the one that
+    1. what `tuning` raced on this very machine first, by `objective` (default: what was tuned for)
+    2. the host's best device first
+    3. on one device what was measured on this host class, by `objective` (default: the one that
        the release was built with), and what keeps its limits before what does not
-    3. then the order of targets, and within a target the order of its ladder, or the size if that
+    4. then the order of targets, and within a target the order of its ladder, or the size if that
        is the objective
-    4. variants that never ran anywhere come last; among the rejected the installable come first
+    5. variants that never ran anywhere come last, but for those that lost or failed in the race;
+       among the rejected the installable come first
     """
-    places = {device: place for place, device in enumerate(catalog.device_order)}
-    variants = sorted(
-        catalog.model(model).variants,
-        key=lambda v: (
-            places.get(v.device, len(places)),
-            v.device,
-            v.target_rank,
-            v.ladder_rank,
-            v.name,
-        ),
-    )
-    fitting: list[Case] = []
+    entry = catalog.model(model)
+    variants = sorted(entry.variants, key=lambda v: (v.target_rank, v.ladder_rank, v.name))
+    cases: list[Case] = []
     rejected: list[Decision] = []
-    for variant in variants:
-        case = Case(variant, host, target, objective or variant.objective)
+    for variant in sorted(variants, key=lambda v: _device(v, catalog)):
+        case = Case(_known(variant), host, target)
         if refusal := first_refusal(case):
-            rejected.append(_rejected(variant, refusal))
+            rejected.append(Decision(variant, accepted=False, why=refusal))
         else:
-            fitting.append(case)
+            cases.append(case)
     rejected.sort(key=lambda d: (not d.installable, target not in {None, d.variant.target}))
-    return (*_ranked(fitting), *rejected)
+    first, last = _tuned(cases, tuning, objective)
+    moved = {decision.variant.name for decision in (*first, *last)}
+    others = [case for case in cases if case.variant.name not in moved]
+    return (*first, *_ranked(others, catalog, objective), *last, *rejected)
 
 
 def best(decisions: Sequence[Decision]) -> Variant:
     """Return the variant to use, or raise `NothingFitsError` with the reasons of the others."""
-    if any(decision.accepted for decision in decisions):
-        return next(decision.variant for decision in decisions if decision.accepted)
+    for decision in decisions:
+        if decision.accepted:
+            return decision.variant
     if not decisions:
-        raise NothingFitsError("The release has no variant of this model")
-    reasons = "; ".join(f"{d.variant.name}: {d.reason}" for d in decisions[:_SHOWN])
-    more = f"; and {len(decisions) - _SHOWN} more" if len(decisions) > _SHOWN else ""
-    hint = next((decision.hint for decision in decisions if decision.hint), "")
-    raise NothingFitsError(f"Nothing in the release fits this host: {reasons}{more}", hint)
-
-
-def _ranked(fitting: Iterable[Case]) -> list[Decision]:
-    """Order what passed all checks; it comes sorted by device, target and ladder."""
-    cases = list(fitting)
-    proven = [case for case in cases if case.tier is not Tier.STRUCTURAL]
-    decisions: list[Decision] = []
-    beyond: list[Decision] = []
-    for _, group in itertools.groupby(proven, key=lambda case: case.variant.device):
-        on_device = list(group)
-        measured = [case for case in on_device if case.measured]
-        decisions += _measured([case for case in measured if not _beyond(case)])
-        unmeasured = _by_size_if_asked([case for case in on_device if not case.measured])
-        decisions += [_unmeasured(case) for case in unmeasured if not _beyond(case)]
-        beyond += [_outside(case) for case in (*measured, *unmeasured) if _beyond(case)]
-    left = _by_size_if_asked([case for case in cases if case.tier is Tier.STRUCTURAL])
-    unproven = [case.variant for case in sorted(left, key=lambda case: bool(_beyond(case)))]
-    reason = "only structurally proven: comes after everything that ran"
-    structural = [Decision(variant, accepted=True, reason=reason) for variant in unproven]
-    return [*decisions, *beyond, *structural]
-
-
-def _measured(cases: Sequence[Case]) -> list[Decision]:
-    """Order by the objective: that of the first target, where targets of a device differ."""
-    if not cases:
-        return []
-    objective = cases[0].objective
-    order = by_objective(cases, merits=lambda case: case.merits, objective=objective)
-    return [
-        Decision(case.variant, accepted=True, reason=_why(case, order[place:], objective))
-        for place, case in enumerate(order)
-    ]
-
-
-def _by_size_if_asked(cases: list[Case]) -> list[Case]:
-    """Order by size where that is the objective: it is known of everything."""
-    if cases and not cases[0].objective.needs_times:
-        return sorted(cases, key=lambda case: case.variant.size)
-    return cases
-
-
-def _why(case: Case, rest: Sequence[Case], objective: Objective) -> str:
-    """Say what was measured, and against what of the `rest` it stands first on size alone."""
-    said = f"measured here: {_milliseconds(case.latency_ms)}"
-    if objective.goal != "latency":
-        said += f", {_aim(case, objective)}"
-    cost = case.merits.cost(objective)
-    closest = min(rest, key=lambda other: other.merits.cost(objective).value)
-    least = closest.merits.cost(objective)
-    if least.value < cost.value:
-        said += f", {tie(cost, least)} {_aim(closest, objective)}, and smaller"
-    return said
-
-
-def _aim(case: Case, objective: Objective) -> str:
-    value = case.merits.cost(objective).value
-    match objective.goal:
-        case "latency":
-            return _milliseconds(value)
-        case "throughput":
-            return f"{1 / value:.1f} times real time with many clips"
-        case "size":
-            return f"{value / 1e6:.1f} MB"
-        case "memory":
-            return f"{value:.0f} MiB of memory"
-
-
-def _milliseconds(latency: float) -> str:
-    if latency == float("inf"):
-        return "passed, but was not timed"
-    return f"{latency:.{0 if latency >= 10 else 2}f} ms median"
-
-
-def _beyond(case: Case) -> str | None:
-    """Return which limit is not kept; what was not measured here may keep those of times."""
-    return (outside if case.measured else breaks)(case.merits, case.objective)
-
-
-def _outside(case: Case) -> Decision:
-    return Decision(case.variant, accepted=True, reason=_beyond(case) or "")
-
-
-def _unmeasured(case: Case) -> Decision:
-    elsewhere = case.variant.tier == Tier.MEASURED
-    proof = "measured on other hosts, not here" if elsewhere else "emulated, not measured here"
-    order = "the order of targets and recipes" if case.objective.needs_times else "its size"
-    reason = f"{proof}: stands by {order}"
-    return Decision(case.variant, accepted=True, reason=reason)
-
-
-def _rejected(variant: Variant, refusal: Refusal) -> Decision:
-    return Decision(
-        variant,
-        accepted=False,
-        reason=refusal.reason,
-        hint=refusal.hint,
-        installable=refusal.installable,
+        raise NothingFitsError(because("here.no-variant"))
+    more = len(decisions) - _SHOWN
+    raise NothingFitsError(
+        because(
+            "here.nothing-fits-of-more" if more > 0 else "here.nothing-fits",
+            why="; ".join(f"{d.variant.name}: {d.reason}" for d in decisions[:_SHOWN]),
+            more=more,
+            hint=next((decision.hint for decision in decisions if decision.hint), ""),
+        )
     )
+
+
+def _known(variant: Variant) -> VariantResult:
+    """Return what the catalog says of a variant, its tier too where no evidence stands behind it."""
+    result = of_catalog(variant)
+    recorded = any(proof.tier is Tier.EMULATED for proof in result.proofs)
+    if variant.tier not in {Tier.EMULATED, Tier.MEASURED} or recorded:
+        return result
+    scores = Scores(size_bytes=variant.size)
+    claim = Proof(host_class="", tier=Tier.EMULATED, scores=scores)
+    return msgspec.structs.replace(result, proofs=(*result.proofs, claim))
+
+
+def _tuned(
+    cases: Sequence[Case], tuning: tuned.Tuned | None, objective: Objective | None
+) -> tuple[list[Decision], list[Decision]]:
+    """Return what goes before everything since it was raced here, and what goes behind the rest."""
+    if tuning is None:
+        return [], []
+    results = {case.result.name: case.result for case in cases}
+    failed = {name: why for name, why in tuning.refused.items() if name in results}
+    raced = [result for name, result in results.items() if name not in failed]
+    date = tuning.started[:10]
+    first: list[Decision] = []
+    last: list[Decision] = []
+    for entry in tuned.rank_raced(tuning.raced, raced, objective or tuning.objective):
+        row = first if entry.within else last
+        row.append(_accepted(entry, because("tuned.since", str(entry.reason), date=date)))
+    for name, text in failed.items():
+        why = because("tuned.failed", text, date=date)
+        last.append(Decision(results[name].variant, accepted=True, why=why))
+    return first, last
+
+
+def _ranked(
+    cases: Sequence[Case], catalog: Catalog, objective: Objective | None
+) -> list[Decision]:
+    """Rank what passed all checks, device by device; it comes in the order of the ladders.
+
+    Where targets of a device differ in their objective, that of the first counts between them.
+    """
+    classes = {case.variant.name: case.host_class for case in cases}
+
+    def group(case: Case) -> tuple[bool, tuple[int, str], bool]:
+        structural = case.tier is Tier.STRUCTURAL
+        return structural, _device(case.variant, catalog), not case.standing.measured
+
+    def limit(result: VariantResult, standing: Standing) -> Reason | None:
+        """What was not measured here may keep the limits of times."""
+        unkept = outside if standing.measured else broken
+        return unkept(standing.scores, objective or result.variant.objective)
+
+    within: list[Decision] = []
+    beyond: list[Decision] = []
+    structural: list[Decision] = []
+    for (unproven, *_), found in itertools.groupby(sorted(cases, key=group), key=group):
+        results = [case.result for case in found]
+        wish = objective or results[0].variant.objective
+        ranked = rank(results, wish, lambda variant: classes[variant.name], limit=limit)
+        kept = [entry for entry in ranked if entry.within]
+        if unproven:
+            why = because("here.structural")
+            structural += [_accepted(entry, why) for entry in ranked]
+        else:
+            within += [
+                _accepted(entry, _why(entry, kept[place:], wish))
+                for place, entry in enumerate(kept)
+            ]
+            beyond += [_accepted(entry, entry.reason) for entry in ranked if not entry.within]
+    return [*within, *beyond, *structural]
+
+
+def _device(variant: Variant, catalog: Catalog) -> tuple[int, str]:
+    """Return what orders variants by their device."""
+    order = catalog.device_order
+    known = variant.device in order
+    return order.index(variant.device) if known else len(order), variant.device
+
+
+def _accepted(entry: Ranked, why: Reason) -> Decision:
+    return Decision(entry.result.variant, accepted=True, why=why)
+
+
+def _why(entry: Ranked, rest: Sequence[Ranked], objective: Objective) -> Reason:
+    """Say what was measured, and against what of the `rest` it stands first on size alone."""
+    if not entry.standing.measured:
+        elsewhere = entry.result.variant.tier == Tier.MEASURED
+        code = "here.elsewhere" if elsewhere else "here.emulated"
+        return because(code if objective.needs_times else f"{code}-by-size")
+    numbers = _number(entry, LATENCY)
+    if objective.goal != "latency":
+        numbers += f", {_number(entry, objective)}"
+    closest = min(rest, key=lambda other: other.scores.cost(objective).value)
+    cost, least = entry.scores.cost(objective), closest.scores.cost(objective)
+    if least.value >= cost.value:
+        return because("here.measured", numbers=numbers)
+    code = "here.smaller-close" if close(cost, least) else "here.smaller-noisy"
+    return because(code, numbers=numbers, least=_number(closest, objective))
+
+
+def _number(entry: Ranked, objective: Objective) -> str:
+    cost = entry.scores.cost(objective)
+    if objective.goal == "latency" and not math.isfinite(cost.value):
+        return "passed, but was not timed"
+    return amount(cost, objective) + WORDS[objective.goal].of_what

@@ -1,7 +1,7 @@
 """What a race on this machine said about a release: remembered, and put before every other order."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,28 +9,26 @@ from typing import Annotated, Literal
 import msgspec
 
 from whisperopt import cache
+from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate.evidence import Race
 from whisperopt.evaluate.times import times
 from whisperopt.host import RECORDED, fingerprint
 from whisperopt.matrix import Objective
-from whisperopt.reasons import places_of_control
+from whisperopt.reasons import Reason, because, places_of_control
 from whisperopt.release import store
-from whisperopt.release.catalog import Catalog, Variant
-from whisperopt.selection.decisions import Decision
-from whisperopt.selection.merits import Merits, behind, by_objective, figure, inverse, outside
+from whisperopt.release.catalog import Catalog
+from whisperopt.results.scores import Scores, estimate, inverse
+from whisperopt.results.variant import Proof, VariantResult
+from whisperopt.selection.compare import WORDS, amount
+from whisperopt.selection.rank import Ranked, behind, rank
 
 _KIND = "tuned"
 _MAX_BYTES = 4_000_000
-_BEST = {
-    "latency": "fastest here",
-    "throughput": "most audio a second here",
-    "size": "smallest",
-    "memory": "least memory here",
-}
+_HERE = "this machine"
 
 Name = Annotated[str, msgspec.Meta(max_length=80)]
-Reason = Annotated[str, msgspec.Meta(max_length=1000)]
+Text = Annotated[str, msgspec.Meta(max_length=1000)]
 
 
 class Raced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,95 +48,52 @@ class Tuned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """ISO 8601, UTC."""
     objective: Objective
     raced: tuple[Raced, ...]
-    refused: dict[Name, Reason] = {}
+    refused: dict[Name, Text] = {}
     """Variants that failed here, and why: they come last."""
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a raced variant stands, and why."""
-
-    variant: Variant
-    race: Race
-    merits: Merits
-    within: bool = True
-    """Whether it keeps the limits that the objective sets."""
-    why: str = ""
-
-
-def places(
-    raced: Sequence[Raced], variants: Sequence[Variant], objective: Objective
-) -> list[Place]:
-    """Order those of `variants` that were raced, best first; what breaks a limit goes last.
+def rank_raced(
+    raced: Sequence[Raced], results: Iterable[VariantResult], objective: Objective
+) -> tuple[Ranked, ...]:
+    """Rank those of `results` that were raced here, with the numbers of the race as their proof.
 
     Variants with other files than those that were raced, or without a number for `objective`, are
     left out.
     """
-    found = {variant.name: variant for variant in variants}
-    known = [
-        Place(variant=variant, race=one.race, merits=own)
-        for one in {one.variant: one for one in raced}.values()
-        if (variant := found.get(one.variant)) and variant.digest == one.digest
-        if (own := merits(variant, one.race)).cost(objective).known
+    races = {(found.variant, found.digest): found.race for found in raced}
+    proven = [
+        proven_by(result, race)
+        for result in results
+        if (race := races.get((result.name, result.variant.digest)))
     ]
-    within = [one for one in known if outside(one.merits, objective) is None]
-    order = by_objective(within, merits=lambda one: one.merits, objective=objective)
-    return [
-        *(msgspec.structs.replace(one, why=_why(one, order, objective)) for one in order),
-        *(
-            msgspec.structs.replace(one, within=False, why=outside(one.merits, objective) or "")
-            for one in known
-            if one not in within
-        ),
-    ]
+    timed = [r for r in proven if r.standing(_HERE).scores.cost(objective).known]
+    ranked = rank(timed, objective, _HERE)
+    order = [entry for entry in ranked if entry.within]
+    reasons = {entry.name: _why(entry, order, objective) for entry in order}
+    return tuple(
+        msgspec.structs.replace(entry, reason=reasons.get(entry.name, entry.reason))
+        for entry in ranked
+    )
 
 
-def merits(variant: Variant, race: Race | None = None) -> Merits:
-    """Return what the catalog says of the size and the errors of `variant`, and `race` of the rest.
+def untimed(result: VariantResult) -> Scores:
+    """Return what is known of the size and the errors of a variant, wherever they were found."""
+    passed = tuple(proof for proof in result.proofs if proof.accepted)
+    return msgspec.structs.replace(result, proofs=passed).standing(None).scores
 
-    Of several increases of the errors the largest counts.
-    """
-    errors = [e.wer_delta for e in variant.evidence if e.accepted and e.wer_delta is not None]
-    known = Merits(size_bytes=variant.size, wer_delta=max(errors, default=None))
-    if race is None:
-        return known
+
+def proven_by(result: VariantResult, race: Race) -> VariantResult:
+    """Return a variant as `race` found it on this machine."""
     found = times(race)
     rate, interval = found.throughput, found.throughput_interval
-    return msgspec.structs.replace(
-        known,
-        latency_ms=figure(found.latency_ms, found.latency_interval),
+    scores = msgspec.structs.replace(
+        untimed(result),
+        latency_ms=estimate(found.latency_ms, found.latency_interval),
         throughput=inverse(rate, interval) if interval[0] else None,
         peak_rss_mb=race.peak_rss_bytes / 2**20,
     )
-
-
-def reorder(
-    decisions: Sequence[Decision], tuned: Tuned | None, objective: Objective | None = None
-) -> tuple[Decision, ...]:
-    """Put what was raced first, in the order of the race, and what failed in it behind the rest.
-
-    Only variants that are accepted anyway are moved. `objective` is by default what was tuned for;
-    the raw samples know the order for any.
-    """
-    if tuned is None:
-        return tuple(decisions)
-    accepted = {d.variant.name: d for d in decisions if d.accepted}
-    variants = [d.variant for name, d in accepted.items() if name not in tuned.refused]
-    order = places(tuned.raced, variants, objective or tuned.objective)
-    since = f"tuned on {tuned.started[:10]}"
-    first = [_because(one.variant, f"{one.why}, {since}") for one in order if one.within]
-    last = [_because(one.variant, f"{one.why}, {since}") for one in order if not one.within]
-    last += [
-        _because(accepted[name].variant, f"{since}: {why}")
-        for name, why in tuned.refused.items()
-        if name in accepted
-    ]
-    moved = {decision.variant.name for decision in (*first, *last)}
-    return (
-        *first,
-        *(decision for name, decision in accepted.items() if name not in moved),
-        *last,
-        *(decision for decision in decisions if not decision.accepted),
-    )
+    proof = Proof(host_class=_HERE, tier=Tier.MEASURED, scores=scores)
+    return msgspec.structs.replace(result, proofs=(proof,))
 
 
 def remember(catalog: Catalog, target: str | None, tuned: Tuned) -> Path:
@@ -149,7 +104,7 @@ def remember(catalog: Catalog, target: str | None, tuned: Tuned) -> Path:
     except OSError as error:
         known = store.disk_error(error, cache.note(_KIND, name))
         if isinstance(known, BadInputError):
-            raise BadInputError(known.problem, "Set WHISPEROPT_CACHE to another folder") from None
+            raise BadInputError(because("tuned.not-kept", known.problem)) from None
         raise known from error
 
 
@@ -183,32 +138,17 @@ def _read(name: str, model: str) -> Tuned | None:
     return tuned if aware and strange is None else None
 
 
-def _because(variant: Variant, why: str) -> Decision:
-    return Decision(variant, accepted=True, reason=why)
-
-
-def _why(one: Place, order: Sequence[Place], objective: Objective) -> str:
-    best = order[0]
-    number = _number(one.merits, objective)
-    if one is not best:
-        return f"{behind(one.merits, best.merits, objective)}: {number} here"
+def _why(entry: Ranked, order: Sequence[Ranked], objective: Objective) -> Reason:
+    best, cost = order[0], entry.scores.cost(objective)
+    number = amount(cost, objective)
+    if entry is not best:
+        verdict = behind(entry.scores, best.scores, objective)
+        return because("tuned.behind", verdict=str(verdict), number=number)
     if len(order) == 1:
-        return f"the only one that was raced here: {number}"
-    rival = min(order[1:], key=lambda other: other.merits.cost(objective).value)
-    against = f"{_number(rival.merits, objective)} of {rival.variant.name}"
-    if rival.merits.cost(objective).value < one.merits.cost(objective).value:
-        return f"{number} here, too close to call with {against}, and not larger"
-    return f"{_BEST[objective.goal]}: {number} against {against}"
-
-
-def _number(merits: Merits, objective: Objective) -> str:
-    value = merits.cost(objective).value
-    match objective.goal:
-        case "latency":
-            return f"{value:.{0 if value >= 10 else 2}f} ms"
-        case "throughput":
-            return f"{1 / value:.1f} times real time"
-        case "size":
-            return f"{value / 1e6:.1f} MB"
-        case "memory":
-            return f"{value:.0f} MiB"
+        return because("tuned.alone", number=number)
+    rival = min(order[1:], key=lambda other: other.scores.cost(objective).value)
+    least = rival.scores.cost(objective)
+    values = {"number": number, "least": amount(least, objective)}
+    if least.value < cost.value:
+        return because("tuned.close", rival.name, **values)
+    return because("tuned.best", rival.name, words=WORDS[objective.goal].best_here, **values)

@@ -7,7 +7,7 @@ import pytest
 from tests.pipeline.validate import shop
 from tests.pipeline.validate.shop import Shop
 from whisperopt.evaluate.case import Case
-from whisperopt.pipeline import here, timing
+from whisperopt.pipeline import race
 
 
 @pytest.fixture(autouse=True)
@@ -23,14 +23,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """A release that nobody may touch, in which the smaller variant is much slower."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WHISPEROPT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(timing, "timed", shop.instant({shop.MIXED: 2.0}))
+        patch.setattr(race, "timed", shop.instant({shop.MIXED: 2.0}))
         return shop.build(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture
 def workshop(built: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """A copy of the release; only races are over at once, and end like the first."""
-    monkeypatch.setattr(here, "timed", shop.instant({shop.MIXED: 2.0}))
+    monkeypatch.setattr(race, "timed", shop.instant({shop.MIXED: 2.0}))
     return built.copy(tmp_path / "release")
 
 

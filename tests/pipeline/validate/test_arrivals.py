@@ -15,7 +15,7 @@ from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate.case import Case
 from whisperopt.host import Host
-from whisperopt.pipeline import here
+from whisperopt.pipeline import race
 from whisperopt.reasons import Reason
 from whisperopt.release import report as reports
 from whisperopt.results.validation import Source
@@ -44,7 +44,7 @@ def abroad(built: Shop, tmp_path_factory: pytest.TempPathFactory) -> Abroad:
             copies[key] = built.copy(tmp_path_factory.mktemp("abroad") / "release")
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(hosts, "probe", lambda: host)
-                patch.setattr(here, "timed", shop.instant())
+                patch.setattr(race, "timed", shop.instant())
                 patch.setattr(Case, "prove", shop.remembered(built, **how))
                 copies[key].validate()
         own = host.host_class("cpu", "onnxruntime")

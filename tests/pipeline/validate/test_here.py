@@ -16,7 +16,7 @@ from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate.case import Case
 from whisperopt.matrix import Objective
-from whisperopt.pipeline import here, timing
+from whisperopt.pipeline import race
 from whisperopt.release import catalog, store
 from whisperopt.release import report as reports
 from whisperopt.results.validation import Source
@@ -55,7 +55,7 @@ def test_the_numbers_that_are_told_are_those_of_the_samples(shop_: Shop) -> None
 
 
 def test_another_winner_is_a_change(shop_: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(here, "timed", shop.instant({FP32: 2.0}))
+    monkeypatch.setattr(race, "timed", shop.instant({FP32: 2.0}))
     found = shop_.validate()
     (change,) = found.changes
     assert (change.what, change.before, change.now) == ("selected for cpu", FP32, MIXED)
@@ -194,7 +194,7 @@ def test_two_models_are_proven_side_by_side(
     workshop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_huggingface(tmp_path / "other", seed=3)
-    monkeypatch.setattr(timing, "timed", shop.instant())
+    monkeypatch.setattr(race, "timed", shop.instant())
     whisperopt.build(
         str(tmp_path / "other"),
         out=workshop.release,

@@ -9,22 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.evaluate import samples
+from tests.selection.releases import variant
 from whisperopt.backend import Tier
 from whisperopt.evaluate.metrics import measure
 from whisperopt.matrix import LATENCY, Goal, Objective
-from whisperopt.selection.contest import faster
-from whisperopt.selection.select import (
-    Candidate,
-    Ranked,
-    Standing,
-    held,
-    merits_of,
-    refusal,
-    select,
-)
+from whisperopt.reasons import because
+from whisperopt.results.scores import Scores
+from whisperopt.results.variant import Proof, VariantResult, scores_of
+from whisperopt.selection.compare import faster, outside
+from whisperopt.selection.rank import Ranked, rank
 
 PERFECT = measure(samples.evidence(), samples.answers())
-Entrant = tuple[Candidate, Standing]
+HERE = "here"
 
 
 def entrant(
@@ -32,44 +28,54 @@ def entrant(
     latency: float | None = None,
     *,
     interval: tuple[float, float] | None = None,
-    tier: Tier | None = Tier.MEASURED,
+    tier: Tier = Tier.MEASURED,
     failure: str = "",
     rank: int = 0,
     size: int = 100,
     selectable_from: Tier = Tier.EMULATED,
     caution: str = "",
     **numbers: Any,
-) -> Entrant:
+) -> VariantResult:
     """Return a variant that was timed, if at all, at `latency` ms."""
     facts = {"latency_ms_p50": latency, "latency_ms_interval": interval} if latency else {}
     facts |= numbers
     metrics = msgspec.structs.replace(PERFECT, **facts) if facts else None
-    candidate = Candidate(
+    made = msgspec.structs.replace(
+        variant("cpu-x", size=size),
         name=name,
-        target="cpu",
         ladder_rank=rank,
         selectable_from=selectable_from,
         caution=caution,
-        size_bytes=size,
     )
-    return candidate, Standing(tier=tier, failure=failure, metrics=metrics)
+    proof = Proof(
+        host_class=HERE,
+        tier=tier,
+        reasons=(because("recorded.text", failure),) if failure else (),
+        scores=scores_of(metrics, size, tier),
+        metrics=metrics,
+    )
+    unproven = tier is Tier.STRUCTURAL and not failure
+    return VariantResult(variant=made, proofs=() if unproven else (proof,))
 
 
-def ranked(*entrants: Entrant, aim: Objective = LATENCY) -> tuple[Ranked, ...]:
-    catalog = [candidate for candidate, _ in entrants]
-    return select(catalog, {one.name: standing for one, standing in entrants}, aim)
+def ranked(*entrants: VariantResult, aim: Objective = LATENCY) -> tuple[Ranked, ...]:
+    return rank(entrants, aim, HERE)
 
 
-def names(*entrants: Entrant, aim: Objective = LATENCY) -> list[str]:
+def names(*entrants: VariantResult, aim: Objective = LATENCY) -> list[str]:
     return [one.name for one in ranked(*entrants, aim=aim)]
 
 
-def reasons(*entrants: Entrant, aim: Objective = LATENCY) -> dict[str, str]:
-    return {one.name: one.reason for one in ranked(*entrants, aim=aim)}
+def reasons(*entrants: VariantResult, aim: Objective = LATENCY) -> dict[str, str]:
+    return {one.name: str(one.reason) for one in ranked(*entrants, aim=aim)}
+
+
+def scores(result: VariantResult) -> Scores:
+    return result.standing(HERE).scores
 
 
 def test_nothing_to_select_from() -> None:
-    assert select([], {}) == ()
+    assert rank([], LATENCY, HERE) == ()
 
 
 # Measured
@@ -79,7 +85,7 @@ def test_the_fastest_measured_is_selected() -> None:
     found = ranked(entrant("a", 100), entrant("b", 80), entrant("c", 120))
     assert [one.name for one in found] == ["b", "a", "c"]
     assert [one.selected for one in found] == [True, False, False]
-    assert [one.reason for one in found] == ["fastest measured", "25 % slower", "50 % slower"]
+    assert [str(one.reason) for one in found] == ["fastest measured", "25 % slower", "50 % slower"]
 
 
 def test_too_close_to_call_goes_to_the_smaller() -> None:
@@ -144,12 +150,12 @@ BUSY = entrant("busy", 200, size=50, peak_rss_mb=300.0, throughput=99.0)
 def test_every_objective_has_its_own_order(goal: Any, order: list[str], why: list[str]) -> None:
     found = ranked(LIGHT, QUICK, BUSY, aim=Objective(goal=goal))
     assert [one.name for one in found] == order
-    assert [one.reason for one in found][:2] == why
+    assert [str(one.reason) for one in found][:2] == why
 
 
 def test_without_batches_the_throughput_is_that_of_one_clip_at_a_time() -> None:
     single = entrant("single", 100, throughput=None, rtfx=7.0)
-    assert merits_of(*single).throughput == merits_of(*entrant("x", 9, throughput=7.0)).throughput
+    assert scores(single).throughput == scores(entrant("x", 9, throughput=7.0)).throughput
 
 
 def test_by_size_a_measured_one_still_goes_before_a_smaller_emulated_one() -> None:
@@ -159,7 +165,10 @@ def test_by_size_a_measured_one_still_goes_before_a_smaller_emulated_one() -> No
         entrant("measured", 100, size=9),
         aim=aim,
     )
-    assert [one.reason for one in found] == ["the only one that was measured", "only emulated"]
+    assert [str(one.reason) for one in found] == [
+        "the only one that was measured",
+        "only emulated",
+    ]
 
 
 def test_by_size_the_unmeasured_go_by_size_and_not_by_the_ladder() -> None:
@@ -173,10 +182,10 @@ def test_by_size_the_unmeasured_go_by_size_and_not_by_the_ladder() -> None:
 
 @pytest.mark.parametrize("tier", [Tier.EMULATED, Tier.STRUCTURAL])
 def test_a_stand_ins_times_and_memory_count_for_nothing(tier: Tier) -> None:
-    merits = merits_of(*entrant("x", 1, tier=tier, peak_rss_mb=1.0, wer_delta=0.3))
-    assert (merits.latency_ms, merits.throughput, merits.peak_rss_mb) == (None, None, None)
-    assert merits.wer_delta == 0.3
-    assert merits.size_bytes == 100
+    known = scores(entrant("x", 1, tier=tier, peak_rss_mb=1.0, wer_delta=0.3))
+    assert (known.latency_ms, known.throughput, known.peak_rss_mb) == (None, None, None)
+    assert known.wer_delta == (0.3 if tier is Tier.EMULATED else None)
+    assert known.size_bytes == 100
 
 
 # Limits
@@ -191,8 +200,10 @@ def test_what_breaks_a_limit_is_accepted_but_not_selected() -> None:
         ("right", True, True),
         ("quick", True, False),
     ]
-    assert found[0].reason == "the only one that passed"
-    assert found[1].reason == "passed, but its wer_delta is 0.8, and at most 0.5 was asked for"
+    assert str(found[0].reason) == "the only one that passed"
+    assert (
+        str(found[1].reason) == "passed, but its wer_delta is 0.8, and at most 0.5 was asked for"
+    )
 
 
 def test_where_nothing_keeps_the_limits_nothing_is_selected() -> None:
@@ -225,7 +236,7 @@ def test_measured_goes_before_emulated_before_structural() -> None:
         entrant("emulated", 1, tier=Tier.EMULATED, rank=1),
         entrant("measured", 9999, rank=2, size=10**9),
     )
-    assert [(one.name, one.reason) for one in found] == [
+    assert [(one.name, str(one.reason)) for one in found] == [
         ("measured", "the only one that was measured"),
         ("emulated", "only emulated"),
         ("structural", "only structural"),
@@ -249,48 +260,50 @@ def test_the_only_one_is_told_so() -> None:
     )
 
 
-RISKY = {"selectable_from": Tier.MEASURED, "caution": "wrong on some drivers"}
+RISKY: dict[str, Any] = {"selectable_from": Tier.MEASURED, "caution": "wrong on some drivers"}
 
 
 @pytest.mark.parametrize(
     ("lost", "reason"),
     [
         (entrant("x", failure="WER increase 3 is above 0.5"), "WER increase 3 is above 0.5"),
-        (entrant("x", tier=None, failure="op Foo is unknown"), "op Foo is unknown"),
-        (entrant("x", tier=None), "was not proven"),
+        (entrant("x", tier=Tier.STRUCTURAL, failure="op Foo is unknown"), "op Foo is unknown"),
         (
             entrant("x", tier=Tier.EMULATED, **RISKY),
             "emulated, selectable once measured: wrong on some drivers",
         ),
     ],
 )
-def test_losers_are_told_why_and_never_selected(lost: Entrant, reason: str) -> None:
+def test_losers_are_told_why_and_never_selected(lost: VariantResult, reason: str) -> None:
     found = ranked(lost, entrant("good", 1e6, rank=9))
     assert found[0].selected
-    assert found[1] == Ranked(name="x", accepted=False, reason=reason)
-    assert refusal(*lost) == reason
+    assert (found[1].name, found[1].accepted, str(found[1].reason)) == ("x", False, reason)
     assert not any(one.selected for one in ranked(lost))
 
 
 def test_a_risky_variant_that_was_measured_is_like_any_other() -> None:
-    risky = entrant("x", 10, **RISKY)
-    assert names(risky, entrant("safe", 20)) == ["x", "safe"]
-    assert not held(*risky)
+    found = ranked(entrant("x", 10, **RISKY), entrant("safe", 20))
+    assert [(one.name, one.waits) for one in found] == [("x", False), ("safe", False)]
 
 
-def test_only_what_waits_for_a_device_is_held() -> None:
-    waits, standing = entrant("x", tier=Tier.EMULATED, **RISKY)
-    assert held(waits, standing)
-    assert not held(waits, msgspec.structs.replace(standing, failure="no"))
-    assert not held(waits, msgspec.structs.replace(standing, tier=None))
-    assert not held(*entrant("x", tier=Tier.STRUCTURAL))
+@pytest.mark.parametrize(
+    ("result", "waits"),
+    [
+        (entrant("x", tier=Tier.EMULATED, **RISKY), True),
+        (entrant("x", tier=Tier.STRUCTURAL, **RISKY), True),
+        (entrant("x", tier=Tier.EMULATED, failure="no", **RISKY), False),
+        (entrant("x", tier=Tier.STRUCTURAL), False),
+    ],
+)
+def test_only_what_waits_for_a_device_is_held(result: VariantResult, waits: bool) -> None:
+    (found,) = ranked(result)
+    assert found.waits is waits
 
 
 def test_a_build_without_proof_selects_on_structure_but_not_against_a_caution() -> None:
     plain = entrant("plain", tier=Tier.STRUCTURAL, rank=1)
     risky = entrant("risky", tier=Tier.STRUCTURAL, **RISKY)
     assert names(risky, plain) == ["plain", "risky"]
-    assert held(*risky)
 
 
 # The Pareto front
@@ -317,14 +330,14 @@ def test_limits_do_not_change_the_front() -> None:
 
 
 @st.composite
-def lots(draw: st.DrawFn) -> list[Entrant]:
+def lots(draw: st.DrawFn) -> list[VariantResult]:
     """Return up to seven variants of one target, each with a rank of its own."""
     made = []
-    for rank in range(draw(st.integers(0, 7))):
-        tier = draw(st.sampled_from([None, Tier.STRUCTURAL, Tier.EMULATED, *[Tier.MEASURED] * 3]))
+    for place in range(draw(st.integers(0, 7))):
+        tier = draw(st.sampled_from([Tier.STRUCTURAL, Tier.EMULATED, *[Tier.MEASURED] * 3]))
         latency = draw(st.sampled_from([90.0, 100.0, 103.0, 106.0, 200.0]))
         spread = draw(st.sampled_from([0.0, 2.0, 30.0]))
-        numbers = {
+        numbers: dict[str, Any] = {
             "latency": latency,
             "interval": (latency - spread, latency + spread),
             "throughput": draw(st.sampled_from([None, 10.0, 20.0])),
@@ -334,9 +347,9 @@ def lots(draw: st.DrawFn) -> list[Entrant]:
         }
         made.append(
             entrant(
-                f"v{rank}",
+                f"v{place}",
                 tier=tier,
-                rank=rank,
+                rank=place,
                 size=draw(st.sampled_from([1, 2, 2, 100])),
                 failure=draw(st.sampled_from(["", "", "", "failed"])),
                 selectable_from=draw(st.sampled_from([Tier.EMULATED, Tier.MEASURED])),
@@ -364,7 +377,7 @@ aims = st.builds(
 
 @given(lots(), aims, st.randoms(use_true_random=False))
 def test_the_order_of_the_candidates_does_not_matter(
-    made: list[Entrant], aim: Objective, shuffle: random.Random
+    made: list[VariantResult], aim: Objective, shuffle: random.Random
 ) -> None:
     shuffled = list(made)
     shuffle.shuffle(shuffled)
@@ -373,54 +386,46 @@ def test_the_order_of_the_candidates_does_not_matter(
 
 @given(lots(), aims)
 def test_the_selected_is_accepted_within_the_limits_and_the_only_one(
-    made: list[Entrant], aim: Objective
+    made: list[VariantResult], aim: Objective
 ) -> None:
     found = ranked(*made, aim=aim)
-    own = {candidate.name: (candidate, standing) for candidate, standing in made}
-    assert sorted(one.name for one in found) == sorted(own)
-    assert all(one.reason for one in found)
+    assert sorted(one.name for one in found) == sorted(one.name for one in made)
+    assert all(str(one.reason) for one in found)
     accepted = [one.accepted for one in found]
     assert accepted == sorted(accepted, reverse=True)
-    kept = {
-        name
-        for name, (candidate, standing) in own.items()
-        if refusal(candidate, standing) is None and _within(candidate, standing, aim)
-    }
+    kept = {one.name for one in found if one.accepted and not outside(one.scores, aim)}
     assert [one.name for one in found if one.selected] == [
         one.name for one in found if one.name in kept
     ][:1]
     assert {one.name for one in found[: len(kept)]} == kept
-
-
-def _within(candidate: Candidate, standing: Standing, aim: Objective) -> bool:
-    metrics = standing.metrics if standing.tier is not None else None
-    timed = metrics if standing.tier is Tier.MEASURED else None
-    known = {
-        "size_bytes": candidate.size_bytes,
-        "wer_delta": metrics.wer_delta if metrics else None,
-        "latency_ms_p50": timed.latency_ms_p50 if timed else None,
-        "peak_rss_mb": timed.peak_rss_mb if timed else None,
-    }
-    return all(
-        (value := known[name]) is not None and value <= most for name, most in aim.at_most.items()
-    )
+    assert {one.name for one in found if one.within} == kept
 
 
 @given(lots())
-def test_nothing_worse_proven_stands_before_something_better_proven(made: list[Entrant]) -> None:
-    tiers = {candidate.name: standing.tier for candidate, standing in made}
-    ranks = [tier.rank for one in ranked(*made) if one.accepted and (tier := tiers[one.name])]
+def test_nothing_worse_proven_stands_before_something_better_proven(
+    made: list[VariantResult],
+) -> None:
+    tiers = [one.standing.tier for one in ranked(*made) if one.accepted]
+    ranks = [tier.rank for tier in tiers if tier]
     assert ranks == sorted(ranks, reverse=True)
 
 
 @given(lots(), aims)
-def test_nothing_stands_before_what_beats_it(made: list[Entrant], aim: Objective) -> None:
-    own = {candidate.name: (candidate, standing) for candidate, standing in made}
+def test_nothing_stands_before_what_beats_it(made: list[VariantResult], aim: Objective) -> None:
     row = [
-        merits_of(*own[one.name]).cost(aim)
+        one.scores.cost(aim)
         for one in ranked(*made, aim=aim)
-        if one.accepted and "was asked for" not in one.reason
-        if own[one.name][1].tier is Tier.MEASURED
+        if one.within and one.standing.measured
     ]
     for place, behind in enumerate(row):
         assert not any(faster(behind, before) for before in row[:place])
+
+
+@given(lots(), aims)
+def test_not_smaller_is_only_said_of_what_is_not_smaller(
+    made: list[VariantResult], aim: Objective
+) -> None:
+    within = [one for one in ranked(*made, aim=aim) if one.within]
+    for one in within[1:]:
+        if one.reason.code in {"ranking.too-close", "ranking.too-noisy", "ranking.not-smaller"}:
+            assert one.scores.size_bytes >= within[0].scores.size_bytes

@@ -1,4 +1,4 @@
-"""The rows of a report follow from verdicts, and the page from nothing but the release."""
+"""The rows of a report follow from what is known of variants, and the page from nothing else."""
 
 from pathlib import Path
 
@@ -10,11 +10,10 @@ from tests.results.paper import CPU, EMULATED, HERE, INT8, STAND_IN, THERE, proo
 from tests.selection import releases
 from whisperopt.backend import Tier
 from whisperopt.matrix import Objective
-from whisperopt.release import catalog
-from whisperopt.release.catalog import Variant
+from whisperopt.pipeline import write
 from whisperopt.release.report import CandidateReport, Report
 from whisperopt.report import of_release as page
-from whisperopt.results import rows, verdicts
+from whisperopt.results.variant import VariantResult
 
 RISKY = releases.variant(
     "cpu-risky", ladder_rank=2, selectable_from=Tier.MEASURED, caution="drivers differ"
@@ -32,10 +31,9 @@ def test_the_fastest_on_the_kind_of_host_that_decides_is_selected(tmp_path: Path
         (CPU, [proof(CPU, 100), proof(CPU, 300, THERE)]),
         (INT8, [proof(INT8, 200), proof(INT8, 100, THERE)]),
     )
-    known = paper.bench(tmp_path)
-    judged = {one.name: verdicts.replay(tmp_path, known, one) for one in known.entry.variants}
+    known = paper.replayed(tmp_path)
     for host_class, best in ((HERE, CPU), (THERE, INT8)):
-        found = rows.updated(paper.blank(), known.entry, judged, {"cpu": host_class})
+        found = write.ranked(paper.blank(), known, {"cpu": host_class})
         (only,) = found.targets
         assert (only.selected, only.host_class) == (best.name, host_class)
         assert row(found)[best.name].metrics.latency_ms_p50 == 100
@@ -46,10 +44,9 @@ def test_without_a_wish_the_kind_of_host_stays(tmp_path: Path) -> None:
     proofs = [proof(CPU, started="2026-01-01T00:00:00+00:00")]
     proofs += [proof(CPU, 50, THERE, started="2026-02-01T00:00:00+00:00")]
     paper.write(tmp_path, (CPU, proofs))
-    known = paper.bench(tmp_path)
-    judged = {CPU.name: verdicts.replay(tmp_path, known, known.entry.variants[0])}
+    known = paper.replayed(tmp_path)
     for before, now in ((HERE, HERE), (None, THERE), ("gone", THERE)):
-        found = rows.updated(paper.blank(before), known.entry, judged, {})
+        found = write.ranked(paper.blank(before), known, {})
         assert found.targets[0].host_class == now
 
 
@@ -77,18 +74,14 @@ def test_every_fate_has_its_reason(tmp_path: Path) -> None:
 
 def test_what_has_no_files_any_more_stays_as_the_build_saw_it(tmp_path: Path) -> None:
     report = paper.write(tmp_path, (CPU, [proof(CPU)]), (INT8, [proof(INT8, right=False)]))
-    known = paper.bench(tmp_path)
-    entry = msgspec.structs.replace(known.entry, variants=known.entry.variants[:1])
-    judged = {CPU.name: verdicts.replay(tmp_path, known, entry.variants[0])}
-    found = rows.with_proofs(rows.updated(report, entry, judged, {}), entry, judged)
+    found = write.ranked(report, paper.replayed(tmp_path)[:1], {})
     assert row(found)[INT8.name] == row(report)[INT8.name]
     assert found == report
 
 
 def test_a_target_without_any_variant_stays(tmp_path: Path) -> None:
     report = paper.write(tmp_path, (CPU, [proof(CPU)]))
-    entry = msgspec.structs.replace(paper.bench(tmp_path).entry, variants=())
-    assert rows.updated(report, entry, {}, {}) == report
+    assert write.ranked(report, [], {}) == report
 
 
 def test_the_objective_of_the_variants_decides(tmp_path: Path) -> None:
@@ -105,9 +98,7 @@ def test_what_a_build_knew_beyond_the_run_stays(tmp_path: Path) -> None:
     one = msgspec.structs.replace(only.candidates[0], how=how, conditions=("batch 1",))
     only = msgspec.structs.replace(only, candidates=(one,))
     report = msgspec.structs.replace(report, targets=(only,))
-    known = paper.bench(tmp_path)
-    judged = {CPU.name: verdicts.replay(tmp_path, known, known.entry.variants[0])}
-    found = row(rows.updated(report, known.entry, judged, {}))[CPU.name]
+    found = row(write.ranked(report, paper.replayed(tmp_path), {}))[CPU.name]
     assert (found.how, found.conditions) == (how, ("batch 1",))
 
 
@@ -127,11 +118,15 @@ def test_every_kind_of_host_is_reported_with_its_own_numbers(tmp_path: Path) -> 
 # The page
 
 
+def rendered(release: Path, report: Report) -> str:
+    return page.render(release, report, paper.context(release), paper.replayed(release))
+
+
 def test_the_page_is_made_from_nothing_but_the_release(tmp_path: Path) -> None:
     report = paper.write(tmp_path / "a", (CPU, [proof(CPU)]), (INT8, [proof(INT8, 300)]))
-    text = page.render(tmp_path / "a", report, paper.MATRIX)
+    text = rendered(tmp_path / "a", report)
     (tmp_path / "a").rename(tmp_path / "b")
-    assert page.render(tmp_path / "b", report, paper.MATRIX) == text
+    assert rendered(tmp_path / "b", report) == text
     assert "gqa-int8" in text
     assert "the quick brown fox" not in text or "heard" in text
 
@@ -146,18 +141,12 @@ def test_the_page_shows_the_samples_of_the_host_that_decided(
     for host_class, made in zip((HERE, THERE), proofs, strict=True):
         (only,) = report.targets
         only = msgspec.structs.replace(only, host_class=host_class)
-        page.render(tmp_path, msgspec.structs.replace(report, targets=(only,)), paper.MATRIX)
+        rendered(tmp_path, msgspec.structs.replace(report, targets=(only,)))
         assert shown == {CPU.name: made}
 
 
 def test_the_page_bears_a_release_without_any_samples(tmp_path: Path) -> None:
     report = paper.write(tmp_path, (CPU, [proof(CPU)]))
-    content = catalog.read(tmp_path)
-    bare = msgspec.structs.replace(content.models[paper.MODEL], answers=())
-    variants: tuple[Variant, ...] = tuple(
-        msgspec.structs.replace(one, evidence=()) for one in bare.variants
-    )
-    bare = msgspec.structs.replace(bare, variants=variants)
-    content = msgspec.structs.replace(content, models={paper.MODEL: bare})
-    (tmp_path / catalog.NAME).write_bytes(catalog.encode(content))
-    assert "gqa-fp32" in page.render(tmp_path, report, paper.MATRIX)
+    known = msgspec.structs.replace(paper.context(tmp_path), answers={})
+    bare = [VariantResult(variant=CPU, model=paper.MODEL)]
+    assert "gqa-fp32" in page.render(tmp_path, report, known, bare)

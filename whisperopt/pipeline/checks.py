@@ -1,0 +1,230 @@
+"""The checks of a variant, in order, for what a build makes and for what is there already.
+
+Each takes what is known of a variant and returns it with what was found, and with the reasons if it
+is refused. What differs between a build and a validation is in the context alone.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+from packaging.version import Version
+
+from whisperopt import artifact, cache
+from whisperopt.backend import Backend, Tier
+from whisperopt.download import difference
+from whisperopt.errors import BadInputError
+from whisperopt.evaluate.prover import NoEvidence
+from whisperopt.graph.core import PARTS, CoreModel
+from whisperopt.graph.inference import inferred
+from whisperopt.matrix import Device
+from whisperopt.pipeline import Progress
+from whisperopt.pipeline.trials import Trials
+from whisperopt.reasons import Reason, because, escaped
+from whisperopt.rehearsal import rehearse
+from whisperopt.results.grading import GradingContext
+from whisperopt.results.scores import Scores
+from whisperopt.results.variant import Proof, VariantResult
+from whisperopt.static_checks import equivalence as equivalences
+from whisperopt.static_checks import structure as structures
+from whisperopt.static_checks import weights as comparisons
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+_T = TypeVar("_T")
+
+
+class Seen(msgspec.Struct):
+    """What several variants have alike, looked at once."""
+
+    graphs: dict[str, "ir.Model"] = {}
+    """With all types inferred, by the digest of their file."""
+    weights: comparisons.Seen = {}
+
+
+class CheckContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What the checks of a variant rest on."""
+
+    folder: Path
+    """Where the variants' own folders are."""
+    scratch: Path
+    grading: GradingContext
+    backend: Backend | None
+    core: CoreModel | None
+    trials: Trials | None
+    here: bool
+    """Whether its runtime and device are here; if not, it is emulated, unless it is `absent`."""
+    absent: Reason | None = None
+    """Why it cannot be tried at all on this machine, if so."""
+    left_out: frozenset[str]
+    """The checks that do not apply, by name."""
+    seen: Seen
+    progress: Progress
+
+
+def check(result: VariantResult, context: CheckContext) -> VariantResult:
+    """Run one check after another until one refuses the variant, or cannot be made here."""
+    for name, run in CHECKS.items():
+        if name in context.left_out:
+            continue
+        result = run(result, context)
+        if not result.passes:
+            break
+        result = msgspec.structs.replace(result, passed=(*result.passed, name))
+    return result
+
+
+def refuse(
+    result: VariantResult, *reasons: Reason, tier: Tier = Tier.STRUCTURAL, certain: bool = True
+) -> VariantResult:
+    """Return `result` with `reasons` against it and no samples; `tier` is what it failed at."""
+    proof = Proof(
+        host_class=result.host_class,
+        tier=tier,
+        reasons=reasons,
+        scores=Scores(size_bytes=result.variant.size),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    return msgspec.structs.replace(result.with_proof(proof), certain=result.certain and certain)
+
+
+def files(result: VariantResult, context: CheckContext) -> VariantResult:
+    """The files are those of the catalog, and the manifest says what they are."""
+    folder = context.folder / result.variant.path
+    if not folder.is_dir():
+        return _skip(result, because("check.no-folder", folder.name))
+    if why := difference(folder, result.variant):
+        return _skip(result, because("check.damaged", why))
+    try:
+        found = artifact.read(folder)
+    except BadInputError as error:
+        return refuse(result, error.reason)
+    if found.name != f"{result.model}--{result.name}":
+        return refuse(result, because("check.other-name", escaped(found.name)))
+    return result
+
+
+def structure(result: VariantResult, context: CheckContext) -> VariantResult:
+    """The runtime's table takes every node."""
+    context.progress(result.name, "checking every node")
+    table, built = _given(context.backend).capabilities(), _artifact(result, context)
+    reports = [
+        structures.judge(_inferred(built.graph(part), context.seen), table, part=part)
+        for part in PARTS
+    ]
+    refused = [report.summary() for report in reports if not report.accepted]
+    since = max((report.since for report in reports), key=lambda v: Version(v or "0"))
+    oldest = {"runtime": f">={since}"} if since else {}
+    requires = result.variant.requires | oldest
+    result = msgspec.structs.replace(
+        result,
+        variant=msgspec.structs.replace(result.variant, requires=requires),
+        how=f"every node against {table.runtime} {table.version}",
+        conditions=tuple(dict.fromkeys(c for report in reports for c in report.conditions)),
+    )
+    return refuse(result, *refused) if refused else result
+
+
+def weights(result: VariantResult, context: CheckContext) -> VariantResult:
+    """Every weight is the checkpoint's: noise of small numbers hides much."""
+    context.progress(result.name, "comparing weights")
+    built, gates = _artifact(result, context), context.grading.gates(result.variant)
+    try:
+        core, recipe = _given(context.core), built.manifest.recipe
+        found = comparisons.check(core, built.path, recipe, gates, context.seen.weights)
+    except (MemoryError, OSError):  # this machine's trouble, not the files'
+        raise
+    except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
+        return refuse(result, because("check.weights-unread", why=str(error)), certain=False)
+    result = _shown(result, f"{found.compared} of {found.of} weights are the checkpoint's")
+    return refuse(result, *found.reasons) if found.reasons else result
+
+
+def equivalence(result: VariantResult, context: CheckContext) -> VariantResult:
+    """With exact weights the graphs compute what the core model does: coarse ones hide faults."""
+    context.progress(result.name, "comparing graphs")
+    built, core = _artifact(result, context), _given(context.core)
+    found = equivalences.check(core, built.path, built.manifest.recipe, context.scratch)
+    how = "with exact weights the graphs compute what the core model computes"
+    if found.not_compared:
+        how = f"not compared with exact weights: {found.not_compared}"
+    result = msgspec.structs.replace(_shown(result, how), certain=found.certain)
+    return refuse(result, found.reason) if found.reason else result
+
+
+def rehearsal(result: VariantResult, context: CheckContext) -> VariantResult:
+    """The real runtime, without its device, takes it."""
+    context.progress(result.name, "rehearsing")
+    built, stages = _artifact(result, context), _given(context.backend).rehearsals()
+    rehearsals = rehearse(built, stages, context.scratch)
+    result = msgspec.structs.replace(result, rehearsals=rehearsals)
+    result = _shown(
+        result, *(f"{r.runtime} {r.version}: {r.reason}" for r in rehearsals if r.passed)
+    )
+    refused = [
+        because("check.rehearsal", r.name, why=r.reason) for r in rehearsals if r.passed is False
+    ]
+    return refuse(result, *refused, certain=False) if refused else result
+
+
+def trial(result: VariantResult, context: CheckContext) -> VariantResult:
+    """It says to the clips what the core model says, on its device or emulated on the CPU."""
+    if context.absent:
+        return _skip(result, context.absent)
+    built, variant = _artifact(result, context), result.variant
+    if not context.here and "bf16" in variant.precisions:
+        return _shown(result, "nothing here can stand in for it to compute bfloat16")
+    case = _given(context.trials).open(built.manifest)
+    context.progress(result.name, "proving")
+    device, backend = msgspec.convert(variant.device, Device), _given(context.backend)
+    evidence = case.prove(built, variant.files, device, backend, here=context.here)
+    if isinstance(evidence, NoEvidence):
+        why = because("check.trial", evidence.reason)
+        return refuse(result, why, tier=Tier.MEASURED, certain=evidence.certain)
+    proof = context.grading.judge(variant, evidence)
+    if proof is None:
+        return refuse(result, because("gates.no-numbers"), tier=Tier.MEASURED, certain=False)
+    return _shown(result, evidence.how).with_proof(proof)
+
+
+CHECKS: Mapping[str, Callable[[VariantResult, CheckContext], VariantResult]] = {
+    "files": files,
+    "structure": structure,
+    "weights": weights,
+    "equivalence": equivalence,
+    "rehearsal": rehearsal,
+    "trial": trial,
+}
+"""By name, in order; behind the trial comes a race of all that passed."""
+
+
+def _given(value: _T | None) -> _T:
+    """Return what a check needs; where that is not there, the check is `left_out`."""
+    if value is None:
+        raise TypeError("a check that does not apply was made")
+    return value
+
+
+def _artifact(result: VariantResult, context: CheckContext) -> artifact.Artifact:
+    return artifact.read(context.folder / result.variant.path)
+
+
+def _inferred(path: Path, seen: Seen) -> "ir.Model":
+    import onnx_ir as ir
+
+    name = cache.sha256(path)
+    if name not in seen.graphs:
+        seen.graphs[name] = inferred(ir.load(path))
+    return seen.graphs[name]
+
+
+def _skip(result: VariantResult, why: Reason) -> VariantResult:
+    return msgspec.structs.replace(result, skipped=why)
+
+
+def _shown(result: VariantResult, *how: str) -> VariantResult:
+    """Return `result` with more words on what its tier rests on."""
+    return msgspec.structs.replace(result, how="; ".join(filter(None, (result.how, *how))))

@@ -1,0 +1,109 @@
+"""Judges raw samples: every verdict follows from them, and what a release says is not believed."""
+
+from pathlib import Path
+
+import msgspec
+
+from whisperopt.backend import Tier
+from whisperopt.evaluate import gates
+from whisperopt.evaluate.answers import Answers
+from whisperopt.evaluate.clips import EMULATED_STRIDE, ClipSet
+from whisperopt.evaluate.evidence import Evidence
+from whisperopt.matrix import Gates, Matrix
+from whisperopt.reasons import Reason, because
+from whisperopt.release.catalog import EvidenceEntry, ModelEntry, Variant
+from whisperopt.results import folder
+from whisperopt.results.variant import Proof, VariantResult, proof_of_entry, scores_of
+
+
+class GradingContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What the samples of one model's variants are judged by."""
+
+    model: str
+    entry: ModelEntry
+    matrix: Matrix
+    answers: dict[str, tuple[Answers, Path]]
+    """By the digest of their clip set, with the file of their numbers; others may be added."""
+
+    def gates(self, variant: Variant) -> Gates:
+        """Return the gates of a variant; a target that the matrix lacks has the first one's."""
+        known = {target.name: target for target in self.matrix.targets}
+        target = known.get(variant.target, self.matrix.targets[0])
+        return target.gates_for(variant.precisions)
+
+    def judge(
+        self, variant: Variant, evidence: Evidence, *, imported: bool = False
+    ) -> Proof | None:
+        """Return what follows from `evidence`; None if nothing does.
+
+        So it is where there are no answers to its clips, or its samples make no numbers.
+        """
+        if evidence.clip_digest not in self.answers:
+            return None
+        answers, _ = self.answers[evidence.clip_digest]
+        gpu = variant.device != "cpu"
+        try:
+            verdict = gates.judge(evidence, answers, self.gates(variant), gpu=gpu)
+        except (ArithmeticError, AssertionError, LookupError, ValueError):
+            return None  # samples may be anybody's
+        missed = (_unseen(variant, evidence), _unheard(evidence, answers))
+        return Proof(
+            host_class=evidence.host_class,
+            tier=evidence.tier,
+            reasons=(*verdict.reasons, *filter(None, missed)),
+            notes=verdict.notes,
+            scores=scores_of(verdict.metrics, variant.size, evidence.tier),
+            evidence=evidence,
+            metrics=verdict.metrics,
+            started=evidence.started,
+            imported=imported,
+            report=folder.path_of(self.model, evidence),
+        )
+
+    def replay(self, release: Path, variant: Variant) -> VariantResult:
+        """Judge again what the release holds on `variant`.
+
+        An entry whose samples are gone, damaged, or about other files is left out, since nothing
+        stands behind it; one that says that the variant crashed has no samples to have.
+        """
+        samples = folder.read_evidence(release, variant)
+        found = VariantResult(variant=variant, model=self.model)
+        for entry in variant.evidence:
+            if entry.report in samples:
+                evidence = samples[entry.report]
+                proof = self.judge(variant, evidence, imported=entry.imported)
+            else:
+                proof = _crashed(entry, variant)
+            found = found.with_proof(proof) if proof else found
+        return found
+
+
+def read(release: Path, model: str, entry: ModelEntry, matrix: Matrix) -> GradingContext:
+    """Read what is needed to judge the variants of `model`."""
+    answers = {
+        answered.clip_digest: folder.read_answers(release, answered) for answered in entry.answers
+    }
+    return GradingContext(model=model, entry=entry, matrix=matrix, answers=answers)
+
+
+def _unseen(variant: Variant, evidence: Evidence) -> Reason | None:
+    """Name what an emulation must look at: fp16 is computed through wider numbers there."""
+    blind = evidence.tier is Tier.EMULATED and evidence.activations is None
+    return because("gates.not-looked-at") if blind and "fp16" in variant.precisions else None
+
+
+def _unheard(evidence: Evidence, answers: Answers) -> Reason | None:
+    """Say how many clips were not played: they may be the ones that went wrong."""
+    whole = ClipSet(name="", manifest=Path(), clips=answers.clips, digest="")
+    wanted = whole.thinned(EMULATED_STRIDE if evidence.tier is Tier.EMULATED else 1)
+    heard = {sample.clip for sample in evidence.samples if not sample.warm_up}
+    missing = sum(clip.file not in heard for clip in wanted)
+    values = {"missing": missing, "wanted": len(wanted)}
+    return because("gates.clips-missing", **values) if missing else None
+
+
+def _crashed(entry: EvidenceEntry, variant: Variant) -> Proof | None:
+    if entry.accepted or entry.report:
+        return None
+    tier = Tier.STRUCTURAL if entry.tier == Tier.STRUCTURAL else Tier.MEASURED
+    return proof_of_entry(msgspec.structs.replace(entry, tier=tier), variant.size)

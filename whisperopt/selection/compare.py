@@ -1,0 +1,155 @@
+"""Which of several measurements is better, on machines that never measure the same thing twice."""
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import NamedTuple, TypeVar
+
+from whisperopt.matrix import Goal, Objective
+from whisperopt.reasons import Reason, because
+from whisperopt.results.scores import Estimate, Scores
+
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+TOO_CLOSE = 0.05
+"""Values that differ by less than this share are too close to call on a machine with noise."""
+
+
+class Words(NamedTuple):
+    """How people speak of a goal."""
+
+    aim: str
+    best: str
+    best_here: str
+    behind: str
+    of_what: str
+    """What the number is of, to go behind it."""
+
+
+WORDS: Mapping[Goal, Words] = {
+    "latency": Words(
+        *("the least time for a clip", "fastest measured", "fastest here", "slower", " median"),
+    ),
+    "throughput": Words(
+        *("the most audio in the same time", "most audio a second", "most audio a second here"),
+        *("slower with many clips", " with many clips"),
+    ),
+    "size": Words("the least space on disk", "smallest", "smallest", "larger", ""),
+    "memory": Words(
+        *("the least memory", "least memory", "least memory here", "more memory", " of memory"),
+    ),
+}
+
+
+def faster(own: Estimate, other: Estimate) -> bool:
+    """Say whether `own` beats `other` beyond the noise.
+
+    Its interval must lie wholly below the other's, and its value be lower by more than
+    `TOO_CLOSE`. Any known estimate beats one that is no number; that one beats none.
+    """
+    if not (own.known and other.known):
+        return own.known
+    return own.high < other.low and own.value < other.value * (1 - TOO_CLOSE)
+
+
+def close(own: Estimate, other: Estimate) -> bool:
+    """Say whether two values differ by no more than `TOO_CLOSE`, whatever their intervals."""
+    least, most = sorted((own.value, other.value))
+    return least >= most * (1 - TOO_CLOSE)
+
+
+def more(own: Estimate, least: Estimate) -> float:
+    """Return by how many percent `own` is more than `least`."""
+    return 100 * (own.value / least.value - 1) if least.value else math.inf
+
+
+def amount(cost: Estimate, objective: Objective) -> str:
+    """Return what an objective weighs with its unit."""
+    value = cost.value
+    match objective.goal:
+        case "latency":
+            return f"{value:.{0 if value >= 10 else 2}f} ms"
+        case "throughput":
+            return f"{1 / value:.1f} times real time"
+        case "size":
+            return f"{value / 1e6:.1f} MB"
+        case "memory":
+            return f"{value:.0f} MiB"
+
+
+def by_objective(
+    items: Iterable[T], *, scores: Callable[[T], Scores], objective: Objective
+) -> list[T]:
+    """Order by cost; of those that none left beats, the cheapest among them, the smallest goes first.
+
+    So nothing ever stands before what beats it. Where the sizes are equal too the cheaper goes
+    first, and of twins the one that came first. What has no number for its cost goes last, the
+    smallest first.
+    """
+
+    def cost(item: T) -> Estimate:
+        return scores(item).cost(objective)
+
+    def size(item: T) -> int:
+        return scores(item).size_bytes
+
+    given = list(items)
+    left = sorted((item for item in given if cost(item).known), key=lambda item: cost(item).value)
+    ordered = []
+    while left:
+        unbeaten = [
+            place
+            for place, item in enumerate(left)
+            if not any(faster(cost(other), cost(item)) for other in left)
+        ]
+        ordered.append(left.pop(min(unbeaten, key=lambda place: size(left[place]))))
+    unknown = sorted((item for item in given if not cost(item).known), key=size)
+    return [*ordered, *unknown]
+
+
+def unkept(scores: Scores, objective: Objective) -> tuple[Reason, ...]:
+    """Return a reason for every limit of `objective` that is broken, or not known to be kept."""
+    known = {
+        "wer_delta": scores.wer_delta,
+        "latency_ms_p50": scores.latency_ms.value if scores.latency_ms else None,
+        "size_bytes": float(scores.size_bytes),
+        "peak_rss_mb": scores.peak_rss_mb,
+    }
+    found = []
+    for name, bound in objective.at_most.items():
+        value = known[name]
+        if value is None:
+            found.append(because("ranking.limit-unknown", name, bound=bound))
+        elif not value <= bound:
+            found.append(because("ranking.limit-broken", name, value=value, bound=bound))
+    return tuple(found)
+
+
+def outside(scores: Scores, objective: Objective) -> Reason | None:
+    """Return the first limit of `objective` that is not kept, or not known to be kept."""
+    return next(iter(unkept(scores, objective)), None)
+
+
+def broken(scores: Scores, objective: Objective) -> Reason | None:
+    """Return the first limit of `objective` that is known to be broken."""
+    reasons = unkept(scores, objective)
+    return next((reason for reason in reasons if reason.code == "ranking.limit-broken"), None)
+
+
+def front(points: Mapping[K, tuple[float | None, float | None]]) -> set[K]:
+    """Return the keys of the points that no other point beats; both costs are minimised.
+
+    Of points in the very same place all stay; a point without two finite costs never does.
+    """
+    costs = {
+        key: (x, y)
+        for key, (x, y) in points.items()
+        if x is not None and y is not None and math.isfinite(x) and math.isfinite(y)
+    }
+    kept: set[K] = set()
+    best: tuple[float, float] | None = None
+    for key, cost in sorted(costs.items(), key=lambda item: item[1]):
+        if best is None or cost[1] < best[1] or cost == best:
+            kept.add(key)
+            best = cost
+    return kept

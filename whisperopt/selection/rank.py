@@ -1,0 +1,199 @@
+"""Ranks variants by an objective: a pure function that says why each stands where it stands."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from whisperopt.backend import Tier
+from whisperopt.matrix import Objective
+from whisperopt.reasons import Reason, because
+from whisperopt.release.catalog import Variant
+from whisperopt.results.scores import Scores
+from whisperopt.results.variant import Standing, VariantResult, told
+from whisperopt.selection.compare import WORDS, by_objective, close, faster, front, more, outside
+
+HostClass = Callable[[Variant], str | None] | str | None
+Limit = Callable[[VariantResult, Standing], Reason | None]
+
+
+class Ranked(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one variant stands among others on one kind of host, and why."""
+
+    result: VariantResult
+    standing: Standing
+    accepted: bool
+    """Whether it passed every proof that it needs."""
+    within: bool = False
+    """Whether it is accepted and keeps the limits of the objective."""
+    selected: bool = False
+    pareto: bool = False
+    """Whether no accepted one is both faster and more accurate."""
+    waits: bool = False
+    """Whether it passed everything but must be proven on a device before it is selectable."""
+    reason: Reason
+
+    @property
+    def name(self) -> str:
+        """The variant's name."""
+        return self.result.name
+
+    @property
+    def scores(self) -> Scores:
+        """What is known of it on that kind of host."""
+        return self.standing.scores
+
+
+def rank(
+    results: Sequence[VariantResult],
+    objective: Objective,
+    host_class: HostClass,
+    *,
+    limit: Limit | None = None,
+) -> tuple[Ranked, ...]:
+    """Rank variants for one kind of host, best first; the selected one on top if there is one.
+
+    What keeps the objective's limits goes before what does not, and only that is selected.
+    Measured goes before emulated before structural. Among measured the objective decides, and
+    where it is too close to call the smaller size; among unmeasured the size if that is the
+    objective, else the order of targets and ladders. What is refused comes last. `limit` says
+    which limit a variant does not keep: by default any that it is not known to keep.
+    """
+    judged = [_judged(result, objective, host_class, limit) for result in results]
+    judged.sort(key=_ladder)
+    accepted = [entry for entry in judged if entry.accepted]
+    order = _order([entry for entry in accepted if entry.within], objective)
+    beyond = [entry for entry in accepted if not entry.within]
+    points = {entry.name: (_latency(entry.scores), entry.scores.wer_delta) for entry in accepted}
+    pareto = front(points)
+    placed = (
+        msgspec.structs.replace(
+            entry, selected=place == 0, reason=_reason(entry, order, objective)
+        )
+        for place, entry in enumerate(order)
+    )
+    beyond.sort(key=lambda entry: _unproven(entry, objective))
+    return (
+        *(
+            msgspec.structs.replace(entry, pareto=entry.name in pareto)
+            for entry in (*placed, *beyond)
+        ),
+        *(entry for entry in judged if not entry.accepted),
+    )
+
+
+def refusal(variant: Variant, standing: Standing) -> Reason | None:
+    """Return why a variant cannot be selected where it stands so, or None."""
+    if standing.failed:
+        reasons = standing.failed.reasons
+        return reasons[0] if len(reasons) == 1 else because("recorded.text", told(reasons))
+    if standing.tier is None:
+        return because("ranking.unproven")
+    if waits(variant, standing):
+        return because(
+            "ranking.waits",
+            tier=standing.tier,
+            needed=variant.selectable_from,
+            caution=variant.caution,
+        )
+    return None
+
+
+def waits(variant: Variant, standing: Standing) -> bool:
+    """Say whether a variant passed everything but waits for proof on a device.
+
+    A build without proof selects on structure alone; a caution always asks for more.
+    """
+    tier = standing.tier
+    if standing.failed or tier is None or tier.rank >= Tier(variant.selectable_from).rank:
+        return False
+    return bool(variant.caution) or tier is not Tier.STRUCTURAL
+
+
+def behind(
+    own: Scores, best: Scores, objective: Objective, rivals: Mapping[str, Scores] | None = None
+) -> Reason:
+    """Say by how much a measured variant stands behind the `best` one.
+
+    What is too close to the best to call may still be clearly behind another of its `rivals`.
+    """
+    cost, least = own.cost(objective), best.cost(objective)
+    if not (cost.known and least.known):
+        return because("ranking.unknown", objective.goal)
+    words = WORDS[objective.goal].behind
+    if faster(least, cost):
+        return because("ranking.behind", percent=more(cost, least), words=words)
+    for name, rival in (rivals or {}).items():
+        if faster(other := rival.cost(objective), cost):
+            return because("ranking.behind-other", name, percent=more(cost, other), words=words)
+    code = "ranking.too-close" if close(cost, least) else "ranking.too-noisy"
+    return because(code, percent=more(cost, least))
+
+
+def _judged(
+    result: VariantResult, objective: Objective, host_class: HostClass, limit: Limit | None
+) -> Ranked:
+    variant = result.variant
+    standing = result.standing(host_class(variant) if callable(host_class) else host_class)
+    refused = refusal(variant, standing)
+    unkept = limit(result, standing) if limit else outside(standing.scores, objective)
+    return Ranked(
+        result=result,
+        standing=standing,
+        accepted=refused is None,
+        within=refused is None and unkept is None,
+        waits=waits(variant, standing),
+        reason=refused or unkept or because("ranking.alone"),
+    )
+
+
+def _ladder(entry: Ranked) -> tuple[int, int, str]:
+    variant = entry.result.variant
+    return variant.target_rank, variant.ladder_rank, variant.name
+
+
+def _unproven(entry: Ranked, objective: Objective) -> tuple[int, int]:
+    """Return what orders variants without a measurement, before their order on the ladder."""
+    tier = entry.standing.tier
+    by_size = not (objective.needs_times or entry.standing.measured)
+    return -tier.rank if tier else 1, entry.scores.size_bytes if by_size else 0
+
+
+def _latency(scores: Scores) -> float | None:
+    return scores.latency_ms.value if scores.latency_ms else None
+
+
+def _order(entries: Sequence[Ranked], objective: Objective) -> list[Ranked]:
+    measured = [entry for entry in entries if entry.standing.measured]
+    others = [entry for entry in entries if not entry.standing.measured]
+    others.sort(key=lambda entry: _unproven(entry, objective))
+    ranked = by_objective(measured, scores=lambda entry: entry.scores, objective=objective)
+    return [*ranked, *others]
+
+
+def _reason(entry: Ranked, order: Sequence[Ranked], objective: Objective) -> Reason:
+    best, tier = order[0], entry.standing.tier
+    if entry is best:
+        return _why_best(best, order, objective)
+    if tier is not best.standing.tier:
+        return because("ranking.only-tier", str(tier))
+    if tier is not Tier.MEASURED:
+        return because("ranking.later" if objective.needs_times else "ranking.not-smaller")
+    rivals = {rival.name: rival.scores for rival in order if rival.standing.measured}
+    return behind(entry.scores, best.scores, objective, rivals)
+
+
+def _why_best(best: Ranked, order: Sequence[Ranked], objective: Objective) -> Reason:
+    if len(order) == 1:
+        return because("ranking.alone")
+    tier, words = best.standing.tier, WORDS[objective.goal]
+    if tier is not Tier.MEASURED:
+        code = "ranking.first-of-tier" if objective.needs_times else "ranking.smallest-of-tier"
+        return because(code, str(tier))
+    costs = [entry.scores.cost(objective) for entry in order if entry.standing.measured]
+    if len(costs) == 1:
+        return because("ranking.alone-measured")
+    own, least = best.scores.cost(objective), min(costs, key=lambda cost: cost.value)
+    if own.value > least.value:
+        code = "ranking.smaller-close" if close(own, least) else "ranking.smaller-noisy"
+        return because(code, words=words.best)
+    return because("ranking.best", words=words.best)
