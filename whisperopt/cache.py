@@ -88,7 +88,7 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
         return time.time_ns() - max(self.changed_ns, self.touched_ns) > _SETTLED_NS
 
 
-class File(msgspec.Struct, frozen=True):
+class KeptFile(msgspec.Struct, frozen=True):
     """A file that counts only with the bytes that it had."""
 
     path: Path
@@ -234,11 +234,11 @@ def note(kind: str, name: str) -> Path:
     return folder(kind) / f"{name}.json"
 
 
-def copy(kind: str, name: str, original: Path) -> File:
+def copy(kind: str, name: str, original: Path) -> KeptFile:
     """Keep a copy of a file under `name`."""
     with new_file(kind) as file:
         shutil.copyfile(original, file)
-        return File.of(file.replace(folder(kind) / name))
+        return KeptFile.of(file.replace(folder(kind) / name))
 
 
 @contextlib.contextmanager

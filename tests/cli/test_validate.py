@@ -15,7 +15,7 @@ from whisperopt.cli import validate
 from whisperopt.evaluate import evidence as evidences
 from whisperopt.pipeline import validate as validator
 from whisperopt.release import catalog, report
-from whisperopt.results.validation import Row, Source, Validation
+from whisperopt.results.validation import Origin, Row, Validation
 
 Refused = Callable[..., str]
 
@@ -183,7 +183,7 @@ def row(**changes: Any) -> Row:
         "model": "tiny.en",
         "variant": CPU.name,
         "target": "cpu",
-        "source": Source.HERE,
+        "source": Origin.HERE,
         "host_class": paper.HERE,
         "tier": "measured",
         "accepted": True,
@@ -199,12 +199,12 @@ def row(**changes: Any) -> Row:
         (row(), 0, "proven here: measured"),
         (row(accepted=False, reason="[bold]WER[/x]"), 1, "[bold]WER[/x]"),
         (
-            row(source=Source.SKIPPED, accepted=None, metrics=None, reason="no GPU"),
+            row(source=Origin.SKIPPED, accepted=None, metrics=None, reason="no GPU"),
             0,
             "not here",
         ),
         (
-            row(source=Source.DAMAGED, accepted=None, metrics=None, reason="it lacks x"),
+            row(source=Origin.DAMAGED, accepted=None, metrics=None, reason="it lacks x"),
             4,
             "damaged",
         ),

@@ -10,21 +10,21 @@ import pytest
 from tests.makers import SMALL
 from whisperopt.graph.core import CoreModel
 from whisperopt.graph.files import write
-from whisperopt.passes.last_logits import LOGITS_FROM, LastLogits
+from whisperopt.passes.last_logits import LOGITS_FROM, LogitsOfLast
 from whisperopt.passes.quantization.block_int8 import BlockInt8
 from whisperopt.passes.rewrite import PassError, nodes, run
 
 
 def test_the_position_is_an_input_with_a_default(small_core: CoreModel) -> None:
-    graph = run(small_core.part("decoder"), [LastLogits()]).graph
+    graph = run(small_core.part("decoder"), [LogitsOfLast()]).graph
     assert [value.name for value in graph.inputs][-1] == LOGITS_FROM
     assert graph.initializers[LOGITS_FROM].const_value.numpy().tolist() == [0]
     assert str(graph.outputs[0].shape) == f"[batch,positions,{SMALL.vocabulary}]"
-    onnx.checker.check_model(ir.to_proto(run(small_core.part("decoder"), [LastLogits()])))
+    onnx.checker.check_model(ir.to_proto(run(small_core.part("decoder"), [LogitsOfLast()])))
 
 
 def test_only_norm_and_logits_come_behind_the_slice(small_core: CoreModel) -> None:
-    (cut,) = nodes(run(small_core.part("decoder"), [LastLogits()]), "Slice")[1:]
+    (cut,) = nodes(run(small_core.part("decoder"), [LogitsOfLast()]), "Slice")[1:]
     behind = []
     value = cut.outputs[0]
     while value.uses():
@@ -40,7 +40,7 @@ def test_logits_are_those_of_the_positions_from_there_on(
     first: int, coarse: bool, small_core: CoreModel, tmp_path: Path
 ) -> None:
     ort = pytest.importorskip("onnxruntime")
-    passes = [LastLogits(), *([BlockInt8()] if coarse else [])]
+    passes = [LogitsOfLast(), *([BlockInt8()] if coarse else [])]
     write(run(small_core.part("decoder"), passes), tmp_path / "decoder.onnx")
     session = ort.InferenceSession(tmp_path / "decoder.onnx", providers=["CPUExecutionProvider"])
     feeds = _feeds(session)
@@ -51,15 +51,15 @@ def test_logits_are_those_of_the_positions_from_there_on(
 
 def test_an_encoder_has_no_logits(small_core: CoreModel) -> None:
     with pytest.raises(PassError, match=r"it has no decoder\.layer_norm"):
-        run(small_core.part("encoder"), [LastLogits()])
+        run(small_core.part("encoder"), [LogitsOfLast()])
 
 
 def test_promise_names_the_input(small_core: CoreModel) -> None:
-    assert LastLogits().ensures(small_core.part("decoder")) == "logits_from is no input"
+    assert LogitsOfLast().ensures(small_core.part("decoder")) == "logits_from is no input"
 
 
 def test_a_second_time_changes_nothing(small_core: CoreModel) -> None:
-    model = run(small_core.part("decoder"), [LastLogits(), LastLogits()])
+    model = run(small_core.part("decoder"), [LogitsOfLast(), LogitsOfLast()])
     assert [value.name for value in model.graph.inputs].count(LOGITS_FROM) == 1
     assert len(nodes(model, "Slice")) == 2
 

@@ -189,5 +189,5 @@ def test_variant_is_both_graphs_with_their_weights(small_checkpoint: Checkpoint,
 def test_a_decoder_in_whole_numbers_leaves_the_rest_for_blocks() -> None:
     whole = form(CORE, decoder_precision="int8", int8="dynamic", traits=("dynamic-decoder",))
     assert planned(whole, "decoder") == ["DynamicDecoder", "FoldBias", "BlockInt8"]
-    assert planned(form(CORE, traits=("last-logits",)), "decoder") == ["LastLogits"]
+    assert planned(form(CORE, traits=("last-logits",)), "decoder") == ["LogitsOfLast"]
     assert planned(form(CORE, traits=("last-logits",)), "encoder") == []

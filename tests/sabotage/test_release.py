@@ -13,7 +13,7 @@ from whisperopt.cli import main
 from whisperopt.errors import IntegrityError, NothingFitsError
 from whisperopt.pipeline import validate as validator
 from whisperopt.release import catalog
-from whisperopt.results.validation import Row, Source
+from whisperopt.results.validation import Origin, Row
 
 WAYS = sabotages(words=(65, 66), end_of_text=256)
 FP32, MIXED = "cpu-gqa-fp32", "cpu-gqa-mixed"
@@ -37,7 +37,7 @@ def validated(release: Path, manifest: Path, variant: str, model: Path | None = 
 
 def test_an_honest_release_stays_what_it_is(release: Path, manifest: Path, model: Path) -> None:
     found = validator.validate(release, clips=manifest, checkpoint=str(model))
-    assert [(row.source, row.accepted) for row in found.rows] == [(Source.HERE, True)] * 2
+    assert [(row.source, row.accepted) for row in found.rows] == [(Origin.HERE, True)] * 2
     assert [one for one in found.changes if not one.what.startswith("selected for")] == []
 
 
@@ -119,7 +119,7 @@ def test_new_hashes_do_not_help_where_the_checkpoint_is(
     WAYS[name].apply(folder_of(release, MIXED))
     side_files.rehash(release, MIXED)
     row = validated(release, manifest, MIXED, model)
-    assert (row.source, row.accepted) == (Source.HERE, False)
+    assert (row.source, row.accepted) == (Origin.HERE, False)
     assert re.search(NAMED[name], row.reason), row.reason
 
 
@@ -140,7 +140,7 @@ def test_without_the_checkpoint_what_is_large_is_refused(
     WAYS[name].apply(folder_of(release, FP32))
     side_files.rehash(release, FP32)
     row = validated(release, manifest, FP32)
-    assert (row.source, row.accepted) == (Source.HERE, False)
+    assert (row.source, row.accepted) == (Origin.HERE, False)
     assert re.search(LARGE[name], row.reason), row.reason
 
 

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from whisperopt import cache
-from whisperopt.cache import File
+from whisperopt.cache import KeptFile
 
 _KIND = "graphs"
 _MOST_PLACES = 8
 _AT_ONCE = 1 << 30
 
-_Graph = tuple[File, ...]
+_Graph = tuple[KeptFile, ...]
 """The files of one graph in one place: the graph itself, and the weights beside it."""
 
 
@@ -45,13 +45,13 @@ class GraphCache:
                 here.append(copied)
                 return
         make()
-        here.insert(0, tuple(map(File.of, sorted(path.parent.glob(f"{path.name}*")))))
+        here.insert(0, tuple(map(KeptFile.of, sorted(path.parent.glob(f"{path.name}*")))))
 
     def moved(self, old: Path, new: Path) -> None:
         """Remember for later builds what lay in the folder `old` and is in the folder `new` now."""
         for key, graphs in self._here.items() if self._lasting else ():
             moved = [
-                tuple(File(new / file.path.relative_to(old), file.sha256) for file in graph)
+                tuple(KeptFile(new / file.path.relative_to(old), file.sha256) for file in graph)
                 for graph in graphs
                 if all(file.path.is_relative_to(old) for file in graph)
             ]
@@ -83,7 +83,7 @@ def _copied(graph: _Graph, folder: Path) -> _Graph | None:
         return None
     for file, copy in zip(graph, copies, strict=True):
         cache.same_bytes(copy, file.path)
-    return tuple(File(copy, file.sha256) for file, copy in zip(graph, copies, strict=True))
+    return tuple(KeptFile(copy, file.sha256) for file, copy in zip(graph, copies, strict=True))
 
 
 def _copy(source: Path, copy: Path) -> None:

@@ -7,7 +7,13 @@ from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import PARTS, CoreModel
 from whisperopt.inspection import facts
-from whisperopt.inspection.facts import AttentionKind, CheckpointFacts, Choice, Ladder, Rung
+from whisperopt.inspection.facts import (
+    AttentionChoice,
+    AttentionKind,
+    CheckpointFacts,
+    Ladder,
+    Rung,
+)
 from whisperopt.inspection.graphs import count_operators
 from whisperopt.matrix import LATENCY, Matrix, Target
 from whisperopt.passes.plan import make
@@ -134,7 +140,7 @@ def _ladder(target: Target, runtime: str, rungs: tuple[Rung, ...], unusable: str
         backend=target.backend,
         runtime=runtime,
         attention=tuple(
-            Choice(
+            AttentionChoice(
                 attention=kind,
                 rung=taken.recipe if taken else None,
                 form=taken.forms[kind] if taken else None,

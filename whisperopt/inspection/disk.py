@@ -15,9 +15,9 @@ from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import PARTS
 from whisperopt.inspection.facts import (
     ArtifactFacts,
+    BackendVerdict,
     OnnxFacts,
     ReleaseFacts,
-    Verdict,
     attention_layers,
     cache_bytes,
 )
@@ -100,16 +100,16 @@ def _table(name: str) -> CapabilityTable | str:
 
 def _verdict(
     backend: str, table: CapabilityTable | str, graphs: Mapping[Any, ir.Model], unsure: str = ""
-) -> Verdict:
+) -> BackendVerdict:
     """Hold `graphs`, by part, against `table`, unless it cannot tell, for the reason `unsure`."""
     if isinstance(table, str):
-        return Verdict(backend=backend, executed=None, reason=table)
+        return BackendVerdict(backend=backend, executed=None, reason=table)
     if unsure:
         reason = f"{table.runtime} {table.version}: {unsure}"
-        return Verdict(backend=backend, executed=None, reason=reason)
+        return BackendVerdict(backend=backend, executed=None, reason=reason)
     with quiet():
         reports = [structure.check(graph, table, part=part) for part, graph in graphs.items()]
-    return Verdict(
+    return BackendVerdict(
         backend=backend,
         executed=all(report.accepted for report in reports),
         reason="; ".join(str(report.summary()) for report in reports),

@@ -66,7 +66,7 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     """What whoever runs the graphs must keep to."""
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
+class AttentionChoice(msgspec.Struct, frozen=True, kw_only=True):
     """What one attention becomes on a target."""
 
     attention: AttentionKind
@@ -83,7 +83,7 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
     backend: str
     runtime: str
     """The runtime and the version that the capability table describes."""
-    attention: tuple[Choice, ...]
+    attention: tuple[AttentionChoice, ...]
     rungs: tuple[Rung, ...]
 
 
@@ -139,7 +139,7 @@ class GraphFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Numbers in all initializers; packed ones count as they are stored."""
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class BackendVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whether one backend's runtime executes a graph."""
 
     backend: str
@@ -154,7 +154,7 @@ class OnnxFacts(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
 
     path: Path
     graph: GraphFacts
-    backends: tuple[Verdict, ...]
+    backends: tuple[BackendVerdict, ...]
 
 
 class ArtifactFacts(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="artifact"):
@@ -171,7 +171,7 @@ class ArtifactFacts(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     attention: tuple[AttentionLayers, ...]
     caches: CacheBytes
     graphs: dict[str, GraphFacts]
-    verdict: Verdict
+    verdict: BackendVerdict
     """What the capability table of its own backend says of both graphs."""
     rehearsals: tuple[Rehearsed, ...] = ()
     """What the real runtime says without its device, if it was asked."""

@@ -11,7 +11,7 @@ LOGITS_FROM = "logits_from"
 _NORM = "decoder.layer_norm"
 
 
-class LastLogits:
+class LogitsOfLast:
     """The last layer's output x -> Slice(x, logits_from, the end), and norm and logits of that.
 
     `logits_from` is an initializer that is also an input: whoever does not know it, such as ONNX

@@ -20,7 +20,7 @@ from whisperopt.passes.gqa_to_mha import GqaToMha
 from whisperopt.passes.group_heads import GroupHeads
 from whisperopt.passes.grow_caches import GrowCaches
 from whisperopt.passes.half import Half
-from whisperopt.passes.last_logits import LastLogits
+from whisperopt.passes.last_logits import LogitsOfLast
 from whisperopt.passes.mha_to_attention import MhaToAttention
 from whisperopt.passes.mha_to_decomposed import MhaToDecomposed
 from whisperopt.passes.quantization.block_int8 import BlockInt8
@@ -62,7 +62,7 @@ def _passes(recipe: Recipe, part: Part, choice: Choice) -> Iterator[Pass]:
     if not encoder:
         yield from _causal(recipe)
         if "last-logits" in recipe.traits:
-            yield LastLogits()
+            yield LogitsOfLast()
     if "contributed-gelu" in recipe.traits:
         yield ContributedGelu()
     yield from _precision(recipe, part, choice)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from whisperopt import cache
-from whisperopt.cache import File, Stamp
+from whisperopt.cache import KeptFile, Stamp
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.listening import Heard
 from whisperopt.pipeline.request import BuildRequest
@@ -75,8 +75,8 @@ class _Noted(msgspec.Struct, frozen=True):
     """What the core model said, and where the numbers are."""
 
     answers: Answers
-    references: File
-    self_test: File
+    references: KeptFile
+    self_test: KeptFile
     journal: Path
     """Left by a build that was stopped, to be forgotten with the rest of its notes."""
 

@@ -16,7 +16,7 @@ from whisperopt.release.report import (
     ProofReport,
     TargetReport,
 )
-from whisperopt.results.validation import Row, Source
+from whisperopt.results.validation import Origin, Row
 from whisperopt.results.variant import Proof, VariantResult, told
 
 if TYPE_CHECKING:
@@ -166,11 +166,11 @@ def _fate(ranked: "Ranked") -> Fate:
     return "waits" if ranked.waits else "rejected"
 
 
-def _source(result: VariantResult) -> Source:
+def _source(result: VariantResult) -> Origin:
     if result.proofs:
-        return Source.IMPORTED if result.proofs[0].imported else Source.HERE
+        return Origin.IMPORTED if result.proofs[0].imported else Origin.HERE
     damaged = {"check.damaged", "check.no-folder"}
-    return Source.DAMAGED if result.skipped and result.skipped.code in damaged else Source.SKIPPED
+    return Origin.DAMAGED if result.skipped and result.skipped.code in damaged else Origin.SKIPPED
 
 
 def _sound(value: float | tuple[float, float] | None) -> Any:

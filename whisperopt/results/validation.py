@@ -20,7 +20,7 @@ _CANDIDATE = CandidateReport.__struct_fields__
 _LONGEST = 120
 
 
-class Source(enum.StrEnum):
+class Origin(enum.StrEnum):
     """Where a word on a variant comes from."""
 
     HERE = "proven here"
@@ -35,7 +35,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     variant: str
     target: str
-    source: Source
+    source: Origin
     host_class: str
     tier: str | None
     accepted: bool | None
@@ -74,7 +74,7 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def damaged(self) -> list[str]:
         """The variants whose files are not those of the catalog."""
-        return [row.variant for row in self.rows if row.source is Source.DAMAGED]
+        return [row.variant for row in self.rows if row.source is Origin.DAMAGED]
 
 
 def verdict_changes(

@@ -16,7 +16,7 @@ from whisperopt.testing.made import MadeCheckpoint, describe
 from whisperopt.whisper import Dimensions
 
 
-class Sample(NamedTuple):
+class MadeInput(NamedTuple):
     """Something to hear and to write down."""
 
     features: Floats
@@ -24,16 +24,18 @@ class Sample(NamedTuple):
     ids: Tokens
     """Int32 [B, S]."""
 
-    def rows(self, rows: list[int]) -> "Sample":
+    def rows(self, rows: list[int]) -> "MadeInput":
         """Return only these rows, in this order."""
-        return Sample(self.features[rows], self.ids[rows])
+        return MadeInput(self.features[rows], self.ids[rows])
 
 
-def sample(dims: Dimensions, *, batch: int, length: int) -> Sample:
+def sample(dims: Dimensions, *, batch: int, length: int) -> MadeInput:
     """Return a made-up batch, the same every time."""
     random = np.random.default_rng(7)
     features = random.uniform(-1, 1.5, (batch, dims.mels, dims.frames)).astype(np.float32)
-    return Sample(features, random.integers(0, dims.vocabulary, (batch, length)).astype(np.int32))
+    return MadeInput(
+        features, random.integers(0, dims.vocabulary, (batch, length)).astype(np.int32)
+    )
 
 
 def stepped(decoder: Decoder, ids: Tokens, *, prompt: int) -> Floats:

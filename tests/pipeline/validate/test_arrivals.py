@@ -18,7 +18,7 @@ from whisperopt.host import Host
 from whisperopt.pipeline import race
 from whisperopt.reasons import Reason
 from whisperopt.release import report as reports
-from whisperopt.results.validation import Source
+from whisperopt.results.validation import Origin
 from whisperopt.selection.decisions import best, resolve
 
 HERE = hosts.probe().host_class("cpu", "onnxruntime")
@@ -74,7 +74,7 @@ def test_honest_evidence_is_taken_in(shop_: Shop, abroad: Abroad) -> None:
     file, before = abroad(), tree(shop_.release)
     found = imported(shop_, file)
     (row,) = found.rows
-    assert (row.source, row.host_class, row.tier) == (Source.IMPORTED, THERE, Tier.MEASURED)
+    assert (row.source, row.host_class, row.tier) == (Origin.IMPORTED, THERE, Tier.MEASURED)
     (change,) = found.changes
     assert (change.what, change.before) == (f"{FP32} on {THERE}", "nothing")
     assert change.now == "measured, accepted"

@@ -12,7 +12,7 @@ from tests.pipeline.validate.shop import FP32, MIXED, MODEL, Shop
 from whisperopt import host as hosts
 from whisperopt.backend import Tier
 from whisperopt.evaluate.case import Case
-from whisperopt.results.validation import Source
+from whisperopt.results.validation import Origin
 from whisperopt.selection.decisions import best, resolve
 
 HERE = hosts.probe().host_class("cpu", "onnxruntime")
@@ -41,7 +41,7 @@ def test_damaged_files_are_named_and_not_run_and_the_others_are_proven(
     found = shop_.validate()
     assert found.damaged == [FP32]
     damaged, fine = found.rows
-    assert (damaged.source, damaged.accepted) == (Source.DAMAGED, None)
+    assert (damaged.source, damaged.accepted) == (Origin.DAMAGED, None)
     assert words in damaged.reason
     assert (fine.variant, fine.accepted) == (MIXED, True)
     assert shop_.variant(FP32) == before

@@ -19,7 +19,7 @@ from whisperopt.matrix import Objective
 from whisperopt.pipeline import race
 from whisperopt.release import catalog, store
 from whisperopt.release import report as reports
-from whisperopt.results.validation import Source
+from whisperopt.results.validation import Origin
 from whisperopt.selection.decisions import best, resolve
 
 HERE = hosts.probe().host_class("cpu", "onnxruntime")
@@ -30,8 +30,8 @@ def test_what_this_machine_can_run_is_proven_and_written_into_the_release(worksh
     before = tree(workshop.release)
     found = workshop.validate()
     assert [(row.variant, row.source, row.tier) for row in found.rows] == [
-        (FP32, Source.HERE, Tier.MEASURED),
-        (MIXED, Source.HERE, Tier.MEASURED),
+        (FP32, Origin.HERE, Tier.MEASURED),
+        (MIXED, Origin.HERE, Tier.MEASURED),
     ]
     assert found.failed == found.damaged == []
     now = tree(workshop.release)
@@ -95,7 +95,7 @@ def test_what_is_not_here_is_named_with_the_reason(
     shop_.edit(MIXED, **changes)
     found = shop_.validate()
     row = found.rows[1]
-    assert (row.source, row.accepted, row.tier) == (Source.SKIPPED, None, None)
+    assert (row.source, row.accepted, row.tier) == (Origin.SKIPPED, None, None)
     assert words in row.reason
     assert set(shop_.entries(MIXED)) == {HERE}
 

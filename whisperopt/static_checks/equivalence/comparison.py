@@ -52,7 +52,7 @@ class Equivalence(msgspec.Struct, frozen=True, kw_only=True):
     """False: the comparison crashed or took too long, which another try may not meet."""
 
 
-class Call(NamedTuple):
+class GraphCall(NamedTuple):
     """One run of one graph."""
 
     part: str
@@ -73,7 +73,7 @@ def compare(graphs: Graphs) -> Equivalence:
     return Equivalence(reason=next(filter(None, reasons), None))
 
 
-def difference(found: Call, expected: Call) -> Reason | None:
+def difference(found: GraphCall, expected: GraphCall) -> Reason | None:
     """Say by how much two runs differ and where that begins, or nothing."""
     result = "hidden_states" if expected.part == "encoder" else "logits"
     error = relative_error(found.outputs[result], expected.outputs[result])
@@ -87,15 +87,15 @@ def difference(found: Call, expected: Call) -> Reason | None:
     return because("equivalence.off", **_off(expected, error))
 
 
-def _off(call: Call, error: float) -> dict[str, str]:
+def _off(call: GraphCall, error: float) -> dict[str, str]:
     return {"part": call.part, "call": call.label, "percent": f"{100 * error:.3g}"}
 
 
-def _calls(folder: Path, dims: Dimensions, prompt: list[int]) -> Iterator[Call]:
+def _calls(folder: Path, dims: Dimensions, prompt: list[int]) -> Iterator[GraphCall]:
     """Run the encoder, a prompt with more tokens behind it, and single tokens after that."""
     encoder = ort_graph.on_cpu(folder / "encoder.onnx")
     encoded = run(encoder, _features(encoder, dims))
-    yield Call("encoder", "its output", encoded)
+    yield GraphCall("encoder", "its output", encoded)
     decoder = ort_graph.on_cpu(folder / "decoder.onnx")
     more = [STRIDE * (place + 1) % dims.vocabulary for place in range(_MORE + _STEPS)]
     fed = [[*prompt, *more[:_MORE]], *([token] for token in more[_MORE:])]
@@ -104,9 +104,11 @@ def _calls(folder: Path, dims: Dimensions, prompt: list[int]) -> Iterator[Call]:
         feeds = {**pasts(encoded, "_cross"), **caches, **lengths(decoder, past)}
         feeds["input_ids"] = np.array([ids], np.int32)
         outputs = run(decoder, feeds)
-        yield Call("decoder", f"step {step}" if step else "the prefill", outputs)
+        yield GraphCall("decoder", f"step {step}" if step else "the prefill", outputs)
         if not step:
-            yield Call("decoder", "the prefill's last position", _last(decoder, feeds, outputs))
+            yield GraphCall(
+                "decoder", "the prefill's last position", _last(decoder, feeds, outputs)
+            )
         caches, past = pasts(outputs, "_self_"), past + len(ids)
 
 

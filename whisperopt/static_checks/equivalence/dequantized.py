@@ -20,7 +20,7 @@ from whisperopt.reasons import because
 from whisperopt.runtime.arrays import Floats
 from whisperopt.static_checks.equivalence.comparison import AT
 from whisperopt.static_checks.weights.judge import QUERY, VariantPart
-from whisperopt.static_checks.weights.pairs import Pair, pairs
+from whisperopt.static_checks.weights.pairs import WeightPair, pairs
 from whisperopt.static_checks.weights.stored import StoredWeight, fold, stored_weights
 from whisperopt.static_checks.weights.unpacking import words
 
@@ -63,7 +63,7 @@ def write_dequantized(core: CoreModel, recipe: Recipe, shipped: Path, folder: Pa
         write(_watched(widened(model), places), folder / f"{part}.onnx")
 
 
-def _place(pair: Pair) -> str:
+def _place(pair: WeightPair) -> str:
     """Name one use of a weight: the words' table is looked up, and it is multiplied by."""
     return f"{pair.name}{' as a product' * pair.expected.product}"
 
@@ -87,7 +87,9 @@ def _with_exact_weights(variant: VariantPart, model: ir.Model) -> dict[str, ir.N
     return places
 
 
-def _replaced(model: ir.Model, pair: Pair, found: StoredWeight, factor: np.float32) -> ir.Node:
+def _replaced(
+    model: ir.Model, pair: WeightPair, found: StoredWeight, factor: np.float32
+) -> ir.Node:
     """Put the exact weight, times what had been folded into it, where `found` is used."""
     node, canvas = found.node, canvas_for(model, f"{found.node.name}/exact/")
     if node.graph is None:

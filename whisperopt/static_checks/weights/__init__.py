@@ -15,7 +15,7 @@ from whisperopt.matrix import Gates
 from whisperopt.reasons import Reason, because
 from whisperopt.static_checks.weights import judge, side_files
 from whisperopt.static_checks.weights.judge import VariantPart
-from whisperopt.static_checks.weights.pairs import Pair, pairs
+from whisperopt.static_checks.weights.pairs import WeightPair, pairs
 from whisperopt.static_checks.weights.stored import stored_weights
 
 _REASONS = 5
@@ -107,7 +107,7 @@ def _checked(variant: VariantPart, path: Path, gates: Gates) -> WeightCheck:
 
 
 def _absences(
-    part: str, matched: Sequence[Pair], path: Path, unused: set[str]
+    part: str, matched: Sequence[WeightPair], path: Path, unused: set[str]
 ) -> Iterator[Reason]:
     """Yield which weights are certainly not where they should be."""
     found = {pair.name for pair in matched if pair.found}

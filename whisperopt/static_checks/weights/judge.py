@@ -16,7 +16,7 @@ from whisperopt.matrix import Gates
 from whisperopt.passes.plan import reference
 from whisperopt.reasons import Reason, because
 from whisperopt.runtime.arrays import Floats
-from whisperopt.static_checks.weights.pairs import Pair
+from whisperopt.static_checks.weights.pairs import WeightPair
 from whisperopt.static_checks.weights.stored import StoredWeight, stored_weights
 
 Sums: TypeAlias = npt.NDArray[np.float64]
@@ -150,7 +150,7 @@ class VariantPart(msgspec.Struct, frozen=True):
         return scale if near else 1.0
 
 
-def faults(variant: VariantPart, matched: Sequence[Pair], gates: Gates) -> Iterator[Reason]:
+def faults(variant: VariantPart, matched: Sequence[WeightPair], gates: Gates) -> Iterator[Reason]:
     """Yield what is wrong with the weights that were found; two are in memory at a time."""
     part = variant.part
     factors: dict[str, tuple[str, float]] = {}

@@ -15,7 +15,7 @@ _TELLING = 16
 """Fewer numbers than these resemble many."""
 
 
-class Pair(msgspec.Struct, frozen=True, kw_only=True):
+class WeightPair(msgspec.Struct, frozen=True, kw_only=True):
     """One use of a weight in the core model, and what a variant has in its place."""
 
     name: str
@@ -27,7 +27,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 def pairs(
     core: Iterable[StoredWeight], variant: Iterable[StoredWeight], names: Iterable[str]
-) -> list[Pair]:
+) -> list[WeightPair]:
     """Return one pair for every use of the tensors `names` in the core model's graph.
 
     1. by name: a variant may put an ending behind it, as in `encoder.conv1.weight_int8`
@@ -50,7 +50,7 @@ def pairs(
         guess = [guessed[id(weight)]] if id(weight) in guessed else []
         found = tuple(named.get((name, weight.product), guess))
         maybe = not found and weight.size <= rest
-        made.append(Pair(name=name, expected=weight, found=found, maybe=maybe))
+        made.append(WeightPair(name=name, expected=weight, found=found, maybe=maybe))
     return made
 
 
