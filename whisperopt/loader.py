@@ -98,9 +98,8 @@ def _of_release(
         names = ", ".join(sorted(content.models))
         raise BadInputError(because("load.several-models", folder, names=names))
     name = model or next(iter(content.models), DEFAULT)
-    if target is not None:
-        known = sorted({variant.target for variant in content.model(name).variants})
-        check_target(target, known, because("target.no-variant-in", folder, model=name))
+    known = sorted({variant.target for variant in content.model(name).variants})
+    check_target(target, known, because("target.no-variant-in", folder, model=name))
     decisions = choose(content, name, target=target, trusting=True)
     best(decisions)
     unused = [*_unused(decisions, target)]

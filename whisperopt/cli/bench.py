@@ -41,7 +41,7 @@ def bench(*, clips: Path | None, profile: bool, as_json: bool, **asked: Any) -> 
     fairer where two are close. With --profile it shows where the time goes: starting, the parts of
     listening by the length of the clip, and the runtime's operators.
     """
-    from whisperopt.cli.progress import progress
+    from whisperopt.cli.render import progress
     from whisperopt.evaluate import bench as benches
 
     artifacts = chosen(asked.pop("folder"), asked.pop("target"))
@@ -73,8 +73,7 @@ def chosen(folder: Path, target: str | None) -> "tuple[Artifact, ...]":
         return (artifact,)
     content = store.read(folder)
     known = sorted({v.target for model in content.models.values() for v in model.variants})
-    if target is not None:
-        check_target(target, known, because("target.no-variant-at-all-in", folder))
+    check_target(target, known, because("target.no-variant-at-all-in", folder))
     found = []
     for model in content.models:
         decisions = choose(content, model, target=target)

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisperopt.cli import json_option, print_json
-from whisperopt.cli.aim import aim_options
+from whisperopt.cli import aim_options, json_option, print_json
 from whisperopt.errors import NothingFitsError
 from whisperopt.matrix import check_target
 from whisperopt.reasons import because
@@ -48,8 +47,7 @@ def explain(
     host = hosts.read(host_file) if host_file else None
     answers = fetcher.explain(repo, host=host, target=target, **asked)
     known = sorted({d.variant.target for decisions in answers.values() for d in decisions})
-    if target is not None:
-        check_target(target, known, because("target.not-in", repo))
+    check_target(target, known, because("target.not-in", repo))
     for name, decisions in answers.items():
         show_decisions(name, decisions)
     if as_json:
@@ -85,8 +83,7 @@ def fetch(
     """Fetch the best variant of MODEL for this host; every file's size and sha256 is checked."""
     from whisperopt import download as fetcher
     from whisperopt import host as hosts
-    from whisperopt.cli.progress import progress
-    from whisperopt.cli.render import show_decisions
+    from whisperopt.cli.render import progress, show_decisions
 
     host = hosts.read(host_file) if host_file else None
     asked |= {"model": model, "host": host}

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from whisperopt.cli import json_option, print_json
-from whisperopt.cli.failures import report
+from whisperopt.cli import json_option, print_json, report
 from whisperopt.errors import WhisperoptError
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisperopt.cli import json_option, print_json
-from whisperopt.cli.aim import aim_options
+from whisperopt.cli import aim_options, json_option, print_json
 from whisperopt.evaluate.times import times
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def tune(*, target: str | None, as_json: bool, **asked: Any) -> None:
     From then on `transcribe`, `explain` and `fetch` put the winner first, until a driver, a
     runtime or the release changes; with --target only where that target is asked for.
     """
-    from whisperopt.cli.progress import progress
+    from whisperopt.cli.render import progress
     from whisperopt.pipeline import tune as tuner
 
     with progress() as update:

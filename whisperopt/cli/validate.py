@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisperopt.cli import json_option, print_json
-from whisperopt.cli.aim import aim_options
+from whisperopt.cli import aim_options, json_option, print_json
 from whisperopt.errors import BadInputError, GateFailedError, IntegrityError
 from whisperopt.reasons import because
 
@@ -43,7 +42,7 @@ def validate(*, matrix: Path | None, as_json: bool, **asked: Any) -> None:
     again. The evidence is written into DIR; bring it to another copy with --import.
     """
     from whisperopt import matrix as matrices
-    from whisperopt.cli.progress import progress
+    from whisperopt.cli.render import progress
     from whisperopt.pipeline import validate as validator
 
     sources = {**asked, "import": asked["imports"]}

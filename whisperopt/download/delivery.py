@@ -52,9 +52,8 @@ def fetch(
     """
     source = _source(repo, insecure=insecure)
     catalog = _read(source)
-    if target is not None:
-        known = sorted({variant.target for variant in catalog.model(model).variants})
-        check_target(target, known, because("target.no-variant", model))
+    known = sorted({variant.target for variant in catalog.model(model).variants})
+    check_target(target, known, because("target.no-variant", model))
     variant = best(choose(catalog, model, host, target))
     if to is None and isinstance(home := cache.home(), Reason):
         raise BadInputError(home)
