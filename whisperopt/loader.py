@@ -13,8 +13,7 @@ from whisperopt.matrix import check_target
 from whisperopt.reasons import Reason, because
 from whisperopt.release import store
 from whisperopt.runtime import first_open
-from whisperopt.selection.choose import choose
-from whisperopt.selection.decisions import Decision, best
+from whisperopt.selection.decisions import Decision, best, choose
 
 if TYPE_CHECKING:
     from whisperopt.runtime.transcriber import Opened, Transcriber

@@ -62,8 +62,7 @@ def chosen(folder: Path, target: str | None) -> "tuple[Artifact, ...]":
     from whisperopt import artifact as artifacts
     from whisperopt.matrix import check_target
     from whisperopt.release import store
-    from whisperopt.selection.choose import choose
-    from whisperopt.selection.decisions import best
+    from whisperopt.selection.decisions import best, choose
 
     if not store.is_release(folder):
         artifact = artifacts.read(folder)

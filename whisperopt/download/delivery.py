@@ -22,8 +22,7 @@ from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, File, Variant
-from whisperopt.selection.choose import choose
-from whisperopt.selection.decisions import Decision, best
+from whisperopt.selection.decisions import Decision, best, choose
 
 Progress = Callable[[str, int, int], None]
 """Is called with a file's name, the bytes of it that have arrived, and its size."""
@@ -121,11 +120,23 @@ def _cache_folder(model: str, variant: Variant) -> Path:
     return cache.folder("artifacts") / f"{model}--{variant.name}--{digest[:12]}"
 
 
-def difference(folder: Path, variant: Variant) -> str | None:
-    """Return how `folder` differs from what the catalog says, or None; every byte is read once."""
-    if problem := _strange_file(folder, variant):
-        return problem
-    for file in variant.files:
+def difference(folder: Path, variant: Variant, *, hashed: bool = False) -> str | None:
+    """Return how `folder` differs from what the catalog says, or None.
+
+    Every byte is read once, unless its files were `hashed` while they were written.
+    """
+    if not folder.is_dir():
+        return "it is not a folder"
+    found = {path.name: path for path in folder.iterdir()}
+    expected = {file.path for file in variant.files}
+    if missing := expected - set(found):
+        return f"it lacks {min(missing)}"
+    if extra := set(found) - expected:
+        return f"it also holds {min(extra)}"
+    for name, path in found.items():
+        if path.is_symlink() or not path.is_file():
+            return f"{name} is not a regular file"
+    for file in () if hashed else variant.files:
         path = folder / file.path
         if path.stat().st_size != file.size or cache.sha256(path) != file.sha256:
             return f"{file.path} has other content"
@@ -134,9 +145,8 @@ def difference(folder: Path, variant: Variant) -> str | None:
 
 def _is_there(destination: Path, variant: Variant) -> bool:
     """Say whether `destination` holds the variant; anything else in it is an error."""
-    if not destination.exists():
-        return False
-    if destination.is_dir() and not any(destination.iterdir()):
+    empty = destination.is_dir() and not any(destination.iterdir())
+    if empty or not destination.exists():
         return False
     if problem := difference(destination, variant):
         reason = because("download.occupied", destination, variant=variant.name, why=problem)
@@ -147,19 +157,15 @@ def _is_there(destination: Path, variant: Variant) -> bool:
 def _download(
     source: Source, model: str, variant: Variant, destination: Path, progress: Progress | None
 ) -> None:
-    _check_space(destination, variant.size)
+    needed = variant.size + variant.size * _SPARE_PERCENT // 100
+    free = store.free_bytes(destination)
+    if free < needed:
+        raise DiskError(because("download.space", destination, needed=needed, free=free))
     with _staging(destination.parent) as staging:
         for file in variant.files:
             _copy(source, variant.path, file, staging, progress)
         _lint(staging, model, variant)
         _commit(staging, destination, variant)
-
-
-def _check_space(destination: Path, size: int) -> None:
-    needed = size + size * _SPARE_PERCENT // 100
-    free = store.free_bytes(destination)
-    if free < needed:
-        raise DiskError(because("download.space", destination, needed=needed, free=free))
 
 
 @contextlib.contextmanager
@@ -204,7 +210,7 @@ def _copy(
 
 def _lint(staging: Path, model: str, variant: Variant) -> None:
     """Refuse what was hashed correctly but is no artifact of this model and variant."""
-    problem = _strange_file(staging, variant)
+    problem = difference(staging, variant, hashed=True)
     if problem is None:
         try:
             manifest = artifact.read(staging).manifest
@@ -227,16 +233,3 @@ def _commit(staging: Path, destination: Path, variant: Variant) -> None:
     except OSError:
         if not destination.is_dir() or difference(destination, variant):
             raise
-
-
-def _strange_file(folder: Path, variant: Variant) -> str | None:
-    if not folder.is_dir():
-        return "it is not a folder"
-    found = {path.name: path for path in folder.iterdir()}
-    expected = {file.path for file in variant.files}
-    if missing := expected - set(found):
-        return f"it lacks {min(missing)}"
-    if extra := set(found) - expected:
-        return f"it also holds {min(extra)}"
-    odd = (name for name, path in found.items() if path.is_symlink() or not path.is_file())
-    return next((f"{name} is not a regular file" for name in odd), None)

@@ -59,11 +59,14 @@ def rank(
     which limit a variant does not keep: by default any that it is not known to keep.
     """
     judged = [_judged(result, objective, host_class, limit) for result in results]
-    judged.sort(key=_ladder)
+    judged.sort(key=lambda e: (e.result.variant.target_rank, e.result.variant.ladder_rank, e.name))
     accepted = [entry for entry in judged if entry.accepted]
     order = _order([entry for entry in accepted if entry.within], objective)
     beyond = [entry for entry in accepted if not entry.within]
-    points = {entry.name: (_latency(entry.scores), entry.scores.wer_delta) for entry in accepted}
+    points = {
+        e.name: (e.scores.latency_ms and e.scores.latency_ms.value, e.scores.wer_delta)
+        for e in accepted
+    }
     pareto = front(points)
     placed = (
         msgspec.structs.replace(
@@ -146,20 +149,11 @@ def _judged(
     )
 
 
-def _ladder(entry: Ranked) -> tuple[int, int, str]:
-    variant = entry.result.variant
-    return variant.target_rank, variant.ladder_rank, variant.name
-
-
 def _unproven(entry: Ranked, objective: Objective) -> tuple[int, int]:
     """Return what orders variants without a measurement, before their order on the ladder."""
     tier = entry.standing.tier
     by_size = not (objective.needs_times or entry.standing.measured)
     return -tier.rank if tier else 1, entry.scores.size_bytes if by_size else 0
-
-
-def _latency(scores: Scores) -> float | None:
-    return scores.latency_ms.value if scores.latency_ms else None
 
 
 def _order(entries: Sequence[Ranked], objective: Objective) -> list[Ranked]:
