@@ -13,11 +13,7 @@ _FACTS = (
     *("tokenizer.json", "vocab.json", "merges.txt", "added_tokens.json"),
 )
 _SHARDS = "model-?????-of-?????.safetensors"
-_WEIGHTS = (
-    (SINGLE,),
-    (INDEX, _SHARDS),
-    ("model.bin",),
-)
+_WEIGHTS = ((SINGLE,), (INDEX, _SHARDS), ("model.bin",))
 
 
 def fetch(repository: str, *, offline: bool = False) -> Path:

@@ -27,6 +27,11 @@ _COMMANDS = {
 }
 
 
+COUNT = click.IntRange(min=1)
+PATH = click.Path(path_type=Path)
+json_option = click.option("as_json", "--json", is_flag=True, help="Print the result as JSON.")
+
+
 class _Commands(click.Group):
     """Imports a command's module only when it is called: `--help` stays fast."""
 
@@ -62,13 +67,6 @@ def main() -> None:
     4 integrity, 5 disk, 6 network. With --json the result goes to stdout; tables, progress and
     messages always go to stderr.
     """
-
-
-def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--json` to a command."""
-    return click.option("as_json", "--json", is_flag=True, help="Print the result as JSON.")(
-        command
-    )
 
 
 def print_json(result: Any) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisperopt.cli import json_option, print_json
+from whisperopt.cli import COUNT, PATH, json_option, print_json
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import because
 
@@ -21,17 +21,13 @@ _SHOWN_OPERATORS = 6
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=PATH)
 @click.option("--target", help="Measure every variant of this target; default: each one's best.")
-@click.option("--clips", type=click.Path(path_type=Path), help="Manifest; default: our own clips.")
+@click.option("--clips", type=PATH, help="Manifest; default: our own clips.")
 @click.option(
-    "--rounds",
-    type=click.IntRange(min=1),
-    default=3,
-    show_default=True,
-    help="How often each clip is played.",
+    "--rounds", type=COUNT, default=3, show_default=True, help="How often each clip is played."
 )
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default: all cores.")
+@click.option("--threads", type=COUNT, help="CPU threads; default: all cores.")
 @click.option("--profile", is_flag=True, help="Show where the time goes.")
 @json_option
 def bench(*, clips: Path | None, profile: bool, as_json: bool, **asked: Any) -> None:

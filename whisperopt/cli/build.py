@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisperopt.cli import aim_options, json_option, print_json
+from whisperopt.cli import PATH, aim_options, json_option, print_json
 from whisperopt.errors import GateFailedError
 from whisperopt.matrix import Objective
 from whisperopt.reasons import because
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model", default="tiny.en")
 @click.option("--target", default="all", help="all, or names separated by commas.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Release directory.")
-@click.option("--clips", type=click.Path(path_type=Path), help="Manifest of clips to prove on.")
+@click.option("--out", required=True, type=PATH, help="Release directory.")
+@click.option("--clips", type=PATH, help="Manifest of clips to prove on.")
 @click.option("--no-proof", is_flag=True, help="Only check the structure; nothing is run.")
 @click.option("--fresh", is_flag=True, help="Prove and time again what an earlier build has.")
 @click.option("--kv-heads", type=int, help="Also try so many pooled key/value heads.")
 @click.option("--version", help="Release version; default: digest of the content.")
-@click.option("--matrix", type=click.Path(path_type=Path), help="Another targets.toml.")
+@click.option("--matrix", type=PATH, help="Another targets.toml.")
 @aim_options
 @json_option
 def build(
@@ -56,7 +56,7 @@ def build(
 
 @click.command()
 @click.argument("model")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=PATH)
 @click.option(
     "--to", required=True, type=click.Choice(["openvino-genai"]), help="What shall open it."
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from whisperopt.cli import json_option, print_json
+from whisperopt.cli import PATH, json_option, print_json
 from whisperopt.matrix import Target
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ _TOLD = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "sve", "i8mm", "bf16")
 
 @click.command()
 @click.option("--proofs", is_flag=True, help="Also list the proofs without a device.")
-@click.option(
-    "--record", type=click.Path(path_type=Path), help="Write this host's facts to a file."
-)
+@click.option("--record", type=PATH, help="Write this host's facts to a file.")
 @json_option
 def doctor(*, proofs: bool, record: Path | None, as_json: bool) -> None:
     """Show this host's hardware and runtimes, what is wrong, and the command that mends it."""
@@ -48,7 +46,7 @@ def doctor(*, proofs: bool, record: Path | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--matrix", type=click.Path(path_type=Path), help="Another targets.toml.")
+@click.option("--matrix", type=PATH, help="Another targets.toml.")
 @json_option
 def targets(*, matrix: Path | None, as_json: bool) -> None:
     """Show every target, its recipes in ladder order, and whether this host could measure it."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisperopt.cli import aim_options, json_option, print_json
+from whisperopt.cli import PATH, aim_options, json_option, print_json
 from whisperopt.errors import NothingFitsError
 from whisperopt.matrix import check_target
 from whisperopt.reasons import because
@@ -14,10 +14,7 @@ if TYPE_CHECKING:
     from whisperopt.selection.decisions import Decision
 
 _HOST = click.option(
-    "host_file",
-    "--host",
-    type=click.Path(path_type=Path),
-    help="Decide for a recorded host instead of this one.",
+    "host_file", "--host", type=PATH, help="Decide for a recorded host instead of this one."
 )
 _INSECURE = click.option("--insecure", is_flag=True, help="Allow plain http beyond this machine.")
 _TARGET = click.option("--target", help="Restrict the choice to one target.")
@@ -32,12 +29,7 @@ _TARGET = click.option("--target", help="Restrict the choice to one target.")
 @aim_options
 @json_option
 def explain(
-    *,
-    repo: str,
-    host_file: Path | None,
-    target: str | None,
-    as_json: bool,
-    **asked: Any,
+    *, repo: str, host_file: Path | None, target: str | None, as_json: bool, **asked: Any
 ) -> None:
     """Say which variant of the release REPO (a folder or URL) a host gets, and why."""
     from whisperopt import download as fetcher
@@ -70,9 +62,7 @@ def _facts(decision: "Decision") -> dict[str, Any]:
 @click.command()
 @click.argument("model")
 @click.option("--repo", required=True, help="Release: a folder or an http(s) URL.")
-@click.option(
-    "--to", type=click.Path(path_type=Path), help="Folder to create; default: the cache."
-)
+@click.option("--to", type=PATH, help="Folder to create; default: the cache.")
 @_HOST
 @_TARGET
 @_INSECURE

@@ -1,11 +1,10 @@
 """`whisperopt tune`."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisperopt.cli import aim_options, json_option, print_json
+from whisperopt.cli import COUNT, PATH, aim_options, json_option, print_json
 from whisperopt.evaluate.times import times
 
 if TYPE_CHECKING:
@@ -15,15 +14,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("release", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("release", metavar="DIR", type=PATH)
 @click.option("--model", help="Which model, where the release holds several.")
 @click.option("--target", help="Race only this target's variants.")
 @click.option(
-    "--top",
-    type=click.IntRange(min=1),
-    default=4,
-    show_default=True,
-    help="How many variants of each device.",
+    "--top", type=COUNT, default=4, show_default=True, help="How many variants of each device."
 )
 @aim_options
 @json_option

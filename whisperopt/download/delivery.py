@@ -56,7 +56,8 @@ def fetch(
     variant = best(choose(catalog, model, host, target))
     if to is None and isinstance(home := cache.home(), Reason):
         raise BadInputError(home)
-    destination = Path(to).resolve() if to is not None else _cache_folder(model, variant)
+    name = f"{model}--{variant.name}--{variant.digest.removeprefix('sha256:')[:12]}"
+    destination = cache.folder("artifacts") / name if to is None else Path(to).resolve()
     try:
         if not _is_there(destination, variant):
             _download(source, model, variant, destination, progress)
@@ -113,11 +114,6 @@ def _read(source: Source) -> Catalog:
     if not catalog.models:
         raise BadInputError(because("download.no-model", source.where(catalogs.NAME)))
     return catalog
-
-
-def _cache_folder(model: str, variant: Variant) -> Path:
-    digest = variant.digest.removeprefix("sha256:")
-    return cache.folder("artifacts") / f"{model}--{variant.name}--{digest[:12]}"
 
 
 def difference(folder: Path, variant: Variant, *, hashed: bool = False) -> str | None:

@@ -61,10 +61,15 @@ def rank(
     judged = [_judged(result, objective, host_class, limit) for result in results]
     judged.sort(key=lambda e: (e.result.variant.target_rank, e.result.variant.ladder_rank, e.name))
     accepted = [entry for entry in judged if entry.accepted]
-    order = _order([entry for entry in accepted if entry.within], objective)
+    measured = [entry for entry in accepted if entry.within and entry.standing.measured]
+    others = [entry for entry in accepted if entry.within and not entry.standing.measured]
     beyond = [entry for entry in accepted if not entry.within]
+    for unordered in (others, beyond):
+        unordered.sort(key=lambda entry: _unproven(entry, objective))
+    order = by_objective(measured, scores=lambda entry: entry.scores, objective=objective)
+    order += others
     points = {
-        e.name: (e.scores.latency_ms and e.scores.latency_ms.value, e.scores.wer_delta)
+        e.name: (latency.value if (latency := e.scores.latency_ms) else None, e.scores.wer_delta)
         for e in accepted
     }
     pareto = front(points)
@@ -74,7 +79,6 @@ def rank(
         )
         for place, entry in enumerate(order)
     )
-    beyond.sort(key=lambda entry: _unproven(entry, objective))
     return (
         *(
             msgspec.structs.replace(entry, pareto=entry.name in pareto)
@@ -154,14 +158,6 @@ def _unproven(entry: Ranked, objective: Objective) -> tuple[int, int]:
     tier = entry.standing.tier
     by_size = not (objective.needs_times or entry.standing.measured)
     return -tier.rank if tier else 1, entry.scores.size_bytes if by_size else 0
-
-
-def _order(entries: Sequence[Ranked], objective: Objective) -> list[Ranked]:
-    measured = [entry for entry in entries if entry.standing.measured]
-    others = [entry for entry in entries if not entry.standing.measured]
-    others.sort(key=lambda entry: _unproven(entry, objective))
-    ranked = by_objective(measured, scores=lambda entry: entry.scores, objective=objective)
-    return [*ranked, *others]
 
 
 def _reason(entry: Ranked, order: Sequence[Ranked], objective: Objective) -> Reason:
