@@ -120,7 +120,8 @@ def _unused(decisions: Iterable[Decision], target: str | None) -> Iterator[Decis
     for decision in decisions:
         firsts.setdefault(decision.variant.target, decision)
     for decision in firsts.values():
-        here = decision.broken or host.gpu_for(decision.variant.device)
+        broken = decision.why.code == "unfit.broken"
+        here = broken or host.gpu_for(decision.variant.device)
         if here and not decision.accepted and target in (None, decision.variant.target):
             yield decision
 

@@ -100,7 +100,8 @@ def from_vocabulary(folder: Path) -> bytes:
         files = folder / "vocab.json", folder / "merges.txt"
         vocab, merges = models.BPE.read_file(*map(str, files))
         tokenizer = Tokenizer(models.BPE(vocab, merges))
-        added = _added_tokens(folder / "added_tokens.json")
+        own = folder / "added_tokens.json"
+        added = msgspec.json.decode(own.read_bytes(), type=dict[str, int]) if own.is_file() else {}
     except Exception as error:  # noqa: BLE001  # the library raises plain Exception for what it cannot parse
         raise BadInputError(because("tokenizer.unread-in", folder, why=str(error))) from None
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -110,13 +111,8 @@ def from_vocabulary(folder: Path) -> bytes:
         special = not _TIMESTAMP.fullmatch(token)
         tokenizer.add_tokens([AddedToken(token, normalized=False, special=special)])
         if tokenizer.token_to_id(token) != added[token]:
-            path, id_ = folder / "added_tokens.json", added[token]
-            raise BadInputError(because("tokenizer.gap", path, token=token, id=id_))
+            raise BadInputError(because("tokenizer.gap", own, token=token, id=added[token]))
     return tokenizer.to_str().encode()
-
-
-def _added_tokens(path: Path) -> dict[str, int]:
-    return msgspec.json.decode(path.read_bytes(), type=dict[str, int]) if path.is_file() else {}
 
 
 def _ids(tokenizer: bytes, where: str) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Brings the variant that fits a host into a folder of its own, whole or not at all."""
 
 import contextlib
+import functools
 import os
 import platform
 import re
@@ -21,7 +22,7 @@ from whisperopt.matrix import Objective, check_target
 from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
-from whisperopt.release.catalog import Catalog, File, Variant
+from whisperopt.release.catalog import Catalog, Variant
 from whisperopt.selection.decisions import Decision, best, choose
 
 Progress = Callable[[str, int, int], None]
@@ -159,7 +160,11 @@ def _download(
         raise DiskError(because("download.space", destination, needed=needed, free=free))
     with _staging(destination.parent) as staging:
         for file in variant.files:
-            _copy(source, variant.path, file, staging, progress)
+            path, here = f"{variant.path}/{file.path}", staging / file.path
+            report = functools.partial(progress, file.path) if progress else None
+            found = transport.copy(source, path, here, size=file.size, report=report)
+            if found != file.sha256:
+                raise IntegrityError(because("download.sha256", source.where(path), found=found))
         _lint(staging, model, variant)
         _commit(staging, destination, variant)
 
@@ -189,19 +194,6 @@ def _sweep(parent: Path) -> None:
                 old = time.time() - folder.stat().st_mtime > _LONGEST_SECONDS
                 if old or (named[1] == _machine() and not process.alive(int(named[2]))):
                     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _copy(
-    source: Source, folder: str, file: File, staging: Path, progress: Progress | None
-) -> None:
-    def report(done: int) -> None:
-        if progress:
-            progress(file.path, done, file.size)
-
-    path = f"{folder}/{file.path}"
-    sha256 = transport.copy(source, path, staging / file.path, size=file.size, report=report)
-    if sha256 != file.sha256:
-        raise IntegrityError(because("download.sha256", source.where(path), found=sha256))
 
 
 def _lint(staging: Path, model: str, variant: Variant) -> None:

@@ -17,8 +17,8 @@ from whisperopt.reasons import Reason, because
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-Report = Callable[[int], None]
-"""Is called with the number of bytes of a file that have arrived."""
+Report = Callable[[int, int], None]
+"""Is called with the number of bytes of a file that have arrived, and its size."""
 
 _CHUNK = 2**20
 _CONNECT_SECONDS = 10.0
@@ -64,7 +64,7 @@ def copy(
             state.update(chunk)
             stream.write(chunk)
             if report:
-                report(written)
+                report(written, size)
         stream.flush()
         os.fsync(stream.fileno())
     return state.hexdigest()

@@ -48,11 +48,6 @@ class Decision(msgspec.Struct, frozen=True):
         """Whether the hardware serves the variant: it only needs its runtime installed (again)."""
         return self.why.code in INSTALLABLE
 
-    @property
-    def broken(self) -> bool:
-        """Whether its backend is installed and does not work."""
-        return self.why.code == "unfit.broken"
-
 
 def choose(
     catalog: Catalog,
