@@ -14,10 +14,10 @@ from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.clips import EMULATED_STRIDE, ClipSet
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.prover import NoEvidence, prove
-from whisperopt.evaluate.ranges import write_twin
 from whisperopt.evaluate.trial import TrialRequest
 from whisperopt.host import Host
 from whisperopt.matrix import Device
+from whisperopt.passes.twin import write_twin
 from whisperopt.reasons import because
 from whisperopt.release import catalog
 from whisperopt.release.catalog import File

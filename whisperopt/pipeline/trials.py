@@ -13,7 +13,7 @@ from whisperopt.evaluate.clips import ClipSet
 from whisperopt.evaluate.listening import Heard, listen
 from whisperopt.graph.core import CoreModel
 from whisperopt.host import Host
-from whisperopt.pipeline.build import Progress
+from whisperopt.pipeline import Progress
 from whisperopt.pipeline.build_cache import BuildCache
 from whisperopt.reasons import because
 from whisperopt.results.grading import GradingContext
