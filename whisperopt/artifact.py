@@ -67,7 +67,11 @@ def read(path: Path) -> Artifact:
     manifest = path / MANIFEST
     try:
         raw = manifest.read_bytes()
-        _check_schema(manifest, msgspec.json.decode(raw))
+        document = msgspec.json.decode(raw)
+        schema = document.get("schema", SCHEMA) if isinstance(document, dict) else SCHEMA
+        if schema != SCHEMA:
+            values = {"found": repr(schema), "known": SCHEMA}
+            raise BadInputError(because("artifact.schema", manifest, **values))
         found = msgspec.json.decode(raw, type=Manifest)
         if problem := Dimensions.check(found.dims) or found.decoding.check(found.dims):
             raise msgspec.DecodeError(problem)  # noqa: TRY301  # told like any other damage
@@ -76,12 +80,6 @@ def read(path: Path) -> Artifact:
         raise BadInputError(because("artifact.none", path, file=MANIFEST)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInputError(because("artifact.unread", manifest, why=str(error))) from None
-
-
-def _check_schema(path: Path, raw: object) -> None:
-    schema = raw.get("schema", SCHEMA) if isinstance(raw, dict) else SCHEMA
-    if schema != SCHEMA:
-        raise BadInputError(because("artifact.schema", path, found=repr(schema), known=SCHEMA))
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

@@ -13,8 +13,7 @@ from whisperopt.matrix import check_target
 from whisperopt.reasons import Reason, because
 from whisperopt.release import store
 from whisperopt.runtime import first_open
-from whisperopt.selection.choose import choose
-from whisperopt.selection.decisions import Decision, best
+from whisperopt.selection.decisions import Decision, best, choose
 
 if TYPE_CHECKING:
     from whisperopt.runtime.transcriber import Opened, Transcriber
@@ -98,9 +97,8 @@ def _of_release(
         names = ", ".join(sorted(content.models))
         raise BadInputError(because("load.several-models", folder, names=names))
     name = model or next(iter(content.models), DEFAULT)
-    if target is not None:
-        known = sorted({variant.target for variant in content.model(name).variants})
-        check_target(target, known, because("target.no-variant-in", folder, model=name))
+    known = sorted({variant.target for variant in content.model(name).variants})
+    check_target(target, known, because("target.no-variant-in", folder, model=name))
     decisions = choose(content, name, target=target, trusting=True)
     best(decisions)
     unused = [*_unused(decisions, target)]
@@ -122,7 +120,8 @@ def _unused(decisions: Iterable[Decision], target: str | None) -> Iterator[Decis
     for decision in decisions:
         firsts.setdefault(decision.variant.target, decision)
     for decision in firsts.values():
-        here = decision.broken or host.gpu_for(decision.variant.device)
+        broken = decision.why.code == "unfit.broken"
+        here = broken or host.gpu_for(decision.variant.device)
         if here and not decision.accepted and target in (None, decision.variant.target):
             yield decision
 

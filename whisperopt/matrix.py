@@ -139,9 +139,9 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
         return target
 
 
-def check_target(target: str, known: Collection[str], unless: Reason) -> None:
-    """Refuse a `target` that is not `known`: for the reason `unless`, with the nearest that is."""
-    if target not in known:
+def check_target(target: str | None, known: Collection[str], unless: Reason) -> None:
+    """Refuse a named `target` that is not `known`: `unless` is why, with the nearest that is."""
+    if target is not None and target not in known:
         values = {**unless.values, "target": target, "hint": nearest(target, known)}
         raise BadInputError(msgspec.structs.replace(unless, values=values))
 

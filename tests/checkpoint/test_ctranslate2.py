@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.makers import SMALL, ctranslate2_bytes, write_ctranslate2
-from whisperopt.checkpoint import ctranslate2, model_bin
+from whisperopt.checkpoint import ctranslate2
 from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.checkpoint.stored import WeightFile
 from whisperopt.errors import BadInputError, WhisperoptError
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def variables(folder: Path) -> Variables:
     """Read all variables of a written folder, as a writer wants them."""
-    index = model_bin.read(WeightFile(folder / "model.bin"))
+    index = ctranslate2.read_index(WeightFile(folder / "model.bin"))
     found: Variables = {name: t.read().astype(np.float16) for name, t in index.tensors.items()}
     return found | {name: np.array(value, np.int16) for name, value in index.settings.items()}
 

@@ -17,7 +17,7 @@ from whisperopt.errors import BadInputError, NetworkError
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the weights packages and the hub."""
 
-    def unreachable(repository: str, *, offline: bool) -> hub.Snapshot:
+    def unreachable(repository: str, *, offline: bool) -> Path:
         raise NetworkError(f"The hub did not give {repository}: no route", "Check the connection")
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
@@ -104,8 +104,9 @@ def test_other_names_pass_the_hubs_error_on(nothing_installed: None) -> None:
 def test_a_hub_model_is_opened_from_its_snapshot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_huggingface(tmp_path)
-    monkeypatch.setattr(hub, "fetch", lambda _, offline: hub.Snapshot(tmp_path, "abc"))
+    folder = tmp_path / "abc"
+    write_huggingface(folder)
+    monkeypatch.setattr(hub, "fetch", lambda _, offline: folder)
     checkpoint = resolve.resolve("someone/whisper-fine")
     assert checkpoint.name == "fine"
     assert checkpoint.source == "pkg:huggingface/someone/whisper-fine@abc"

@@ -79,7 +79,9 @@ def test_older_tokenizer_files_mean_the_same(name: str, tmp_path: Path) -> None:
     raw = sample(name).tokenizer_json()
     write_vocabulary(tmp_path, raw)
     built = tokens.from_vocabulary(tmp_path)
-    assert tokens.read(built, where="x") == tokens.read(raw, where="x")
+    dims = sample(name).dims
+    said = [tokens.decoding(text, dims, tokens.Stated(), where="x") for text in (built, raw)]
+    assert said[0] == said[1]
     ours, theirs = Tokenizer.from_str(built.decode()), Tokenizer.from_str(raw.decode())
     for text in (" And so, my fellow Americans...", "Grüße aus\n東京  2024!", "<|en|> it's"):
         ids = theirs.encode(text, add_special_tokens=False).ids

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tokenizers import Tokenizer
 
 from tests.makers import tokenizer_json, write_vocabulary
 from whisperopt.checkpoint import tokens
 from whisperopt.errors import BadInputError, WhisperoptError
+from whisperopt.testing.made import TINY
+from whisperopt.whisper import Decoding
 
 MARKS = ("startoftranscript", "en", "yue", "translate", "transcribe", "notimestamps")
 
@@ -23,45 +26,54 @@ def made(end: int, marks: tuple[str, ...] = MARKS) -> bytes:
     return json.dumps({"model": {"vocab": {"a": 0}}, "added_tokens": added}).encode()
 
 
+def facts(tokenizer: bytes, *, rows: int = 60_000, multilingual: bool | None = None) -> Decoding:
+    """Read what steers decoding from a tokenizer alone."""
+    dims = replace(TINY, vocabulary=rows)
+    return tokens.decoding(tokenizer, dims, tokens.Stated(multilingual=multilingual), where="x")
+
+
 def test_english_only_vocabulary_hides_its_languages() -> None:
-    facts = tokens.read(made(50256), where="x")
-    assert (facts.languages, facts.transcribe) == ({}, None)
-    assert (facts.start_of_transcript, facts.no_timestamps) == (50257, 50262)
+    found = facts(made(50256))
+    assert (found.languages, found.transcribe) == ({}, None)
+    assert (found.start_of_transcript, found.no_timestamps) == (50257, 50262)
 
 
 def test_multilingual_vocabulary_shows_its_languages() -> None:
-    facts = tokens.read(made(50257), where="x")
-    assert facts.languages == {"en": 50259, "yue": 50260}
-    assert (facts.transcribe, facts.highest) == (50262, 50263)
+    found = facts(made(50257))
+    assert found.languages == {"en": 50259, "yue": 50260}
+    assert found.transcribe == 50262
+    assert facts(made(50257), rows=50264) == found
+    with pytest.raises(BadInputError, match="50263"):
+        facts(made(50257), rows=50263)
 
 
 def test_a_statement_wins_over_the_vocabulary() -> None:
-    assert tokens.read(made(50256), where="x", multilingual=True).languages
-    assert not tokens.read(made(50257), where="x", multilingual=False).languages
+    assert facts(made(50256), multilingual=True).languages
+    assert not facts(made(50257), multilingual=False).languages
     without = made(300, ("startoftranscript", "notimestamps"))
-    assert not tokens.read(without, where="x").languages
+    assert not facts(without).languages
     with pytest.raises(BadInputError, match="no languages"):
-        tokens.read(without, where="x", multilingual=True)
+        facts(without, multilingual=True)
 
 
 @pytest.mark.parametrize("mark", ["startoftranscript", "notimestamps"])
 def test_a_missing_mark_is_named(mark: str) -> None:
     marks = tuple(other for other in MARKS if other != mark)
     with pytest.raises(BadInputError, match=rf"no <\|{mark}\|>"):
-        tokens.read(made(300, marks), where="x")
+        facts(made(300, marks))
 
 
 @given(raw=st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_arbitrary_bytes_are_refused(raw: bytes) -> None:
     with pytest.raises(BadInputError, match=r"tokenizer\.json of x"):
-        tokens.read(raw, where="x")
+        facts(raw)
 
 
 def test_three_files_make_the_same_tokenizer(tmp_path: Path) -> None:
     raw = tokenizer_json()
     write_vocabulary(tmp_path, raw)
     built = tokens.from_vocabulary(tmp_path)
-    assert tokens.read(built, where="x") == tokens.read(raw, where="x")
+    assert facts(built) == facts(raw)
     ours, theirs = Tokenizer.from_str(built.decode()), Tokenizer.from_str(raw.decode())
     text = " Grüße, 東京!<|de|>"
     assert ours.encode(text).ids == theirs.encode(text).ids

@@ -8,8 +8,8 @@ from click.testing import CliRunner, Result
 
 from tests.makers import write_huggingface
 from whisperopt import exporter
-from whisperopt.cli import failures
-from whisperopt.cli.export import export
+from whisperopt.cli import guarded
+from whisperopt.cli.build import export
 from whisperopt.exporter import Exported
 
 
@@ -19,7 +19,7 @@ def run(*arguments: object) -> Result:
     runner = CliRunner()
     with pytest.MonkeyPatch.context() as patch:
         plain = export.invoke
-        patch.setattr(export, "invoke", lambda ctx: failures.guarded(lambda: plain(ctx)))
+        patch.setattr(export, "invoke", lambda ctx: guarded(lambda: plain(ctx)))
         return runner.invoke(export, command)
 
 

@@ -60,8 +60,13 @@ def copy(source: Source, tmp_path: Path, size: int = len(DATA)) -> str:
 
 def test_a_file_arrives_whole_and_hashed(source: Source, tmp_path: Path) -> None:
     seen: list[int] = []
+
+    def report(done: int, size: int) -> None:
+        assert size == len(DATA)
+        seen.append(done)
+
     to = tmp_path / "copy.bin"
-    assert transport.copy(source, "weights.bin", to, size=len(DATA), report=seen.append) == SHA256
+    assert transport.copy(source, "weights.bin", to, size=len(DATA), report=report) == SHA256
     assert to.read_bytes() == DATA
     assert seen == sorted(seen)
     assert seen[-1] == len(DATA)

@@ -1,17 +1,32 @@
 """Reads a CTranslate2 folder: `model.bin`, `config.json`, `tokenizer.json`."""
 
 import re
+import struct
+from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 
 import msgspec
 
-from whisperopt.checkpoint import decoding, model_bin, tokens
-from whisperopt.checkpoint.documents import read_bytes, read_json
-from whisperopt.checkpoint.model_bin import ModelBin
+from whisperopt.checkpoint import tokens
 from whisperopt.checkpoint.shapes import check_tensors
-from whisperopt.checkpoint.stored import Stored, StoredCheckpoint, WeightFile
+from whisperopt.checkpoint.stored import (
+    Kind,
+    Stored,
+    StoredCheckpoint,
+    WeightFile,
+    read_bytes,
+    read_json,
+)
 from whisperopt.whisper import Dimensions
 
+_VERSION = 6
+_SPEC = "WhisperSpec"
+_REVISION = 3
+_KINDS: dict[int, Kind] = {0: "float32", 4: "float16", 5: "bfloat16"}
+_ITEM_SIZES = {0: 4, 1: 1, 2: 2, 3: 4, 4: 2, 5: 2}
+_INTEGERS = {1: "<b", 2: "<h", 3: "<i"}
+_MAX_RANK = 3
 _GELU = 3
 
 _OUTER = {
@@ -50,15 +65,18 @@ class _Config(msgspec.Struct, frozen=True):
     suppress_ids_begin: list[int] | None = None
 
 
-def open_folder(folder: Path, *, name: str, source: str) -> StoredCheckpoint:
-    """Open a folder that holds `model.bin`, `config.json` and `tokenizer.json`."""
-    return open_parts([folder / "model.bin"], folder, name=name, source=source)
+class ModelBin(msgspec.Struct, frozen=True):
+    """The variables of one `model.bin`: tensors by where they lie, settings by their value."""
+
+    file: WeightFile
+    tensors: dict[str, Stored]
+    settings: dict[str, int]
 
 
 def open_parts(parts: list[Path], folder: Path, *, name: str, source: str) -> StoredCheckpoint:
-    """Open a `model.bin` that was cut into `parts`; `folder` holds the other files."""
+    """Open a `model.bin`, perhaps cut into `parts`; `folder` holds the other files."""
     where = str(folder)
-    index = model_bin.read(WeightFile(*parts))
+    index = read_index(WeightFile(*parts))
     if index.settings.get("decoder/activation", _GELU) != _GELU:
         raise index.file.damaged("activation")
     width = _shape(index.tensors, index.file, "encoder/conv1/bias", 1)[0]
@@ -71,13 +89,15 @@ def open_parts(parts: list[Path], folder: Path, *, name: str, source: str) -> St
         name=name,
         source=source,
         dims=dims,
-        decoding=decoding.combine(
-            tokens.read(tokenizer, where=where),
+        decoding=tokens.decoding(
+            tokenizer,
             dims,
+            tokens.Stated(
+                suppress=config.suppress_ids,
+                suppress_first=config.suppress_ids_begin,
+                alignment_heads=config.alignment_heads,
+            ),
             where=where,
-            suppress=config.suppress_ids,
-            suppress_first=config.suppress_ids_begin,
-            alignment_heads=config.alignment_heads,
         ),
         tensors=tensors,
         tokenizer=tokenizer,
@@ -174,3 +194,84 @@ def _setting(index: ModelBin, name: str) -> int:
 def _layers(tensors: dict[str, Stored], side: str) -> int:
     prefix = f"{side}.layers."
     return len({name.split(".")[2] for name in tensors if name.startswith(prefix)})
+
+
+def read_index(file: WeightFile) -> ModelBin:
+    """Index a `model.bin`; a damaged, quantised or foreign one is a BadInputError."""
+    cursor = _Cursor(file)
+    _check_header(cursor)
+    variables = dict(_variables(cursor))
+    for _ in range(cursor.number("<I")):
+        alias, target = cursor.string(), cursor.string()
+        if target not in variables:
+            raise file.damaged("alias", name=repr(target[:80]))
+        variables[alias] = variables[target]
+    if cursor.position != file.size:
+        raise file.damaged("too-long", bytes=file.size - cursor.position)
+    tensors: dict[str, Stored] = {}
+    settings: dict[str, int] = {}
+    for name, variable in variables.items():
+        if variable.shape:
+            if variable.type not in _KINDS:
+                raise file.damaged("quantised", name=name[:80])
+            tensors[name] = Stored(file, variable.start, _KINDS[variable.type], variable.shape)
+        elif variable.type in _INTEGERS:
+            raw = file.bytes(variable.start, variable.size).tobytes()
+            (settings[name],) = struct.unpack(_INTEGERS[variable.type], raw)
+    return ModelBin(file, tensors, settings)
+
+
+class _Variable(msgspec.Struct, frozen=True):
+    type: int
+    shape: tuple[int, ...]
+    start: int
+    size: int
+
+
+class _Cursor:
+    """Walks through the file's bytes; every step is checked against its size."""
+
+    def __init__(self, file: WeightFile) -> None:
+        self.file = file
+        self.position = 0
+
+    def number(self, form: str) -> int:
+        raw = self.skip(struct.calcsize(form))
+        (value,) = struct.unpack(form, self.file.bytes(*raw).tobytes())
+        return int(value)
+
+    def string(self) -> str:
+        raw = self.file.bytes(*self.skip(self.number("<H"))).tobytes()
+        return raw.removesuffix(b"\0").decode("utf-8", "replace")
+
+    def skip(self, size: int) -> tuple[int, int]:
+        """Pass `size` bytes; return where they start and their number."""
+        start = self.position
+        if start + size > self.file.size:
+            raise self.file.damaged("cut-short", size=self.file.size)
+        self.position += size
+        return start, size
+
+
+def _check_header(cursor: _Cursor) -> None:
+    file = cursor.file
+    if (version := cursor.number("<I")) != _VERSION:
+        raise file.damaged("version", found=version, known=_VERSION)
+    if (spec := cursor.string()) != _SPEC:
+        raise file.damaged("spec", found=repr(spec[:40]), known=_SPEC)
+    if (revision := cursor.number("<I")) != _REVISION:
+        raise file.damaged("revision", spec=_SPEC, found=revision, known=_REVISION)
+
+
+def _variables(cursor: _Cursor) -> Iterator[tuple[str, _Variable]]:
+    for _ in range(cursor.number("<I")):
+        name = cursor.string()
+        rank = cursor.number("<B")
+        if rank > _MAX_RANK:
+            raise cursor.file.damaged("axes", name=repr(name[:80]), count=rank)
+        shape = tuple(cursor.number("<I") for _ in range(rank))
+        kind = cursor.number("<B")
+        start, size = cursor.skip(cursor.number("<I"))
+        if size != prod(shape) * _ITEM_SIZES.get(kind, 0):
+            raise cursor.file.damaged("bytes", name=repr(name[:80]))
+        yield name, _Variable(kind, shape, start, size)

@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import msgspec
-
 from whisperopt.checkpoint.safetensors import INDEX, SINGLE, shard_names
 from whisperopt.errors import BadInputError, NetworkError
 from whisperopt.reasons import because
@@ -15,25 +13,14 @@ _FACTS = (
     *("tokenizer.json", "vocab.json", "merges.txt", "added_tokens.json"),
 )
 _SHARDS = "model-?????-of-?????.safetensors"
-_WEIGHTS = (
-    (SINGLE,),
-    (INDEX, _SHARDS),
-    ("model.bin",),
-)
+_WEIGHTS = ((SINGLE,), (INDEX, _SHARDS), ("model.bin",))
 
 
-class Snapshot(msgspec.Struct, frozen=True):
-    """One revision of a repository on the local disk."""
-
-    folder: Path
-    revision: str
-
-
-def fetch(repository: str, *, offline: bool = False) -> Snapshot:
+def fetch(repository: str, *, offline: bool = False) -> Path:
     """Return the cached copy of `repository`, else download the files that are needed.
 
-    Raises BadInputError for a repository that does not exist or holds no usable weights, and
-    NetworkError when the hub cannot be reached.
+    The folder is called like the revision. Raises BadInputError for a repository that does not
+    exist or holds no usable weights, and NetworkError when the hub cannot be reached.
     """
     try:
         from huggingface_hub import HfApi, snapshot_download
@@ -55,7 +42,7 @@ def fetch(repository: str, *, offline: bool = False) -> Snapshot:
     except Exception as error:  # noqa: BLE001  # each HTTP library below the hub's client has its own classes
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise NetworkError(because("hub.no-answer", repository, why=why)) from None
-    return Snapshot(Path(folder), Path(folder).name)
+    return Path(folder)
 
 
 def wanted(files: Iterable[str], repository: str) -> list[str]:
@@ -67,12 +54,12 @@ def wanted(files: Iterable[str], repository: str) -> list[str]:
     raise BadInputError(because("hub.no-weights", repository))
 
 
-def _cached(repository: str) -> Snapshot | None:
+def _cached(repository: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(repository, "config.json")
     folder = Path(path).parent if isinstance(path, str) else None
-    return Snapshot(folder, folder.name) if folder and _complete(folder) else None
+    return folder if folder and _complete(folder) else None
 
 
 def _complete(folder: Path) -> bool:

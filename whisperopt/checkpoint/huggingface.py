@@ -6,10 +6,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from whisperopt.checkpoint import decoding, safetensors, tokens
-from whisperopt.checkpoint.documents import read_bytes, read_json
+from whisperopt.checkpoint import safetensors, tokens
 from whisperopt.checkpoint.shapes import check_tensors
-from whisperopt.checkpoint.stored import Stored, StoredCheckpoint
+from whisperopt.checkpoint.stored import Stored, StoredCheckpoint, read_bytes, read_json
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import because
 from whisperopt.whisper import Decoding, Dimensions
@@ -30,6 +29,7 @@ _SIZES = {
     "decoder_ffn": "decoder_ffn_dim",
 }
 """What `config.json` calls the fields of `Dimensions`."""
+_Sizes = msgspec.defstruct("_Sizes", [(key, _Count) for key in _SIZES.values()])
 _EMBEDDINGS = "decoder.embed_tokens.weight"
 _PROJECTION = "proj_out.weight"
 
@@ -39,17 +39,6 @@ class _ModelType(msgspec.Struct, frozen=True):
 
 
 class _Config(msgspec.Struct, frozen=True):
-    d_model: _Count
-    vocab_size: _Count
-    num_mel_bins: _Count
-    max_source_positions: _Count
-    max_target_positions: _Count
-    encoder_layers: _Count
-    encoder_attention_heads: _Count
-    encoder_ffn_dim: _Count
-    decoder_layers: _Count
-    decoder_attention_heads: _Count
-    decoder_ffn_dim: _Count
     activation_function: str = "gelu"
     tie_word_embeddings: bool = True
     suppress_tokens: list[int] | None = None
@@ -76,10 +65,10 @@ def has_weights(folder: Path) -> bool:
 def open_folder(folder: Path, *, name: str, source: str) -> StoredCheckpoint:
     """Open a folder that holds `config.json`, safetensors and a tokenizer."""
     where = str(folder)
-    config = _read_config(folder)
+    config, sizes = _read_config(folder)
     _check_weights_there(folder)
     tensors = _rename(safetensors.read_folder(folder), tied=config.tie_word_embeddings)
-    dims = _dimensions(config, tensors, where)
+    dims = _dimensions(sizes, tensors, where, tied=config.tie_word_embeddings)
     check_tensors(tensors, dims, where=where)
     tokenizer = _read_tokenizer(folder)
     return StoredCheckpoint(
@@ -92,15 +81,15 @@ def open_folder(folder: Path, *, name: str, source: str) -> StoredCheckpoint:
     )
 
 
-def _read_config(folder: Path) -> _Config:
+def _read_config(folder: Path) -> tuple[_Config, dict[str, int]]:
     path = folder / "config.json"
     kind = read_json(path, _ModelType).model_type
     if kind != "whisper":
         raise BadInputError(because("checkpoint.type", folder, found=repr(kind[:40])))
-    config = read_json(path, _Config)
+    found, config = read_json(path, _Sizes), read_json(path, _Config)
     if (activation := config.activation_function) != "gelu":
         raise BadInputError(because("checkpoint.activation", folder, found=repr(activation[:40])))
-    return config
+    return config, {field: getattr(found, key) for field, key in _SIZES.items()}
 
 
 def _check_weights_there(folder: Path) -> None:
@@ -121,19 +110,20 @@ def _rename(tensors: dict[str, Stored], *, tied: bool) -> dict[str, Stored]:
     return named
 
 
-def _dimensions(config: _Config, tensors: dict[str, Stored], where: str) -> Dimensions:
+def _dimensions(
+    sizes: dict[str, int], tensors: dict[str, Stored], where: str, *, tied: bool
+) -> Dimensions:
+    width, heads, size = sizes["width"], sizes["decoder_heads"], sizes["vocabulary"]
     embeddings = tensors.get(_EMBEDDINGS)
-    if embeddings is not None and embeddings.shape[:1] != (config.vocab_size,):
-        size, shape = config.vocab_size, str(list(embeddings.shape))
+    if embeddings is not None and embeddings.shape[:1] != (size,):
+        shape = str(list(embeddings.shape))
         raise BadInputError(because("checkpoint.vocabulary", where, size=size, shape=shape))
-    if not config.tie_word_embeddings and _PROJECTION not in tensors:
+    if not tied and _PROJECTION not in tensors:
         raise BadInputError(because("checkpoint.not-tied", where, name=_PROJECTION))
-    heads = config.decoder_attention_heads
     keys = tensors.get("decoder.layers.0.self_attn.k_proj.weight")
     kv_heads = heads
-    if keys is not None and keys.shape and config.d_model % heads == 0:
-        kv_heads = max(1, keys.shape[0] // (config.d_model // heads))
-    sizes = {field: getattr(config, key) for field, key in _SIZES.items()}
+    if keys is not None and keys.shape and width % heads == 0:
+        kv_heads = max(1, keys.shape[0] // (width // heads))
     return Dimensions(**sizes, decoder_kv_heads=kv_heads)
 
 
@@ -149,24 +139,17 @@ def _decoding(folder: Path, config: _Config, dims: Dimensions, tokenizer: bytes)
     """Prefer generation_config.json to config.json, and both to the tokenizer."""
     path = folder / "generation_config.json"
     generation = read_json(path, _Generation) if path.is_file() else _Generation()
-    facts = tokens.read(
-        tokenizer, where=str(folder), multilingual=generation.is_multilingual
-    ).overridden(
+    every, first = generation.suppress_tokens, generation.begin_suppress_tokens
+    stated = tokens.Stated(
+        multilingual=generation.is_multilingual,
         no_timestamps=generation.no_timestamps_token_id,
         transcribe=(generation.task_to_id or {}).get("transcribe"),
         languages=generation.lang_to_id,
-    )
-    first = generation.begin_suppress_tokens
-    return decoding.combine(
-        facts,
-        dims,
-        where=str(folder),
-        suppress=config.suppress_tokens
-        if generation.suppress_tokens is UNSET
-        else generation.suppress_tokens,
+        suppress=config.suppress_tokens if every is UNSET else every,
         suppress_first=config.begin_suppress_tokens if first is UNSET else first,
         alignment_heads=generation.alignment_heads,
     )
+    return tokens.decoding(tokenizer, dims, stated, where=str(folder))
 
 
 def _read_tokenizer(folder: Path) -> bytes:

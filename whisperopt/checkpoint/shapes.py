@@ -47,16 +47,14 @@ def _check_shape(name: str, shape: Shape, needed: Shape, where: str) -> None:
 
 def _all(dims: Dimensions) -> Iterator[tuple[str, Shape]]:
     width = dims.width
-    yield "encoder.conv1.weight", (width, dims.mels, 3)
-    yield "encoder.conv1.bias", (width,)
-    yield "encoder.conv2.weight", (width, width, 3)
-    yield "encoder.conv2.bias", (width,)
+    yield from _both("encoder.conv1", width, dims.mels, 3)
+    yield from _both("encoder.conv2", width, width, 3)
     yield "encoder.embed_positions.weight", (dims.audio_context, width)
     for index in range(dims.encoder_layers):
         layer = f"encoder.layers.{index}"
         yield from _attention(f"{layer}.self_attn", width, width)
         yield from _feed_forward(layer, width, dims.encoder_ffn)
-    yield from _norm("encoder.layer_norm", width)
+    yield from _both("encoder.layer_norm", width)
     yield "decoder.embed_tokens.weight", (dims.vocabulary, width)
     yield "decoder.embed_positions.weight", (dims.text_context, width)
     for index in range(dims.decoder_layers):
@@ -64,28 +62,23 @@ def _all(dims: Dimensions) -> Iterator[tuple[str, Shape]]:
         yield from _attention(f"{layer}.self_attn", width, dims.decoder_kv_heads * dims.head_size)
         yield from _attention(f"{layer}.encoder_attn", width, width)
         yield from _feed_forward(layer, width, dims.decoder_ffn)
-    yield from _norm("decoder.layer_norm", width)
+    yield from _both("decoder.layer_norm", width)
 
 
 def _attention(prefix: str, width: int, kv_width: int) -> Iterator[tuple[str, Shape]]:
-    yield f"{prefix}.q_proj.weight", (width, width)
-    yield f"{prefix}.q_proj.bias", (width,)
+    yield from _both(f"{prefix}.q_proj", width, width)
     yield f"{prefix}.k_proj.weight", (kv_width, width)
-    yield f"{prefix}.v_proj.weight", (kv_width, width)
-    yield f"{prefix}.v_proj.bias", (kv_width,)
-    yield f"{prefix}.out_proj.weight", (width, width)
-    yield f"{prefix}.out_proj.bias", (width,)
-    yield from _norm(f"{prefix}_layer_norm", width)
+    yield from _both(f"{prefix}.v_proj", kv_width, width)
+    yield from _both(f"{prefix}.out_proj", width, width)
+    yield from _both(f"{prefix}_layer_norm", width)
 
 
 def _feed_forward(layer: str, width: int, inner: int) -> Iterator[tuple[str, Shape]]:
-    yield f"{layer}.fc1.weight", (inner, width)
-    yield f"{layer}.fc1.bias", (inner,)
-    yield f"{layer}.fc2.weight", (width, inner)
-    yield f"{layer}.fc2.bias", (width,)
-    yield from _norm(f"{layer}.final_layer_norm", width)
+    yield from _both(f"{layer}.fc1", inner, width)
+    yield from _both(f"{layer}.fc2", width, inner)
+    yield from _both(f"{layer}.final_layer_norm", width)
 
 
-def _norm(prefix: str, width: int) -> Iterator[tuple[str, Shape]]:
-    yield f"{prefix}.weight", (width,)
-    yield f"{prefix}.bias", (width,)
+def _both(name: str, *shape: int) -> Iterator[tuple[str, Shape]]:
+    yield f"{name}.weight", shape
+    yield f"{name}.bias", shape[:1]

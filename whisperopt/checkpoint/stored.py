@@ -1,11 +1,12 @@
-"""Tensors that lie in a file: found by offset, mapped when asked for, never loaded ahead."""
+"""Tensors that lie in a file, mapped when asked for, and the small files beside the weights."""
 
+import functools
 import hashlib
 import mmap
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ from whisperopt.reasons import Value, because
 from whisperopt.whisper import Decoding, Dimensions
 
 Kind = Literal["float32", "float16", "bfloat16"]
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 _DTYPES: dict[Kind, np.dtype[Any]] = {
     "float32": np.dtype("<f4"),
@@ -105,54 +107,46 @@ class Stored(msgspec.Struct, frozen=True):
         return np.require(numbers, np.float32, ["ALIGNED"])
 
 
-class StoredCheckpoint:
+class StoredCheckpoint(msgspec.Struct, kw_only=True, eq=False, dict=True):
     """A `Checkpoint` whose tensors lie in weight files."""
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        source: str,
-        dims: Dimensions,
-        decoding: Decoding,
-        tensors: Mapping[str, Stored],
-        tokenizer: bytes,
-    ) -> None:
-        """Put together what a reader found."""
-        self.name = name
-        self.source = source
-        self.dims = dims
-        self.decoding = decoding
-        self._tensors = dict(tensors)
-        self._tokenizer = tokenizer
-        self._digest = ""
+    name: str
+    source: str
+    dims: Dimensions
+    decoding: Decoding
+    tensors: Mapping[str, Stored]
+    tokenizer: bytes
 
     def names(self) -> Collection[str]:
         """Return the names of all tensors."""
-        return self._tensors.keys()
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Return the shape of one tensor without reading it."""
-        return self._tensors[name].shape
+        return self.tensors.keys()
 
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
         """Read one tensor as float32; the array may be a read-only view of the file."""
-        return self._tensors[name].read()
+        return self.tensors[name].read()
 
     def tokenizer_json(self) -> bytes:
         """Return the tokenizer in the `tokenizers` library's JSON form."""
-        return self._tokenizer
+        return self.tokenizer
 
     def digest(self) -> str:
         """Return `sha256:<hex>` over the weight files' bytes, in the order of names."""
-        if not self._digest:
-            files = _files(self._tensors.values())
-            stamps = [stamp for file in files for stamp in file.stamps]
-            key, lasting = cache.key(stamps), all(stamp.settled for stamp in stamps)
-            self._digest = cache.recall("digests", key, str) or _digest(files)
-            if lasting:
-                cache.keep("digests", key, self._digest)
         return self._digest
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        found = {tensor.file for tensor in self.tensors.values()}
+        files = sorted(found, key=lambda file: file.path.name)
+        stamps = [stamp for file in files for stamp in file.stamps]
+        key, lasting = cache.key(stamps), all(stamp.settled for stamp in stamps)
+        if not (known := cache.recall("digests", key, str)):
+            digest = hashlib.sha256()
+            for file in files:
+                file.add_to(digest)
+            known = f"sha256:{digest.hexdigest()}"
+        if lasting:
+            cache.keep("digests", key, known)
+        return known
 
 
 class _Part:
@@ -188,12 +182,20 @@ class _Part:
             raise BadInputError(because("weight-file.unopened", self._path, why=why)) from None
 
 
-def _files(tensors: Iterable[Stored]) -> list[WeightFile]:
-    return sorted({tensor.file for tensor in tensors}, key=lambda file: file.path.name)
+def read_bytes(path: Path) -> bytes:
+    """Return the file's content; one that cannot be opened is a BadInputError."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BadInputError(because("checkpoint.missing", path)) from None
+    except OSError as error:
+        why = f"{error.strerror}"
+        raise BadInputError(because("checkpoint.unopened", path, why=why)) from None
 
 
-def _digest(files: Iterable[WeightFile]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        file.add_to(digest)
-    return f"sha256:{digest.hexdigest()}"
+def read_json(path: Path, kind: type[_Struct]) -> _Struct:
+    """Parse the file as `kind`; the BadInputError names the key that does not fit."""
+    try:
+        return msgspec.json.decode(read_bytes(path), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadInputError(because("checkpoint.unread", path, why=str(error))) from None

@@ -1,18 +1,17 @@
-"""The token ids that steer decoding, found in a tokenizer."""
+"""What steers decoding: the token ids of a tokenizer, and what a checkpoint states itself."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
-from msgspec.structs import replace
 
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import because
+from whisperopt.whisper import Decoding, Dimensions
 
 ENGLISH_ONLY_END = 50256
 """Id of `<|endoftext|>` in OpenAI's English-only vocabulary, GPT-2's."""
-
 
 _MARKED = re.compile(r"<\|[^|]+\|>")
 _TIMESTAMP = re.compile(r"<\|\d+\.\d\d\|>")
@@ -32,59 +31,59 @@ class _Tokenizer(msgspec.Struct, frozen=True):
     added_tokens: list[_AddedToken] = []
 
 
-class TokenFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a tokenizer knows about decoding; an English-only one has no languages and no task."""
+class Stated(msgspec.Struct, frozen=True, kw_only=True):
+    """What a checkpoint states itself about decoding, as far as it does."""
 
-    start_of_transcript: int
-    end_of_text: int
-    no_timestamps: int
-    transcribe: int | None
-    languages: dict[str, int]
-    highest: int
-    """The largest id of all: the embedding must have more rows than this."""
+    multilingual: bool | None = None
+    """None leaves it to the vocabulary.
 
-    def overridden(
-        self,
-        *,
-        no_timestamps: int | None,
-        transcribe: int | None,
-        languages: Mapping[str, int] | None,
-    ) -> "TokenFacts":
-        """Return the facts with what a checkpoint states itself, `languages` as `<|en|>: id`.
-
-        What is None stays; an English-only tokenizer stays English-only.
-        """
-        facts = replace(self, no_timestamps=_first(no_timestamps, self.no_timestamps))
-        if self.transcribe is not None:
-            named = {token.strip("<|>"): id_ for token, id_ in (languages or {}).items()}
-            task = _first(transcribe, self.transcribe)
-            facts = replace(facts, transcribe=task, languages=named or self.languages)
-        ids = (facts.highest, facts.no_timestamps, facts.transcribe or 0)
-        return replace(facts, highest=max(*ids, *facts.languages.values()))
+    English-only ones have language tokens too, which their models never learned.
+    """
+    no_timestamps: int | None = None
+    transcribe: int | None = None
+    languages: dict[str, int] | None = None
+    """As `<|en|>: id`."""
+    suppress: list[int] | None = None
+    suppress_first: list[int] | None = None
+    alignment_heads: list[tuple[int, int]] | None = None
 
 
-def read(tokenizer: bytes, *, where: str, multilingual: bool | None = None) -> TokenFacts:
-    """Find the ids in a `tokenizer.json`; `multilingual` None leaves it to the vocabulary.
+def decoding(tokenizer: bytes, dims: Dimensions, stated: Stated, *, where: str) -> Decoding:
+    """Return what steers decoding: what is `stated` wins over what the `tokenizer.json` says.
 
-    English-only vocabularies have language tokens too, which their models never learned.
+    English-only tokenizers stay English-only. All ids must have a row in the embedding.
     """
     ids = _ids(tokenizer, where)
     start = _required(ids, "<|startoftranscript|>", where)
     end = _required(ids, "<|endoftext|>", where)
-    transcribe = ids.get("<|transcribe|>")
-    languages: dict[str, int] = {}
-    learned = end != ENGLISH_ONLY_END if multilingual is None else multilingual
-    if learned and transcribe is not None:
-        languages = _languages(ids, start, ids.get("<|translate|>", transcribe))
-    if multilingual and not languages:
+    task = ids.get("<|transcribe|>")
+    named: dict[str, int] = {}
+    learned = end != ENGLISH_ONLY_END if stated.multilingual is None else stated.multilingual
+    if learned and task is not None:
+        named = _languages(ids, start, ids.get("<|translate|>", task))
+    if stated.multilingual and not named:
         raise BadInputError(because("tokenizer.languages", where))
-    return TokenFacts(
+    stamps = _required(ids, "<|notimestamps|>", where)
+    if stated.no_timestamps is not None:
+        stamps = stated.no_timestamps
+    if not named:
+        task = None
+    else:
+        task = task if stated.transcribe is None else stated.transcribe
+        named = {t.strip("<|>"): id_ for t, id_ in (stated.languages or {}).items()} or named
+    highest = max(*ids.values(), stamps, task or 0, *named.values())
+    if highest >= dims.vocabulary:
+        sizes = {"highest": highest, "rows": dims.vocabulary}
+        raise BadInputError(because("checkpoint.ids", where, **sizes))
+    return Decoding(
         start_of_transcript=start,
         end_of_text=end,
-        no_timestamps=_required(ids, "<|notimestamps|>", where),
-        transcribe=transcribe if languages else None,
-        languages=languages,
-        highest=max(ids.values()),
+        no_timestamps=stamps,
+        transcribe=task,
+        languages=named,
+        suppress=_within(stated.suppress, dims.vocabulary),
+        suppress_first=_within(stated.suppress_first, dims.vocabulary),
+        alignment_heads=_heads(stated.alignment_heads, dims),
     )
 
 
@@ -101,7 +100,8 @@ def from_vocabulary(folder: Path) -> bytes:
         files = folder / "vocab.json", folder / "merges.txt"
         vocab, merges = models.BPE.read_file(*map(str, files))
         tokenizer = Tokenizer(models.BPE(vocab, merges))
-        added = _added_tokens(folder / "added_tokens.json")
+        own = folder / "added_tokens.json"
+        added = msgspec.json.decode(own.read_bytes(), type=dict[str, int]) if own.is_file() else {}
     except Exception as error:  # noqa: BLE001  # the library raises plain Exception for what it cannot parse
         raise BadInputError(because("tokenizer.unread-in", folder, why=str(error))) from None
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -111,13 +111,8 @@ def from_vocabulary(folder: Path) -> bytes:
         special = not _TIMESTAMP.fullmatch(token)
         tokenizer.add_tokens([AddedToken(token, normalized=False, special=special)])
         if tokenizer.token_to_id(token) != added[token]:
-            path, id_ = folder / "added_tokens.json", added[token]
-            raise BadInputError(because("tokenizer.gap", path, token=token, id=id_))
+            raise BadInputError(because("tokenizer.gap", own, token=token, id=added[token]))
     return tokenizer.to_str().encode()
-
-
-def _added_tokens(path: Path) -> dict[str, int]:
-    return msgspec.json.decode(path.read_bytes(), type=dict[str, int]) if path.is_file() else {}
 
 
 def _ids(tokenizer: bytes, where: str) -> dict[str, int]:
@@ -140,5 +135,16 @@ def _languages(ids: dict[str, int], start: int, end: int) -> dict[str, int]:
     return {codes[id_]: id_ for id_ in sorted(codes) if start < id_ < end}
 
 
-def _first(value: int | None, fallback: int) -> int:
-    return fallback if value is None else value
+def _within(ids: Iterable[int] | None, vocabulary: int) -> list[int]:
+    """Keep what can be produced at all: lists of other vocabularies are left in some uploads."""
+    return sorted({id_ for id_ in ids or () if 0 <= id_ < vocabulary})
+
+
+def _heads(given: Iterable[tuple[int, int]] | None, dims: Dimensions) -> list[tuple[int, int]]:
+    """Keep the heads that exist; with none, all of the upper half of the layers, as OpenAI does.
+
+    Distilled models have been published with the list of their larger teacher.
+    """
+    layers, heads = dims.decoder_layers, dims.decoder_heads
+    kept = [(i, j) for i, j in given or () if 0 <= i < layers and 0 <= j < heads]
+    return kept or [(i, j) for i in range(layers // 2, layers) for j in range(heads)]

@@ -1,13 +1,16 @@
 """The command line: each command parses, calls one function of the library, and renders."""
 
-from collections.abc import Callable
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, get_args
 
 import click
 import msgspec
 
 from whisperopt import __version__
-from whisperopt.cli.failures import guarded
+from whisperopt.errors import BadInputError, WhisperoptError
+from whisperopt.reasons import because
 
 _COMMANDS = {
     "build": ("whisperopt.cli.build", "Build and prove a model for every target."),
@@ -19,9 +22,14 @@ _COMMANDS = {
     "bench": ("whisperopt.cli.bench", "Measure speed and errors here; show where time goes."),
     "targets": ("whisperopt.cli.doctor", "Show the matrix as this host sees it."),
     "inspect": ("whisperopt.cli.inspect", "Show attention, caches, operators and rungs."),
-    "export": ("whisperopt.cli.export", "Write a model as another runtime's pipeline opens it."),
+    "export": ("whisperopt.cli.build", "Write a model as another runtime's pipeline opens it."),
     "doctor": ("whisperopt.cli.doctor", "Show hardware, runtimes, conflicts and the fix."),
 }
+
+
+COUNT = click.IntRange(min=1)
+PATH = click.Path(path_type=Path)
+json_option = click.option("as_json", "--json", is_flag=True, help="Print the result as JSON.")
 
 
 class _Commands(click.Group):
@@ -61,14 +69,79 @@ def main() -> None:
     """
 
 
-def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--json` to a command."""
-    return click.option("as_json", "--json", is_flag=True, help="Print the result as JSON.")(
-        command
-    )
-
-
 def print_json(result: Any) -> None:
     """Write `result` to stdout as JSON."""
     text = msgspec.json.format(msgspec.json.encode(result, enc_hook=str), indent=1)
     click.echo(text.decode())
+
+
+def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--objective` and `--limit` to a command, which gets both as one `objective`.
+
+    It is None where they leave it to the matrix or the release.
+    """
+    from whisperopt.matrix import LATENCY, Goal, parse_objective
+
+    @functools.wraps(command)
+    def aiming(*, objective: str | None, limits: Iterable[str], **others: Any) -> Any:
+        at_most = dict(map(_limit, limits))
+        asked = objective is not None or at_most
+        aim = parse_objective(objective, at_most, default=LATENCY) if asked else None
+        return command(objective=aim, **others)
+
+    limit = click.option(
+        "--limit",
+        "limits",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="At most so much of another number, such as wer_delta=0.5; may be repeated.",
+    )
+    goal = click.option(
+        "--objective", type=click.Choice(get_args(Goal)), help="What makes the best variant."
+    )
+    return goal(limit(aiming))
+
+
+def _limit(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise BadInputError(because("cli.limit", repr(text))) from None
+
+
+def guarded(action: Callable[[], Any]) -> Any:
+    """Run `action`; a failure that a user can act on ends the process with its sentence."""
+    try:
+        return action()
+    except WhisperoptError as error:
+        report(error)
+        raise click.exceptions.Exit(error.exit_code) from None
+    except BrokenPipeError:
+        raise
+    except (OSError, ModuleNotFoundError) as error:
+        known = _known(error)
+        if known is None:
+            raise
+        report(known)
+        raise click.exceptions.Exit(known.exit_code) from None
+
+
+def report(error: WhisperoptError) -> None:
+    """Write the sentence to stderr."""
+    click.echo(f"whisperopt: {error}", err=True)
+
+
+def _known(error: OSError | ModuleNotFoundError) -> WhisperoptError | None:
+    from whisperopt.release.store import disk_error
+
+    if isinstance(error, ModuleNotFoundError):  # some packages only some commands need
+        package = (error.name or "whisperopt").partition(".")[0]
+        ours = package in {"whisperopt", "backends"}
+        return None if ours else BadInputError(because("cli.package", package))
+    known = disk_error(error, Path(error.filename or "."))
+    if isinstance(known, WhisperoptError):
+        return known
+    if error.filename is None or error.strerror is None:
+        return None
+    return BadInputError(because("cli.file", error.filename, why=error.strerror))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisperopt.cli import json_option, print_json
+from whisperopt.cli import COUNT, PATH, json_option, print_json
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import because
 
@@ -21,17 +21,13 @@ _SHOWN_OPERATORS = 6
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=PATH)
 @click.option("--target", help="Measure every variant of this target; default: each one's best.")
-@click.option("--clips", type=click.Path(path_type=Path), help="Manifest; default: our own clips.")
+@click.option("--clips", type=PATH, help="Manifest; default: our own clips.")
 @click.option(
-    "--rounds",
-    type=click.IntRange(min=1),
-    default=3,
-    show_default=True,
-    help="How often each clip is played.",
+    "--rounds", type=COUNT, default=3, show_default=True, help="How often each clip is played."
 )
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default: all cores.")
+@click.option("--threads", type=COUNT, help="CPU threads; default: all cores.")
 @click.option("--profile", is_flag=True, help="Show where the time goes.")
 @json_option
 def bench(*, clips: Path | None, profile: bool, as_json: bool, **asked: Any) -> None:
@@ -41,7 +37,7 @@ def bench(*, clips: Path | None, profile: bool, as_json: bool, **asked: Any) -> 
     fairer where two are close. With --profile it shows where the time goes: starting, the parts of
     listening by the length of the clip, and the runtime's operators.
     """
-    from whisperopt.cli.progress import progress
+    from whisperopt.cli.render import progress
     from whisperopt.evaluate import bench as benches
 
     artifacts = chosen(asked.pop("folder"), asked.pop("target"))
@@ -62,8 +58,7 @@ def chosen(folder: Path, target: str | None) -> "tuple[Artifact, ...]":
     from whisperopt import artifact as artifacts
     from whisperopt.matrix import check_target
     from whisperopt.release import store
-    from whisperopt.selection.choose import choose
-    from whisperopt.selection.decisions import best
+    from whisperopt.selection.decisions import best, choose
 
     if not store.is_release(folder):
         artifact = artifacts.read(folder)
@@ -73,8 +68,7 @@ def chosen(folder: Path, target: str | None) -> "tuple[Artifact, ...]":
         return (artifact,)
     content = store.read(folder)
     known = sorted({v.target for model in content.models.values() for v in model.variants})
-    if target is not None:
-        check_target(target, known, because("target.no-variant-at-all-in", folder))
+    check_target(target, known, because("target.no-variant-at-all-in", folder))
     found = []
     for model in content.models:
         decisions = choose(content, model, target=target)

@@ -1,27 +1,29 @@
-"""`whisperopt build`."""
+"""`whisperopt build` and `whisperopt export`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisperopt.cli import json_option, print_json
-from whisperopt.cli.aim import aim_options
+from whisperopt.cli import PATH, aim_options, json_option, print_json
 from whisperopt.errors import GateFailedError
 from whisperopt.matrix import Objective
 from whisperopt.reasons import because
+
+if TYPE_CHECKING:
+    from whisperopt.exporter import Format, Precision
 
 
 @click.command()
 @click.argument("model", default="tiny.en")
 @click.option("--target", default="all", help="all, or names separated by commas.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Release directory.")
-@click.option("--clips", type=click.Path(path_type=Path), help="Manifest of clips to prove on.")
+@click.option("--out", required=True, type=PATH, help="Release directory.")
+@click.option("--clips", type=PATH, help="Manifest of clips to prove on.")
 @click.option("--no-proof", is_flag=True, help="Only check the structure; nothing is run.")
 @click.option("--fresh", is_flag=True, help="Prove and time again what an earlier build has.")
 @click.option("--kv-heads", type=int, help="Also try so many pooled key/value heads.")
 @click.option("--version", help="Release version; default: digest of the content.")
-@click.option("--matrix", type=click.Path(path_type=Path), help="Another targets.toml.")
+@click.option("--matrix", type=PATH, help="Another targets.toml.")
 @aim_options
 @json_option
 def build(
@@ -38,8 +40,7 @@ def build(
     MODEL is a path, a sample (tiny.en, base), or a model in the Hugging Face cache or hub.
     """
     from whisperopt import matrix as matrices
-    from whisperopt.cli.progress import progress
-    from whisperopt.cli.render import show_report
+    from whisperopt.cli.render import progress, show_report
     from whisperopt.pipeline import build as builder
 
     with progress() as update:
@@ -51,3 +52,34 @@ def build(
         print_json(report)
     if report.missing:
         raise GateFailedError(because("cli.none-selected", ", ".join(report.missing)))
+
+
+@click.command()
+@click.argument("model")
+@click.argument("out", type=PATH)
+@click.option(
+    "--to", required=True, type=click.Choice(["openvino-genai"]), help="What shall open it."
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="int8: 8-bit weights.",
+)
+@json_option
+def export(*, model: str, out: Path, to: "Format", precision: "Precision", as_json: bool) -> None:
+    """Write MODEL into the empty or new folder OUT as another runtime's own pipeline opens it.
+
+    MODEL is a path, a sample (tiny.en, base), or a model in the Hugging Face cache or hub.
+    Nothing is proven: `whisperopt build` proves.
+    """
+    from whisperopt import exporter
+    from whisperopt.cli.render import progress
+
+    with progress() as update:
+        exported = exporter.export(model, out, to=to, precision=precision, progress=update)
+    size = exported.size_bytes / 1e6
+    click.echo(f"{exported.model} ({precision}, {size:.0f} MB) is in {exported.path}", err=True)
+    if as_json:
+        print_json(exported)

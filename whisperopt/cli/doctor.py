@@ -1,37 +1,42 @@
 """`whisperopt doctor` and `whisperopt targets`."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from whisperopt.cli import json_option, print_json
+from whisperopt.cli import PATH, json_option, print_json
 from whisperopt.matrix import Target
 
 if TYPE_CHECKING:
+    from whisperopt.backend import Probe
+    from whisperopt.host import Host
+    from whisperopt.host.adapters import Gpu
     from whisperopt.inspection.diagnosis import Diagnosis
+
+_NOTHING = "–"
+_TOLD = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "sve", "i8mm", "bf16")
+"""Features that matter for matrix products; `--json` has all."""
 
 
 @click.command()
 @click.option("--proofs", is_flag=True, help="Also list the proofs without a device.")
-@click.option(
-    "--record", type=click.Path(path_type=Path), help="Write this host's facts to a file."
-)
+@click.option("--record", type=PATH, help="Write this host's facts to a file.")
 @json_option
 def doctor(*, proofs: bool, record: Path | None, as_json: bool) -> None:
     """Show this host's hardware and runtimes, what is wrong, and the command that mends it."""
     from whisperopt import host as hosts
     from whisperopt import matrix, registry
-    from whisperopt.cli import render_host
     from whisperopt.inspection import diagnosis
 
     recorded = os.environ.get(hosts.RECORDED)
     found = diagnosis.diagnose(hosts.detect(), matrix.load(), recorded=recorded)
     if proofs:
         found = msgspec.structs.replace(found, proofs=registry.all_rehearsals())
-    render_host.show(found, proofs=proofs)
+    _show(found, proofs=proofs)
     if record:
         facts = msgspec.json.format(msgspec.json.encode(found.host), indent=1)
         record.write_bytes(facts + b"\n")
@@ -41,7 +46,7 @@ def doctor(*, proofs: bool, record: Path | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--matrix", type=click.Path(path_type=Path), help="Another targets.toml.")
+@click.option("--matrix", type=PATH, help="Another targets.toml.")
 @json_option
 def targets(*, matrix: Path | None, as_json: bool) -> None:
     """Show every target, its recipes in ladder order, and whether this host could measure it."""
@@ -86,3 +91,67 @@ def _here(target: Target, found: "Diagnosis") -> str:
     if target.device != "cpu" and found.host.gpu_for(target.device) is None:
         return f"emulated only: this host has no device for {target.device}"
     return "can be measured"
+
+
+def _show(found: "Diagnosis", *, proofs: bool) -> None:
+    """Print everything that was found; a recorded host is called one."""
+    from whisperopt.cli.render import show_rows
+
+    if found.recorded:
+        click.echo(
+            f"This is the recorded host {found.recorded}, not this machine: nothing was probed.",
+            err=True,
+        )
+    title = f"Recorded host {found.recorded}" if found.recorded else "This host"
+    show_rows(title, ("fact", "value"), list(_host_facts(found.host)))
+    backends = [
+        (name, probe.runtime, probe.version or _NOTHING, _state(probe, found.recorded))
+        for name, probe in found.backends.items()
+    ]
+    show_rows("Backends", ("backend", "runtime", "version", "state"), backends)
+    click.echo("What to mend:" if found.findings else "Nothing to mend.", err=True)
+    for finding in found.findings:  # no table: a command is there to be copied
+        click.echo(f"- {finding.about}: {finding.reason}\n    {finding.remedy}", err=True)
+    if proofs:
+        shows = "what it shows, and whether this machine can do it"
+        rows = [
+            (p.backend, p.name or _NOTHING, p.tier, f"{p.summary}\n{_possible(p.probe)}")
+            for p in found.proofs
+        ]
+        title = "Proofs by a real runtime without its device"
+        show_rows(title, ("backend", "proof", "worth", shows), rows)
+
+
+def _host_facts(host: "Host") -> Iterator[tuple[str, str]]:
+    yield "system", f"{host.os} {host.arch}"
+    yield "CPU", f"{host.cpu_vendor}, {host.isa}, {host.cores} usable cores"
+    told = [name for name in host.cpu_features if name.startswith(_TOLD)]
+    yield "CPU features", " ".join(told) or _NOTHING
+    for gpu in map(_gpu, host.gpus) if host.gpus else ["none found"]:
+        yield "GPU", gpu
+    for runtime in map(" ".join, host.runtimes.items()) if host.runtimes else ["no runtime"]:
+        yield "installed", runtime
+
+
+def _gpu(gpu: "Gpu") -> str:
+    facts = (
+        gpu.name,
+        f"{gpu.memory_mb} MB" if gpu.memory_mb else "",
+        f"driver {gpu.driver}" if gpu.driver else "no driver that answers",
+        f"compute capability {gpu.compute_capability}" if gpu.compute_capability else "",
+    )
+    return ", ".join(fact for fact in facts if fact)
+
+
+def _state(probe: "Probe", recorded: str | None) -> str:
+    if not probe.ready:
+        return f"{probe.reason}. {probe.remedy}".rstrip()
+    facts = ", ".join(f"{name}: {fact}" for name, fact in probe.facts.items())
+    ready = "installed, and no fault was recorded" if recorded else "ready"
+    return f"{ready}; {facts}" if facts else ready
+
+
+def _possible(probe: "Probe") -> str:
+    if probe.ready:
+        return f"can be done: {probe.runtime} {probe.version or ''}".rstrip()
+    return f"cannot be tried: {probe.reason}. {probe.remedy}".rstrip()

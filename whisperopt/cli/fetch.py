@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisperopt.cli import json_option, print_json
-from whisperopt.cli.aim import aim_options
+from whisperopt.cli import PATH, aim_options, json_option, print_json
 from whisperopt.errors import NothingFitsError
 from whisperopt.matrix import check_target
 from whisperopt.reasons import because
@@ -15,10 +14,7 @@ if TYPE_CHECKING:
     from whisperopt.selection.decisions import Decision
 
 _HOST = click.option(
-    "host_file",
-    "--host",
-    type=click.Path(path_type=Path),
-    help="Decide for a recorded host instead of this one.",
+    "host_file", "--host", type=PATH, help="Decide for a recorded host instead of this one."
 )
 _INSECURE = click.option("--insecure", is_flag=True, help="Allow plain http beyond this machine.")
 _TARGET = click.option("--target", help="Restrict the choice to one target.")
@@ -33,12 +29,7 @@ _TARGET = click.option("--target", help="Restrict the choice to one target.")
 @aim_options
 @json_option
 def explain(
-    *,
-    repo: str,
-    host_file: Path | None,
-    target: str | None,
-    as_json: bool,
-    **asked: Any,
+    *, repo: str, host_file: Path | None, target: str | None, as_json: bool, **asked: Any
 ) -> None:
     """Say which variant of the release REPO (a folder or URL) a host gets, and why."""
     from whisperopt import download as fetcher
@@ -48,8 +39,7 @@ def explain(
     host = hosts.read(host_file) if host_file else None
     answers = fetcher.explain(repo, host=host, target=target, **asked)
     known = sorted({d.variant.target for decisions in answers.values() for d in decisions})
-    if target is not None:
-        check_target(target, known, because("target.not-in", repo))
+    check_target(target, known, because("target.not-in", repo))
     for name, decisions in answers.items():
         show_decisions(name, decisions)
     if as_json:
@@ -72,9 +62,7 @@ def _facts(decision: "Decision") -> dict[str, Any]:
 @click.command()
 @click.argument("model")
 @click.option("--repo", required=True, help="Release: a folder or an http(s) URL.")
-@click.option(
-    "--to", type=click.Path(path_type=Path), help="Folder to create; default: the cache."
-)
+@click.option("--to", type=PATH, help="Folder to create; default: the cache.")
 @_HOST
 @_TARGET
 @_INSECURE
@@ -85,8 +73,7 @@ def fetch(
     """Fetch the best variant of MODEL for this host; every file's size and sha256 is checked."""
     from whisperopt import download as fetcher
     from whisperopt import host as hosts
-    from whisperopt.cli.progress import progress
-    from whisperopt.cli.render import show_decisions
+    from whisperopt.cli.render import progress, show_decisions
 
     host = hosts.read(host_file) if host_file else None
     asked |= {"model": model, "host": host}

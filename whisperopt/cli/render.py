@@ -1,9 +1,12 @@
-"""The tables of builds and decisions, on stderr; those of `inspect` are in `render_facts.py`."""
+"""Progress and the tables of builds and decisions, on stderr; for `inspect` see `render_facts`."""
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +25,29 @@ def console() -> Console:
     """Return where tables go; wide enough for reasons where nobody watches."""
     terminal = sys.stderr.isatty()
     return Console(stderr=True, highlight=False, markup=False, width=None if terminal else 140)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, str], None]]:
+    """Yield what shows that a name is at something; without a name it is the last one named.
+
+    A spinner on a terminal, plain lines elsewhere: quiet about single clips where nobody watches.
+    """
+    console = Console(stderr=True, highlight=False)
+    started, last = time.monotonic(), ""
+    with console.status("starting") if console.is_terminal else nullcontext() as status:
+
+        def update(name: str, doing: str) -> None:
+            nonlocal last
+            last = name or last
+            seconds = time.monotonic() - started
+            line = f"[dim]{seconds:6.1f} s[/dim] {escape(last)}: {escape(doing)}"
+            if status is not None:
+                status.update(line)
+            if name:
+                console.print(line)
+
+        yield update
 
 
 def show_rows(

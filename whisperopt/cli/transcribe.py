@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from whisperopt.cli import json_option, print_json
-from whisperopt.cli.failures import report
+from whisperopt.cli import COUNT, PATH, json_option, print_json, report
 from whisperopt.errors import WhisperoptError
 
 if TYPE_CHECKING:
@@ -17,14 +16,14 @@ Format = Literal["txt", "json", "srt", "vtt"]
 
 
 @click.command()
-@click.argument("audio", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("audio", nargs=-1, required=True, type=PATH)
 @click.option("--model", default="tiny.en", help="Release, artifact, or name of a fetched model.")
 @click.option("--target", default="auto", help="Restrict the choice to one target.")
 @click.option("--language", help="Language code; default: listen for it.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default: all cores.")
+@click.option("--threads", type=COUNT, help="CPU threads; default: all cores.")
 @click.option(
     "--batch",
-    type=click.IntRange(min=1),
+    type=COUNT,
     default=8,
     show_default=True,
     help="Clips, or chunks of long ones, that are heard at once.",

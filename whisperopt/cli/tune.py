@@ -1,12 +1,10 @@
 """`whisperopt tune`."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisperopt.cli import json_option, print_json
-from whisperopt.cli.aim import aim_options
+from whisperopt.cli import COUNT, PATH, aim_options, json_option, print_json
 from whisperopt.evaluate.times import times
 
 if TYPE_CHECKING:
@@ -16,15 +14,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("release", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("release", metavar="DIR", type=PATH)
 @click.option("--model", help="Which model, where the release holds several.")
 @click.option("--target", help="Race only this target's variants.")
 @click.option(
-    "--top",
-    type=click.IntRange(min=1),
-    default=4,
-    show_default=True,
-    help="How many variants of each device.",
+    "--top", type=COUNT, default=4, show_default=True, help="How many variants of each device."
 )
 @aim_options
 @json_option
@@ -34,7 +28,7 @@ def tune(*, target: str | None, as_json: bool, **asked: Any) -> None:
     From then on `transcribe`, `explain` and `fetch` put the winner first, until a driver, a
     runtime or the release changes; with --target only where that target is asked for.
     """
-    from whisperopt.cli.progress import progress
+    from whisperopt.cli.render import progress
     from whisperopt.pipeline import tune as tuner
 
     with progress() as update:

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisperopt.cli import json_option, print_json
-from whisperopt.cli.aim import aim_options
+from whisperopt.cli import PATH, aim_options, json_option, print_json
 from whisperopt.errors import BadInputError, GateFailedError, IntegrityError
 from whisperopt.reasons import because
 
@@ -18,21 +17,21 @@ _SOURCES = ("import", "replay", "clips", "checkpoint")
 
 
 @click.command()
-@click.argument("release", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("release", metavar="DIR", type=PATH)
 @click.option("--target", default="all", help="all, or names separated by commas.")
 @click.option("--model", help="Only this model of the release.")
-@click.option("--clips", type=click.Path(path_type=Path), help="Manifest of clips to prove on.")
+@click.option("--clips", type=PATH, help="Manifest of clips to prove on.")
 @click.option("--checkpoint", help="Compare every weight with this checkpoint's (default: MODEL).")
 @click.option(
     "imports",
     "--import",
     multiple=True,
     metavar="EVIDENCE",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Run nothing, take in evidence of another machine; may be repeated.",
 )
 @click.option("--replay", is_flag=True, help="Run nothing, judge the raw samples again.")
-@click.option("--matrix", type=click.Path(path_type=Path), help="Another targets.toml.")
+@click.option("--matrix", type=PATH, help="Another targets.toml.")
 @aim_options
 @json_option
 def validate(*, matrix: Path | None, as_json: bool, **asked: Any) -> None:
@@ -43,7 +42,7 @@ def validate(*, matrix: Path | None, as_json: bool, **asked: Any) -> None:
     again. The evidence is written into DIR; bring it to another copy with --import.
     """
     from whisperopt import matrix as matrices
-    from whisperopt.cli.progress import progress
+    from whisperopt.cli.render import progress
     from whisperopt.pipeline import validate as validator
 
     sources = {**asked, "import": asked["imports"]}

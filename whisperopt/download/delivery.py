@@ -1,6 +1,7 @@
 """Brings the variant that fits a host into a folder of its own, whole or not at all."""
 
 import contextlib
+import functools
 import os
 import platform
 import re
@@ -21,9 +22,8 @@ from whisperopt.matrix import Objective, check_target
 from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
-from whisperopt.release.catalog import Catalog, File, Variant
-from whisperopt.selection.choose import choose
-from whisperopt.selection.decisions import Decision, best
+from whisperopt.release.catalog import Catalog, Variant
+from whisperopt.selection.decisions import Decision, best, choose
 
 Progress = Callable[[str, int, int], None]
 """Is called with a file's name, the bytes of it that have arrived, and its size."""
@@ -52,13 +52,13 @@ def fetch(
     """
     source = _source(repo, insecure=insecure)
     catalog = _read(source)
-    if target is not None:
-        known = sorted({variant.target for variant in catalog.model(model).variants})
-        check_target(target, known, because("target.no-variant", model))
+    known = sorted({variant.target for variant in catalog.model(model).variants})
+    check_target(target, known, because("target.no-variant", model))
     variant = best(choose(catalog, model, host, target))
     if to is None and isinstance(home := cache.home(), Reason):
         raise BadInputError(home)
-    destination = Path(to).resolve() if to is not None else _cache_folder(model, variant)
+    name = f"{model}--{variant.name}--{variant.digest.removeprefix('sha256:')[:12]}"
+    destination = cache.folder("artifacts") / name if to is None else Path(to).resolve()
     try:
         if not _is_there(destination, variant):
             _download(source, model, variant, destination, progress)
@@ -117,16 +117,23 @@ def _read(source: Source) -> Catalog:
     return catalog
 
 
-def _cache_folder(model: str, variant: Variant) -> Path:
-    digest = variant.digest.removeprefix("sha256:")
-    return cache.folder("artifacts") / f"{model}--{variant.name}--{digest[:12]}"
+def difference(folder: Path, variant: Variant, *, hashed: bool = False) -> str | None:
+    """Return how `folder` differs from what the catalog says, or None.
 
-
-def difference(folder: Path, variant: Variant) -> str | None:
-    """Return how `folder` differs from what the catalog says, or None; every byte is read once."""
-    if problem := _strange_file(folder, variant):
-        return problem
-    for file in variant.files:
+    Every byte is read once, unless its files were `hashed` while they were written.
+    """
+    if not folder.is_dir():
+        return "it is not a folder"
+    found = {path.name: path for path in folder.iterdir()}
+    expected = {file.path for file in variant.files}
+    if missing := expected - set(found):
+        return f"it lacks {min(missing)}"
+    if extra := set(found) - expected:
+        return f"it also holds {min(extra)}"
+    for name, path in found.items():
+        if path.is_symlink() or not path.is_file():
+            return f"{name} is not a regular file"
+    for file in () if hashed else variant.files:
         path = folder / file.path
         if path.stat().st_size != file.size or cache.sha256(path) != file.sha256:
             return f"{file.path} has other content"
@@ -135,9 +142,8 @@ def difference(folder: Path, variant: Variant) -> str | None:
 
 def _is_there(destination: Path, variant: Variant) -> bool:
     """Say whether `destination` holds the variant; anything else in it is an error."""
-    if not destination.exists():
-        return False
-    if destination.is_dir() and not any(destination.iterdir()):
+    empty = destination.is_dir() and not any(destination.iterdir())
+    if empty or not destination.exists():
         return False
     if problem := difference(destination, variant):
         reason = because("download.occupied", destination, variant=variant.name, why=problem)
@@ -148,19 +154,19 @@ def _is_there(destination: Path, variant: Variant) -> bool:
 def _download(
     source: Source, model: str, variant: Variant, destination: Path, progress: Progress | None
 ) -> None:
-    _check_space(destination, variant.size)
-    with _staging(destination.parent) as staging:
-        for file in variant.files:
-            _copy(source, variant.path, file, staging, progress)
-        _lint(staging, model, variant)
-        _commit(staging, destination, variant)
-
-
-def _check_space(destination: Path, size: int) -> None:
-    needed = size + size * _SPARE_PERCENT // 100
+    needed = variant.size + variant.size * _SPARE_PERCENT // 100
     free = store.free_bytes(destination)
     if free < needed:
         raise DiskError(because("download.space", destination, needed=needed, free=free))
+    with _staging(destination.parent) as staging:
+        for file in variant.files:
+            path, here = f"{variant.path}/{file.path}", staging / file.path
+            report = functools.partial(progress, file.path) if progress else None
+            found = transport.copy(source, path, here, size=file.size, report=report)
+            if found != file.sha256:
+                raise IntegrityError(because("download.sha256", source.where(path), found=found))
+        _lint(staging, model, variant)
+        _commit(staging, destination, variant)
 
 
 @contextlib.contextmanager
@@ -190,22 +196,9 @@ def _sweep(parent: Path) -> None:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy(
-    source: Source, folder: str, file: File, staging: Path, progress: Progress | None
-) -> None:
-    def report(done: int) -> None:
-        if progress:
-            progress(file.path, done, file.size)
-
-    path = f"{folder}/{file.path}"
-    sha256 = transport.copy(source, path, staging / file.path, size=file.size, report=report)
-    if sha256 != file.sha256:
-        raise IntegrityError(because("download.sha256", source.where(path), found=sha256))
-
-
 def _lint(staging: Path, model: str, variant: Variant) -> None:
     """Refuse what was hashed correctly but is no artifact of this model and variant."""
-    problem = _strange_file(staging, variant)
+    problem = difference(staging, variant, hashed=True)
     if problem is None:
         try:
             manifest = artifact.read(staging).manifest
@@ -228,16 +221,3 @@ def _commit(staging: Path, destination: Path, variant: Variant) -> None:
     except OSError:
         if not destination.is_dir() or difference(destination, variant):
             raise
-
-
-def _strange_file(folder: Path, variant: Variant) -> str | None:
-    if not folder.is_dir():
-        return "it is not a folder"
-    found = {path.name: path for path in folder.iterdir()}
-    expected = {file.path for file in variant.files}
-    if missing := expected - set(found):
-        return f"it lacks {min(missing)}"
-    if extra := set(found) - expected:
-        return f"it also holds {min(extra)}"
-    odd = (name for name, path in found.items() if path.is_symlink() or not path.is_file())
-    return next((f"{name} is not a regular file" for name in odd), None)

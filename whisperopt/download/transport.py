@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError
@@ -17,8 +17,8 @@ from whisperopt.reasons import Reason, because
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-Report = Callable[[int], None]
-"""Is called with the number of bytes of a file that have arrived."""
+Report = Callable[[int, int], None]
+"""Is called with the number of bytes of a file that have arrived, and its size."""
 
 _CHUNK = 2**20
 _CONNECT_SECONDS = 10.0
@@ -30,16 +30,8 @@ _MAX_REDIRECTS = 5
 _TRY_LATER = (429, 503)
 
 
-class Source(Protocol):
-    """Somewhere that holds a release; paths are relative to it and use `/`."""
-
-    def where(self, path: str) -> str:
-        """Return the full name of a file, for messages."""
-        ...
-
-    def chunks(self, path: str, size: int | None = None) -> Generator[bytes, None, None]:
-        """Yield the bytes of a file; that there are less than `size` is an error."""
-        ...
+Source: TypeAlias = "DirectorySource | HttpSource"
+"""Somewhere that holds a release; paths are relative to it and use `/`."""
 
 
 def read(source: Source, path: str, max_bytes: int) -> bytes:
@@ -72,7 +64,7 @@ def copy(
             state.update(chunk)
             stream.write(chunk)
             if report:
-                report(written)
+                report(written, size)
         stream.flush()
         os.fsync(stream.fileno())
     return state.hexdigest()
@@ -110,7 +102,7 @@ class DirectorySource:
         return str(self.root / path)
 
     def chunks(self, path: str, size: int | None = None) -> Generator[bytes, None, None]:
-        """Read a file; a folder that lacks its catalog is no release."""
+        """Yield the bytes of a file; a folder that lacks its catalog is no release."""
         file = self.root / path
         try:
             linked = file.parent != self.root and file.parent.is_symlink()  # that leads elsewhere
@@ -147,7 +139,7 @@ class HttpSource:
         return f"{self.root}/{path}"
 
     def chunks(self, path: str, size: int | None = None) -> Generator[bytes, None, None]:
-        """Download a file; one that ends early is a `NetworkError`."""
+        """Yield the bytes of a file; that there are less than `size` is a `NetworkError`."""
         from urllib3.exceptions import HTTPError
 
         url = self.where(path)

@@ -22,9 +22,8 @@ from whisperopt.release.catalog import Catalog, Variant
 from whisperopt.results.variant import of_catalog
 from whisperopt.runtime import first_open
 from whisperopt.selection import tuned
-from whisperopt.selection.choose import choose
 from whisperopt.selection.compare import outside
-from whisperopt.selection.decisions import best
+from whisperopt.selection.decisions import best, choose
 from whisperopt.selection.rank import Ranked
 from whisperopt.selection.tuned import Raced, Tuned
 

@@ -29,6 +29,9 @@ _EVIDENCE = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,248}[A-Za-z0-9_-])?"  # names model, 
 _REPORT = re.compile(rf"({_EVIDENCE}/)*{_EVIDENCE}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
+Check = tuple[bool, Reason]
+"""Whether it holds, and the reason if it does not."""
+
 # Bounds are checked when a catalog is read; NaN and infinity are no JSON.
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -159,8 +162,9 @@ def parse(data: bytes, source: str) -> Catalog:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise IntegrityError(because("catalog.none", source, why=str(error))) from None
     for name, entry in catalog.models.items():
-        for reason in _problems(name, entry):
-            raise IntegrityError(msgspec.structs.replace(reason, place=source))
+        for holds, unless in _checks(name, entry):
+            if not holds:
+                raise IntegrityError(msgspec.structs.replace(unless, place=source))
     return catalog
 
 
@@ -209,57 +213,48 @@ def is_model_name(name: str) -> bool:
     return _is_plain(name, _SLUG, _MAX_NAME)
 
 
-def _problems(name: str, entry: ModelEntry) -> Iterator[Reason]:
-    """Yield what is wrong with an entry; what comes later relies on what was found before."""
+def _checks(name: str, entry: ModelEntry) -> Iterator[Check]:
+    """Yield what must hold of an entry; what comes later relies on what was found before."""
     at = f"models.{name}"
-    if not is_model_name(name):
-        yield because("catalog.model-name", name=_shown(name))
-    if len(entry.variants) > MAX_VARIANTS:
-        yield because("catalog.too-many", at=at, most=MAX_VARIANTS)
-    if len({variant.name for variant in entry.variants}) < len(entry.variants):
-        yield because("catalog.variant-twice", at=at)
-    if len(entry.answers) > MAX_FILES:
-        yield because("catalog.clip-sets", at=f"{at}.answers", count=len(entry.answers))
+    yield is_model_name(name), because("catalog.model-name", name=_shown(name))
+    count, names = len(entry.variants), {variant.name for variant in entry.variants}
+    yield count <= MAX_VARIANTS, because("catalog.too-many", at=at, most=MAX_VARIANTS)
+    yield len(names) == count, because("catalog.variant-twice", at=at)
+    count, where = len(entry.answers), f"{at}.answers"
+    yield count <= MAX_FILES, because("catalog.clip-sets", at=where, count=count)
     for answers in entry.answers:
         for file in (answers.document, answers.references):
             is_plain = re.fullmatch(_EVIDENCE, file.path) is not None
-            yield from _file_problems(f"{at}.answers", file, is_plain=is_plain)
+            yield is_plain, because("catalog.file", at=where, name=_shown(file.path))
+            yield _has_sha256(file), because("catalog.sha256", at=where, name=file.path)
     for variant in entry.variants:
-        yield from _variant_problems(at, variant)
+        yield from _variant_checks(at, variant)
 
 
-def _variant_problems(model: str, variant: Variant) -> Iterator[Reason]:
+def _variant_checks(model: str, variant: Variant) -> Iterator[Check]:
     for key in ("name", "target", "backend", "runtime", "extra"):
-        if not _is_plain(name := getattr(variant, key), _SLUG, _MAX_NAME):
-            yield because("catalog.name", at=f"{model}.variants", key=key, name=_shown(name))
-    at = f"{model}.{variant.name}"
-    if not _is_plain(variant.path, _SLUG, 2 * _MAX_NAME + 2):
-        yield because("catalog.folder", at=at, name=_shown(variant.path))
-    if variant.size != sum(file.size for file in variant.files):
-        yield because("catalog.size", at=at)
-    yield from _files_problems(at, variant.files)
-    for entry in variant.evidence:
-        if entry.report and not _REPORT.fullmatch(entry.report):
-            yield because("catalog.report", at=at, name=_shown(entry.report))
-    if variant.digest != digest(variant.files):
-        yield because("catalog.digest", at=at)
-
-
-def _files_problems(at: str, files: Sequence[File]) -> Iterator[Reason]:
-    if not 0 < len(files) <= MAX_FILES:
-        yield because("catalog.files", at=at, count=len(files))
-    if len({file.path.casefold() for file in files}) < len(files):
-        yield because("catalog.file-twice", at=at)
+        name, at = getattr(variant, key), f"{model}.variants"
+        is_plain = _is_plain(name, _SLUG, _MAX_NAME)
+        yield is_plain, because("catalog.name", at=at, key=key, name=_shown(name))
+    at, files = f"{model}.{variant.name}", variant.files
+    is_plain = _is_plain(variant.path, _SLUG, 2 * _MAX_NAME + 2)
+    yield is_plain, because("catalog.folder", at=at, name=_shown(variant.path))
+    yield variant.size == sum(file.size for file in files), because("catalog.size", at=at)
+    yield 0 < len(files) <= MAX_FILES, because("catalog.files", at=at, count=len(files))
+    paths = {file.path.casefold() for file in files}
+    yield len(paths) == len(files), because("catalog.file-twice", at=at)
     for file in files:
-        is_plain = _is_plain(file.path, _FILE, _MAX_NAME)
-        yield from _file_problems(f"{at}.files", file, is_plain=is_plain)
+        is_plain, where = _is_plain(file.path, _FILE, _MAX_NAME), f"{at}.files"
+        yield is_plain, because("catalog.file", at=where, name=_shown(file.path))
+        yield _has_sha256(file), because("catalog.sha256", at=where, name=file.path)
+    for entry in variant.evidence:
+        is_plain = not entry.report or _REPORT.fullmatch(entry.report) is not None
+        yield is_plain, because("catalog.report", at=at, name=_shown(entry.report))
+    yield variant.digest == digest(files), because("catalog.digest", at=at)
 
 
-def _file_problems(at: str, file: File, *, is_plain: bool) -> Iterator[Reason]:
-    if not is_plain:
-        yield because("catalog.file", at=at, name=_shown(file.path))
-    if not _SHA256.fullmatch(file.sha256):
-        yield because("catalog.sha256", at=at, name=file.path)
+def _has_sha256(file: File) -> bool:
+    return _SHA256.fullmatch(file.sha256) is not None
 
 
 def _shown(name: str) -> str:

@@ -138,24 +138,24 @@ def recover(release: Path) -> None:
 
 
 def _is_unfinished(release: Path) -> bool:
-    return _is_real_folder(release / _COMMIT)
-
-
-def _is_real_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
+    unfinished = release / _COMMIT
+    return unfinished.is_dir() and not unfinished.is_symlink()
 
 
 def _finish(release: Path) -> None:
-    source = release / _COMMIT
-    if not _is_real_folder(source):  # somebody else was faster
+    if not _is_unfinished(release):  # somebody else was faster
         return
+    source = release / _COMMIT
     _refuse_links(source)
     trash = source / ".trash"
     trash.mkdir(exist_ok=True)
     last = source / catalog.NAME
     for part in sorted(source.iterdir()):
         if part not in {trash, last}:
-            _replace(part, release / part.name, trash)
+            destination = release / part.name
+            if part.is_dir() and destination.exists():
+                destination.rename(Path(tempfile.mkdtemp(dir=trash)) / "old")
+            part.replace(destination)
     if last.exists():
         last.replace(release / catalog.NAME)
     shutil.rmtree(source)
@@ -191,7 +191,9 @@ def check(release: Path) -> None:
         if release.exists() and not release.is_dir():
             raise BadInputError(because("release.file", release))
         if release.is_dir():
-            _refuse_foreign(release)
+            kept = {e.name for e in release.iterdir() if not e.name.startswith(_STAGING)}
+            if kept and not kept & {catalog.NAME, _COMMIT}:
+                raise BadInputError(because("release.foreign", release, file=min(kept)))
             _refuse_links(release)
     except OSError as error:
         raise disk_error(error, release) from None
@@ -216,22 +218,10 @@ def _prepare(release: Path) -> tuple[Path, bool]:
         raise disk_error(error, release) from None
 
 
-def _refuse_foreign(release: Path) -> None:
-    names = {entry.name for entry in release.iterdir() if not entry.name.startswith(_STAGING)}
-    if names and not names & {catalog.NAME, _COMMIT}:
-        raise BadInputError(because("release.foreign", release, file=min(names)))
-
-
 def _refuse_links(folder: Path) -> None:
     linked = sorted(p for p in folder.iterdir() if p.is_symlink() and not p.is_file())
     if linked:
         raise BadInputError(because("release.leads-elsewhere", linked[0]))
-
-
-def _replace(part: Path, destination: Path, trash: Path) -> None:
-    if part.is_dir() and destination.exists():
-        destination.rename(Path(tempfile.mkdtemp(dir=trash)) / "old")
-    part.replace(destination)
 
 
 def _sweep(release: Path) -> None:

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import msgspec
 
@@ -83,22 +83,18 @@ def _of_the_future(case: Case) -> Reason | None:
     return because("unfit.unknown-tier", min(strange)) if strange else None
 
 
-def _other_os(case: Case) -> Reason | None:
-    if case.host.os in case.variant.os:
-        return None
-    return because("unfit.other-os", _and(case.variant.os), host=case.host.os)
-
-
-def _other_arch(case: Case) -> Reason | None:
-    if case.host.arch in case.variant.arch:
-        return None
-    return because("unfit.other-arch", _and(case.variant.arch), host=case.host.arch)
+def _other_system(case: Case) -> Reason | None:
+    for key in ("os", "arch"):
+        served, here = getattr(case.variant, key), getattr(case.host, key)
+        if here not in served:
+            return because(f"unfit.other-{key}", " and ".join(served), host=here)
+    return None
 
 
 def _no_wheel(case: Case) -> Reason | None:
     wanted = case.variant.requires.get("platforms", ())
     if not _are_names(wanted):
-        return _not_understood("platforms")
+        return because("unfit.not-understood", "platforms")
     host = case.host
     if not wanted or f"{host.os}-{host.arch}" in wanted:
         return None
@@ -122,7 +118,7 @@ def _weak_gpu(case: Case) -> Reason | None:
         return because("unfit.unknown-capability", wanted)
     fits = _version_fits(found, wanted)
     if fits is None:
-        return _not_understood("compute_capability")
+        return because("unfit.not-understood", "compute_capability")
     return None if fits else because("unfit.weak-gpu", wanted, found=found)
 
 
@@ -142,23 +138,23 @@ def _version_fits(found: str, wanted: object) -> bool | None:
 def _missing_instructions(case: Case) -> Reason | None:
     wanted = case.variant.requires.get("cpu_features", ())
     if not _are_names(wanted):
-        return _not_understood("cpu_features")
+        return because("unfit.not-understood", "cpu_features")
     missing = sorted(set(wanted) - set(case.host.cpu_features))
     return because("unfit.missing-instructions", ", ".join(missing)) if missing else None
 
 
 def _unknown_requirement(case: Case) -> Reason | None:
     unknown = sorted(set(case.variant.requires) - _REQUIREMENTS)
-    return _not_understood(unknown[0]) if unknown else None
+    return because("unfit.not-understood", unknown[0]) if unknown else None
 
 
 def _no_runtime(case: Case) -> Reason | None:
     host, runtime, extra = case.host, case.variant.runtime, case.variant.extra
     if missing := host.missing(runtime, extra):
         code = "unfit.not-installed" if len(missing) == 1 else "unfit.several-not-installed"
-        place = _and(missing)
+        place = " and ".join(missing)
     elif clash := host.clash(runtime, extra):
-        code, place = "unfit.overwritten", _and(clash)
+        code, place = "unfit.overwritten", " and ".join(clash)
     elif unfit := host.unfit(runtime, extra):
         code, place = "unfit.unfit-version", "; ".join(unfit)
     else:
@@ -175,7 +171,7 @@ def _other_version(case: Case) -> Reason | None:
     name, version = serving
     fits = _version_fits(version, wanted)
     if fits is None:
-        return _not_understood("runtime")
+        return because("unfit.not-understood", "runtime")
     return None if fits else because("unfit.other-version", name, wanted=wanted, version=version)
 
 
@@ -200,20 +196,15 @@ def _failed_in_emulation(case: Case) -> Reason | None:
 
 
 def _too_little_proof(case: Case) -> Reason | None:
-    needed, caution = _least_proof(case.variant), case.variant.caution
+    """On a CPU a build without proof is usable, unless there is a reason to ask for more."""
+    variant, caution = case.variant, case.variant.caution
+    needed = Tier.STRUCTURAL if variant.device == "cpu" and not caution else Tier.EMULATED
+    if variant.selectable_from == Tier.MEASURED:
+        needed = Tier.MEASURED
     if case.tier.rank >= needed.rank:
         return None
     code = "unfit.too-little-proof" if caution else "unfit.no-proof"
     return because(code, tier=case.tier, needed=needed, caution=caution)
-
-
-def _least_proof(variant: Variant) -> Tier:
-    """On a CPU a build without proof is usable, unless there is a reason to ask for more."""
-    if variant.selectable_from == Tier.MEASURED:
-        return Tier.MEASURED
-    if variant.device == "cpu" and not variant.caution:
-        return Tier.STRUCTURAL
-    return Tier.EMULATED
 
 
 def _failed_here(case: Case) -> Reason | None:
@@ -232,23 +223,14 @@ def _failed(code: str, proof: Proof) -> Reason:
     return because(code, why=why) if why else because(f"{code}-unsaid")
 
 
-def _not_understood(key: str) -> Reason:
-    return because("unfit.not-understood", key)
-
-
 def _are_names(wanted: object) -> bool:
     return isinstance(wanted, list | tuple) and all(isinstance(name, str) for name in wanted)
-
-
-def _and(names: Iterable[str]) -> str:
-    return " and ".join(names)
 
 
 _CHECKS: tuple[Callable[[Case], Reason | None], ...] = (
     _other_target,
     _of_the_future,
-    _other_os,
-    _other_arch,
+    _other_system,
     _no_wheel,
     _no_device,
     _weak_gpu,

@@ -1,7 +1,7 @@
 """Which of several measurements is better, on machines that never measure the same thing twice."""
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 from whisperopt.matrix import Goal, Objective
@@ -107,33 +107,31 @@ def by_objective(
     return [*ordered, *unknown]
 
 
-def unkept(scores: Scores, objective: Objective) -> tuple[Reason, ...]:
-    """Return a reason for every limit of `objective` that is broken, or not known to be kept."""
+def unkept(scores: Scores, objective: Objective) -> Iterator[Reason]:
+    """Yield a reason for every limit of `objective` that is broken, or not known to be kept."""
     known = {
         "wer_delta": scores.wer_delta,
         "latency_ms_p50": scores.latency_ms.value if scores.latency_ms else None,
         "size_bytes": float(scores.size_bytes),
         "peak_rss_mb": scores.peak_rss_mb,
     }
-    found = []
     for name, bound in objective.at_most.items():
         value = known[name]
         if value is None:
-            found.append(because("ranking.limit-unknown", name, bound=bound))
+            yield because("ranking.limit-unknown", name, bound=bound)
         elif not value <= bound:
-            found.append(because("ranking.limit-broken", name, value=value, bound=bound))
-    return tuple(found)
+            yield because("ranking.limit-broken", name, value=value, bound=bound)
 
 
 def outside(scores: Scores, objective: Objective) -> Reason | None:
     """Return the first limit of `objective` that is not kept, or not known to be kept."""
-    return next(iter(unkept(scores, objective)), None)
+    return next(unkept(scores, objective), None)
 
 
 def broken(scores: Scores, objective: Objective) -> Reason | None:
     """Return the first limit of `objective` that is known to be broken."""
-    reasons = unkept(scores, objective)
-    return next((reason for reason in reasons if reason.code == "ranking.limit-broken"), None)
+    found = unkept(scores, objective)
+    return next((reason for reason in found if reason.code == "ranking.limit-broken"), None)
 
 
 def front(points: Mapping[K, tuple[float | None, float | None]]) -> set[K]:

@@ -28,14 +28,17 @@ class Ranked(msgspec.Struct, frozen=True, kw_only=True):
     selected: bool = False
     pareto: bool = False
     """Whether no accepted one is both faster and more accurate."""
-    waits: bool = False
-    """Whether it passed everything but must be proven on a device before it is selectable."""
     reason: Reason
 
     @property
     def name(self) -> str:
         """The variant's name."""
         return self.result.name
+
+    @property
+    def waits(self) -> bool:
+        """Whether it passed everything but must be proven on a device before it is selectable."""
+        return self.reason.code == "ranking.waits"
 
     @property
     def scores(self) -> Scores:
@@ -59,11 +62,19 @@ def rank(
     which limit a variant does not keep: by default any that it is not known to keep.
     """
     judged = [_judged(result, objective, host_class, limit) for result in results]
-    judged.sort(key=_ladder)
+    judged.sort(key=lambda e: (e.result.variant.target_rank, e.result.variant.ladder_rank, e.name))
     accepted = [entry for entry in judged if entry.accepted]
-    order = _order([entry for entry in accepted if entry.within], objective)
+    measured = [entry for entry in accepted if entry.within and entry.standing.measured]
+    others = [entry for entry in accepted if entry.within and not entry.standing.measured]
     beyond = [entry for entry in accepted if not entry.within]
-    points = {entry.name: (_latency(entry.scores), entry.scores.wer_delta) for entry in accepted}
+    for unordered in (others, beyond):
+        unordered.sort(key=lambda entry: _unproven(entry, objective))
+    order = by_objective(measured, scores=lambda entry: entry.scores, objective=objective)
+    order += others
+    points = {
+        e.name: (latency.value if (latency := e.scores.latency_ms) else None, e.scores.wer_delta)
+        for e in accepted
+    }
     pareto = front(points)
     placed = (
         msgspec.structs.replace(
@@ -71,42 +82,8 @@ def rank(
         )
         for place, entry in enumerate(order)
     )
-    beyond.sort(key=lambda entry: _unproven(entry, objective))
-    return (
-        *(
-            msgspec.structs.replace(entry, pareto=entry.name in pareto)
-            for entry in (*placed, *beyond)
-        ),
-        *(entry for entry in judged if not entry.accepted),
-    )
-
-
-def refusal(variant: Variant, standing: Standing) -> Reason | None:
-    """Return why a variant cannot be selected where it stands so, or None."""
-    if standing.failed:
-        reasons = standing.failed.reasons
-        return reasons[0] if len(reasons) == 1 else because("recorded.text", told(reasons))
-    if standing.tier is None:
-        return because("ranking.unproven")
-    if waits(variant, standing):
-        return because(
-            "ranking.waits",
-            tier=standing.tier,
-            needed=variant.selectable_from,
-            caution=variant.caution,
-        )
-    return None
-
-
-def waits(variant: Variant, standing: Standing) -> bool:
-    """Say whether a variant passed everything but waits for proof on a device.
-
-    A build without proof selects on structure alone; a caution always asks for more.
-    """
-    tier = standing.tier
-    if standing.failed or tier is None or tier.rank >= Tier(variant.selectable_from).rank:
-        return False
-    return bool(variant.caution) or tier is not Tier.STRUCTURAL
+    found = (*placed, *beyond, *(entry for entry in judged if not entry.accepted))
+    return tuple(msgspec.structs.replace(e, pareto=e.name in pareto) for e in found)
 
 
 def behind(
@@ -134,21 +111,28 @@ def _judged(
 ) -> Ranked:
     variant = result.variant
     standing = result.standing(host_class(variant) if callable(host_class) else host_class)
-    refused = refusal(variant, standing)
+    refused = _refusal(variant, standing)
     unkept = limit(result, standing) if limit else outside(standing.scores, objective)
     return Ranked(
         result=result,
         standing=standing,
         accepted=refused is None,
         within=refused is None and unkept is None,
-        waits=waits(variant, standing),
         reason=refused or unkept or because("ranking.alone"),
     )
 
 
-def _ladder(entry: Ranked) -> tuple[int, int, str]:
-    variant = entry.result.variant
-    return variant.target_rank, variant.ladder_rank, variant.name
+def _refusal(variant: Variant, standing: Standing) -> Reason | None:
+    """A build without proof selects on structure alone; a caution always asks for more."""
+    if standing.failed:
+        reasons = standing.failed.reasons
+        return reasons[0] if len(reasons) == 1 else because("recorded.text", told(reasons))
+    if (tier := standing.tier) is None:
+        return because("ranking.unproven")
+    needed, caution = Tier(variant.selectable_from), variant.caution
+    if tier.rank >= needed.rank or (tier is Tier.STRUCTURAL and not caution):
+        return None
+    return because("ranking.waits", tier=tier, needed=needed, caution=caution)
 
 
 def _unproven(entry: Ranked, objective: Objective) -> tuple[int, int]:
@@ -156,18 +140,6 @@ def _unproven(entry: Ranked, objective: Objective) -> tuple[int, int]:
     tier = entry.standing.tier
     by_size = not (objective.needs_times or entry.standing.measured)
     return -tier.rank if tier else 1, entry.scores.size_bytes if by_size else 0
-
-
-def _latency(scores: Scores) -> float | None:
-    return scores.latency_ms.value if scores.latency_ms else None
-
-
-def _order(entries: Sequence[Ranked], objective: Objective) -> list[Ranked]:
-    measured = [entry for entry in entries if entry.standing.measured]
-    others = [entry for entry in entries if not entry.standing.measured]
-    others.sort(key=lambda entry: _unproven(entry, objective))
-    ranked = by_objective(measured, scores=lambda entry: entry.scores, objective=objective)
-    return [*ranked, *others]
 
 
 def _reason(entry: Ranked, order: Sequence[Ranked], objective: Objective) -> Reason:
