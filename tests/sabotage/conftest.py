@@ -20,8 +20,7 @@ from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import clips, trial
 from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.prover import NoEvidence
-from whisperopt.evaluate.trial import TrialRequest
+from whisperopt.evaluate.trial import NoEvidence, TrialRequest
 from whisperopt.graph.core import CoreModel
 from whisperopt.pipeline.make import SCRATCH, Maker
 from whisperopt.pipeline.request import BuildRequest, TargetRequest

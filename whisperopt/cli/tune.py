@@ -7,7 +7,7 @@ import click
 
 from whisperopt.cli import json_option, print_json
 from whisperopt.cli.aim import aim_options
-from whisperopt.evaluate.times import times
+from whisperopt.evaluate.evidence import times
 
 if TYPE_CHECKING:
     from whisperopt.evaluate.evidence import Race

@@ -1,4 +1,4 @@
-"""Proves variants one after another against the same answers: the stateful edge of the proof."""
+"""The core model answers clips, and variants are held to that: the stateful edge of the proof."""
 
 import importlib.util
 import shutil
@@ -7,23 +7,101 @@ from pathlib import Path
 
 import msgspec
 
-from whisperopt.artifact import Artifact
-from whisperopt.backend import Backend, Tier
+from whisperopt import artifact
+from whisperopt.artifact import Artifact, Manifest
+from whisperopt.backend import Backend, Recipe, Tier
+from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import journal
-from whisperopt.evaluate.answers import Answers
+from whisperopt.evaluate.answers import Answers, ReferenceOutputs
 from whisperopt.evaluate.clips import EMULATED_STRIDE, ClipSet
 from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.prover import NoEvidence, prove
 from whisperopt.evaluate.ranges import write_twin
-from whisperopt.evaluate.trial import TrialRequest
+from whisperopt.evaluate.trial import EMULATOR, NoEvidence, TrialRequest, prove
+from whisperopt.graph.core import CoreModel
 from whisperopt.host import Host
 from whisperopt.matrix import Device
+from whisperopt.passes.plan import write_variant
 from whisperopt.reasons import because
 from whisperopt.release import catalog
 from whisperopt.release.catalog import File
+from whisperopt.runtime import self_test
+
+CORE = Recipe(
+    name="fp32",
+    summary="The core model as it is authored",
+    self_attention="gqa",
+    cross_attention="mha",
+    encoder_attention="mha",
+    cache="shared",
+    encoder_precision="fp32",
+    decoder_precision="fp32",
+)
 
 
-class Case:
+class CoreOutputs(msgspec.Struct, frozen=True, kw_only=True):
+    """The core model's answers, and the files that belong to them."""
+
+    answers: Answers
+    references: Path
+    self_test: Path
+    """The values that every variant must come close to when it is opened."""
+    journal: Path
+
+
+def listen(
+    core: CoreModel,
+    manifest: Manifest,
+    *,
+    clip_set: ClipSet,
+    host: Host,
+    scratch: Path,
+    progress: Callable[[str], None],
+) -> CoreOutputs:
+    """Play `clip_set` to the core model; `manifest` is that of any of its variants."""
+    folder = scratch / "core"
+    folder.mkdir()
+    write_variant(CORE, core, folder)
+    (folder / artifact.TOKENIZER).write_bytes(core.checkpoint.tokenizer_json())
+    own = msgspec.structs.replace(
+        manifest, target="core", backend=EMULATOR, recipe=CORE, dims=core.checkpoint.dims
+    )
+    artifact.write_manifest(folder, own)
+    notes = journal.folder("core", own, host, clip_set.digest)
+    references = notes / "references"
+    references.mkdir(parents=True, exist_ok=True)
+    request = TrialRequest(
+        artifact=folder,
+        digest="",
+        tier=Tier.MEASURED,
+        host=host,
+        host_class=host.host_class("cpu", "onnxruntime"),
+        manifest=clip_set.manifest,
+        references=references,
+        self_test=scratch / self_test.FILE,
+        threads=host.cores,
+        journal=notes,
+    )
+    evidence = prove(request, progress)
+    if isinstance(evidence, NoEvidence):
+        raise WhisperoptError(because("evaluate.core", why=evidence.reason))
+    packed = scratch / "references.npz"
+    ReferenceOutputs(references).pack(packed, clip_set.clips)
+    answers = Answers(
+        model=own.model,
+        checkpoint=own.checkpoint,
+        decoding=own.decoding,
+        clips=clip_set.clips,
+        evidence=evidence,
+    )
+    return CoreOutputs(
+        answers=answers,
+        references=packed,
+        self_test=scratch / self_test.FILE,
+        journal=notes,
+    )
+
+
+class ProofContext:
     """Lets variants stand against the core model's answers to one clip set."""
 
     def __init__(

@@ -1,9 +1,7 @@
 """The largest activations of a graph in fp32: half precision overflows above 65504."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
@@ -18,9 +16,6 @@ from whisperopt.passes.rewrite import canvas_for
 from whisperopt.reasons import because
 from whisperopt.runtime import ort_graph
 from whisperopt.runtime.arrays import Floats
-
-if TYPE_CHECKING:
-    import onnxruntime as ort
 
 
 def write_twin(shipped: Path, folder: Path) -> None:
@@ -92,27 +87,12 @@ def _watched(model: ir.Model) -> ir.Model:
 
 
 def _run(folder: Path, features: Floats, tokens: list[int]) -> dict[str, float]:
-    encoded = _outputs(folder / "encoder.onnx", lambda _put: features)
-
-    def feed(put: "ort.NodeArg") -> object:
-        if "_cross_" in put.name:
-            return encoded[put.name.replace("past", "present", 1)]
-        if "_self_" in put.name:
-            shape = [size if isinstance(size, int) else 0 for size in put.shape]
-            return np.zeros([1, *shape[1:]], np.float32)
-        if put.name == "input_ids":
-            return np.array([tokens], np.int32)
-        return np.zeros(1, np.int32)
-
+    encoder, decoder = (ort_graph.on_cpu(folder / f"{part}.onnx") for part in PARTS)
+    encoded = ort_graph.outputs(encoder, {encoder.get_inputs()[0].name: features})
+    cross, empty = ort_graph.pasts(encoded, "_cross_"), ort_graph.empty_caches(decoder)
+    feeds = {"input_ids": np.array([tokens], np.int32), **ort_graph.lengths(decoder, 0)}
     return {
         name.removeprefix(_PEAK): float(value)
-        for name, value in (encoded | _outputs(folder / "decoder.onnx", feed)).items()
+        for name, value in (encoded | ort_graph.outputs(decoder, feeds | cross | empty)).items()
         if name.startswith(_PEAK)
     }
-
-
-def _outputs(path: Path, feed: Callable[["ort.NodeArg"], object]) -> dict[str, Any]:
-    session = ort_graph.on_cpu(path)
-    feeds = {put.name: feed(put) for put in session.get_inputs()}
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(None, feeds), strict=True))

@@ -5,31 +5,30 @@ A handler of `whisperopt.process`, since any runtime may end the process that it
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from whisperopt import __version__, registry
+from whisperopt import __version__, process, registry
 from whisperopt.artifact import read as read_artifact
 from whisperopt.backend import Decoder, Session, Tier
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate import words
-from whisperopt.evaluate.answers import References
+from whisperopt.evaluate.answers import ReferenceOutput, ReferenceOutputs
 from whisperopt.evaluate.clips import Clip
 from whisperopt.evaluate.evidence import Evidence, Range, Sample
-from whisperopt.evaluate.journal import Journal
+from whisperopt.evaluate.journal import ResumeLog
 from whisperopt.evaluate.machine import MachineWatch
 from whisperopt.evaluate.ranges import largest_activation
-from whisperopt.evaluate.reference import Reference
 from whisperopt.evaluate.words import Errors
 from whisperopt.host import Host
-from whisperopt.process import peak_rss_bytes, say
+from whisperopt.process import Failure, peak_rss_bytes, say
 from whisperopt.reasons import because
-from whisperopt.runtime import context, self_test
+from whisperopt.runtime import mel, self_test
 from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.recognizer import Recognizer
 from whisperopt.whisper import SAMPLE_RATE
@@ -109,8 +108,8 @@ class _Trial:
             self.dims.window, self.decoding.known_languages
         )
         self.clips = self.clip_set.thinned(request.stride)
-        self.references = References(request.references)
-        self.journal = Journal(request.journal)
+        self.references = ReferenceOutputs(request.references)
+        self.journal = ResumeLog(request.journal)
 
     def samples(self, recognizer: Recognizer) -> Iterator[Sample]:
         """Warm up, then yield a sample of every clip: those found before, and then the others."""
@@ -166,7 +165,9 @@ class _Trial:
             kl_sum=kl_sum,
         )
 
-    def compare(self, decoder: Decoder, clip: Clip, said: list[int]) -> tuple[Reference, Floats]:
+    def compare(
+        self, decoder: Decoder, clip: Clip, said: list[int]
+    ) -> tuple[ReferenceOutput, Floats]:
         """Return the core model's answer and this session's logits [S, V] when forced to it.
 
         The core model's own answer is what it just `said` to the clip.
@@ -176,7 +177,7 @@ class _Trial:
             reference = self.references.load(clip)
             return reference, _forced(decoder, [*prompt, *reference.tokens])
         logits = _forced(decoder, [*prompt, *said])
-        self.references.save(clip, Reference.of(decoder.hidden_states()[0], said, logits))
+        self.references.save(clip, ReferenceOutput.of(decoder.hidden_states()[0], said, logits))
         return self.references.load(clip), logits
 
     def batch_agreement(self, recognizer: Recognizer) -> float | None:
@@ -209,7 +210,7 @@ class _Trial:
         tail = self.artifact.manifest.recipe.audio_tail
         inputs = [
             (
-                context.prepare([audio[clip]], self.dims, tail)[0],
+                mel.prepare([audio[clip]], self.dims, tail)[0],
                 [*self.decoding.prompt(clip.language), *self.references.load(clip).tokens],
             )
             for clip in loudest[:_RANGE_CLIPS]
@@ -233,3 +234,30 @@ def _stepped(
     half = max(1, ids.shape[1] // 2)
     chunks = [ids[:, :half], *np.split(ids[:, half:], ids.shape[1] - half, axis=1)]
     return np.concatenate([decoder.step(chunk).argmax(axis=-1) for chunk in chunks], axis=1)
+
+
+STALL_SECONDS = 900
+"""A trial that reports no progress for this long has hung: a GPU's engines are built on opening."""
+
+
+class NoEvidence(msgspec.Struct, frozen=True):
+    """A trial that ended without evidence."""
+
+    reason: str
+    certain: bool = False
+    """Whether the variant is refused, and did not raise, crash or hang, or lack memory."""
+
+
+def prove(
+    request: TrialRequest, progress: Callable[[str], None], *, stall_seconds: float = STALL_SECONDS
+) -> Evidence | NoEvidence:
+    """Run one trial and return its evidence, or why there is none."""
+    found = process.ask(run, request, stall=stall_seconds, progress=progress)
+    if isinstance(found, Failure):
+        return NoEvidence(str(found), found.certain and not _short_of_memory(found))
+    return found
+
+
+def _short_of_memory(failure: Failure) -> bool:
+    """Say whether a runtime refused for want of memory, which only its own words tell."""
+    return any(word in str(failure).lower() for word in ("memory", "alloc"))

@@ -11,16 +11,9 @@ from whisperopt.passes import audio_spans
 from whisperopt.passes.last_logits import LOGITS_FROM
 from whisperopt.reasons import Reason, because
 from whisperopt.runtime import ort_graph, self_test
+from whisperopt.runtime.ort_graph import Values, empty_caches, lengths, pasts
 from whisperopt.static_checks.equivalence.dequantized import AT
-from whisperopt.static_checks.io_trace import (
-    STRIDE,
-    Values,
-    empty_caches,
-    lengths,
-    pasts,
-    relative_error,
-    run,
-)
+from whisperopt.static_checks.io_trace import STRIDE, relative_error
 from whisperopt.whisper import Dimensions
 
 if TYPE_CHECKING:
@@ -95,7 +88,7 @@ def _off(call: Call, error: float) -> dict[str, str]:
 def _calls(folder: Path, dims: Dimensions, prompt: list[int]) -> Iterator[Call]:
     """Run the encoder, a prompt with more tokens behind it, and single tokens after that."""
     encoder = ort_graph.on_cpu(folder / "encoder.onnx")
-    encoded = run(encoder, _features(encoder, dims))
+    encoded = ort_graph.outputs(encoder, _features(encoder, dims))
     yield Call("encoder", "its output", encoded)
     decoder = ort_graph.on_cpu(folder / "decoder.onnx")
     more = [STRIDE * (place + 1) % dims.vocabulary for place in range(_MORE + _STEPS)]
@@ -104,7 +97,7 @@ def _calls(folder: Path, dims: Dimensions, prompt: list[int]) -> Iterator[Call]:
     for step, ids in enumerate(fed):
         feeds = {**pasts(encoded, "_cross"), **caches, **lengths(decoder, past)}
         feeds["input_ids"] = np.array([ids], np.int32)
-        outputs = run(decoder, feeds)
+        outputs = ort_graph.outputs(decoder, feeds)
         yield Call("decoder", f"step {step}" if step else "the prefill", outputs)
         if not step:
             yield Call("decoder", "the prefill's last position", _last(decoder, feeds, outputs))
@@ -114,7 +107,7 @@ def _calls(folder: Path, dims: Dimensions, prompt: list[int]) -> Iterator[Call]:
 def _last(decoder: "ort.InferenceSession", feeds: Values, outputs: Values) -> Values:
     """Return the last position's logits alone: asked for where a graph can be, else cut out."""
     if any(put.name == LOGITS_FROM for put in decoder.get_overridable_initializers()):
-        outputs = run(decoder, {**feeds, LOGITS_FROM: np.array([-1], np.int64)})
+        outputs = ort_graph.outputs(decoder, {**feeds, LOGITS_FROM: np.array([-1], np.int64)})
         return {"logits": outputs["logits"]}
     return {"logits": outputs["logits"][:, -1:]}
 
