@@ -1,9 +1,15 @@
-"""What many tests start from: one small made-up model, its core model and a session on it."""
+"""What many tests start from: one small made-up model, its core model and a session on it.
 
+And how they are shared out among processes: by folder where tests share what is dear to build.
+"""
+
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.makers import SMALL, write_huggingface
 from tests.passes import forms
@@ -13,10 +19,40 @@ from whisperopt.backend import Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.graph.core import CoreModel
+from whisperopt.host import usable_cores
+
+DEAR = ("sabotage", "pipeline/validate", "numerics", "interop", "golden")
+"""Folders whose tests share what takes seconds to build: one process runs them, and first."""
+_MOST = 8
 
 # A busy machine is no fault of what is tested.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+class ByFolder(LoadScopeScheduling):
+    """Hands out the tests of a file together, and those of a dear folder."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((folder for folder in DEAR if f"tests/{folder}/" in file), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
+    """Share out what is dear first, so that no process waits for it at the end."""
+    config.option.loadscopereorder = False
+    return ByFolder(config, log)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Use every core, but for a file or two: another process costs more than it saves."""
+    files = [one for one in config.args if re.search(r"\.py(::|$)", one)]
+    return 0 if files and len(files) == len(config.args) < 3 else min(usable_cores(), _MOST)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put dear folders first."""
+    items.sort(key=lambda item: not any(f"tests/{one}/" in str(item.path) for one in DEAR))
 
 
 @pytest.fixture(autouse=True)

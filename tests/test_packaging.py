@@ -105,6 +105,15 @@ def test_every_template_of_the_report_is_packed(files: set[str]) -> None:
     assert templates <= files
 
 
+def test_the_installed_wheel_has_the_sentences_of_its_reasons(installed: Path) -> None:
+    code = (
+        "from whisperopt import reasons as r\nprint(r.__file__, r.because('process.impossible'))"
+    )
+    file, *sentence = answer_of(installed, code).split()
+    assert Path(file).is_relative_to(installed)
+    assert len(sentence) > 3
+
+
 def test_backend_folders_are_the_entry_points(wheel: Path, files: set[str]) -> None:
     (name,) = (name for name in files if name.endswith("entry_points.txt"))
     parser = configparser.ConfigParser()

@@ -71,10 +71,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     kv_heads: int | None = None
     """Mean-pool the decoder's own key/value heads into so many; None keeps the checkpoint's."""
     audio_tail: float | None = None
-    """Seconds behind a clip that the encoder hears whole; the silence after them in few spans.
-
-    None: all of the window is heard whole, as in training.
-    """
+    """Seconds behind a clip that the encoder hears whole, the silence after them in few spans;
+    None: all of the window is heard whole, as in training."""
     traits: tuple[Trait, ...] = ()
     """What else the runtime wants of the graphs."""
     options: Mapping[str, str] = {}
@@ -144,23 +142,15 @@ class Decoder(Protocol):
 
     def reset(self) -> None:
         """Forget all tokens; the encoded audio stays."""
-        ...
 
     def hidden_states(self) -> "Floats":
         """Return the encoder output float32 [B, frames / 2, D]."""
-        ...
 
     def step(self, ids: "Tokens") -> "Floats":
-        """Append `ids` int32 [B, S]; return logits float32 [B, S, V].
-
-        Raises `WhisperoptError` where the runtime would compute something else in silence, such
-        as several tokens at once after a past.
-        """
-        ...
+        """Append `ids` int32 [B, S]; return logits float32 [B, S, V], or raise what is not right."""
 
     def reorder(self, rows: "Tokens") -> None:
         """Let row i of the batch go on from what row `rows[i]`, int32 [B], has seen and heard."""
-        ...
 
 
 @runtime_checkable
@@ -171,11 +161,7 @@ class LastLogits(Protocol):
     """
 
     def step_last(self, ids: "Tokens") -> "Floats":
-        """Append `ids` int32 [B, S]; return the logits of the last float32 [B, V], as `step` would.
-
-        Raises what `step` raises.
-        """
-        ...
+        """Append `ids` int32 [B, S]; return the last logits float32 [B, V], as `step` would."""
 
 
 class Session(Protocol):
@@ -187,16 +173,13 @@ class Session(Protocol):
     @property
     def placement(self) -> dict[str, int]:
         """Number of nodes by where they run, as the runtime itself reports; empty if it does not."""
-        ...
 
     def encode(self, features: "Floats", spans: "Spans | None" = None) -> Decoder:
-        """Encode log-mel `features` float32 [B, mels, 2 L]; nothing is decoded yet.
+        """Encode log-mel `features` float32 [B, mels, 2 L]; refuse more than `max_batch` of them.
 
-        `spans` int32 [L] tell how many of the window's positions each stands for; they are only
-        given where the recipe has an `audio_tail`, and None means that each stands for itself.
-        Raises `BadInputError` for a batch larger than `max_batch`.
+        `spans` int32 [L] tell how many of the window's positions each stands for; they are given
+        only where the recipe has an `audio_tail`.
         """
-        ...
 
 
 class Backend(Protocol):
@@ -205,43 +188,33 @@ class Backend(Protocol):
     @property
     def api(self) -> int:
         """The version of this contract that the backend was written for."""
-        ...
 
     @property
     def name(self) -> str:
         """Its name, the same as its entry point's."""
-        ...
 
     @property
     def runtime(self) -> str:
         """The distribution that users install, e.g. `onnxruntime`."""
-        ...
 
     @property
     def extra(self) -> str:
         """The extra of whisperopt that installs the runtime."""
-        ...
 
     def probe(self) -> Probe:
         """Say whether the runtime can run here; never raises."""
-        ...
 
     def recipes(self) -> tuple[Recipe, ...]:
         """Return the ladder, in the order in which unmeasured variants are preferred."""
-        ...
 
     def capabilities(self) -> "CapabilityTable":
         """Return what the runtime executes: the table behind the structural proof."""
-        ...
 
     def rehearsals(self) -> "tuple[Rehearsal, ...]":
         """Return the ways to prove a variant by the real runtime without its device."""
-        ...
 
     def build(self, recipe: Recipe, core: "CoreModel", out: Path) -> None:
         """Write the graphs of one variant into the existing, empty folder `out`."""
-        ...
 
     def open(self, artifact: "Artifact", *, threads: int | None = None) -> Session:
         """Open `artifact` on this host's device, or raise `WhisperoptError` with the reason."""
-        ...

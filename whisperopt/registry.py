@@ -156,6 +156,11 @@ def rehearsals(name: str) -> tuple[RehearsalProbe, ...]:
     return _no_rehearsals(name, str(answer)) if isinstance(answer, Failure) else answer
 
 
+def all_rehearsals() -> tuple[RehearsalProbe, ...]:
+    """Probe the rehearsals of every backend, side by side."""
+    return tuple(found for each in _side_by_side(rehearsals, names()).values() for found in each)
+
+
 def rehearsals_here(name: str) -> tuple[RehearsalProbe, ...]:
     """Import the backend called `name` and probe its rehearsals in this process."""
     backend = load(name)

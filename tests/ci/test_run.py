@@ -35,7 +35,7 @@ def run(*arguments: str | Path, **variables: str | Path) -> subprocess.Completed
     environment = {**os.environ, "PATH": path, **{k: str(v) for k, v in variables.items()}}
     command = ["bash", str(ROOT / "ci/run"), *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment, timeout=120
+        command, capture_output=True, text=True, check=False, env=environment, timeout=600
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.makers import write_huggingface
 from whisperopt import exporter
 from whisperopt.errors import BadInputError, DiskError, WhisperoptError
-from whisperopt.exporter import openvino_genai, states
+from whisperopt.exporter import openvino_genai
 
 pytest.importorskip("openvino_tokenizers", reason="pip install 'whisperopt[export]'")
 
@@ -130,7 +130,7 @@ def test_a_failure_leaves_no_trace(
     def convert(*_paths: Path) -> None:
         raise failure
 
-    monkeypatch.setattr(states, "convert", convert)
+    monkeypatch.setattr(openvino_genai, "convert", convert)
     with pytest.raises(WhisperoptError, match=told):
         exporter.export(str(wide), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

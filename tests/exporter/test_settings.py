@@ -10,7 +10,7 @@ import pytest
 from tests.makers import SMALL
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.exporter import settings
-from whisperopt.exporter.vocabulary import specials
+from whisperopt.exporter.settings import specials
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from whisperopt.backend import Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.errors import WhisperoptError
-from whisperopt.exporter import graphs, states
+from whisperopt.exporter import graphs, openvino_genai
 from whisperopt.exporter.openvino_genai import recipe
 from whisperopt.graph.core import CoreModel
 from whisperopt.graph.files import write
@@ -37,7 +37,7 @@ def convert(checkpoint: Checkpoint, folder: Path) -> Path:
     core, made = CoreModel(checkpoint), recipe("fp32", checkpoint.dims)
     for part in ("encoder", "decoder"):
         write(getattr(graphs, part)(core, made), folder / f"{part}.onnx")
-        states.convert(folder / f"{part}.onnx", folder / f"{part}.xml")
+        openvino_genai.convert(folder / f"{part}.onnx", folder / f"{part}.xml")
     return folder
 
 
@@ -138,4 +138,4 @@ def test_caches_keep_half_precision_unless_somebody_asks_otherwise(
 def test_what_openvino_cannot_read_is_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "decoder.onnx").write_bytes(b"no graph")
     with pytest.raises(WhisperoptError, match=r"OpenVINO cannot convert decoder\.onnx"):
-        states.convert(tmp_path / "decoder.onnx", tmp_path / "decoder.xml")
+        openvino_genai.convert(tmp_path / "decoder.onnx", tmp_path / "decoder.xml")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from whisperopt.errors import BadInputError
-from whisperopt.exporter import vocabulary
+from whisperopt.exporter.settings import specials, write_tokenizer
 
 pytest.importorskip("openvino_tokenizers", reason="pip install 'whisperopt[export]'")
 
@@ -39,7 +39,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     import openvino as ov
 
     folder = tmp_path_factory.mktemp("vocabulary")
-    vocabulary.write(folder, merged(), END)
+    write_tokenizer(folder, merged(), END)
     core = ov.Core()
     words = ("tokenizer", "detokenizer")
     return {word: core.compile_model(folder / f"openvino_{word}.xml", "CPU") for word in words}
@@ -78,7 +78,7 @@ def test_the_tokenizer_gives_tokens_and_their_mask(converted: dict[str, Any]) ->
 
 
 def test_marks_have_ids() -> None:
-    marks = vocabulary.specials(merged())
+    marks = specials(merged())
     assert marks["<|endoftext|>"] == END
     assert "the" not in marks
 
@@ -87,4 +87,4 @@ def test_another_kind_of_tokenizer_is_refused(tmp_path: Path) -> None:
     document = json.loads(merged())
     document["pre_tokenizer"] = {"type": "Whitespace"}
     with pytest.raises(BadInputError, match="no byte-level BPE but Whitespace BPE"):
-        vocabulary.write(tmp_path, json.dumps(document).encode(), END)
+        write_tokenizer(tmp_path, json.dumps(document).encode(), END)

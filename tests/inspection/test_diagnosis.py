@@ -214,7 +214,7 @@ def test_proofs_of_every_backend_are_listed_and_a_bad_one_with_its_reason(
     monkeypatch.setattr(registry, "names", lambda: [*answers, "sad"])
     monkeypatch.setattr(registry, "get", lambda name: broken if name == "sad" else fake(name))
     monkeypatch.setattr(process, "ask", lambda _handler, name, **_limit: answers[name])
-    stage_proof, bad, sad = diagnosis.every_proof()
+    stage_proof, bad, sad = registry.all_rehearsals()
     assert (stage_proof.name, stage_proof.probe.ready) == ("stage", True)
     assert (bad.backend, bad.probe.reason) == ("cuda", str(failure))
     assert (sad.backend, sad.probe.reason) == ("sad", "cannot be imported")

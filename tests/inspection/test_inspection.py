@@ -37,8 +37,10 @@ from whisperopt.inspection.facts import (
     Ladder,
     OnnxFacts,
     ReleaseFacts,
+    attention_layers,
+    cache_bytes,
+    parameters,
 )
-from whisperopt.inspection.sizes import attention_layers, cache_bytes, parameters
 from whisperopt.whisper import Dimensions
 
 TINY_EN = Dimensions(

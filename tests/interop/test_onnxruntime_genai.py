@@ -43,8 +43,8 @@ def test_an_artifact_says_the_same_words(
     # the graphs are the target's, the settings name no device: there may be none here
     settings.write(tmp_path, msgspec.structs.replace(artifact.manifest, backend="cpu"))
     model = genai.Model(str(tmp_path))
-    found = [transcribed(model, listening.samples(clip)) for clip in listening.CLIPS]
-    assert found == heard("tiny.en")
+    # two clips are one more half minute in every one of seven forms
+    assert transcribed(model, listening.samples(listening.CLIPS[0])) == heard("tiny.en")[0]
 
 
 def transcribed(model: Any, samples: Floats) -> str:

@@ -56,11 +56,6 @@ def test_short_times_and_slow_speeds_have_a_decimal():
     assert [formats.finely(value, "×") for value in (9.94, 351.2, None)] == ["9.9×", "351×", "–"]
 
 
-def test_a_note_becomes_a_sentence():
-    assert formats.sentence("with 3 clips.") == formats.sentence("with 3 clips") == "With 3 clips."
-    assert formats.sentence("") == ""
-
-
 @given(st.text(st.characters(exclude_categories=())))
 def test_any_text_can_be_written(text):
     cleaned = formats.clean(text)

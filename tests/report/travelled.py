@@ -3,17 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tests.report.made import (
-    GATES,
-    HOST,
-    answers,
-    candidate,
-    evidence,
-    proof,
-    report,
-    sample,
-    target,
-)
+from tests.evaluate.samples import answers, evidence, sample
+from tests.report.made import GATES, candidate, proof, report, target
 from whisperopt.backend import Tier
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.clips import Clip
@@ -26,6 +17,8 @@ CPU = "linux-x86_64-amd-avx2-onnxruntime-1.32.0"
 OPENVINO = "linux-x86_64-amd-avx2-openvino-2026.4.1"
 ARM = "linux-arm64-arm-neon-dotprod-onnxruntime-1.32.0"
 H200 = "linux-x86_64-nvidia-sm90-onnxruntime-gpu-1.32.0"
+HOSTS = (CPU, OPENVINO, H200)
+"""Those that decided."""
 RTX = "windows-x86_64-nvidia-sm89-onnxruntime-gpu-1.31.0"
 
 SPOKEN = {
@@ -113,115 +106,98 @@ def errors(delta: float) -> tuple[LanguageErrors, ...]:
     )
 
 
-def numbers(latency: float, delta: float, **changes: Any) -> dict[str, Any]:
-    """Return the numbers of one measured variant."""
-    return {
-        "wer": 6.1 + delta,
-        "wer_delta": delta,
-        "wer_delta_interval": (delta - 0.5, delta + 0.6),
-        "wer_vs_core": abs(delta) + 0.2,
-        "languages": errors(delta),
-        "clips_no_worse": 0.94,
-        "encoder_cosine": 0.99921,
-        "encoder_relative_error": 0.13,
-        "top1_agreement": 0.9931,
-        "kl_divergence": 0.0021,
-        "batch_agreement": 1.0,
-        "rtfx": 4000 / latency,
-        "throughput": 7000 / latency,
-        "throughput_interval": (6900 / latency, 7300 / latency),
-        "latency_ms_p50": latency,
-        "latency_ms_interval": (latency * 0.965, latency * 1.05),
-        **changes,
-    }
+def numbers(latency: float, delta: float, size: int | None = None) -> CandidateMetrics:
+    """Return the numbers of one measured variant; it needs seven times its size as memory."""
+    return CandidateMetrics(
+        wer=6.1 + delta,
+        wer_delta=delta,
+        wer_delta_interval=(delta - 0.5, delta + 0.6),
+        wer_vs_core=abs(delta) + 0.2,
+        languages=errors(delta),
+        clips_no_worse=0.94,
+        encoder_cosine=0.99921,
+        encoder_relative_error=0.13,
+        top1_agreement=0.9931,
+        kl_divergence=0.0021,
+        batch_agreement=1.0,
+        rtfx=4000 / latency,
+        throughput=7000 / latency,
+        throughput_interval=(6900 / latency, 7300 / latency),
+        latency_ms_p50=latency,
+        latency_ms_interval=(latency * 0.965, latency * 1.05),
+        size_bytes=size,
+        peak_rss_mb=size and 350 * size / 48e6,
+    )
 
 
 def _cpu() -> Sequence[CandidateReport]:
+    there = "2026-11-21T18:20:00+00:00"
     abroad = (
-        proof(CPU, metrics=CandidateMetrics(**numbers(329.6, 0.12))),
-        proof(
-            ARM,
-            imported=True,
-            started="2026-11-21T18:20:00+00:00",
-            metrics=CandidateMetrics(**numbers(612.0, 0.12)),
-        ),
+        proof(CPU, metrics=numbers(329.6, 0.12)),
+        proof(ARM, imported=True, started=there, metrics=numbers(612.0, 0.12)),
     )
+    fastest = candidate(
+        "cpu-gqa-int8",
+        pareto=True,
+        notes=(NOTE,),
+        proofs=abroad,
+        conditions=("the session is opened with one batch size and keeps it",),
+        metrics=numbers(329.6, 0.12, 48_000_000),
+    )
+    refused = (
+        "encoder: cosine 0.9875 is below 0.995, relative error 2.61 is above 2; words:"
+        " WER increase 3.1 is above 0.5, ja +6.20 points (95 %: +4.20 to +8.20), above 0.5"
+    )
+    spared = {"mha-fp32": "gqa-fp32", "mha-int8": "gqa-mixed", "attention-fp32": "gqa-fp32"}
     return (
-        candidate(
-            "cpu-gqa-int8",
-            reason="fastest measured",
-            pareto=True,
-            notes=(NOTE,),
-            proofs=abroad,
-            conditions=("the session is opened with one batch size and keeps it",),
-            numbers=numbers(329.6, 0.12, size_bytes=47_568_684, peak_rss_mb=350.0),
-        ),
-        candidate(
-            "cpu-gqa-mixed",
-            ladder_rank=1,
-            reason="20 % slower",
-            pareto=True,
-            numbers=numbers(397.0, 0.0, size_bytes=72_261_543, peak_rss_mb=360.0),
-        ),
-        candidate(
-            "cpu-gqa-fp32",
-            ladder_rank=2,
-            reason="32 % slower",
-            numbers=numbers(436.6, 0.0, size_bytes=153_247_617, peak_rss_mb=490.0),
-        ),
-        candidate(
-            "cpu-dynamic-int8",
-            ladder_rank=3,
-            accepted=False,
-            reason="encoder: cosine 0.9875 is below 0.995, relative error 2.61 is above 2; words:"
-            " WER increase 3.1 is above 0.5, ja +6.20 points (95 %: +4.20 to +8.20), above 0.5",
-            numbers=numbers(301.0, 3.1, size_bytes=40_000_000, peak_rss_mb=340.0),
-        ),
+        fastest,
+        _other("cpu-gqa-mixed", 1, "20 % slower", numbers(397.0, 0.0, 72_261_543), pareto=True),
+        _other("cpu-gqa-fp32", 2, "32 % slower", numbers(436.6, 0.0, 153_247_617)),
+        _other("cpu-dynamic-int8", 3, refused, numbers(301.0, 3.1, 40_000_000), accepted=False),
         *(
-            candidate(
+            _other(
                 f"cpu-{name}",
-                None,
-                ladder_rank=4 + n,
+                4 + n,
+                f"not needed: it stands in for {other}, which is accepted",
+                CandidateMetrics(size_bytes=0),
+                tier=None,
                 accepted=False,
                 fate="not needed",
-                reason=f"not needed: it stands in for {other}, which is accepted",
-                metrics=CandidateMetrics(size_bytes=0),
             )
-            for n, (name, other) in enumerate(
-                (
-                    ("mha-fp32", "gqa-fp32"),
-                    ("mha-int8", "gqa-mixed"),
-                    ("attention-fp32", "gqa-fp32"),
-                )
-            )
+            for n, (name, other) in enumerate(spared.items())
         ),
     )
+
+
+def _other(
+    name: str, rank: int, reason: str, metrics: CandidateMetrics, **changes: Any
+) -> CandidateReport:
+    """Return a candidate that was not the first on its ladder."""
+    facts = {"ladder_rank": rank, "reason": reason, "metrics": metrics}
+    return candidate(name, **(facts | changes))
 
 
 def _openvino() -> Sequence[CandidateReport]:
+    smaller = "too close to call with the fastest measured, and smaller"
     close = "too noisy to call (+7 %, the ranges of the rounds overlap) and not smaller"
+    cannot = "this CPU computes no bfloat16 (OpenVINO reports FP32, INT8, BIN)"
     return (
         candidate(
             "openvino-mha-int8",
-            reason="too close to call with the fastest measured, and smaller",
+            reason=smaller,
             pareto=True,
             notes=(NOTE,),
             proofs=(proof(OPENVINO),),
-            numbers=numbers(404.6, -0.27, size_bytes=48_582_570, peak_rss_mb=602.0),
+            metrics=numbers(404.6, -0.27, 48_582_570),
         ),
-        candidate(
-            "openvino-mha-fp32",
-            ladder_rank=1,
-            reason=close,
-            numbers=numbers(433.0, 0.0, size_bytes=153_253_245, peak_rss_mb=804.0),
-        ),
-        candidate(
+        _other("openvino-mha-fp32", 1, close, numbers(433.0, 0.0, 153_253_245)),
+        _other(
             "openvino-mha-bf16",
-            Tier.STRUCTURAL,
-            ladder_rank=2,
+            2,
+            cannot,
+            CandidateMetrics(size_bytes=153_253_278),
+            tier=Tier.STRUCTURAL,
             accepted=False,
-            reason="this CPU computes no bfloat16 (OpenVINO reports FP32, INT8, BIN)",
-            metrics=CandidateMetrics(size_bytes=153_253_278),
         ),
     )
 
@@ -235,61 +211,38 @@ def _cuda() -> Sequence[CandidateReport]:
         reason="its partitioner gives every node but 12 of shapes to CUDA",
         facts={"nodes": "431", "on CUDA": "419"},
     )
-    everywhere = (
-        proof(
-            H200,
-            imported=True,
-            started="2026-11-22T08:00:00+00:00",
-            metrics=CandidateMetrics(**numbers(11.4, 0.0)),
-        ),
-        proof(
-            RTX,
-            imported=True,
-            accepted=False,
-            reason="encoder: cosine 0.91 is below 0.9995",
-            started="2026-11-22T09:30:00+00:00",
-            metrics=CandidateMetrics(**numbers(17.0, 3.0)),
-        ),
-        proof(CPU, Tier.EMULATED, metrics=CandidateMetrics(**numbers(468.0, 0.0))),
-    )
+    refused = "encoder: cosine 0.91 is below 0.9995"
+    h200 = proof(H200, imported=True, metrics=numbers(11.4, 0.0))
+    rtx = proof(RTX, imported=True, accepted=False, reason=refused, metrics=numbers(17.0, 3.0))
+    stand_in = proof(CPU, Tier.EMULATED, metrics=numbers(468.0, 0.0))
     return (
         candidate(
             "cuda-gqa-fp16",
-            reason="fastest measured",
             pareto=True,
-            proofs=everywhere,
+            proofs=(h200, rtx, stand_in),
             rehearsals=(rehearsed,),
-            numbers=numbers(11.4, 0.0, size_bytes=77_715_948, peak_rss_mb=1210.0),
+            metrics=numbers(11.4, 0.0, 77_715_948),
         ),
-        candidate(
+        _other(
             "cuda-decomposed-fp16",
-            ladder_rank=1,
-            reason="64 % slower",
-            proofs=(everywhere[0], everywhere[2]),
+            1,
+            "64 % slower",
+            numbers(18.7, 0.0, 77_742_825),
+            proofs=(h200, stand_in),
             rehearsals=(rehearsed,),
-            numbers=numbers(18.7, 0.0, size_bytes=77_742_825, peak_rss_mb=1260.0),
         ),
     )
 
 
 def _directml() -> Sequence[CandidateReport]:
+    first = "first on the ladder of those that are emulated"
     said = "emulated, selectable once measured: drivers compute grouped attention differently"
+    fp16 = numbers(544.5, 0.0, 77_742_998)
+    emulated: dict[str, Any] = {"tier": Tier.EMULATED}
+    waits: dict[str, Any] = emulated | {"accepted": False, "fate": "waits"}
     return (
-        candidate(
-            "directml-decomposed-fp16",
-            Tier.EMULATED,
-            ladder_rank=1,
-            reason="first on the ladder of those that are emulated",
-            numbers=numbers(544.5, 0.0, size_bytes=77_742_998),
-        ),
-        candidate(
-            "directml-gqa-fp16",
-            Tier.EMULATED,
-            accepted=False,
-            fate="waits",
-            reason=said,
-            numbers=numbers(869.0, 0.0, size_bytes=77_729_576),
-        ),
+        _other("directml-decomposed-fp16", 1, first, fp16, **emulated),
+        _other("directml-gqa-fp16", 0, said, numbers(869.0, 0.0, 77_729_576), **waits),
     )
 
 
@@ -308,14 +261,8 @@ def travelled() -> tuple[Report, dict[str, Evidence], Answers, dict[str, Gates]]
             objective="latency with wer_delta <= 0.5 and size_bytes <= 1e+08",
         ),
     )
-    made = report(
-        *targets,
-        model="small",
-        core_wer=6.1,
-        clip_set="three languages",
-        host=HOST,
-        seconds=1934.0,
-    )
+    facts = {"core_wer": 6.1, "clip_set": "three languages", "seconds": 1934.0}
+    made = report(*targets, model="small", **facts)
     heard = {name: text for name, text in HEARD.items() if not name.startswith("de")}
     runs = {
         own.name: run(own.name, place, heard if "int8" in own.name else {}, latency=time)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from whisperopt.runtime.arrays import Floats
-from whisperopt.static_checks.weights.comparison import Bounds, distance
+from whisperopt.static_checks.weights.judge import Bounds, distance
 
 WHOLE = Bounds(scale=0.01, error=0.05, rounded=True)
 HALF = Bounds(scale=1e-3, error=1e-3, grain=2.0**-24)

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 def doctor(*, proofs: bool, record: Path | None, as_json: bool) -> None:
     """Show this host's hardware and runtimes, what is wrong, and the command that mends it."""
     from whisperopt import host as hosts
-    from whisperopt import matrix
+    from whisperopt import matrix, registry
     from whisperopt.cli import render_host
     from whisperopt.inspection import diagnosis
 
     recorded = os.environ.get(hosts.RECORDED)
     found = diagnosis.diagnose(hosts.detect(), matrix.load(), recorded=recorded)
     if proofs:
-        found = msgspec.structs.replace(found, proofs=diagnosis.every_proof())
+        found = msgspec.structs.replace(found, proofs=registry.all_rehearsals())
     render_host.show(found, proofs=proofs)
     if record:
         facts = msgspec.json.format(msgspec.json.encode(found.host), indent=1)

@@ -11,7 +11,6 @@ from whisperopt.inspection.facts import (
     AttentionNode,
     CheckpointFacts,
     Facts,
-    GraphFacts,
     Ladder,
     OnnxFacts,
     ReleaseFacts,
@@ -38,8 +37,9 @@ def show_facts(facts: Facts) -> None:
             _show_verdicts([facts])
         case ReleaseFacts():
             _show_variants(facts.variants)
+            decoders = ((_title(v), v.graphs["decoder"].operators.items()) for v in facts.variants)
             rows = [
-                (_title(variant), _listed(variant.graphs["decoder"])) for variant in facts.variants
+                (title, ", ".join(f"{op} {n}" for op, n in found)) for title, found in decoders
             ]
             show_rows("Nodes of the decoders", ("variant", "operators"), rows)
             _show_verdicts(facts.variants)
@@ -57,8 +57,13 @@ def _show_checkpoint(facts: CheckpointFacts) -> None:
     ]
     show_rows(f"{facts.model} from {facts.source}", ("fact", "value"), rows)
     _show_attention(facts.attention)
-    heads: Sequence[str]
-    heads = ("in", "self, 1 token", f"self, {dims.text_context}", "cross, 1 s", f"cross, {window}")
+    heads: Sequence[str] = (
+        "in",
+        "self, 1 token",
+        f"self, {dims.text_context}",
+        "cross, 1 s",
+        f"cross, {window}",
+    )
     caches = [
         (c.precision, c.self_per_token, c.self_full, c.cross_per_second, c.cross_full)
         for c in facts.caches
@@ -93,9 +98,7 @@ def _show_attention(attention: Iterable[AttentionLayers]) -> None:
 
 
 def _show_operators(title: str, counts: Mapping[str, Mapping[str, int]]) -> None:
-    total: Counter[str] = Counter()
-    for graph in counts.values():
-        total.update(graph)
+    total = sum(map(Counter[str], counts.values()), Counter[str]())
     rows = [
         (name, *(str(graph.get(name, "")) for graph in counts.values()))
         for name, _ in total.most_common()
@@ -148,10 +151,6 @@ def _attention(nodes: Iterable[AttentionNode]) -> str:
 
 def _title(variant: ArtifactFacts) -> str:
     return f"{variant.model} {variant.variant}"
-
-
-def _listed(graph: GraphFacts) -> str:
-    return ", ".join(f"{name} {count}" for name, count in graph.operators.items())
 
 
 def _show_variants(variants: Iterable[ArtifactFacts]) -> None:

@@ -15,12 +15,12 @@ from whisperopt.evaluate import journal
 from whisperopt.evaluate.answers import Answers, ReferenceOutputs
 from whisperopt.evaluate.clips import EMULATED_STRIDE, ClipSet
 from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.ranges import write_twin
 from whisperopt.evaluate.trial import EMULATOR, NoEvidence, TrialRequest, prove
 from whisperopt.graph.core import CoreModel
 from whisperopt.host import Host
 from whisperopt.matrix import Device
 from whisperopt.passes.plan import write_variant
+from whisperopt.passes.twin import write_twin
 from whisperopt.reasons import because
 from whisperopt.release import catalog
 from whisperopt.release.catalog import File

@@ -23,12 +23,11 @@ from whisperopt.evaluate.clips import Clip
 from whisperopt.evaluate.evidence import Evidence, Range, Sample
 from whisperopt.evaluate.journal import ResumeLog
 from whisperopt.evaluate.machine import MachineWatch
-from whisperopt.evaluate.ranges import largest_activation
 from whisperopt.evaluate.words import Errors
 from whisperopt.host import Host
 from whisperopt.process import Failure, peak_rss_bytes, say
 from whisperopt.reasons import because
-from whisperopt.runtime import mel, self_test
+from whisperopt.runtime import mel, ort_graph, self_test
 from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.recognizer import Recognizer
 from whisperopt.whisper import SAMPLE_RATE
@@ -261,3 +260,36 @@ def prove(
 def _short_of_memory(failure: Failure) -> bool:
     """Say whether a runtime refused for want of memory, which only its own words tell."""
     return any(word in str(failure).lower() for word in ("memory", "alloc"))
+
+
+def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> Range:
+    """Run a twin on features [1, mels, frames] and tokens; return its largest absolute value.
+
+    The graph that ships cannot tell: ONNX Runtime's CPU provider computes fp16 graphs in fp32.
+    """
+    peaks: dict[str, float] = {}
+    for features, tokens in inputs:
+        for node, peak in _run(folder, features, tokens).items():
+            if not math.isfinite(peak):
+                raise WhisperoptError(because("evaluate.range", node))
+            peaks[node] = max(peak, peaks.get(node, 0.0))
+    node = max(peaks, key=lambda name: peaks[name])
+    return Range(value=peaks[node], node=node)
+
+
+_PEAK = "peak/"
+"""What the outputs of a twin are called that tell a peak; `passes.twin` writes it."""
+
+
+def _run(folder: Path, features: Floats, tokens: list[int]) -> dict[str, float]:
+    encoder, decoder = (
+        ort_graph.on_cpu(folder / f"{part}.onnx") for part in ("encoder", "decoder")
+    )
+    encoded = ort_graph.outputs(encoder, {encoder.get_inputs()[0].name: features})
+    cross, empty = ort_graph.pasts(encoded, "_cross_"), ort_graph.empty_caches(decoder)
+    feeds = {"input_ids": np.array([tokens], np.int32), **ort_graph.lengths(decoder, 0)}
+    return {
+        name.removeprefix(_PEAK): float(value)
+        for name, value in (encoded | ort_graph.outputs(decoder, feeds | cross | empty)).items()
+        if name.startswith(_PEAK)
+    }

@@ -150,3 +150,8 @@ def typed(value: ir.Value, dtype: ir.DataType, shape: Sequence[Dim]) -> ir.Value
 def graph_input(name: str, dtype: ir.DataType, shape: Sequence[Dim]) -> ir.Value:
     """Make a graph input."""
     return typed(ir.Value(name=name), dtype, shape)
+
+
+def input_called(model: ir.Model, name: str) -> ir.Value | None:
+    """Return the input of the graph called `name`, or None."""
+    return next((value for value in model.graph.inputs if value.name == name), None)

@@ -50,7 +50,11 @@ class GraphCache:
     def moved(self, old: Path, new: Path) -> None:
         """Remember for later builds what lay in the folder `old` and is in the folder `new` now."""
         for key, graphs in self._here.items() if self._lasting else ():
-            moved = [_moved(graph, old, new) for graph in graphs if _below(graph, old)]
+            moved = [
+                tuple(File(new / file.path.relative_to(old), file.sha256) for file in graph)
+                for graph in graphs
+                if all(file.path.is_relative_to(old) for file in graph)
+            ]
             graphs_there = [
                 graph
                 for graph in [*self._noted(key), *moved]
@@ -84,21 +88,10 @@ def _copied(graph: _Graph, folder: Path) -> _Graph | None:
 
 def _copy(source: Path, copy: Path) -> None:
     """Copy bytes and times; within the kernel where it can, which may share them on the disk."""
-    if hasattr(os, "copy_file_range"):
-        try:
-            with source.open("rb") as old, copy.open("wb") as new:
-                while os.copy_file_range(old.fileno(), new.fileno(), _AT_ONCE):
-                    pass
-        except OSError:  # another disk, or a filesystem that cannot
-            shutil.copyfile(source, copy)
-    else:
+    try:
+        with source.open("rb") as old, copy.open("wb") as new:
+            while os.copy_file_range(old.fileno(), new.fileno(), _AT_ONCE):
+                pass
+    except (AttributeError, OSError):  # no Linux, another disk, or a filesystem that cannot
         shutil.copyfile(source, copy)
     shutil.copystat(source, copy)
-
-
-def _below(graph: _Graph, folder: Path) -> bool:
-    return all(file.path.is_relative_to(folder) for file in graph)
-
-
-def _moved(graph: _Graph, old: Path, new: Path) -> _Graph:
-    return tuple(File(new / file.path.relative_to(old), file.sha256) for file in graph)

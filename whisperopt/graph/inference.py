@@ -35,15 +35,10 @@ def inferred(graph: "ir.Model") -> "ir.Model":
 
 
 def _values(model: "ir.Model") -> list["ir.Value"]:
-    import onnx_ir as ir
-
-    values = [*model.graph.inputs, *model.graph.initializers.values()]
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        values += node.outputs
-        for attribute in node.attributes.values():
-            if attribute.type == ir.AttributeType.GRAPH:
-                inner = attribute.as_graph()
-                values += [*inner.inputs, *inner.initializers.values()]
+    values: list[ir.Value] = []
+    for graph in model.graphs():
+        values += [*graph.inputs, *graph.initializers.values()]
+        values += [output for node in graph for output in node.outputs]
     return values
 
 
@@ -53,25 +48,22 @@ def _stand_in(node: "ir.Node", graph: "ir.Graph") -> None:
         return
     if node.op_type in _LIKE_THEIR_INPUT:
         _become(node, "Identity", node.inputs[:1])
-        return
-    weight = _unpacked(node)
-    if weight is None:
-        return
-    graph.inputs.append(weight)
-    if node.op_type == "GatherBlockQuantized":
-        _become(node, "Gather", (weight, node.inputs[1]))
-    else:
-        _become(node, "MatMul", (node.inputs[0], weight))
+    elif weight := _unpacked(node):
+        graph.inputs.append(weight)
+        if node.op_type == "GatherBlockQuantized":
+            _become(node, "Gather", (weight, node.inputs[1]))
+        else:
+            _become(node, "MatMul", (node.inputs[0], weight))
 
 
 def _become(node: "ir.Node", op_type: str, inputs: "Sequence[ir.Value | None]") -> None:
     import onnx_ir as ir
 
-    axis = node.attributes.get("gather_axis")
+    axis = node.attributes.get_int("gather_axis")
     node.domain, node.op_type = "", op_type
     node.attributes.clear()
     if axis is not None:
-        node.attributes.add(ir.AttrInt64("axis", axis.as_int()))
+        node.attributes.add(ir.AttrInt64("axis", axis))
     node.resize_inputs(len(inputs))
     for index, value in enumerate(inputs):
         node.replace_input_with(index, value)
@@ -89,9 +81,9 @@ def _unpacked(node: "ir.Node") -> "ir.Value | None":
             sizes, scales = _sizes(node.inputs[1]), node.inputs[2]
         case "GatherBlockQuantized":
             sizes, scales = _sizes(node.inputs[2]), node.inputs[2]
-            axis, block = node.attributes.get("quantize_axis"), node.attributes.get("block_size")
             if sizes:  # one scale stands for one block
-                sizes[axis.as_int() if axis else 1] *= block.as_int() if block else 128
+                axis = node.attributes.get_int("quantize_axis", 1)
+                sizes[axis] *= node.attributes.get_int("block_size", 128)
         case _:
             return None
     if not sizes or scales is None or scales.dtype is None:

@@ -6,9 +6,9 @@ from whisperopt.backend import Backend, Recipe, Tier
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import PARTS, CoreModel
+from whisperopt.inspection import facts
 from whisperopt.inspection.facts import AttentionKind, CheckpointFacts, Choice, Ladder, Rung
 from whisperopt.inspection.graphs import count_operators
-from whisperopt.inspection.sizes import attention_layers, cache_bytes, parameters
 from whisperopt.matrix import LATENCY, Matrix, Target
 from whisperopt.passes.plan import make
 from whisperopt.reasons import Reason, because
@@ -34,9 +34,9 @@ def inspect_checkpoint(checkpoint: Checkpoint, matrix: Matrix | None = None) -> 
         model=checkpoint.name,
         source=checkpoint.source,
         dims=dims,
-        parameters=parameters(checkpoint),
-        attention=attention_layers(dims),
-        caches=(cache_bytes(dims, "fp32"), cache_bytes(dims, "fp16")),
+        parameters=facts.parameters(checkpoint),
+        attention=facts.attention_layers(dims),
+        caches=(facts.cache_bytes(dims, "fp32"), facts.cache_bytes(dims, "fp16")),
         operators={part: count_operators(core.part(part)) for part in PARTS},
         targets=tuple(climb(core, target) for target in targets),
     )

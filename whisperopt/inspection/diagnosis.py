@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -86,13 +85,6 @@ def diagnose(host: Host, matrix: Matrix, *, recorded: str | None = None) -> Diag
     return Diagnosis(host=host, recorded=recorded, backends=probes, findings=found)
 
 
-def every_proof() -> tuple[RehearsalProbe, ...]:
-    """Return the rehearsals of every backend, each backend asked in a process of its own."""
-    names = registry.names()
-    with ThreadPoolExecutor(len(names) or 1) as pool:
-        return tuple(proof for found in pool.map(registry.rehearsals, names) for proof in found)
-
-
 def _probe(host: Host, backend: Backend | Broken, seen: Probe | None, *, idle: bool) -> Probe:
     """Return what was `seen` of a backend; without it, or better, what the facts alone say.
 
@@ -148,15 +140,9 @@ def _found(scene: _Scene) -> tuple[Finding, ...]:
             if finding.remedy not in {other.remedy for other in found}:
                 found.append(finding)
     if not found and not any(probe.ready for probe in scene.probes.values()):
-        least = [
-            target
-            for target in _served(scene.host, scene.matrix)
-            if target.backend in scene.probes
-        ]
-        found += [
-            Finding("backends", "none works", scene.probes[target.backend].remedy)
-            for target in least[-1:]
-        ]
+        served = [target.backend for target in _served(scene.host, scene.matrix)]
+        least = [scene.probes[name].remedy for name in served if name in scene.probes][-1:]
+        found += [Finding("backends", "none works", remedy) for remedy in least]
     return tuple(found)
 
 
@@ -174,14 +160,10 @@ def _known_remedy(host: Host, reason: str) -> str:
 
 def _cuda_of(backends: Mapping[str, Backend | Broken]) -> dict[str, str]:
     """Return the major version of CUDA that installed runtimes are built with."""
-    found = {}
-    for runtime in {
-        backend.runtime for backend in backends.values() if not isinstance(backend, Broken)
-    }:
-        lines = " ".join(distributions.requirements_of(runtime))
-        if match := _CUDA_RUNTIME.search(lines):
-            found[runtime] = match[1]
-    return found
+    known = [backend for backend in backends.values() if not isinstance(backend, Broken)]
+    lines = {b.runtime: " ".join(distributions.requirements_of(b.runtime)) for b in known}
+    found = ((runtime, _CUDA_RUNTIME.search(text)) for runtime, text in lines.items())
+    return {runtime: match[1] for runtime, match in found if match}
 
 
 def _served(host: Host, matrix: Matrix) -> list[Target]:
@@ -209,14 +191,11 @@ def _of_wheels(scene: _Scene) -> Iterator[Finding]:
 
 def _best_extra(scene: _Scene) -> str:
     """Return the extra of the best device that one of the installed wheels serves."""
-    usable = scene.usable
-    fitting = [
-        usable[target.backend]
-        for target in _served(scene.host, scene.matrix)
-        if target.backend in usable
-    ]
-    known = [backend for backend in fitting if backend.runtime in scene.host.overwriting]
-    return known[0].extra if known else "cpu"
+    for target in _served(scene.host, scene.matrix):
+        backend = scene.usable.get(target.backend)
+        if backend is not None and backend.runtime in scene.host.overwriting:
+            return backend.extra
+    return "cpu"
 
 
 def _of_versions(scene: _Scene) -> Iterator[Finding]:

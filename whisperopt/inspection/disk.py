@@ -13,9 +13,15 @@ from whisperopt import registry, rehearsal
 from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import PARTS
-from whisperopt.inspection.facts import ArtifactFacts, OnnxFacts, ReleaseFacts, Verdict
+from whisperopt.inspection.facts import (
+    ArtifactFacts,
+    OnnxFacts,
+    ReleaseFacts,
+    Verdict,
+    attention_layers,
+    cache_bytes,
+)
 from whisperopt.inspection.graphs import graph_facts, open_graph, part_of, quiet
-from whisperopt.inspection.sizes import attention_layers, cache_bytes
 from whisperopt.rehearsal import Rehearsed
 from whisperopt.release import store
 from whisperopt.static_checks import structure
@@ -47,6 +53,11 @@ def inspect_artifact(artifact: Artifact, *, rehearse: bool = False) -> ArtifactF
     manifest = artifact.manifest
     precision = manifest.recipe.decoder_precision
     graphs = {part: open_graph(artifact.graph(part)) for part in PARTS}
+    rehearsed: tuple[Rehearsed, ...] = ()
+    if rehearse:
+        rehearsals = registry.require(manifest.backend).rehearsals()
+        with TemporaryDirectory() as scratch:
+            rehearsed = rehearsal.rehearse(artifact, rehearsals, Path(scratch))
     return ArtifactFacts(
         path=artifact.path,
         model=manifest.model,
@@ -58,14 +69,8 @@ def inspect_artifact(artifact: Artifact, *, rehearse: bool = False) -> ArtifactF
         caches=cache_bytes(manifest.dims, "fp32" if precision == "int8" else precision),
         graphs={part: graph_facts(graph) for part, graph in graphs.items()},
         verdict=_verdict(manifest.backend, _table(manifest.backend), graphs),
-        rehearsals=_rehearsed(artifact) if rehearse else (),
+        rehearsals=rehearsed,
     )
-
-
-def _rehearsed(artifact: Artifact) -> tuple[Rehearsed, ...]:
-    backend = registry.require(artifact.manifest.backend)
-    with TemporaryDirectory() as scratch:
-        return rehearsal.rehearse(artifact, backend.rehearsals(), Path(scratch))
 
 
 def inspect_onnx(path: Path) -> OnnxFacts:

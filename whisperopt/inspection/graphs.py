@@ -136,12 +136,10 @@ def _tensor(value: ir.Value) -> Tensor:
     return Tensor(
         name=value.name or "",
         dtype=element_type(value.dtype),
-        shape=None if shape is None else tuple(_size(size) for size in shape),
+        shape=None
+        if shape is None
+        else tuple(size if isinstance(size, int) else size.value for size in shape),
     )
-
-
-def _size(size: int | ir.SymbolicDim) -> int | str | None:
-    return size if isinstance(size, int) else size.value
 
 
 def _attention(model: ir.Model) -> Iterator[AttentionNode]:

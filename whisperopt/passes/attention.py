@@ -1,7 +1,6 @@
 """Attention drawn over heads: spelled out in standard operators, or as ai.onnx Attention."""
 
 from collections.abc import Sequence
-from typing import Self
 
 import onnx_ir as ir
 
@@ -42,23 +41,18 @@ def allow_attention(model: ir.Model) -> None:
 
 
 class Attention:
-    """Draws one attention of `heads` heads over `kv_heads`, its scores multiplied by `scale`."""
+    """Draws one attention of `heads` heads over `kv_heads`, its scores multiplied by `scale`.
 
-    def __init__(self, canvas: Canvas, heads: int, kv_heads: int, scale: float) -> None:
-        """Draw on `canvas`."""
-        self.canvas, self.heads, self.kv_heads, self.scale = canvas, heads, kv_heads, scale
+    So many `groups` of heads share one key/value head.
+    """
 
-    @classmethod
-    def of(cls, canvas: Canvas, node: ir.Node) -> Self:
-        """Take heads and scale from a contributed attention node."""
-        heads, scale = node.attributes["num_heads"].as_int(), node.attributes["scale"].as_float()
-        shared = node.attributes.get("kv_num_heads")
-        return cls(canvas, heads, shared.as_int() if shared else heads, scale)
-
-    @property
-    def groups(self) -> int:
-        """How many heads share one key/value head."""
-        return self.heads // self.kv_heads
+    def __init__(self, canvas: Canvas, node: ir.Node) -> None:
+        """Draw on `canvas` what the contributed attention `node` computes."""
+        self.canvas = canvas
+        given = node.attributes
+        self.heads, self.scale = given["num_heads"].as_int(), given["scale"].as_float()
+        self.kv_heads = given.get_int("kv_num_heads", self.heads)
+        self.groups = self.heads // self.kv_heads
 
     def queries(self, value: ir.Value | None) -> ir.Value:
         """[B, S, H Dh] -> [B, H, S, Dh]."""

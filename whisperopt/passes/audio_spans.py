@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from whisperopt.graph.canvas import Canvas, graph_input, typed
+from whisperopt.graph.canvas import Canvas, graph_input, input_called, typed
 from whisperopt.passes.attention import BIAS as BIAS_INPUT
 from whisperopt.passes.rewrite import canvas_for, insert_before, nodes
 
@@ -34,18 +34,19 @@ class EncodeSpans:
 
     def requires(self, model: ir.Model) -> str | None:
         """The positions come from a table, and attention has no bias yet."""
-        known = _slices(model) or _takes(model, SPANS)
+        known = _slices(model) or input_called(model, SPANS)
         return None if known else f"nothing is sliced from {_TABLE}"
 
     def apply(self, model: ir.Model) -> None:
         """Add the input, its uses, and the bias for the decoder as output."""
         graph = model.graph
-        if _takes(model, SPANS):
+        if input_called(model, SPANS):
             return
         canvas = canvas_for(model, f"{SPANS}/")
         spans = graph_input(SPANS, ir.DataType.INT32, ["context"])
         if self.optional:
-            _give_default(model, spans, np.ones(_window(model), np.int32))
+            window = model.graph.initializers[_TABLE].shape
+            _give_default(model, spans, np.ones(window.numpy()[0] if window else 0, np.int32))
         graph.inputs.append(spans)
         middles, square, shared = _weighed(canvas, spans, graph.inputs[0])
         graph.insert_before(graph[0], canvas.nodes)
@@ -71,13 +72,12 @@ class HearSpans:
         """Let whoever does not know of an `optional` input add nothing without it."""
         self.optional = optional
 
-    def requires(self, model: ir.Model) -> str | None:  # noqa: ARG002  # any decoder can
+    def requires(self, model: ir.Model) -> str | None:
         """Cross-attention is a MultiHeadAttention."""
-        return None
 
     def apply(self, model: ir.Model) -> None:
         """Add the input and hand it to every cross-attention."""
-        if _takes(model, f"past_{BIAS}"):
+        if input_called(model, f"past_{BIAS}"):
             return
         canvas = canvas_for(model, f"past_{BIAS}/")
         bias = graph_input(f"past_{BIAS}", _FLOAT, ["batch", 1, 1, "context"])
@@ -100,15 +100,6 @@ class HearSpans:
 def _give_default(model: ir.Model, value: ir.Value, default: npt.NDArray[np.generic]) -> None:
     value.const_value = ir.Tensor(default, name=value.name)
     model.graph.initializers[value.name or ""] = value
-
-
-def _window(model: ir.Model) -> int:
-    table = model.graph.initializers[_TABLE].const_value
-    return 0 if table is None else table.shape.numpy()[0]
-
-
-def _takes(model: ir.Model, name: str) -> bool:
-    return any(value.name == name for value in model.graph.inputs)
 
 
 def _slices(model: ir.Model) -> list[ir.Node]:

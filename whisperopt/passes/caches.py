@@ -5,13 +5,13 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 
-from whisperopt.graph.canvas import Canvas
+from whisperopt.graph.canvas import Canvas, input_called
+from whisperopt.passes.grow_caches import GrowCaches, past_length
 from whisperopt.passes.rewrite import canvas_for, insert_before, nodes
 
 OwnBuffers = Literal["static", "concat"]
 """Forms of a cache whose past and present are two buffers: of a fixed length, or growing."""
 
-_LENGTH_INPUT = "past_sequence_length"
 # Far below any score, and still finite in fp16.
 _MASKED = -10_000.0
 
@@ -26,13 +26,13 @@ class Slots:
     def __init__(self, model: ir.Model, cache: OwnBuffers) -> None:
         """Draw positions and mask; caches of the form `concat` are made to grow."""
         if cache == "concat":
-            grow_caches(model)
+            GrowCaches().apply(model)
         first = nodes(model, "GroupQueryAttention")[0]
         canvas = canvas_for(model, "cache/")
         op = canvas.op
-        ids = next(value for value in model.graph.inputs if value.name == "input_ids")
         past = past_length(model, canvas)
-        new = op("Cast", op("Shape", ids, start=1, end=2), to=int(ir.DataType.INT32))
+        new = op("Shape", input_called(model, "input_ids"), start=1, end=2)
+        new = op("Cast", new, to=int(ir.DataType.INT32))
         zero = canvas.constant("zero_scalar", np.array(0, np.int32))
         one = canvas.constant("one_scalar", np.array(1, np.int32))
         steps = op("Range", zero, op("Squeeze", new), one)
@@ -47,7 +47,10 @@ class Slots:
             slots = op("Range", zero, op("Squeeze", op("Add", past, new)), one)
         positions = op("Unsqueeze", op("Add", steps, past), canvas.ints(1))
         visible = op("LessOrEqual", slots, positions)
-        self.mask = op("Where", visible, *_open_and_closed(canvas, first))
+        dtype = ((first.inputs[3].dtype if first.inputs[3] else None) or ir.DataType.FLOAT).numpy()
+        allowed = canvas.constant("mask_open", np.array(0.0, dtype))
+        masked = canvas.constant("mask_closed", np.array(_MASKED, dtype))
+        self.mask = op("Where", visible, allowed, masked)
         insert_before(first, canvas)
 
     def append(self, canvas: Canvas, past: ir.Value | None, new: ir.Value) -> ir.Value:
@@ -61,15 +64,6 @@ class Slots:
         return canvas.op("Where", self.is_new, canvas.op("Gather", new, self.source, axis=2), past)
 
 
-def _open_and_closed(canvas: Canvas, first: ir.Node) -> list[ir.Value]:
-    """Return what the mask adds to scores, in the type of the cache."""
-    dtype = (first.inputs[3].dtype if first.inputs[3] else None) or ir.DataType.FLOAT
-    return [
-        canvas.constant(name, np.array(value, dtype.numpy()))
-        for name, value in (("mask_open", 0.0), ("mask_closed", _MASKED))
-    ]
-
-
 def grouped_heads(model: ir.Model) -> str | None:
     """Return why the attention nodes cannot be rewritten head by head, or None."""
     for node in nodes(model, "GroupQueryAttention"):
@@ -77,36 +71,3 @@ def grouped_heads(model: ir.Model) -> str | None:
         if heads != kv_heads:
             return f"{node.name} shares {kv_heads} key/value heads among {heads} heads"
     return None
-
-
-def past_length(model: ir.Model, canvas: Canvas) -> ir.Value:
-    """Return the number of past tokens int32 [1]: an input, or the length of a growing cache."""
-    for value in model.graph.inputs:
-        if value.name == _LENGTH_INPUT:
-            return value
-    first = next(value for value in model.graph.inputs if value.name == "past_key_self_0")
-    length = canvas.op("Shape", first, start=2, end=3)
-    return canvas.op("Cast", length, to=int(ir.DataType.INT32))
-
-
-def grow_caches(model: ir.Model) -> None:
-    """Make the cache inputs and outputs of any length, and derive the past's length from them."""
-    graph = model.graph
-    length = next((value for value in graph.inputs if value.name == _LENGTH_INPUT), None)
-    if length is None:
-        return
-    for values, axis_name in ((graph.inputs, "past"), (graph.outputs, "total")):
-        for value in values:
-            if value.name and "_self_" in value.name and value.shape is not None:
-                value.shape = ir.Shape([*value.shape[:2], axis_name, value.shape[3]])
-    graph.inputs.remove(length)
-    canvas = canvas_for(model, "past/")
-    derived = past_length(model, canvas)
-    graph.insert_before(graph[0], canvas.nodes)
-    ir.convenience.replace_all_uses_with(length, derived)
-
-
-def growing(model: ir.Model) -> str | None:
-    """Return the promise of passes that let the caches grow."""
-    fixed = any(value.name == _LENGTH_INPUT for value in model.graph.inputs)
-    return f"{_LENGTH_INPUT} is still an input" if fixed else None

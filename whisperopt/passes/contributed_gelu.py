@@ -16,9 +16,9 @@ class ContributedGelu:
     def requires(self, model: ir.Model) -> str | None:
         """Only the exact function has a twin."""
         for node in _standard(model):
-            kind = node.attributes.get("approximate")
-            if kind is not None and kind.as_string() != "none":
-                return f"{node.name} is an approximation, {kind.as_string()!r}"
+            kind = node.attributes.get_string("approximate", "none")
+            if kind != "none":
+                return f"{node.name} is an approximation, {kind!r}"
         return None
 
     def apply(self, model: ir.Model) -> None:

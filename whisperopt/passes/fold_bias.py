@@ -1,7 +1,5 @@
 """Biases added by the product that they follow: a node less, and the numbers are touched once."""
 
-from typing import NamedTuple
-
 import onnx_ir as ir
 
 from whisperopt.passes.rewrite import nodes
@@ -10,21 +8,14 @@ _PRODUCT = "DynamicQuantizeMatMul"
 _BIAS = 4
 
 
-class _Added(NamedTuple):
-    product: ir.Node
-    sum: ir.Node
-    bias: ir.Value
-
-
 class FoldBias:
     """Add(DynamicQuantizeMatMul(x, W, scales, zeros), b) -> DynamicQuantizeMatMul(..., b).
 
     ONNX Runtime does the same by itself for MatMulNBits, but not for this one.
     """
 
-    def requires(self, model: ir.Model) -> str | None:  # noqa: ARG002  # where there is none, nothing is done
-        """Nothing."""
-        return None
+    def requires(self, model: ir.Model) -> str | None:
+        """Nothing: where there is no bias, nothing is done."""
 
     def apply(self, model: ir.Model) -> None:
         """Fold every bias."""
@@ -39,10 +30,11 @@ class FoldBias:
     def ensures(self, model: ir.Model) -> str | None:
         """No bias is added behind such a product."""
         left = _biases(model)
-        return f"{left[0].sum.name} adds a bias" if left else None
+        return f"{left[0][1].name} adds a bias" if left else None
 
 
-def _biases(model: ir.Model) -> list[_Added]:
+def _biases(model: ir.Model) -> list[tuple[ir.Node, ir.Node, ir.Value]]:
+    """Return the products behind which a bias is added, the sums, and the biases."""
     found = []
     for node in nodes(model, _PRODUCT):
         uses = list(node.outputs[0].uses())
@@ -51,5 +43,5 @@ def _biases(model: ir.Model) -> list[_Added]:
         added = uses[0].node
         bias = added.inputs[1 - uses[0].idx]
         if bias is not None and bias.const_value is not None:
-            found.append(_Added(node, added, bias))
+            found.append((node, added, bias))
     return found

@@ -38,7 +38,7 @@ class GqaToAttention:
         insert_before(found[0], drawn)
         for node in found:
             canvas = canvas_for(model, f"{node.name}/")
-            attention = Attention.of(canvas, node)
+            attention = Attention(canvas, node)
             query, key, value, *past = node.inputs[:5]
             q, k, v = attention.queries(query), attention.keys(key), attention.keys(value)
             if self.cache == "concat":

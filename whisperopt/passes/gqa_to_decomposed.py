@@ -34,7 +34,7 @@ class GqaToDecomposed:
         mask = _repeated(model, slots, found[0])
         for node in found:
             canvas = canvas_for(model, f"{node.name}/")
-            attention = Attention.of(canvas, node)
+            attention = Attention(canvas, node)
             query, key, value, past_key, past_value = node.inputs[:5]
             q = attention.scaled_queries(query)
             k = slots.append(canvas, past_key, attention.keys(key))
@@ -49,7 +49,7 @@ class GqaToDecomposed:
 def _repeated(model: ir.Model, slots: Slots, first: ir.Node) -> ir.Value:
     """Return the mask once for every head that shares a key/value head, [H / Hkv S, T]."""
     canvas = canvas_for(model, "mask/")
-    groups = Attention.of(canvas, first).groups
+    groups = Attention(canvas, first).groups
     if groups == 1:
         return slots.mask
     mask = canvas.op("Concat", *[slots.mask] * groups, axis=0)

@@ -2,8 +2,9 @@
 
 import onnx_ir as ir
 
-from whisperopt.graph.canvas import MICROSOFT
-from whisperopt.passes.caches import Slots, grouped_heads, grow_caches
+from whisperopt.graph.canvas import MICROSOFT, input_called
+from whisperopt.passes.caches import Slots, grouped_heads
+from whisperopt.passes.grow_caches import GrowCaches
 from whisperopt.passes.rewrite import canvas_for, insert_before, nodes, none_left, replace
 
 
@@ -30,7 +31,7 @@ class GqaToMha:
         found = nodes(model, "GroupQueryAttention")
         if not found:
             return
-        grow_caches(model)
+        GrowCaches().apply(model)
         bias = _bias(model, found[0]) if self.explicit_mask else None
         causal: dict[str, object] = {} if self.explicit_mask else {"unidirectional": 1}
         for node in found:
@@ -59,7 +60,7 @@ def _bias(model: ir.Model, first: ir.Node) -> ir.Value:
     slots = Slots(model, "concat")
     canvas = canvas_for(model, "mask/")
     op = canvas.op
-    ids = next(value for value in model.graph.inputs if value.name == "input_ids")
+    ids = input_called(model, "input_ids")
     heads = canvas.ints(first.attributes["num_heads"].as_int())
     shape = op("Concat", op("Shape", ids, start=0, end=1), heads, op("Shape", slots.mask), axis=0)
     bias = op("Expand", slots.mask, shape)

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from whisperopt.graph.canvas import typed
+from whisperopt.graph.canvas import input_called, typed
 from whisperopt.passes.rewrite import canvas_for, insert_before, nodes
 
 LOGITS_FROM = "logits_from"
@@ -40,8 +40,7 @@ class LastLogits:
 
     def ensures(self, model: ir.Model) -> str | None:
         """The position is an input."""
-        given = any(value.name == LOGITS_FROM for value in model.graph.inputs)
-        return None if given else f"{LOGITS_FROM} is no input"
+        return None if input_called(model, LOGITS_FROM) else f"{LOGITS_FROM} is no input"
 
 
 def _norm(model: ir.Model) -> ir.Node | None:

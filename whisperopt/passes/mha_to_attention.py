@@ -24,7 +24,7 @@ class MhaToAttention:
             allow_attention(model)
         for node in found:
             canvas = canvas_for(model, f"{node.name}/")
-            attention = Attention.of(canvas, node)
+            attention = Attention(canvas, node)
             query, key, value = node.inputs[:3]
             inputs = [attention.queries(query), attention.keys(key), attention.keys(value)]
             replace(node, canvas, attention.standard(inputs))

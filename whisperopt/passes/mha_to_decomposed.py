@@ -23,7 +23,7 @@ class MhaToDecomposed:
         """Rewrite every MultiHeadAttention."""
         for node in nodes(model, "MultiHeadAttention"):
             canvas = canvas_for(model, f"{node.name}/")
-            attention = Attention.of(canvas, node)
+            attention = Attention(canvas, node)
             query, key, value = node.inputs[:3]
             q = attention.scaled_queries(query)
             keys, values = attention.keys(key), attention.keys(value)

@@ -1,8 +1,7 @@
 """Turns a recipe into the passes that make it, for each part of the model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -24,7 +23,6 @@ from whisperopt.passes.half import Half
 from whisperopt.passes.last_logits import LastLogits
 from whisperopt.passes.mha_to_attention import MhaToAttention
 from whisperopt.passes.mha_to_decomposed import MhaToDecomposed
-from whisperopt.passes.quantization import dynamic_int8
 from whisperopt.passes.quantization.block_int8 import BlockInt8
 from whisperopt.passes.quantization.calibration import chosen
 from whisperopt.passes.quantization.dynamic_decoder import DynamicDecoder
@@ -45,18 +43,58 @@ def passes_for(recipe: Recipe, part: Part, choice: Choice = ALL) -> list[Pass]:
     `choice` says which weights stay in single precision where activations are rounded too.
     Raises `PassError` for choices that exclude each other.
     """
-    if part == "encoder":
-        attention = [*_spans(recipe, EncodeSpans), *_bidirectional(recipe.encoder_attention)]
-        return [*attention, *_gelu(recipe), *_precision(recipe, part, choice)]
+    return list(_passes(recipe, part, choice))
+
+
+def _passes(recipe: Recipe, part: Part, choice: Choice) -> Iterator[Pass]:
+    encoder = part == "encoder"
+    if recipe.kv_heads is not None and not encoder:
+        yield GroupHeads(recipe.kv_heads)
+    if recipe.audio_tail is not None:
+        if "attention" in (recipe.cross_attention, recipe.encoder_attention):
+            raise PassError(because("passes.spans", recipe.name))
+        step = EncodeSpans if encoder else HearSpans
+        yield step(optional="optional-spans" in recipe.traits)
     # cross-attention first: it is told from self-attention by being the only MultiHeadAttention
-    attention = [
-        *_spans(recipe, HearSpans),
-        *_bidirectional(recipe.cross_attention),
-        *_causal(recipe),
-    ]
-    pooling: list[Pass] = [] if recipe.kv_heads is None else [GroupHeads(recipe.kv_heads)]
-    last: list[Pass] = [LastLogits()] if "last-logits" in recipe.traits else []
-    return [*pooling, *attention, *last, *_gelu(recipe), *_precision(recipe, part, choice)]
+    attention = recipe.encoder_attention if encoder else recipe.cross_attention
+    if attention != "mha":
+        yield MhaToAttention() if attention == "attention" else MhaToDecomposed()
+    if not encoder:
+        yield from _causal(recipe)
+        if "last-logits" in recipe.traits:
+            yield LastLogits()
+    if "contributed-gelu" in recipe.traits:
+        yield ContributedGelu()
+    yield from _precision(recipe, part, choice)
+
+
+def _precision(recipe: Recipe, part: Part, choice: Choice) -> Iterator[Pass]:
+    encoder = part == "encoder"
+    match recipe.encoder_precision if encoder else recipe.decoder_precision:
+        case "fp16" | "bf16" as precision:
+            yield Half(precision)
+        case "int8" if recipe.int8 == "group":
+            yield GroupInt8()
+        case "int8" if recipe.int8 == "dynamic" and encoder:
+            yield DynamicInt8(choice)
+        case "int8":
+            if recipe.int8 == "dynamic" and "dynamic-decoder" in recipe.traits:
+                yield from (DynamicDecoder(), FoldBias())
+            yield BlockInt8()
+
+
+def _causal(recipe: Recipe) -> list[Pass]:
+    match recipe.self_attention, recipe.cache:
+        case "gqa", cache:
+            return [GrowCaches()] if cache == "concat" else []
+        case "mha", "concat":
+            return [GqaToMha(explicit_mask="explicit-mask" in recipe.traits)]
+        case "attention", ("static" | "concat") as cache:
+            return [GqaToAttention(cache)]
+        case "decomposed", ("static" | "concat") as cache:
+            return [GqaToDecomposed(cache)]
+    values = {"attention": recipe.self_attention, "cache": recipe.cache}
+    raise PassError(because("passes.cache", recipe.name, **values))
 
 
 def dims_of(recipe: Recipe, dims: Dimensions) -> Dimensions:
@@ -91,20 +129,21 @@ def reference(recipe: Recipe, core: CoreModel, part: Part) -> ir.Model:
 def write_variant(recipe: Recipe, core: CoreModel, out: Path) -> None:
     """Write `encoder.onnx` and `decoder.onnx` of one variant into the folder `out`."""
     for part in PARTS:
-        write_part(core, part, passes_for(recipe, part, _choice(recipe, core, part, out)), out)
+        measured = part == "encoder" and calibrated(recipe)
+        choice = chosen(core, out) if measured else ALL
+        write_part(core, part, passes_for(recipe, part, choice), out)
 
 
 def write_part(core: CoreModel, part: Part, passes: Sequence[Pass], out: Path) -> None:
     """Write one graph into the folder `out`, or copy it from where the same one lies already."""
-    path = out / f"{part}.onnx"
-    core.cache.provide(
-        _key(core, part, passes), path, lambda: write(run(core.part(part), passes), path)
-    )
+    path, key = out / f"{part}.onnx", _key(core, part, passes)
+    core.cache.provide(key, path, lambda: write(run(core.part(part), passes), path))
 
 
 def _key(core: CoreModel, part: Part, passes: Sequence[Pass]) -> str | None:
     """Name all that decides the bytes of a graph; None where something cannot be told apart."""
-    code = cache.code_key(*_CODE, *(_package(type(step)) for step in passes))
+    modules = [type(step).__module__ for step in passes]
+    code = cache.code_key(*_CODE, *(name.rpartition(".")[0] or name for name in modules))
     steps = [(type(step).__qualname__, getattr(step, "__dict__", step)) for step in passes]
     checkpoint, libraries = core.checkpoint, [np.__version__, ir.__version__]
     try:
@@ -115,71 +154,6 @@ def _key(core: CoreModel, part: Part, passes: Sequence[Pass]) -> str | None:
     return found if code else None
 
 
-def _package(kind: type) -> str:
-    """Return the package that the class `kind` lives in; outside of any package, its module."""
-    return kind.__module__.rpartition(".")[0] or kind.__module__
-
-
 def calibrated(recipe: Recipe) -> bool:
     """Say whether an encoder in single precision is written to see what may be rounded."""
     return recipe.encoder_precision == "int8" and recipe.int8 == "dynamic"
-
-
-def _choice(recipe: Recipe, core: CoreModel, part: Part, out: Path) -> Choice:
-    """Measure what may be rounded, where activations are."""
-    if part == "encoder" and calibrated(recipe):
-        return chosen(core, dynamic_int8.draw, out)
-    return ALL
-
-
-def _spans(recipe: Recipe, step: type[EncodeSpans | HearSpans]) -> list[Pass]:
-    if recipe.audio_tail is None:
-        return []
-    if "attention" in (recipe.cross_attention, recipe.encoder_attention):
-        raise PassError(because("passes.spans", recipe.name))
-    return [step(optional="optional-spans" in recipe.traits)]
-
-
-def _bidirectional(attention: Literal["mha", "attention", "decomposed"]) -> list[Pass]:
-    forms: dict[str, list[Pass]]
-    forms = {"mha": [], "attention": [MhaToAttention()], "decomposed": [MhaToDecomposed()]}
-    return forms[attention]
-
-
-def _causal(recipe: Recipe) -> list[Pass]:
-    match recipe.self_attention, recipe.cache:
-        case "gqa", cache:
-            return [GrowCaches()] if cache == "concat" else []
-        case "mha", "concat":
-            return [GqaToMha(explicit_mask="explicit-mask" in recipe.traits)]
-        case "attention", ("static" | "concat") as cache:
-            return [GqaToAttention(cache)]
-        case "decomposed", ("static" | "concat") as cache:
-            return [GqaToDecomposed(cache)]
-    raise PassError(
-        because("passes.cache", recipe.name, attention=recipe.self_attention, cache=recipe.cache)
-    )
-
-
-def _gelu(recipe: Recipe) -> list[Pass]:
-    return [ContributedGelu()] if "contributed-gelu" in recipe.traits else []
-
-
-def _precision(recipe: Recipe, part: Part, choice: Choice) -> list[Pass]:
-    precision = recipe.encoder_precision if part == "encoder" else recipe.decoder_precision
-    match precision:
-        case "fp16" | "bf16":
-            return [Half(precision)]
-        case "int8":
-            return _int8(recipe, part, choice)
-    return []
-
-
-def _int8(recipe: Recipe, part: Part, choice: Choice) -> list[Pass]:
-    if recipe.int8 == "group":
-        return [GroupInt8()]
-    if recipe.int8 == "dynamic" and part == "encoder":
-        return [DynamicInt8(choice)]
-    if recipe.int8 == "dynamic" and "dynamic-decoder" in recipe.traits:
-        return [DynamicDecoder(), FoldBias(), BlockInt8()]
-    return [BlockInt8()]

@@ -20,15 +20,12 @@ class Pass(Protocol):
 
     def requires(self, model: ir.Model) -> str | None:
         """Return why `model` cannot be rewritten, or None."""
-        ...
 
     def apply(self, model: ir.Model) -> None:
         """Rewrite `model`; on a model that was already rewritten this changes nothing."""
-        ...
 
     def ensures(self, model: ir.Model) -> str | None:
         """Return what is still not as promised, or None."""
-        ...
 
 
 class PassError(WhisperoptError):

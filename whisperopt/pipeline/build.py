@@ -1,7 +1,7 @@
 """From a checkpoint to a release: resolve, make, check, race, rank, write."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from whisperopt.errors import BadInputError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate.clips import ClipSet
 from whisperopt.matrix import Matrix, Objective
+from whisperopt.pipeline import Progress
 from whisperopt.reasons import because
 from whisperopt.release import catalog, store
 from whisperopt.release.report import Report
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from whisperopt.pipeline.request import BuildRequest
 
 __all__ = ["build"]
-
-Progress = Callable[[str, str], None]
-"""Called with the name of what is being made and a few words on what happens to it."""
 
 
 def build(  # noqa: PLR0913  # every one a choice of the user's, by name

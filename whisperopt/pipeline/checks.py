@@ -20,7 +20,7 @@ from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.graph.core import PARTS, CoreModel
 from whisperopt.graph.inference import inferred
 from whisperopt.matrix import Device
-from whisperopt.pipeline.build import Progress
+from whisperopt.pipeline import Progress
 from whisperopt.pipeline.trials import Trials
 from whisperopt.reasons import Reason, because, escaped
 from whisperopt.rehearsal import rehearse

@@ -14,7 +14,7 @@ from whisperopt.graph.core import CoreModel
 from whisperopt.ort_backend import OrtBackend
 from whisperopt.passes.plan import dims_of
 from whisperopt.passes.rewrite import PassError
-from whisperopt.pipeline.build import Progress
+from whisperopt.pipeline import Progress
 from whisperopt.pipeline.build_cache import BuildCache
 from whisperopt.pipeline.checks import CheckContext, Seen, check, refuse
 from whisperopt.pipeline.request import BuildRequest, TargetRequest, rehearsal_probes

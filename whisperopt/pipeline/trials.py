@@ -12,7 +12,7 @@ from whisperopt.evaluate.case import CoreOutputs, ProofContext, listen
 from whisperopt.evaluate.clips import ClipSet
 from whisperopt.graph.core import CoreModel
 from whisperopt.host import Host
-from whisperopt.pipeline.build import Progress
+from whisperopt.pipeline import Progress
 from whisperopt.pipeline.build_cache import BuildCache
 from whisperopt.reasons import because
 from whisperopt.results.grading import GradingContext

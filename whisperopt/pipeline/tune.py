@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from whisperopt.download import difference
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.evaluate.evidence import Race
 from whisperopt.matrix import Objective, check_target
+from whisperopt.pipeline import Progress
 from whisperopt.reasons import because
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, Variant
@@ -26,9 +27,6 @@ from whisperopt.selection.compare import outside
 from whisperopt.selection.decisions import best
 from whisperopt.selection.rank import Ranked
 from whisperopt.selection.tuned import Raced, Tuned
-
-Progress = Callable[[str, str], None]
-"""Is called with the name of what is at work, which may be empty, and what it is at."""
 
 _LONGEST = 1000
 _BEFORE = ("size_bytes", "wer_delta")

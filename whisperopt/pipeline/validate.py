@@ -15,9 +15,8 @@ from whisperopt.evaluate import clips as clip_sets
 from whisperopt.graph.core import CoreModel
 from whisperopt.host import Host
 from whisperopt.matrix import Matrix, Objective
-from whisperopt.pipeline import write
+from whisperopt.pipeline import Progress, write
 from whisperopt.pipeline.arrivals import arrived
-from whisperopt.pipeline.build import Progress
 from whisperopt.pipeline.checks import CheckContext, Seen, check
 from whisperopt.pipeline.race import raced
 from whisperopt.pipeline.trials import Trials

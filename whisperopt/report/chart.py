@@ -1,17 +1,16 @@
 """The chart of errors against time: its axes, and names that cover nothing."""
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from whisperopt.report.formats import points
+from whisperopt.report.formats import finite, points
 from whisperopt.report.view import CandidateView
 
 _TOGETHER = 5.0
 """Charts share an axis of time where all their times are within this factor."""
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom."""
 
 
 class Scale(msgspec.Struct, frozen=True):
@@ -37,8 +36,8 @@ class Scale(msgspec.Struct, frozen=True):
     def ticks(self, most: int) -> list[float]:
         """Return at most about `most` round values on the scale."""
         if self.logarithmic:
-            first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-            every = [m * 10.0**e for e in range(first, last + 1) for m in (1, 2, 5)]
+            powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)))
+            every = [m * 10.0**e for e in powers for m in (1, 2, 5)]
             inside = [value for value in every if self.holds(value)]
             return inside[:: max(1, math.ceil(len(inside) / most))]
         rough = (self.high - self.low) / most
@@ -57,32 +56,28 @@ def time_scale(values: Sequence[float], start: float, end: float) -> Scale:
     return Scale(max(0.0, low - margin), high + margin, start, end)
 
 
-def change_scale(shown: Sequence[CandidateView], start: float = 10.0, end: float = 290.0) -> Scale:
-    """Return the axis for the changes of `shown`, on which a ruined variant squashes no other."""
-    fine = [value for own in shown if own.fate.key != "rejected" for value in own.changes]
-    others = [value for own in shown for value in own.changes[:1]]
-    return _change_scale(fine or others, others, shown, start, end)
-
-
-def language_scale(shown: Sequence[CandidateView]) -> Scale:
-    """Return the axis for the changes of `shown` in all of their languages."""
-    languages = [errors for own in shown for errors in own.metrics.languages]
-    changes = [v for errors in languages for v in (errors.delta, *errors.interval)]
-    return _change_scale(filter(math.isfinite, changes), (), shown, 10.0, 290.0)
-
-
-def _change_scale(
-    fine: Iterable[float],
-    others: Iterable[float],
-    shown: Iterable[CandidateView],
-    start: float,
-    end: float,
+def change_scale(
+    shown: Sequence[CandidateView],
+    start: float = 10.0,
+    end: float = 290.0,
+    *,
+    languages: bool = False,
 ) -> Scale:
-    """Return an axis with 0, every gate, what is `fine`, and `others` where they are near."""
+    """Return an axis for changes, of each language or of all words, with 0 and every gate.
+
+    It reaches to what was rejected, but no further than so that this squashes no other.
+    """
+    every = [(own, own.changes) for own in shown]
+    if languages:
+        told = [(own, errors) for own in shown for errors in own.metrics.languages]
+        every = [(own, (errors.delta, *errors.interval)) for own, errors in told]
+    every = [(own, changes) for own, changes in every if changes and finite(changes)]
+    fine = [v for own, changes in every if own.fate.key != "rejected" for v in changes]
+    fine = fine or [v for _, changes in every for v in changes]
     within = [*fine, *(own.gate for own in shown if own.gate is not None), 0.0]
     most = max(0.5, 2.0 * max(map(abs, within)))
-    values = [*within, *others]
-    low, high = max(min(values), -most), min(max(values), most)
+    within += [min(max(changes[0], -most), most) for _, changes in every]
+    low, high = min(within), max(within)
     margin = max(0.12 * (high - low), 0.05)
     return Scale(low - margin, high + margin, start, end)
 
@@ -95,54 +90,42 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     x: Scale
     y: Scale
     shown: Sequence[CandidateView]
+    gates: Sequence[float]
+    """The bounds of its variants, the highest first."""
+    front: Sequence[CandidateView]
+    """The Pareto front, the fastest first."""
 
-    @property
-    def gates(self) -> list[float]:
-        """The bounds of its variants, the highest first."""
-        return sorted({own.gate for own in self.shown if own.gate is not None}, reverse=True)
-
-    @property
-    def front(self) -> list[CandidateView]:
-        """The Pareto front, the fastest first."""
-        best = (own for own in self.shown if own.report.pareto)
-        return sorted(best, key=lambda own: (own.times[0], own.changes[0]))
-
-    @property
     def labels(self) -> Iterator[tuple[float, float, str]]:
-        """Names with their places, the most important first, that cover no other and no point.
+        """Yield names with their places, the most important first, that cover no other.
 
-        They also keep off the zero line and the words at the end of the front.
+        Each stands beside its point, above or below; where there is no room its title tells it.
         """
         ordered = sorted(self.shown, key=lambda c: (not c.report.pareto, c.fate.key != "selected"))
         places = [(self.x.place(own.times[0]), self.y.place(own.changes[0])) for own in ordered]
-        taken = [(x - 9, y - 9, x + 9, y + 9) for x, y in places]
-        zero, ends = self.y.place(0.0), [self.y.place(own.changes[0]) for own in self.front[-1:]]
-        taken.append((self.x.start, zero - 1, self.x.end, zero + 1))
-        taken += [(self.x.end - 90, end, self.x.end, end + 20) for end in ends]
+        taken = [(x - 9, x + 9, y) for x, y in places]
+        taken.append((self.x.start, self.x.end, self.y.place(0.0)))
+        ends = [self.y.place(own.changes[0]) for own in self.front[-1:]]
+        taken += [(self.x.end - 90, self.x.end, end + 12) for end in ends]
+        most = 30 if self.width > 500 else 20
         for own, (x, y) in zip(ordered, places, strict=True):
-            most = 30 if self.width > 500 else 20
             name = own.short if len(own.short) <= most else f"{own.short[: most - 1]}…"
             beyond = "" if self.y.holds(own.changes[0]) else f" {points(own.changes[0])}"
             text = f"{own.fate.mark} {name}{beyond}"
             wide = 7.8 * len(text) + 4
-            lefts = (x + 4, x - 4 - wide, x - wide / 2)
-            corners = [(left, top) for top in (y - 28, y + 11) for left in lefts]
-            for left, top in [*corners, (x + 13, y - 9), (x - 13 - wide, y - 9)]:
-                box = (left, top, left + wide, top + 17)
-                if self._holds(box) and not any(_meet(box, other) for other in taken):
-                    taken.append(box)
-                    yield left, top + 13, text
-                    break
-
-    def _holds(self, box: Box) -> bool:
-        left, top, right, bottom = box
-        across = self.x.start <= left and right <= self.x.end
-        return across and self.y.end - 4 <= top and bottom <= self.y.start
-
-
-def _meet(box: Box, other: Box) -> bool:
-    across = box[0] <= other[2] and other[0] <= box[2]
-    return across and box[1] <= other[3] and other[1] <= box[3]
+            free = (
+                (left, middle)
+                for middle, left in itertools.product((y - 20, y + 20), (x + 4, x - 4 - wide))
+                if self.x.start <= left <= self.x.end - wide
+                and self.y.end < middle < self.y.start - 8
+                and not any(
+                    left < end and start < left + wide and abs(middle - centre) < 17
+                    for start, end, centre in taken
+                )
+            )
+            if place := next(free, None):
+                left, middle = place
+                taken.append((left, left + wide, middle))
+                yield left, middle + 5, text
 
 
 def chart(own: Sequence[CandidateView], among: Sequence[CandidateView], width: float) -> Chart:
@@ -153,10 +136,13 @@ def chart(own: Sequence[CandidateView], among: Sequence[CandidateView], width: f
     least, largest = min(c.times[0] for c in own), max(c.times[0] for c in own)
     near = [c for c in among if largest / _TOGETHER <= c.times[0] <= least * _TOGETHER]
     height = 400.0 if width > 700 else 340.0
+    front = (candidate for candidate in own if candidate.report.pareto)
     return Chart(
         width=width,
         height=height,
         x=time_scale([time for c in (*own, *near) for time in c.times], 52.0, width - 12),
         y=change_scale(among, height - 44, 46.0),
         shown=own,
+        gates=sorted({c.gate for c in own if c.gate is not None}, reverse=True),
+        front=sorted(front, key=lambda c: (c.times[0], c.changes[0])),
     )

@@ -7,12 +7,10 @@ import msgspec
 
 from whisperopt.evaluate import words
 from whisperopt.evaluate.answers import Answers
-from whisperopt.evaluate.clips import Clip
 from whisperopt.evaluate.evidence import Evidence, Sample
 from whisperopt.evaluate.words import Unit
 
-Kind = Literal["same", "missing", "extra"]
-Marked = tuple[tuple[Kind, str], ...]
+Marked = tuple[tuple[Literal["same", "missing", "extra"], str], ...]
 """Pieces of a text: as in the reference, only there, or only in the text."""
 _LONGEST = 120
 
@@ -37,21 +35,6 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     transcribed: bool
     """Whether errors are counted against transcripts; else against the core model's words."""
 
-    @property
-    def changed(self) -> tuple[ClipDelta, ...]:
-        """The clips with other words than the core model's, the worst first."""
-        return tuple(sorted((c for c in self.clips if not c.same_text), key=lambda c: -c.delta))
-
-    @property
-    def worse(self) -> int:
-        """Number of clips with more errors than the core model."""
-        return sum(clip.delta > 0 for clip in self.clips)
-
-    @property
-    def better(self) -> int:
-        """Number of clips with fewer errors than the core model."""
-        return sum(clip.delta < 0 for clip in self.clips)
-
 
 def compare(evidence: Evidence, answers: Answers) -> Comparison | None:
     """Return a variant's run beside the core model's, or None where both heard other clips.
@@ -61,20 +44,19 @@ def compare(evidence: Evidence, answers: Answers) -> Comparison | None:
     """
     if evidence.clip_digest != answers.evidence.clip_digest:
         return None
-    clips = {clip.file: clip for clip in answers.clips}
     cores = {s.clip: s for s in answers.evidence.samples if not s.warm_up}
     pairs = [(s, cores[s.clip]) for s in evidence.samples if not s.warm_up and s.clip in cores]
+    languages = {clip.file: clip.language for clip in answers.clips}
     texts = {clip.file: clip.text for clip in answers.clips if clip.spoken and clip.text}
     transcribed = [pair for pair in pairs if pair[0].clip in texts]
     deltas = [
-        _delta(own, core, clips.get(own.clip), texts.get(own.clip, core.text))
+        _delta(own, core, languages.get(own.clip, "en"), texts.get(own.clip, core.text))
         for own, core in transcribed or pairs
     ]
     return Comparison(clips=tuple(deltas), transcribed=bool(transcribed)) if deltas else None
 
 
-def _delta(own: Sample, core: Sample, clip: Clip | None, truth: str) -> ClipDelta:
-    language = clip.language if clip else "en"
+def _delta(own: Sample, core: Sample, language: str, truth: str) -> ClipDelta:
     unit = words.unit(language)
     texts = (truth, core.text, own.text)
     reference, expected, heard = (words.normalized(text, language) for text in texts)
@@ -98,7 +80,7 @@ def marked(reference: str, heard: str, unit: Unit = "words") -> Marked:
     wanted, got = reference.split(), heard.split()
     if not wanted:
         return (("extra", _shortened(got, unit)),) if got else ()
-    pieces: list[tuple[Kind, Sequence[str]]] = []
+    pieces: list[tuple[Literal["same", "missing", "extra"], Sequence[str]]] = []
     for chunk in jiwer.process_words(reference, heard).alignments[0]:
         extra = got[chunk.hyp_start_idx : chunk.hyp_end_idx]
         if chunk.type == "equal":

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 NONE = "–"
 """Stands where there is no number."""
-_MINUS = "\N{MINUS SIGN}"
 _FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
@@ -20,7 +19,7 @@ def number(value: float | None, form: str = ".2f", unit: str = "") -> str:
     text = f"{value:{form}}"
     if not float(text.replace(",", "")):
         text = text.lstrip("+-")
-    return text.replace("-", _MINUS) + unit
+    return text.replace("-", "\N{MINUS SIGN}") + unit
 
 
 def percent(share: float | None, form: str = ".1f") -> str:
@@ -50,7 +49,7 @@ def points(value: float | None) -> str:
 
 def interval(bounds: tuple[float, float] | None) -> str:
     """Format the bounds of an interval of changes."""
-    return f"{points(bounds[0])} … {points(bounds[1])}" if finite(bounds) and bounds else NONE
+    return f"{points(bounds[0])} … {points(bounds[1])}" if bounds and finite(bounds) else NONE
 
 
 def span(values: Sequence[float] | None, form: str = ",.0f") -> str:
@@ -61,9 +60,9 @@ def span(values: Sequence[float] | None, form: str = ",.0f") -> str:
     return low if low == high else f"{low} … {high}"
 
 
-def finite(values: Sequence[float] | None) -> bool:
-    """Say whether all of `values` are there and are numbers."""
-    return values is not None and all(map(math.isfinite, values))
+def finite(values: Sequence[float]) -> bool:
+    """Say whether all of `values` are numbers."""
+    return all(map(math.isfinite, values))
 
 
 def clean(text: str) -> str:
@@ -83,11 +82,6 @@ def moment(created: str) -> str:
 def counted(count: int, noun: str) -> str:
     """Return so many of something, as one says it."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def sentence(text: str) -> str:
-    """Return `text` with a capital letter and a full stop."""
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else text
 
 
 def shows(bounds: tuple[float, float] | None, gate: float | None) -> str:

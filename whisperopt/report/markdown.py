@@ -1,32 +1,20 @@
 """A short summary in GitHub's Markdown, for pull requests."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from whisperopt.backend import Tier
-from whisperopt.release.report import CandidateReport, Report, TargetReport
-from whisperopt.report.fates import FATES, aim, outcome
-from whisperopt.report.formats import (
-    NONE,
-    clean,
-    finely,
-    interval,
-    megabytes,
-    number,
-    points,
-    rounds,
-)
-from whisperopt.report.view import grouped, meaningful
+from whisperopt.release.report import Report, TargetReport
+from whisperopt.report import formats, view
+from whisperopt.report.formats import NONE, number, points
+from whisperopt.report.view import CandidateView
 from whisperopt.results.scores import UNKNOWN, Estimate, estimate
 from whisperopt.selection.compare import faster
 
 MOST_ROWS = 40
 """So many candidates that were not selected are listed with their reasons."""
-Chosen = Sequence[tuple[str, CandidateReport]]
-"""Targets with the variants that they selected."""
 _MOST_NOTES = 8
 _LONGEST = 240
-_JOINER = "\N{WORD JOINER}"
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~&$])")
 _LINKS = re.compile(r"(@|#|://|www\.|GH-)", re.IGNORECASE)
 
@@ -36,22 +24,23 @@ def summary(report: Report, before: Report | None = None) -> str:
 
     Nothing from outside can become a link, a mention, HTML or another cell: see `escaped`.
     """
-    chosen = [(target.name, best) for target in report.targets if (best := _selected(target))]
-    fates = [candidate.fate for target in report.targets for candidate in target.candidates]
-    counts = [f"{b.mark} {fates.count(f)} {b.word}" for f, b in FATES.items() if f in fates]
+    shown = view.candidates(report, {}, None, {})
+    chosen = view.chosen(shown)
+    fates = [own.fate for own in shown]
+    counts = [f"{b.mark} {fates.count(b)} {b.word}" for b in view.FATES.values() if b in fates]
     lines = [
-        f"### {escaped(report.model)}: {escaped(outcome(report))}",
+        f"### {escaped(report.model)}: {escaped(view.outcome(report))}",
         "",
         "| target | selected | proof | WER | change (95 %) | ms (rounds) | × real time | size |",
         "|---|---|---|--:|--:|--:|--:|--:|",
-        *map(_row, report.targets),
+        *(_row(target, chosen.get(target.name)) for target in report.targets),
         "",
         f"{len(fates)} candidates: {' · '.join(counts)}" if counts else "No candidates",
         *_listed("", _aims(report)),
-        *_listed("What changed", _changes(report, before) if before else []),
+        *_listed("What changed", _changes(report, chosen, before) if before else []),
         *_listed("Change by language", _languages(chosen)),
         *_listed("What the clips cannot tell", _notes(chosen)),
-        *_refused(report),
+        *_refused([own for own in shown if own.report.name != own.target.selected]),
         "",
         _footer(report),
     ]
@@ -60,10 +49,10 @@ def summary(report: Report, before: Report | None = None) -> str:
 
 def escaped(text: str) -> str:
     """Return `text` for one line of Markdown: no markup, no cell's end, no link, no mention."""
-    line = " ".join(clean(text).split())
+    line = " ".join(formats.clean(text).split())
     if len(line) > _LONGEST:
         line = line[: _LONGEST - 1] + "…"
-    apart = _LINKS.sub(lambda found: f"{found[0][0]}{_JOINER}{found[0][1:]}", line)
+    apart = _LINKS.sub(lambda found: f"{found[0][0]}\N{WORD JOINER}{found[0][1:]}", line)
     return _MARKUP.sub(r"\\\1", apart)
 
 
@@ -72,113 +61,104 @@ def _listed(title: str, items: Sequence[str]) -> list[str]:
     return [*heading, *(f"- {item}" for item in items)] if items else []
 
 
-def _row(target: TargetReport) -> str:
-    best = _selected(target)
+def _row(target: TargetReport, best: CandidateView | None) -> str:
     if best is None:
         state = "✗ **nothing**" + (" (required)" if target.required else "")
         return _cells(escaped(target.name), state, *[NONE] * 6)
-    metrics = meaningful(best.metrics, best.tier)
+    metrics = best.metrics
     return _cells(
         escaped(target.name),
-        escaped(best.name),
-        str(best.tier),
+        escaped(best.report.name),
+        str(best.report.tier),
         number(metrics.wer, unit=" %"),
-        _ranged(points(metrics.wer_delta), interval(metrics.wer_delta_interval)),
+        _ranged(points(metrics.wer_delta), formats.interval(metrics.wer_delta_interval)),
         _timed(best),
-        finely(metrics.rtfx),
-        megabytes(metrics.size_bytes),
+        formats.finely(metrics.rtfx),
+        formats.megabytes(metrics.size_bytes),
     )
 
 
 def _aims(report: Report) -> list[str]:
     """Say what was best and on which kind of host that was decided, alike targets together."""
-    alike = grouped(((t.objective, t.host_class), t.name) for t in report.targets)
+    alike = view.grouped(((t.objective, t.host_class), t.name) for t in report.targets)
     return [
-        f"{escaped(', '.join(names))}: best is {escaped(aim(objective))}, "
+        f"{escaped(', '.join(names))}: best is {escaped(view.aim(objective))}, "
         + (f"decided on {escaped(host_class)}" if host_class else "nothing was run")
         for (objective, host_class), names in alike.items()
     ]
 
 
-def _changes(report: Report, before: Report) -> list[str]:
+def _changes(report: Report, chosen: Mapping[str, CandidateView], before: Report) -> list[str]:
     """List the targets with another outcome than `before`, and why it is so now."""
     old = {target.name: target for target in before.targets}
+    then = view.chosen(view.candidates(before, {}, None, {}))
     lines = []
     for target in report.targets:
-        was = old.pop(target.name, None)
+        was, name = old.pop(target.name, None), escaped(target.name)
         if was and (was.selected, was.tier) == (target.selected, target.tier):
-            lines += _moved(target, was)
+            if target.name in chosen and (moved := _moved(chosen[target.name], then[was.name])):
+                best = escaped(chosen[target.name].report.name)
+                lines.append(f"{name}: {best} as before, {escaped('; '.join(moved))}")
             continue
         names = dict.fromkeys((target.selected, was.selected if was else None))
         reasons = {c.name: f"{escaped(c.name)}: {escaped(c.reason)}" for c in target.candidates}
         why = "; ".join(reasons[name] for name in names if name in reasons)
-        earlier = _chosen(was) if was else "not built"
-        line = f"{escaped(target.name)}: {earlier} → {_chosen(target)}"
+        line = f"{name}: {_outcome(was) if was else 'not built'} → {_outcome(target)}"
         lines.append(f"{line}. {why}" if why else line)
     lines += [f"{escaped(name)}: no longer built" for name in old]
     return lines or ["nothing: the same variants and proofs"]
 
 
-def _moved(target: TargetReport, was: TargetReport) -> list[str]:
+def _moved(now: CandidateView, then: CandidateView) -> list[str]:
     """Say where the same variant has other words, or another speed on the same kind of host."""
-    now, then = _selected(target), _selected(was)
-    if now is None or then is None:
-        return []
-    told = []
-    changes = points(then.metrics.wer_delta), points(now.metrics.wer_delta)
-    if changes[0] != changes[1]:
-        told.append(f"change of the WER {changes[0]} → {changes[1]}")
-    if now.tier is Tier.MEASURED and target.host_class == was.host_class:
+    changes = points(then.report.metrics.wer_delta), points(now.report.metrics.wer_delta)
+    told = [f"change of the WER {changes[0]} → {changes[1]}"] if changes[0] != changes[1] else []
+    if now.report.tier is Tier.MEASURED and now.target.host_class == then.target.host_class:
         times = _time(now), _time(then)
         word = {faster(*times): "faster", faster(*times[::-1]): "slower"}.get(True)
-        if word:
-            told.append(f"{word}, {_timed(then)} → {_timed(now)} ms")
-    name = f"{escaped(target.name)}: {escaped(now.name)} as before, "
-    return [name + escaped("; ".join(told))] if told else []
+        told += [f"{word}, {_timed(then)} → {_timed(now)} ms"] if word else []
+    return told
 
 
-def _time(candidate: CandidateReport) -> Estimate:
-    value = candidate.metrics.latency_ms_p50
-    return UNKNOWN if value is None else estimate(value, candidate.metrics.latency_ms_interval)
+def _time(own: CandidateView) -> Estimate:
+    value = own.metrics.latency_ms_p50
+    return UNKNOWN if value is None else estimate(value, own.metrics.latency_ms_interval)
 
 
-def _languages(chosen: Chosen) -> list[str]:
+def _languages(chosen: Mapping[str, CandidateView]) -> list[str]:
     """Say how each language changed, where a variant that was selected heard more than one."""
-    lines = []
-    for name, best in chosen:
-        told = [f"{escaped(e.language)} {points(e.delta)}" for e in best.metrics.languages]
-        if len(told) > 1:
-            lines.append(f"{escaped(name)}: {', '.join(told)}")
-    return lines
+    told = {
+        name: [f"{escaped(e.language)} {points(e.delta)}" for e in best.metrics.languages]
+        for name, best in chosen.items()
+    }
+    return [f"{escaped(k)}: {', '.join(parts)}" for k, parts in told.items() if len(parts) > 1]
 
 
-def _notes(chosen: Chosen) -> list[str]:
+def _notes(chosen: Mapping[str, CandidateView]) -> list[str]:
     """List what the clips cannot tell of what was selected, each note once."""
-    about = grouped((note, name) for name, best in chosen for note in best.notes)
+    about = view.grouped((note, k) for k, best in chosen.items() for note in best.report.notes)
     lines = [f"{escaped(', '.join(names))}: {escaped(note)}" for note, names in about.items()]
-    left = len(lines) - _MOST_NOTES
-    return [*lines[:_MOST_NOTES], *([f"… {left} more"] if left > 0 else [])]
+    return _cut(lines, _MOST_NOTES, "… {} more")
 
 
-def _refused(report: Report) -> list[str]:
+def _refused(shown: Sequence[CandidateView]) -> list[str]:
     rows = [
-        _cells(escaped(c.name), f"{FATES[c.fate].mark} {FATES[c.fate].word}", escaped(c.reason))
-        for target in report.targets
-        for c in target.candidates
-        if c.name != target.selected
+        _cells(
+            escaped(own.report.name),
+            f"{own.fate.mark} {own.fate.word}",
+            escaped(own.report.reason),
+        )
+        for own in shown
     ]
-    left = len(rows) - MOST_ROWS
-    return (
-        [
-            *("", f"<details><summary>Not selected, and why ({len(rows)})</summary>", ""),
-            *("| variant | fate | reason |", "|---|---|---|"),
-            *rows[:MOST_ROWS],
-            *([_cells(f"… {left} more", "", "")] if left > 0 else []),
-            *("", "</details>"),
-        ]
-        if rows
-        else []
-    )
+    head = f"<details><summary>Not selected, and why ({len(rows)})</summary>"
+    table = ["| variant | fate | reason |", "|---|---|---|"]
+    table += _cut(rows, MOST_ROWS, _cells("… {} more", "", ""))
+    return ["", head, "", *table, "", "</details>"] if rows else []
+
+
+def _cut(lines: list[str], most: int, more: str) -> list[str]:
+    left = len(lines) - most
+    return [*lines[:most], more.format(left)] if left > 0 else lines
 
 
 def _footer(report: Report) -> str:
@@ -188,18 +168,14 @@ def _footer(report: Report) -> str:
     return f"whisperopt {escaped(report.whisperopt)} on {escaped(where)}{core}."
 
 
-def _selected(target: TargetReport) -> CandidateReport | None:
-    return next((c for c in target.candidates if c.name == target.selected), None)
-
-
-def _chosen(target: TargetReport) -> str:
+def _outcome(target: TargetReport) -> str:
     return f"{escaped(target.selected)} ({target.tier})" if target.selected else "nothing"
 
 
-def _timed(candidate: CandidateReport) -> str:
+def _timed(own: CandidateView) -> str:
     """Return the time for a clip in milliseconds, with the range of the rounds."""
-    metrics = meaningful(candidate.metrics, candidate.tier)
-    return _ranged(finely(metrics.latency_ms_p50), rounds(metrics.latency_ms_interval))
+    interval = own.metrics.latency_ms_interval
+    return _ranged(formats.finely(own.metrics.latency_ms_p50), formats.rounds(interval))
 
 
 def _ranged(value: str, reach: str) -> str:

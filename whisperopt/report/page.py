@@ -11,9 +11,9 @@ from whisperopt.backend import Tier
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.matrix import Gates
-from whisperopt.release.report import Report
-from whisperopt.report import fates, formats, view
-from whisperopt.report.chart import change_scale, chart, language_scale
+from whisperopt.release.report import CandidateMetrics, Report
+from whisperopt.report import formats, view
+from whisperopt.report.chart import change_scale, chart
 from whisperopt.selection.compare import TOO_CLOSE
 
 FILE = "report.html"
@@ -21,9 +21,8 @@ FILE = "report.html"
 _WIDE, _HALF, _NARROW = 820.0, 520.0, 350.0
 _FILTERS = (
     *(formats.counted, formats.finely, formats.interval, formats.megabytes, formats.moment),
-    *(formats.number, formats.percent, formats.points, formats.rounds, formats.sentence),
-    *(formats.shows, formats.span, fates.aim, view.by_language, view.meaningful, view.notes),
-    *(change_scale, language_scale),
+    *(formats.number, formats.percent, formats.points, formats.rounds, formats.shows),
+    *(formats.span, view.aim, view.meaningful, change_scale),
 )
 
 
@@ -41,24 +40,29 @@ def render(
     without `gates` no line is drawn.
     """
     candidates = view.candidates(report, evidence, answers, gates or {})
-    placed = [candidate for candidate in candidates if candidate.changes and candidate.times]
+    heard = [candidate for candidate in candidates if candidate.changes]
+    placed = [candidate for candidate in heard if candidate.times]
     by_target = view.grouped((candidate.target.name, candidate) for candidate in placed)
-    width = _WIDE if len(by_target) == 1 else _HALF
-    charts = {
-        name: [chart(own, placed, size) for size in (width, _NARROW)]
-        for name, own in by_target.items()
-    }
+    sizes = (_WIDE if len(by_target) == 1 else _HALF, _NARROW)
     style = _templates().get_template("style.css").render()
-    page = _templates().get_template("page.html.j2")
-    text = page.render(
-        report=report,
-        outcome=fates.outcome(report),
-        candidates=candidates,
-        placed=placed,
-        charts=charts,
-        style=style,
-        digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-        too_close=formats.percent(TOO_CLOSE, ".0f"),
+    text = (
+        _templates()
+        .get_template("page.html.j2")
+        .render(
+            report=report,
+            outcome=view.outcome(report),
+            candidates=candidates,
+            chosen=view.chosen(candidates),
+            heard=heard,
+            placed=placed,
+            charts={
+                k: [chart(own, placed, size) for size in sizes] for k, own in by_target.items()
+            },
+            notes=view.grouped((note, own) for own in heard for note in own.report.notes),
+            style=style,
+            digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+            too_close=formats.percent(TOO_CLOSE, ".0f"),
+        )
     )
     return formats.clean(text)
 
@@ -76,5 +80,6 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {function.__name__: function for function in _FILTERS}
-    environment.globals |= {"FATES": fates.FATES, "Tier": Tier, "NONE": formats.NONE}
+    environment.globals |= {"FATES": view.FATES, "Tier": Tier, "NONE": formats.NONE}
+    environment.globals["BLANK"] = CandidateMetrics()
     return environment

@@ -1,8 +1,7 @@
 """What the page shows of each candidate, as values: from the report, its gates and raw samples."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -10,16 +9,39 @@ from whisperopt.backend import Tier
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.matrix import Gates
-from whisperopt.release.report import CandidateMetrics, CandidateReport, Report, TargetReport
+from whisperopt.release.report import CandidateMetrics, CandidateReport, Fate, Report, TargetReport
 from whisperopt.report.comparison import Comparison, compare
-from whisperopt.report.fates import FATES, Badge
+from whisperopt.report.formats import counted, finite
+from whisperopt.selection.compare import WORDS
 
 K = TypeVar("K")
 V = TypeVar("V")
-_TIMES = (
+_ACHIEVED = {
+    Tier.MEASURED: "measured on the device",
+    Tier.EMULATED: "proven in emulation",
+    Tier.STRUCTURAL: "checked in structure only",
+}
+_MEASURED_ONLY = (
     *("latency_ms_p50", "latency_ms_interval", "rtfx", "throughput", "throughput_interval"),
     "peak_rss_mb",
 )
+
+
+class Badge(NamedTuple):
+    """How a fate is shown: its name in the style sheet, a mark for where there is no colour."""
+
+    key: str
+    mark: str
+    word: str
+
+
+FATES: dict[Fate, Badge] = {
+    "selected": Badge("selected", "★", "selected"),
+    "accepted": Badge("accepted", "✓", "accepted"),
+    "waits": Badge("waits", "◷", "waits for a device"),
+    "rejected": Badge("rejected", "✗", "rejected"),
+    "not needed": Badge("not-needed", "–", "not needed"),
+}
 
 
 class CandidateView(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,19 +58,9 @@ class CandidateView(msgspec.Struct, frozen=True, kw_only=True):
     comparison: Comparison | None
 
     @property
-    def name(self) -> str:
-        """Its name, that of the target included."""
-        return self.report.name
-
-    @property
     def short(self) -> str:
         """Its name without that of the target."""
-        return self.name.removeprefix(f"{self.target.name}-")
-
-    @property
-    def measured(self) -> bool:
-        """Whether its times were taken on the device."""
-        return self.report.tier is Tier.MEASURED
+        return self.report.name.removeprefix(f"{self.target.name}-")
 
     @property
     def changes(self) -> tuple[float, ...]:
@@ -67,6 +79,12 @@ class CandidateView(msgspec.Struct, frozen=True, kw_only=True):
         """Number of rounds in which it was timed; 0 if that is not known."""
         race = self.evidence.race if self.evidence else None
         return len({lap.round for lap in race.laps if lap.round}) if race else 0
+
+    @property
+    def by_language(self) -> bool:
+        """Whether a table of languages tells more than the one number of words."""
+        languages = self.metrics.languages
+        return len(languages) > 1 or any(errors.unit == "characters" for errors in languages)
 
 
 def candidates(
@@ -96,15 +114,19 @@ def candidates(
     ]
 
 
+def chosen(shown: Iterable[CandidateView]) -> dict[str, CandidateView]:
+    """Return by target what was selected for it."""
+    return {own.target.name: own for own in shown if own.report.name == own.target.selected}
+
+
 def meaningful(metrics: CandidateMetrics, tier: Tier | None) -> CandidateMetrics:
     """Blank what is no number, and times and memory of a stand-in: they say nothing."""
-    changed: dict[str, None] = {} if tier is Tier.MEASURED else dict.fromkeys(_TIMES)
-    for name in metrics.__struct_fields__:
-        value = getattr(metrics, name)
+    blank: dict[str, None] = {} if tier is Tier.MEASURED else dict.fromkeys(_MEASURED_ONLY)
+    for name, value in msgspec.structs.asdict(metrics).items():
         values = value if isinstance(value, tuple) else (value,)
-        if any(isinstance(v, float) and not math.isfinite(v) for v in values):
-            changed[name] = None
-    return msgspec.structs.replace(metrics, **changed)
+        if not finite([v for v in values if isinstance(v, float)]):
+            blank[name] = None
+    return msgspec.structs.replace(metrics, **blank)
 
 
 def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
@@ -115,16 +137,23 @@ def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
     return found
 
 
-def notes(shown: Iterable[CandidateView]) -> dict[str, list[CandidateView]]:
-    """Return what the samples cannot tell, each note once, with the variants that it is about."""
-    return grouped((note, candidate) for candidate in shown for note in candidate.report.notes)
+def aim(objective: str) -> str:
+    """Say a bare goal as people do; an objective with limits is a sentence already."""
+    return next((words.aim for goal, words in WORDS.items() if goal == objective), objective)
 
 
-def by_language(shown: Sequence[CandidateView]) -> list[CandidateView]:
-    """Return those of which a table of languages tells more than the one number of words."""
-    return [
-        candidate
-        for candidate in shown
-        if len(languages := candidate.metrics.languages) > 1
-        or any(errors.unit == "characters" for errors in languages)
-    ]
+def outcome(report: Report) -> str:
+    """Say in one sentence what the build achieved."""
+    total = len(report.targets)
+    tiers = [target.tier for target in report.targets if target.selected is not None]
+    if not tiers:
+        return f"Nothing could be selected for {counted(total, 'target')}: the reasons are below."
+    if len(tiers) < total:
+        who = f"{len(tiers)} of {counted(total, 'target')} {'has' if len(tiers) == 1 else 'have'}"
+    elif total == 1:
+        who = "The target has"
+    else:
+        who = f"{'Both' if total == 2 else f'All {total}'} targets have"
+    parts = [f"{tiers.count(t)} {words}" for t, words in _ACHIEVED.items() if t in tiers]
+    missing = f" Required and missing: {', '.join(report.missing)}." if report.missing else ""
+    return f"{who} a variant: {', '.join(parts)}.{missing}"

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
-from whisperopt.graph.core import Part
 from whisperopt.host import usable_cores
 from whisperopt.reasons import Reason, because
 from whisperopt.runtime import mel, ort_graph, self_test
@@ -25,6 +24,8 @@ from whisperopt.whisper import SAMPLE_RATE, Dimensions
 
 if TYPE_CHECKING:
     import onnxruntime as ort
+
+    from whisperopt.graph.core import Part
 
 STRIDE = 7919
 """A prime: as many tokens as wanted, far from each other."""
@@ -169,7 +170,7 @@ class _Recorder:
         valid = past + ids.shape[1] if length else None
         return self.call("decoder", label, {"input_ids": ids, **caches, **length}, valid)
 
-    def call(self, part: Part, label: str, feeds: Values, valid: int | None = None) -> Values:
+    def call(self, part: "Part", label: str, feeds: Values, valid: int | None = None) -> Values:
         session = self.encoder if part == "encoder" else self.decoder
         try:
             outputs = ort_graph.outputs(session, feeds)
@@ -198,7 +199,7 @@ class _Recorder:
         return array
 
 
-def _open(artifact: Artifact, part: Part) -> "ort.InferenceSession":
+def _open(artifact: Artifact, part: "Part") -> "ort.InferenceSession":
     try:
         session = ort_graph.on_cpu(artifact.graph(part), threads=usable_cores())
     except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class

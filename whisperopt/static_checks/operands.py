@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    import onnx
     import onnx_ir as ir
 
 ELEMENT_TYPES = (
@@ -118,7 +117,10 @@ def qualified(node: "ir.Node") -> str:
 
 def view(node: "ir.Node", *, opset: int, part: str) -> NodeView:
     """Name the operands of `node` as its operator does in `opset`."""
-    schema = _schema(node, opset)
+    import onnx
+
+    known = not node.domain and onnx.defs.has(node.op_type, opset, "")
+    schema = onnx.defs.get_schema(node.op_type, opset, "") if known else None
     inputs, outputs = CONTRIBUTED.get(node.op_type, ((), ())) if node.domain else ((), ())
     return NodeView(
         node=node,
@@ -127,14 +129,6 @@ def view(node: "ir.Node", *, opset: int, part: str) -> NodeView:
         inputs=_operands(node.inputs, inputs, schema.inputs if schema else ()),
         outputs=_operands(node.outputs, outputs, schema.outputs if schema else ()),
     )
-
-
-def _schema(node: "ir.Node", opset: int) -> "onnx.defs.OpSchema | None":
-    import onnx
-
-    if node.domain or not onnx.defs.has(node.op_type, opset, ""):
-        return None
-    return onnx.defs.get_schema(node.op_type, opset, "")
 
 
 def _operands(values: Any, names: Sequence[str], formals: Any) -> tuple[Operand, ...]:

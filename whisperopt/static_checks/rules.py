@@ -1,5 +1,6 @@
 """What a runtime asks of one node beyond its operator and types: the rules of the tables."""
 
+import fnmatch
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -52,7 +53,7 @@ def attribute_in(
 def attributes_absent(node: NodeView, *, attributes: Sequence[str]) -> Iterator[NodeFinding]:
     """Ask that no attribute is written, not even its default; `*` ends a family of names."""
     for name in node.node.attributes:
-        if any(_matches(name, pattern) for pattern in attributes):
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in attributes):
             yield finding("rules.attribute-written", name)
 
 
@@ -183,26 +184,12 @@ def only_in(node: NodeView, *, parts: Sequence[str]) -> Iterator[NodeFinding]:
         yield finding("rules.part", node.part)
 
 
-RULES: dict[str, Rule] = {
-    rule.__name__: rule
-    for rule in (
-        attribute_nonzero,
-        attribute_in,
-        attributes_absent,
-        inputs_present,
-        inputs_absent,
-        outputs_present,
-        outputs_absent,
-        rank,
-        head_size_multiple,
-        batch_is_one,
-        zero_point_is_zero,
-        constant_inputs,
-        mask_spells_out,
-        in_place_cache,
-        only_in,
-    )
-}
+_RULES: tuple[Rule, ...] = (
+    *(attribute_nonzero, attribute_in, attributes_absent, inputs_present, inputs_absent),
+    *(outputs_present, outputs_absent, rank, head_size_multiple, batch_is_one),
+    *(zero_point_is_zero, constant_inputs, mask_spells_out, in_place_cache, only_in),
+)
+RULES = {rule.__name__: rule for rule in _RULES}
 """All rules by the name that a capability table calls them by."""
 
 
@@ -215,10 +202,6 @@ def mismatch(name: str, parameters: Mapping[str, Any]) -> str | None:
     except TypeError as error:
         return f"rule {name!r}: {error}"
     return None
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 def _constant(operand: Operand) -> Any:

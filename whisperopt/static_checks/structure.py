@@ -72,7 +72,10 @@ def judge(model: "ir.Model", table: CapabilityTable, *, part: str) -> Structural
     opset = model.opset_imports.get("", 0)
     operators: Counter[str] = Counter()
     since = Version("0")
-    rejections, conditions = list(_opset_refusals(opset, table)), dict[str, None]()
+    rejections, conditions = list[Rejection](), dict[str, None]()
+    if opset > table.max_opset:
+        newer = finding("structure.opset", opset=opset, newest=table.max_opset)
+        rejections.append(Rejection(node="the whole graph", op="ai.onnx", finding=newer))
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         op = qualified(node)
         operators[op] += 1
@@ -93,12 +96,6 @@ def judge(model: "ir.Model", table: CapabilityTable, *, part: str) -> Structural
         conditions=tuple(conditions),
         since=str(since) if since > Version("0") else "",
     )
-
-
-def _opset_refusals(opset: int, table: CapabilityTable) -> Iterator[Rejection]:
-    if opset > table.max_opset:
-        newer = finding("structure.opset", opset=opset, newest=table.max_opset)
-        yield Rejection(node="the whole graph", op="ai.onnx", finding=newer)
 
 
 def _findings(

@@ -48,9 +48,9 @@ def write(
     kind: Literal["float32", "float16"] = "float32",
 ) -> None:
     """Write configuration, tokenizer and weights."""
-    from whisperopt.exporter import settings, vocabulary
+    from whisperopt.exporter import settings
 
-    settings.write(out, dims, decoding, vocabulary.specials(tokenizer))
+    settings.write(out, dims, decoding, settings.specials(tokenizer))
     (out / "tokenizer.json").write_bytes(tokenizer)
     marks = {"tokenizer_class": "WhisperTokenizerFast", "model_max_length": dims.text_context}
     marks |= dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")

@@ -22,7 +22,7 @@ def test_every_product_by_a_weight_is_rewritten(part: Part, small_core: CoreMode
 
 
 def test_weights_become_bytes_and_scales(small_core: CoreModel) -> None:
-    model = run(small_core.part("encoder"), [BlockInt8(accuracy_level=1)])
+    model = run(small_core.part("encoder"), [BlockInt8()])
     (node,) = (n for n in nodes(model, "MatMulNBits") if "layers.1.fc1" in n.inputs[1].name)
     quantized, scales = (value.const_value for value in node.inputs[1:3])
     assert (quantized.dtype, scales.dtype) == (ir.DataType.UINT8, ir.DataType.FLOAT)
@@ -30,7 +30,7 @@ def test_weights_become_bytes_and_scales(small_core: CoreModel) -> None:
     assert quantized.numpy().shape == (hidden, width // BLOCK, BLOCK)
     assert scales.numpy().shape == (hidden, width // BLOCK)
     read = {name: node.attributes[name].as_int() for name in ("K", "N", "bits", "accuracy_level")}
-    assert read == {"K": width, "N": hidden, "bits": 8, "accuracy_level": 1}
+    assert read == {"K": width, "N": hidden, "bits": 8, "accuracy_level": 4}
     rows = (quantized.numpy().astype(np.float32) - 128) * scales.numpy()[..., None]
     expected = small_core.checkpoint.tensor("encoder.layers.1.fc1.weight")
     np.testing.assert_allclose(rows.reshape(hidden, width), expected, atol=5e-4)

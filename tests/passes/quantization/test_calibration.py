@@ -14,7 +14,7 @@ from tests.passes.forms import MadeCheckpoint, form
 from whisperopt import cache
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import CoreModel
-from whisperopt.passes.quantization import calibration, dynamic_int8
+from whisperopt.passes.quantization import calibration
 from whisperopt.passes.quantization.mixed import NOTE
 
 LOUD = "encoder.layers.1.fc2.weight"
@@ -37,10 +37,8 @@ def with_an_outlier() -> dict[str, forms.Floats]:
 
 
 def test_a_channel_that_takes_all_steps_keeps_its_weight_in_single_precision() -> None:
-    choice = calibration.chosen(
-        CoreModel(MadeCheckpoint(SMALL, with_an_outlier())), dynamic_int8.draw
-    )
-    assert LOUD in choice.names
+    choice = calibration.chosen(CoreModel(MadeCheckpoint(SMALL, with_an_outlier())))
+    assert LOUD in choice.floats
     assert choice.error <= 0.006 < choice.all_rounded
 
 
@@ -49,10 +47,12 @@ def test_the_graph_holds_what_was_chosen_and_why(tmp_path: Path) -> None:
     recipe = form(encoder_precision="int8", decoder_precision="int8", int8="dynamic")
     forms.write(checkpoint, recipe, tmp_path)
     model = ir.load(tmp_path / "encoder.onnx")
-    choice = calibration.chosen(CoreModel(checkpoint), dynamic_int8.draw)
+    choice = calibration.chosen(CoreModel(checkpoint))
     assert model.metadata_props[NOTE] == choice.reason
     left = {node.inputs[1].name for node in model.graph if node.op_type == "MatMul"}
-    assert left & {name for name in weights(SMALL) if name.startswith("encoder")} == choice.names
+    assert left & {name for name in weights(SMALL) if name.startswith("encoder")} == set(
+        choice.floats
+    )
 
 
 def test_a_choice_is_made_once_for_a_checkpoint(
@@ -60,9 +60,9 @@ def test_a_choice_is_made_once_for_a_checkpoint(
 ) -> None:
     monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path))
     core = CoreModel(Filed(SMALL, with_an_outlier()))
-    first = calibration.chosen(core, dynamic_int8.draw)
+    first = calibration.chosen(core)
     monkeypatch.setattr(calibration, "_measured", lambda *_: pytest.fail("measured again"))
-    assert calibration.chosen(core, dynamic_int8.draw) == first
+    assert calibration.chosen(core) == first
 
 
 def test_a_full_disk_is_a_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -72,17 +72,17 @@ def test_a_full_disk_is_a_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setattr(calibration, "write", full)
     core = CoreModel(MadeCheckpoint(SMALL, weights(SMALL)))
     with pytest.raises(WhisperoptError, match="cannot be measured: No space left on device"):
-        calibration.chosen(core, dynamic_int8.draw, tmp_path)
+        calibration.chosen(core, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_other_clips_are_another_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     core = CoreModel(Filed(SMALL, with_an_outlier()))
-    before = calibration._key(core, dynamic_int8.draw, "1")
+    before = calibration._key(core, "1")
     for name in calibration._CLIPS:
         (tmp_path / name).write_bytes(b"something else")
     monkeypatch.setattr(calibration, "_PACKAGE", tmp_path)
-    assert calibration._key(core, dynamic_int8.draw, "1") != before
+    assert calibration._key(core, "1") != before
 
 
 def test_larger_models_hear_fewer_clips() -> None:

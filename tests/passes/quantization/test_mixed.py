@@ -34,14 +34,14 @@ def chosen(errors: dict[str, float]) -> Choice:
 def test_everything_is_rounded_where_that_is_near_enough() -> None:
     runs: list[Collection[str]] = []
     choice = mixed.choose(SIZES, adding({"encoder.layers.0.fc2": BOUND / 2}, runs))
-    assert choice.names == frozenset()
+    assert choice.floats == {}
     assert len(runs) == 1
     assert "(allowed 0.60%)" in choice.reason
 
 
 def test_the_worst_weight_stays_and_is_named_with_its_error() -> None:
     choice = chosen({"encoder.layers.3.fc2": 0.02, "encoder.layers.1.q": BOUND / 4})
-    assert choice.names == {"encoder.layers.3.fc2"}
+    assert set(choice.floats) == {"encoder.layers.3.fc2"}
     assert choice.error == pytest.approx(BOUND / 4, rel=0.1)
     assert choice.all_rounded == pytest.approx(0.02 + BOUND / 4, rel=0.1)
     assert "encoder.layers.3.fc2 (alone 2.00%)" in choice.reason
@@ -49,7 +49,7 @@ def test_the_worst_weight_stays_and_is_named_with_its_error() -> None:
 
 def test_a_small_weight_goes_before_a_large_one_of_the_same_error() -> None:
     errors = dict.fromkeys(("encoder.layers.0.v", "encoder.layers.0.fc1"), 0.9 * BOUND)
-    assert chosen(errors).names == {"encoder.layers.0.v"}
+    assert chosen(errors).floats.keys() == {"encoder.layers.0.v"}
 
 
 def test_layers_that_hardly_matter_are_measured_once() -> None:
@@ -68,12 +68,12 @@ def test_errors_that_do_not_add_up_are_found_out() -> None:
         )
 
     choice = mixed.choose(SIZES, measure)
-    assert measure([name for name in SIZES if name not in choice.names]) <= BOUND
+    assert measure([name for name in SIZES if name not in choice.floats]) <= BOUND
 
 
 def test_where_nothing_helps_everything_stays() -> None:
     choice = mixed.choose(SIZES, lambda rounded: float("nan") if rounded else 0.0)
-    assert choice.names == set(SIZES)
+    assert set(choice.floats) == set(SIZES)
 
 
 def test_a_choice_has_two_digits_so_that_machines_agree() -> None:

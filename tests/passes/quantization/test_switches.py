@@ -9,9 +9,8 @@ from tests.makers import SMALL
 from tests.passes import forms
 from whisperopt.graph.core import CoreModel
 from whisperopt.graph.files import write
-from whisperopt.passes.quantization import dynamic_int8
 from whisperopt.passes.quantization.dynamic_int8 import DynamicInt8
-from whisperopt.passes.quantization.mixed import Choice, Kept
+from whisperopt.passes.quantization.mixed import Choice
 from whisperopt.passes.quantization.switches import SWITCHES, Switches
 from whisperopt.passes.quantization.weights import products
 from whisperopt.passes.rewrite import Pass, PassError, run
@@ -33,14 +32,14 @@ def test_what_is_switched_on_is_computed_as_it_ships(
     on: list[int], small_core: CoreModel, tmp_path: Path
 ) -> None:
     names = [product.name for product in products(small_core.part("encoder"))]
-    kept = tuple(Kept(name, 1.0) for place, name in enumerate(names) if place not in on)
+    kept = {name: 1.0 for place, name in enumerate(names) if place not in on}
     ships = DynamicInt8(Choice(floats=kept, error=0.0, all_rounded=1.0))
     switches = np.isin(np.arange(len(names)), on)
-    found = hidden(small_core, tmp_path, [Switches(dynamic_int8.draw)], **{SWITCHES: switches})
+    found = hidden(small_core, tmp_path, [Switches()], **{SWITCHES: switches})
     assert forms.relative_error(found, hidden(small_core, tmp_path, [ships])) < 1e-5
 
 
 def test_a_graph_with_switches_gets_no_second_ones(small_core: CoreModel) -> None:
-    model = run(small_core.part("encoder"), [Switches(dynamic_int8.draw)])
+    model = run(small_core.part("encoder"), [Switches()])
     with pytest.raises(PassError, match="has rounded_products already"):
-        run(model, [Switches(dynamic_int8.draw)])
+        run(model, [Switches()])

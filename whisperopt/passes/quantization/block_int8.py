@@ -9,6 +9,8 @@ from whisperopt.passes.quantization.weights import BLOCK, Product, none_float, p
 from whisperopt.passes.rewrite import canvas_for, nodes, replace
 
 _ZERO_POINT = 128
+_ACCURACY_LEVEL = 4
+"""What activations are rounded to: 8-bit integers."""
 
 
 class BlockInt8:
@@ -18,10 +20,6 @@ class BlockInt8:
     2. `MatMul(x, Transpose(E))`               -> `MatMulNBits(x, E8, scales)`
     3. `Gather(E, ids)` of the tied embedding  -> `GatherBlockQuantized(E8, ids, scales)`
     """
-
-    def __init__(self, accuracy_level: int = 4) -> None:
-        """Choose what the activations are rounded to: 4 is 8-bit integers, 1 is float32."""
-        self.accuracy_level = accuracy_level
 
     def requires(self, model: ir.Model) -> str | None:
         """Blocks must divide the input channels."""
@@ -46,7 +44,7 @@ class BlockInt8:
                     "N": product.columns,
                     "bits": 8,
                     "block_size": BLOCK,
-                    "accuracy_level": self.accuracy_level,
+                    "accuracy_level": _ACCURACY_LEVEL,
                 },
                 domain=MICROSOFT,
             )

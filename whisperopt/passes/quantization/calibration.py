@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -16,7 +15,7 @@ from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import CoreModel
 from whisperopt.graph.files import write
 from whisperopt.passes.quantization.mixed import Choice, choose
-from whisperopt.passes.quantization.switches import SWITCHES, Draw, Switches
+from whisperopt.passes.quantization.switches import SWITCHES, Switches
 from whisperopt.passes.quantization.weights import products
 from whisperopt.passes.rewrite import run
 from whisperopt.runtime import audio, mel, ort_graph
@@ -43,8 +42,8 @@ _MADE = "sha256:" + "0" * 64
 _HIDDEN = "hidden_states"
 
 
-def chosen(core: CoreModel, draw: Draw, scratch: Path | None = None) -> Choice:
-    """Return which weights of `core`'s encoder stay as they are while `draw` rounds the others.
+def chosen(core: CoreModel, scratch: Path | None = None) -> Choice:
+    """Return which weights of `core`'s encoder stay as they are while the others are rounded.
 
     A choice is made once for a checkpoint and remembered. An encoder in single precision lies in
     the folder `scratch` meanwhile. Raises `WhisperoptError` where that does not fit, and without
@@ -57,13 +56,13 @@ def chosen(core: CoreModel, draw: Draw, scratch: Path | None = None) -> Choice:
             "ONNX Runtime is not installed, and it measures what may be rounded",
             "pip install 'whisperopt[cpu]'",
         ) from None
-    key = _key(core, draw, ort.__version__)
+    key = _key(core, ort.__version__)
     known = cache.recall(_KIND, key, Choice) if key else None
     if known is not None:
         return known
     try:
         with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            found = _measured(core, draw, Path(folder) / "encoder.onnx")
+            found = _measured(core, Path(folder) / "encoder.onnx")
     except OSError as error:
         raise WhisperoptError(
             f"What may be rounded cannot be measured: {error.strerror or error}",
@@ -86,42 +85,36 @@ def features(dims: Dimensions, weights: int) -> Floats:
     return np.stack(heard)
 
 
-def _key(core: CoreModel, draw: Draw, version: str) -> str | None:
+def _key(core: CoreModel, version: str) -> str | None:
     """Name all that a choice rests on; None for a checkpoint that is not in files."""
     code, digest = cache.code_key(*_CODE), core.checkpoint.digest()
     if code is None or digest == _MADE:
         return None
-    form = f"{draw.__module__}.{draw.__qualname__}"
     clips = [hashlib.sha256((_PACKAGE / name).read_bytes()).hexdigest() for name in _CLIPS]
     libraries = [version, np.__version__, ir.__version__]
-    return cache.key(digest, core.checkpoint.dims, form, code, clips, libraries)
+    return cache.key(digest, core.checkpoint.dims, code, clips, libraries)
 
 
-def _measured(core: CoreModel, draw: Draw, path: Path) -> Choice:
+def _measured(core: CoreModel, path: Path) -> Choice:
     model = core.part("encoder")
     del model.graph.outputs[1:]  # what cross-attention reads is made of the first
     RemoveUnusedNodesPass()(model)
     sizes = {product.name: product.tensor.size for product in products(model)}
-    write(run(model, [Switches(draw)]), path)
-    rounding = _Rounding(path, list(sizes), features(core.checkpoint.dims, sum(sizes.values())))
-    return choose(sizes, rounding.error)
+    write(run(model, [Switches()]), path)
+    session = ort_graph.on_cpu(path)
+    heard = features(core.checkpoint.dims, sum(sizes.values()))
 
+    def encoded(rounded: Collection[str]) -> Floats:
+        switches = np.array([name in rounded for name in sizes])
+        (hidden,) = session.run([_HIDDEN], {"audio_features": heard, SWITCHES: switches})
+        return np.asarray(hidden, np.float32)
 
-class _Rounding:
-    """One encoder that listens to the same clips again and again."""
+    exact = encoded(())
 
-    def __init__(self, path: Path, names: list[str], heard: Floats) -> None:
-        self._session, self._names, self._heard = ort_graph.on_cpu(path), names, heard
-        self._exact = self._run(())
-
-    def error(self, rounded: Collection[str]) -> float:
+    def error(rounded: Collection[str]) -> float:
         """Return the largest ||a - b||^2 / ||b||^2 of any clip."""
-        off = self._run(rounded) - self._exact
-        apart, length = ((x * x).sum(axis=(1, 2), dtype=np.float64) for x in (off, self._exact))
+        off = encoded(rounded) - exact
+        apart, length = ((x * x).sum(axis=(1, 2), dtype=np.float64) for x in (off, exact))
         return float((apart / length).max())
 
-    def _run(self, rounded: Collection[str]) -> Floats:
-        switches = np.array([name in rounded for name in self._names])
-        feeds: dict[str, Any] = {"audio_features": self._heard, SWITCHES: switches}
-        (hidden,) = self._session.run([_HIDDEN], feeds)
-        return np.asarray(hidden, np.float32)
+    return choose(sizes, error)

@@ -5,7 +5,7 @@ import onnx_ir as ir
 
 from whisperopt.graph.canvas import lazy, typed
 from whisperopt.passes.quantization.dynamic_int8 import draw
-from whisperopt.passes.quantization.weights import Product, products
+from whisperopt.passes.quantization.weights import Product, none_float, products
 from whisperopt.passes.rewrite import canvas_for, nodes, replace
 
 FINE = ".fc2."
@@ -23,9 +23,8 @@ class DynamicDecoder:
     own, which are unpacked again for every row.
     """
 
-    def requires(self, model: ir.Model) -> str | None:  # noqa: ARG002  # any decoder can
+    def requires(self, model: ir.Model) -> str | None:
         """Nothing."""
-        return None
 
     def apply(self, model: ir.Model) -> None:
         """Rewrite every product that bears it."""
@@ -38,8 +37,7 @@ class DynamicDecoder:
 
     def ensures(self, model: ir.Model) -> str | None:
         """No other product by a float weight is left."""
-        left = next((one for one in products(model) if FINE not in one.name), None)
-        return f"{left.node.name} still has a float weight" if left else None
+        return none_float(model, [p.name for p in products(model) if FINE in p.name])
 
 
 def _upright(product: Product) -> Product:

@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from whisperopt.graph.canvas import MICROSOFT, Canvas, typed
 from whisperopt.passes.quantization.mixed import ALL, NOTE, Choice
-from whisperopt.passes.quantization.weights import Product, none_float, products
+from whisperopt.passes.quantization.weights import Product, none_float, products, scales
 from whisperopt.passes.rewrite import canvas_for, replace
 
 # Without VNNI, products of unsigned activations and full-range signed weights saturate in 16 bits:
@@ -32,7 +32,7 @@ class DynamicInt8:
     def apply(self, model: ir.Model) -> None:
         """Rewrite every MatMul by a weight that is not to stay."""
         for product in list(products(model)):
-            if product.name not in self.choice.names:
+            if product.name not in self.choice.floats:
                 canvas = canvas_for(model, f"{product.node.name}/")
                 replace(product.node, canvas, [draw(canvas, product)])
         if self.choice != ALL:
@@ -40,37 +40,25 @@ class DynamicInt8:
 
     def ensures(self, model: ir.Model) -> str | None:
         """No MatMul by a float weight is left but those that were to stay."""
-        return none_float(model, self.choice.names)
+        return none_float(model, self.choice.floats)
 
 
 def draw(canvas: Canvas, product: Product) -> ir.Value:
     """Draw the product with its activations rounded while the graph runs."""
-    shape = [product.channels, product.columns]
-    columns = _Columns(product)
+    shape, tensor = [product.channels, product.columns], product.tensor
+
+    def steps() -> npt.NDArray[np.float32]:
+        return scales(tensor.numpy().T, _LIMIT)[:, 0]
+
+    def rounded() -> npt.NDArray[np.int8]:
+        numbers: npt.NDArray[np.int8] = np.rint(tensor.numpy() / steps()).astype(np.int8)
+        return numbers
+
     inputs = [
         product.node.inputs[0],
-        canvas.weight(f"{product.name}_int8", shape, columns.rounded, dtype=ir.DataType.INT8),
-        canvas.weight(
-            f"{product.name}_scales", shape[1:], columns.scales, dtype=ir.DataType.FLOAT
-        ),
+        canvas.weight(f"{product.name}_int8", shape, rounded, dtype=ir.DataType.INT8),
+        canvas.weight(f"{product.name}_scales", shape[1:], steps, dtype=ir.DataType.FLOAT),
         canvas.constant(f"int8_zeros_{shape[1]}", np.zeros(shape[1], np.int8)),
     ]
     (output,) = canvas.node("DynamicQuantizeMatMul", inputs, domain=MICROSOFT)
     return typed(output, ir.DataType.FLOAT, ["batch", "sequence", product.columns])
-
-
-class _Columns:
-    """One weight [in, out], rounded column by column when it is written."""
-
-    def __init__(self, product: Product) -> None:
-        self.tensor = product.tensor
-
-    def scales(self) -> npt.NDArray[np.float32]:
-        peaks = np.abs(self.tensor.numpy()).max(axis=0)
-        return np.where(peaks == 0, np.float32(1), peaks / _LIMIT).astype(np.float32)
-
-    def rounded(self) -> npt.NDArray[np.int8]:
-        rounded: npt.NDArray[np.int8] = np.rint(self.tensor.numpy() / self.scales()).astype(
-            np.int8
-        )
-        return rounded

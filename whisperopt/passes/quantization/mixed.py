@@ -19,28 +19,15 @@ Measure = Callable[[Collection[str]], float]
 """From the names of the weights that are rounded to the encoder's error."""
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """One weight that stays in single precision."""
-
-    name: str
-    alone: float
-    """The encoder's error if only this weight is rounded."""
-
-
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """Which weights stay in single precision, and why."""
 
-    floats: tuple[Kept, ...]
-    """The worst for its size first."""
+    floats: dict[str, float]
+    """The encoder's error if only the one is rounded, the worst for its size first."""
     error: float
     """The encoder's error with all others rounded."""
     all_rounded: float
     """The encoder's error with every weight rounded."""
-
-    @property
-    def names(self) -> frozenset[str]:
-        """Return the names of the weights that stay."""
-        return frozenset(kept.name for kept in self.floats)
 
     @property
     def reason(self) -> str:
@@ -48,44 +35,33 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         moved = f"rounded products move the encoder's output by {self.all_rounded:.2%}"
         if not self.floats:
             return f"{moved} (allowed {BOUND:.2%})"
-        kept = ", ".join(f"{one.name} (alone {one.alone:.2%})" for one in self.floats)
+        kept = ", ".join(f"{name} (alone {alone:.2%})" for name, alone in self.floats.items())
         return f"{moved}, and by {self.error:.2%} with these in single precision: {kept}"
 
 
-ALL = Choice(floats=(), error=0.0, all_rounded=0.0)
+ALL = Choice(floats={}, error=0.0, all_rounded=0.0)
 """Every weight is rounded, and nobody has measured what that does."""
 
 
 def choose(sizes: Mapping[str, int], measure: Measure) -> Choice:
     """Choose among the weights whose `sizes` are given by name, in the order of the graph."""
     everything = error = measure(list(sizes))
-    if error <= BOUND:
-        return _told({}, error, everything)
-    alone = _alone(_layers(list(sizes)), measure)
-    worst_first = sorted(alone, key=lambda name: -alone[name] / sizes[name])
     floats: dict[str, float] = {}
+    alone = {} if error <= BOUND else _alone(_layers(list(sizes)), measure)
     left = sum(alone.values())
-    for name in worst_first:
-        floats[name] = alone[name]
+    for name in sorted(alone, key=lambda name: -alone[name] / sizes[name]):
+        floats[name] = _short(alone[name])
         left -= alone[name]
         if left > BOUND:  # errors add up, nearly: no need to measure what cannot be enough
             continue
         error = measure([other for other in sizes if other not in floats])
         if error <= BOUND:
             break
-    return _told(floats, error, everything)
-
-
-def _told(floats: Mapping[str, float], error: float, all_rounded: float) -> Choice:
-    """Return a choice in two digits: more of them differ from machine to machine."""
-    return Choice(
-        floats=tuple(Kept(name, _short(alone)) for name, alone in floats.items()),
-        error=_short(error),
-        all_rounded=_short(all_rounded),
-    )
+    return Choice(floats=floats, error=_short(error), all_rounded=_short(everything))
 
 
 def _short(number: float) -> float:
+    """Keep two digits: more of them differ from machine to machine."""
     return float(f"{number:.2g}")
 
 

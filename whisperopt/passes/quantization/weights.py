@@ -67,10 +67,10 @@ class Product(msgspec.Struct, frozen=True):
         return canvas.weight(name, shape, lambda: scales(self.read()), dtype=ir.DataType.FLOAT)
 
 
-def scales(blocks: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return what one step of 8 bits is worth, max|w| / 127, for each block [..., n] -> [..., 1]."""
+def scales(blocks: npt.NDArray[np.generic], steps: np.float32 = _PEAK) -> npt.NDArray[np.float32]:
+    """Return what one step is worth, max|w| / steps, for each block [..., n] -> [..., 1]."""
     peaks = np.abs(blocks).max(axis=-1, keepdims=True)
-    return np.where(peaks == 0, np.float32(1), peaks / _PEAK).astype(np.float32)
+    return np.where(peaks == 0, np.float32(1), peaks / steps).astype(np.float32)
 
 
 def products(model: ir.Model) -> Iterator[Product]:

@@ -7,30 +7,35 @@ weights in single precision, which must compute what the core model does, up to 
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from whisperopt import process
 from whisperopt.backend import Recipe
 from whisperopt.errors import WhisperoptError
-from whisperopt.graph.core import CoreModel
 from whisperopt.process import Failure
 from whisperopt.reasons import because
 from whisperopt.static_checks.equivalence.comparison import Equivalence, Graphs, compare
-from whisperopt.static_checks.equivalence.dequantized import (
-    UnknownFormError,
-    write_core,
-    write_dequantized,
-)
+
+if TYPE_CHECKING:
+    from whisperopt.graph.core import CoreModel
 
 _LIMIT = "WHISPEROPT_WIRING_SECONDS"
 _SECONDS = 900
 
 
-def check(core: CoreModel, folder: Path, recipe: Recipe, scratch: Path) -> Equivalence:
+def check(core: "CoreModel", folder: Path, recipe: Recipe, scratch: Path) -> Equivalence:
     """Run the artifact in `folder`, with exact weights, beside `core` in a process of its own.
 
     Graphs about as large as the model in single precision are written into `scratch`; those of
     the core model stay there for the next variant.
     """
+    # here, because the process of the comparison starts much sooner without what authors graphs
+    from whisperopt.static_checks.equivalence.dequantized import (
+        UnknownFormError,
+        write_core,
+        write_dequantized,
+    )
+
     spans = "" if recipe.audio_tail is None else "-spans"
     own = scratch / f"equivalence-core-{recipe.kv_heads or 'all'}{spans}"
     variant = scratch / "equivalence-variant"
@@ -47,20 +52,12 @@ def check(core: CoreModel, folder: Path, recipe: Recipe, scratch: Path) -> Equiv
         raise
     except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
         return Equivalence(not_compared=because("equivalence.not-written", why=str(error)))
+    dims, prompt = core.checkpoint.dims, core.checkpoint.decoding.prompt(None)
+    request = Graphs(core=own, variant=variant, dims=dims, prompt=prompt)
     try:
-        return _compared(core, own, variant)
+        found = process.ask(compare, request, limit=process.seconds(_LIMIT, _SECONDS))
     finally:
         shutil.rmtree(variant, ignore_errors=True)
-
-
-def _compared(core: CoreModel, own: Path, variant: Path) -> Equivalence:
-    request = Graphs(
-        core=own,
-        variant=variant,
-        dims=core.checkpoint.dims,
-        prompt=core.checkpoint.decoding.prompt(None),
-    )
-    found = process.ask(compare, request, limit=process.seconds(_LIMIT, _SECONDS))
     if found == process.IMPOSSIBLE:
         return Equivalence(not_compared=found.reason, certain=False)
     if isinstance(found, Failure):

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
-from whisperopt.passes import audio_spans
-from whisperopt.passes.last_logits import LOGITS_FROM
 from whisperopt.reasons import Reason, because
 from whisperopt.runtime import ort_graph, self_test
 from whisperopt.runtime.ort_graph import Values, empty_caches, lengths, pasts
-from whisperopt.static_checks.equivalence.dequantized import AT
 from whisperopt.static_checks.io_trace import STRIDE, relative_error
 from whisperopt.whisper import Dimensions
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
+AT = "at/"
+"""Opens the name of an output: the mean over the second axis of what a weight was used for."""
 BOUND = 1e-4
 """Largest ||a - b|| / ||b||: sums in another order stay far below."""
 _MORE, _STEPS = 4, 3
@@ -106,8 +105,8 @@ def _calls(folder: Path, dims: Dimensions, prompt: list[int]) -> Iterator[Call]:
 
 def _last(decoder: "ort.InferenceSession", feeds: Values, outputs: Values) -> Values:
     """Return the last position's logits alone: asked for where a graph can be, else cut out."""
-    if any(put.name == LOGITS_FROM for put in decoder.get_overridable_initializers()):
-        outputs = ort_graph.outputs(decoder, {**feeds, LOGITS_FROM: np.array([-1], np.int64)})
+    if any(put.name == "logits_from" for put in decoder.get_overridable_initializers()):
+        outputs = ort_graph.outputs(decoder, {**feeds, "logits_from": np.array([-1], np.int64)})
         return {"logits": outputs["logits"]}
     return {"logits": outputs["logits"][:, -1:]}
 
@@ -116,8 +115,8 @@ def _features(encoder: "ort.InferenceSession", dims: Dimensions) -> Values:
     """Return the features of the self-test's sound; and spans where they are taken."""
     features = self_test.sound(dims)
     taken = [*encoder.get_inputs(), *encoder.get_overridable_initializers()]
-    if all(put.name != audio_spans.SPANS for put in taken):
+    if all(put.name != "audio_spans" for put in taken):
         return {"audio_features": features}
     spans = np.resize(np.array(_SPANS, np.int32), dims.audio_context)
     spans = spans[np.cumsum(spans) <= dims.audio_context]
-    return {"audio_features": features[:, :, : 2 * spans.size], audio_spans.SPANS: spans}
+    return {"audio_features": features[:, :, : 2 * spans.size], "audio_spans": spans}

@@ -10,21 +10,20 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from whisperopt.backend import Recipe
 from whisperopt.errors import WhisperoptError
-from whisperopt.evaluate.ranges import widened
 from whisperopt.graph.canvas import Canvas, typed
 from whisperopt.graph.core import PARTS, CoreModel
 from whisperopt.graph.files import write
 from whisperopt.passes.plan import reference
 from whisperopt.passes.rewrite import canvas_for, replace
+from whisperopt.passes.twin import widened
 from whisperopt.reasons import because
 from whisperopt.runtime.arrays import Floats
+from whisperopt.static_checks.equivalence.comparison import AT
 from whisperopt.static_checks.weights.judge import QUERY, VariantPart
 from whisperopt.static_checks.weights.pairs import Pair, pairs
 from whisperopt.static_checks.weights.stored import StoredWeight, fold, stored_weights
 from whisperopt.static_checks.weights.unpacking import words
 
-AT = "at/"
-"""Opens the name of an output: the mean over the second axis of what a weight was used for."""
 _BIAS = {"MatMulNBits": 5, "DynamicQuantizeMatMul": 4}
 """Products of packed weights, and where they take a bias."""
 _TABLE = "GatherBlockQuantized"

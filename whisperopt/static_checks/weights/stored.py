@@ -68,8 +68,7 @@ class StoredWeight(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a product's weight lies as [in, out]."""
         if self.node.op_type == "MatMulNBits" or self.node.inputs[0] is self.value:
             return False
-        transposed = self.node.attributes.get("transB")
-        return transposed is None or not transposed.as_int()
+        return not self.node.attributes.get_int("transB", 0)
 
 
 def stored_weights(model: ir.Model) -> Iterator[StoredWeight]:

@@ -25,13 +25,10 @@ _BYTE = 8
 def known(node: ir.Node) -> bool:
     """Say whether the numbers of `node` lie in an order that is documented."""
     given = node.attributes
-    bits = given.get("bits")
-    prepacked = given.get("weight_prepacked")
-    axis = given.get("quantize_axis")
     return (
-        (bits is None or bits.as_int() in (2, 4, _BYTE))
-        and (prepacked is None or not prepacked.as_int())
-        and (axis is None or axis.as_int() in (-1, 1))
+        given.get_int("bits", _BYTE) in (2, 4, _BYTE)
+        and not given.get_int("weight_prepacked", 0)
+        and given.get_int("quantize_axis", 1) in (-1, 1)
     )
 
 
@@ -60,8 +57,8 @@ def words(node: ir.Node) -> ir.Node | None:
 
     Mul(Cast(Transpose(Gather(table, ids, axis=1))), Unsqueeze(Gather(scales, ids))), or nothing.
     """
-    axis, made = node.attributes.get("axis"), node
-    if node.op_type != "Gather" or axis is None or axis.as_int() != 1:
+    made = node
+    if node.op_type != "Gather" or node.attributes.get_int("axis", 0) != 1:
         return None
     for op_type in ("Transpose", "Cast", "Mul"):
         uses = list(made.outputs[0].uses())
@@ -92,7 +89,7 @@ def _steps(product: ir.Node, ids: ir.Value | None) -> ir.Value | None:
 def _in_blocks(node: ir.Node, numbers: Array, scales: Array, zeros: Array | None) -> Floats:
     """Scale `numbers` [rows, n], of which every block along n has a scale [rows, blocks]."""
     rows, blocks = scales.shape
-    block = node.attributes["block_size"].as_int() if "block_size" in node.attributes else 128
+    block = node.attributes.get_int("block_size", 128)
     width = numbers.shape[1]
     if block < 1 or -(-width // block) != blocks or len(numbers) != rows:
         msg = f"{blocks} scales for {width} numbers in blocks of {block}"
@@ -104,20 +101,16 @@ def _in_blocks(node: ir.Node, numbers: Array, scales: Array, zeros: Array | None
         points = _pieces(zeros.reshape(rows, -1), node)[:, :blocks]
         split -= np.asarray(points, np.float32)[..., None]
     elif numbers.dtype == np.uint8:
-        split -= np.float32(2 ** (_bits(node) - 1))
+        split -= np.float32(2 ** (node.attributes.get_int("bits", 4) - 1))
     split *= np.asarray(scales, np.float32)[..., None]
     return array[:, :width]
 
 
 def _pieces(numbers: Array, node: ir.Node) -> Array:
     """Cut bytes into numbers of few bits along the last axis, the lowest bits first."""
-    bits = _bits(node)
+    bits = node.attributes.get_int("bits", 4)
     if bits == _BYTE or numbers.dtype != np.uint8:
         return numbers
     shifts = np.arange(0, _BYTE, bits, dtype=np.uint8)
     cut = np.right_shift(numbers.astype(np.uint8)[..., None], shifts) & np.uint8(2**bits - 1)
     return cut.reshape(*numbers.shape[:-1], -1)
-
-
-def _bits(node: ir.Node) -> int:
-    return node.attributes["bits"].as_int() if "bits" in node.attributes else 4

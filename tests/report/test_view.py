@@ -5,12 +5,12 @@ import pytest
 from tests.report import made
 from whisperopt.backend import Tier
 from whisperopt.release import report as reports
-from whisperopt.report.fates import FATES, aim, outcome
+from whisperopt.report.view import FATES, aim, outcome
 
 
 def test_every_fate_of_a_report_has_its_words():
     assert set(FATES) == set(typing.get_args(reports.Fate))
-    assert all(badge.word and badge.meaning.endswith(".") for badge in FATES.values())
+    assert {badge.key for badge in FATES.values()} == {fate.replace(" ", "-") for fate in FATES}
 
 
 def test_marks_and_words_differ():

@@ -1,21 +1,19 @@
-"""The largest activations of a graph in fp32: half precision overflows above 65504."""
+"""The fp32 twin of a graph in half precision, which tells the peak of every value."""
 
-import math
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 
-from whisperopt.errors import WhisperoptError
-from whisperopt.evaluate.evidence import Range
 from whisperopt.graph.canvas import lazy, typed
 from whisperopt.graph.core import PARTS
 from whisperopt.graph.files import write
 from whisperopt.graph.inference import inferred
 from whisperopt.passes.rewrite import canvas_for
-from whisperopt.reasons import because
-from whisperopt.runtime import ort_graph
-from whisperopt.runtime.arrays import Floats
+
+_PEAK = "peak/"
+_FLOAT = ir.DataType.FLOAT
+_HALF = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
 def write_twin(shipped: Path, folder: Path) -> None:
@@ -26,26 +24,6 @@ def write_twin(shipped: Path, folder: Path) -> None:
     folder.mkdir()
     for part in PARTS:
         write(_watched(widened(ir.load(shipped / f"{part}.onnx"))), folder / f"{part}.onnx")
-
-
-def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> Range:
-    """Run a twin on features [1, mels, frames] and tokens; return its largest absolute value.
-
-    The graph that ships cannot tell: ONNX Runtime's CPU provider computes fp16 graphs in fp32.
-    """
-    peaks: dict[str, float] = {}
-    for features, tokens in inputs:
-        for node, peak in _run(folder, features, tokens).items():
-            if not math.isfinite(peak):
-                raise WhisperoptError(because("evaluate.range", node))
-            peaks[node] = max(peak, peaks.get(node, 0.0))
-    node = max(peaks, key=lambda name: peaks[name])
-    return Range(value=peaks[node], node=node)
-
-
-_PEAK = "peak/"
-_FLOAT = ir.DataType.FLOAT
-_HALF = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
 def widened(model: ir.Model) -> ir.Model:
@@ -84,15 +62,3 @@ def _watched(model: ir.Model) -> ir.Model:
             model.graph.outputs.append(typed(peak, ir.DataType.FLOAT, []))
     model.graph.extend(canvas.nodes)
     return model
-
-
-def _run(folder: Path, features: Floats, tokens: list[int]) -> dict[str, float]:
-    encoder, decoder = (ort_graph.on_cpu(folder / f"{part}.onnx") for part in PARTS)
-    encoded = ort_graph.outputs(encoder, {encoder.get_inputs()[0].name: features})
-    cross, empty = ort_graph.pasts(encoded, "_cross_"), ort_graph.empty_caches(decoder)
-    feeds = {"input_ids": np.array([tokens], np.int32), **ort_graph.lengths(decoder, 0)}
-    return {
-        name.removeprefix(_PEAK): float(value)
-        for name, value in (encoded | ort_graph.outputs(decoder, feeds | cross | empty)).items()
-        if name.startswith(_PEAK)
-    }
