@@ -139,18 +139,35 @@ class ProofContext:
         known = None if here else self._emulated.get(graphs)
         if isinstance(known, Evidence):
             return msgspec.structs.replace(known, variant=built.manifest.variant, digest=digest)
-        twin = self._scratch / "twin"
-        if built.manifest.recipe.half and _can_make_twins():
+        twin = None
+        # a machine that only measures may lack what rewrites graphs
+        if built.manifest.recipe.half and all(map(importlib.util.find_spec, ("onnx", "onnx_ir"))):
+            twin = self._scratch / "twin"
             try:
                 write_twin(built.path, twin)
             except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
                 shutil.rmtree(twin, ignore_errors=True)
                 return NoEvidence(str(because("evaluate.no-copy", problem=str(error))))
-        request = self._request(built, digest, device, backend, here=here)
-        evidence = prove(
-            msgspec.structs.replace(request, twin=twin if twin.exists() else None), self._progress
+        tier, clips = Tier.MEASURED if here else Tier.EMULATED, self.clip_set.digest
+        notes = journal.folder("variant", digest, tier, self.host, clips, self.answers.checkpoint)
+        self._journals.append(notes)
+        where = (device, backend.runtime) if here else ("cpu", "onnxruntime")
+        request = TrialRequest(
+            artifact=built.path,
+            digest=digest,
+            tier=tier,
+            host=self.host,
+            host_class=self.host.host_class(*where),
+            manifest=self.clip_set.manifest,
+            references=self.references,
+            threads=self.host.cores,
+            journal=notes,
+            stride=1 if here else EMULATED_STRIDE,
+            twin=twin,
         )
-        shutil.rmtree(twin, ignore_errors=True)
+        evidence = prove(request, self._progress)
+        if twin:
+            shutil.rmtree(twin, ignore_errors=True)
         if not here:
             self._emulated[graphs] = evidence
         return evidence
@@ -158,32 +175,3 @@ class ProofContext:
     def forget(self) -> None:
         """Drop the notes on what was proven, once the evidence is safe."""
         journal.forget(*self._journals)
-
-    def _request(
-        self, built: Artifact, digest: str, device: Device, backend: Backend, *, here: bool
-    ) -> TrialRequest:
-        tier = Tier.MEASURED if here else Tier.EMULATED
-        clips = self.clip_set.digest
-        notes = journal.folder("variant", digest, tier, self.host, clips, self.answers.checkpoint)
-        self._journals.append(notes)
-        return TrialRequest(
-            artifact=built.path,
-            digest=digest,
-            tier=tier,
-            host=self.host,
-            host_class=(
-                self.host.host_class(device, backend.runtime)
-                if here
-                else self.host.host_class("cpu", "onnxruntime")
-            ),
-            manifest=self.clip_set.manifest,
-            references=self.references,
-            threads=self.host.cores,
-            journal=notes,
-            stride=1 if here else EMULATED_STRIDE,
-        )
-
-
-def _can_make_twins() -> bool:
-    """Say whether graphs can be rewritten here: a machine that only measures may lack `onnx`."""
-    return all(importlib.util.find_spec(name) for name in ("onnx", "onnx_ir"))

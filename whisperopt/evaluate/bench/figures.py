@@ -235,15 +235,15 @@ def measured(variant: str, model: str, observed: Observed | str) -> Measured:
 
 def _buckets(clips: Iterable[Played]) -> Iterable[Bucket]:
     ordered = sorted(clips, key=lambda clip: clip.seconds)
-    for longest, found in groupby(ordered, lambda clip: _bucket(clip.seconds)):
+
+    def bucket(clip: Played) -> float | None:
+        return next((bound for bound in BUCKETS if clip.seconds <= bound), None)
+
+    for longest, found in groupby(ordered, bucket):
         played = list(found)
         mean = _mean([one for clip in played for one in clip.rounds])
         step = mean.steps / mean.calls if mean.calls else 0.0
         yield Bucket(longest=longest, clips=len(played), parts=mean, step=step)
-
-
-def _bucket(seconds: float) -> float | None:
-    return next((bound for bound in BUCKETS if seconds <= bound), None)
 
 
 def _mean(rounds: Sequence[Parts]) -> Parts:
