@@ -22,13 +22,12 @@ from whisperopt.backend import Recipe
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate import gates, journal
-from whisperopt.evaluate.case import Case
+from whisperopt.evaluate.case import ProofContext, listen
 from whisperopt.evaluate.clips import ClipSet
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.gates import Verdict
-from whisperopt.evaluate.listening import listen
 from whisperopt.evaluate.metrics import loops
-from whisperopt.evaluate.prover import NoEvidence
+from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.graph.core import CoreModel
 from whisperopt.passes.plan import dims_of
 from whisperopt.release import catalog
@@ -84,14 +83,14 @@ def _recipes(heads: int) -> list[Recipe]:
     return [first, *map(first.pooled, fewer)]
 
 
-def _heard(core: CoreModel, clip_set: ClipSet, scratch: Path) -> Case:
+def _heard(core: CoreModel, clip_set: ClipSet, scratch: Path) -> ProofContext:
     """Let the core model listen."""
     host, manifest = hosts.probe(), _manifest(core, _recipes(1)[0])
     found = listen(
         core, manifest, clip_set=clip_set, host=host, scratch=scratch, progress=_quietly
     )
     journal.forget(found.journal)
-    return Case(
+    return ProofContext(
         found.answers,
         found.references,
         clip_set=clip_set,
@@ -117,7 +116,7 @@ def _manifest(core: CoreModel, recipe: Recipe) -> Manifest:
     )
 
 
-def _run(core: CoreModel, recipe: Recipe, case: Case, folder: Path) -> Run:
+def _run(core: CoreModel, recipe: Recipe, case: ProofContext, folder: Path) -> Run:
     """Write one variant and prove it."""
     folder.mkdir()
     backend, manifest = registry.require(_TARGET), _manifest(core, recipe)

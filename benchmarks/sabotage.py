@@ -30,7 +30,7 @@ from whisperopt.checkpoint.resolve import resolve
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate import gates
-from whisperopt.evaluate.case import Case
+from whisperopt.evaluate.case import ProofContext
 from whisperopt.evaluate.clips import ClipSet
 from whisperopt.evaluate.evidence import Evidence, Metrics
 from whisperopt.graph.core import CoreModel
@@ -129,7 +129,7 @@ class Court:
         shutil.copytree(folder, bare)
         (bare / self_test.FILE).unlink(missing_ok=True)
         answers, references = self._grading.answers[self._clip_set.digest]
-        case = Case(
+        case = ProofContext(
             answers,
             references,
             clip_set=self._clip_set,

@@ -1,5 +1,8 @@
 """Everything that can go wrong for a user: one class per exit code, each with its reason."""
 
+import contextlib
+from collections.abc import Iterator
+
 from whisperopt.reasons import Reason, because
 
 
@@ -24,6 +27,18 @@ class WhisperoptError(Exception):
         return " ".join(
             part if part.endswith("?") else part.rstrip(".") + "." for part in parts if part
         )
+
+
+@contextlib.contextmanager
+def others_as(code: str) -> Iterator[None]:
+    """Raise what has no class in common, such as runtimes' own errors, for the reason `code`."""
+    try:
+        yield
+    except WhisperoptError:
+        raise
+    except Exception as error:  # noqa: BLE001  # whoever fails, e.g. out of memory, is told here
+        why = f"{type(error).__name__}: {error}"
+        raise WhisperoptError(because(code, why=why)) from None
 
 
 class GateFailedError(WhisperoptError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from whisperopt.runtime.placement import CPU
+from whisperopt.runtime.provider import CPU
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -3,7 +3,7 @@
 import numpy as np
 
 from whisperopt.backend import Decoder, Session
-from whisperopt.runtime import context
+from whisperopt.runtime import mel
 from whisperopt.runtime.arrays import Floats, Spans, Tokens
 
 
@@ -22,7 +22,7 @@ class SteppingSession:
 
     def encode(self, features: Floats, spans: Spans | None = None) -> "SteppingDecoder":
         """Encode log-mel `features` float32 [B, mels, 2 L]."""
-        return SteppingDecoder(context.encode(self._session, features, spans))
+        return SteppingDecoder(mel.encode(self._session, features, spans))
 
 
 class SteppingDecoder:

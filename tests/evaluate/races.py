@@ -9,20 +9,21 @@ from tests.selection import releases
 from tests.sites import Site, source
 from whisperopt.evaluate.clips import Clip, ClipSet
 from whisperopt.evaluate.evidence import Lap, Race
-from whisperopt.evaluate.race import Entrant
 
 TOKENIZER = """
 {"model": {"type": "BPE", "vocab": {"a": 0}}, "decoder": {"type": "ByteLevel"}}
 """
 
 
-def entrant(site: Path, name: str, *, max_batch: int | None = None, **deeds: str) -> Entrant:
+def entrant(
+    site: Path, name: str, *, max_batch: int | None = None, **deeds: str
+) -> tuple[str, Path]:
     """Install a backend called `name` that does `deeds`, and write an artifact for it."""
     module = source(name, **deeds).replace("max_batch = None", f"max_batch = {max_batch}")
     Site(site).backend(f"whisperopt-{name}", name, module)
     releases.write_artifact(site / "artifacts" / name, target=name)
     (site / "artifacts" / name / "tokenizer.json").write_text(TOKENIZER, "utf-8")
-    return Entrant(f"{name}-gqa-fp32", site / "artifacts" / name)
+    return f"{name}-gqa-fp32", site / "artifacts" / name
 
 
 def clip_set(folder: Path, *seconds: float) -> ClipSet:

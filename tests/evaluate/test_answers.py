@@ -8,15 +8,15 @@ import pytest
 
 from tests.evaluate.samples import answers, clips
 from whisperopt.evaluate import answers as answers_
-from whisperopt.evaluate.answers import References
+from whisperopt.evaluate import evidence
+from whisperopt.evaluate.answers import ReferenceOutput, ReferenceOutputs
 from whisperopt.evaluate.clips import Clip
-from whisperopt.evaluate.reference import Reference
 
 
-def reference(seed: int) -> Reference:
+def reference(seed: int) -> ReferenceOutput:
     """Return an answer of five tokens, as a core model with 96 of them would give it."""
     random = np.random.default_rng(seed)
-    return Reference.of(
+    return ReferenceOutput.of(
         random.standard_normal((24, 8), np.float32),
         [seed, 1, 2, 3, 4],
         random.standard_normal((5, 96), np.float32),
@@ -24,13 +24,13 @@ def reference(seed: int) -> Reference:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> References:
+def folder(tmp_path: Path) -> ReferenceOutputs:
     path = tmp_path / "references"
     path.mkdir()
-    return References(path)
+    return ReferenceOutputs(path)
 
 
-def assert_same(found: Reference, expected: Reference) -> None:
+def assert_same(found: ReferenceOutput, expected: ReferenceOutput) -> None:
     assert found.tokens == expected.tokens
     np.testing.assert_array_equal(found.best, expected.best)
     np.testing.assert_array_equal(found.log_probabilities, expected.log_probabilities)
@@ -39,7 +39,7 @@ def assert_same(found: Reference, expected: Reference) -> None:
 
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     made = answers()
-    answers_.write(tmp_path / "a.json", made)
+    evidence.write(tmp_path / "a.json", made)
     assert answers_.read(tmp_path / "a.json") == made
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
@@ -48,14 +48,14 @@ def test_an_interrupted_writer_leaves_the_old_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = answers()
-    answers_.write(tmp_path / "a.json", old)
+    evidence.write(tmp_path / "a.json", old)
 
     def killed(_self: Path, _target: Path) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Path, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        answers_.write(tmp_path / "a.json", answers(None, *clips(1)))
+        evidence.write(tmp_path / "a.json", answers(None, *clips(1)))
     assert answers_.read(tmp_path / "a.json") == old
 
 
@@ -76,7 +76,7 @@ def test_a_clip_is_found_by_its_file() -> None:
     assert made.clip("absent.ogg") is None
 
 
-def test_a_folder_keeps_one_entry_for_each_clip(folder: References) -> None:
+def test_a_folder_keeps_one_entry_for_each_clip(folder: ReferenceOutputs) -> None:
     first, second = clips(2)
     assert not folder.has(first)
     folder.save(first, reference(1))
@@ -87,28 +87,34 @@ def test_a_folder_keeps_one_entry_for_each_clip(folder: References) -> None:
     assert len(list(folder.path.iterdir())) == 1
 
 
-def test_a_packed_file_says_the_same_as_the_folder(folder: References, tmp_path: Path) -> None:
+def test_a_packed_file_says_the_same_as_the_folder(
+    folder: ReferenceOutputs, tmp_path: Path
+) -> None:
     played = clips(3)
     for seed, clip in enumerate(played):
         folder.save(clip, reference(seed))
     folder.pack(tmp_path / "packed.npz", played)
-    packed = References(tmp_path / "packed.npz")
+    packed = ReferenceOutputs(tmp_path / "packed.npz")
     for seed, clip in enumerate(played):
         assert_same(packed.load(clip), folder.load(clip))
         assert_same(packed.load(clip), reference(seed))
 
 
-def test_only_the_clips_that_were_played_are_packed(folder: References, tmp_path: Path) -> None:
+def test_only_the_clips_that_were_played_are_packed(
+    folder: ReferenceOutputs, tmp_path: Path
+) -> None:
     first, second = clips(2)
     for clip in (first, second):
         folder.save(clip, reference(0))
     folder.pack(tmp_path / "packed.npz", [first])
     with pytest.raises(KeyError):
-        References(tmp_path / "packed.npz").load(second)
+        ReferenceOutputs(tmp_path / "packed.npz").load(second)
 
 
 @pytest.mark.parametrize("file", ["../up.ogg", "/abs/olute.ogg", "a" * 300, "ü b\\c:d.ogg", ""])
-def test_any_name_of_a_clip_has_an_entry_inside_the_folder(folder: References, file: str) -> None:
+def test_any_name_of_a_clip_has_an_entry_inside_the_folder(
+    folder: ReferenceOutputs, file: str
+) -> None:
     clip = Clip(file=file)
     folder.save(clip, reference(0))
     (entry,) = folder.path.iterdir()
@@ -117,7 +123,7 @@ def test_any_name_of_a_clip_has_an_entry_inside_the_folder(folder: References, f
 
 
 def test_an_interrupted_writer_leaves_no_entry(
-    folder: References, monkeypatch: pytest.MonkeyPatch
+    folder: ReferenceOutputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def half(path: Path, **_arrays: object) -> None:
         path.write_bytes(b"PK half")
@@ -135,7 +141,7 @@ def test_an_interrupted_writer_leaves_no_entry(
 
 def test_pickles_are_never_opened(tmp_path: Path) -> None:
     (clip,) = clips(1)
-    hostile = {f"{answers_._key(clip)}.{part}": np.array([{}]) for part in Reference.PARTS}
+    hostile = {f"{answers_._key(clip)}.{part}": np.array([{}]) for part in ReferenceOutput.PARTS}
     np.savez(tmp_path / "packed.npz", **hostile)
     with pytest.raises(ValueError, match="allow_pickle=False"):
-        References(tmp_path / "packed.npz").load(clip)
+        ReferenceOutputs(tmp_path / "packed.npz").load(clip)

@@ -10,9 +10,8 @@ import psutil
 import pytest
 
 from whisperopt.evaluate.evidence import Evidence, Sample
-from whisperopt.evaluate.journal import Journal
-from whisperopt.evaluate.prover import NoEvidence, prove
-from whisperopt.evaluate.trial import TrialRequest
+from whisperopt.evaluate.journal import ResumeLog
+from whisperopt.evaluate.trial import NoEvidence, TrialRequest, prove
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
 
@@ -21,7 +20,7 @@ def test_a_proof_that_is_killed_goes_on_where_it_stopped(request_: TrialRequest)
     killed = prove(request_, lambda line: _kill_child() if line == "clip 4 of 5" else None)
     assert isinstance(killed, NoEvidence)
     assert "SIGKILL" in killed.reason
-    finished = Journal(request_.journal).samples()
+    finished = ResumeLog(request_.journal).samples()
     assert [sample.clip for sample in finished][:3] == [f"audio/{n}.wav" for n in range(3)]
     _tear(request_.journal / "samples.jsonl", finished[0])
 
@@ -30,7 +29,7 @@ def test_a_proof_that_is_killed_goes_on_where_it_stopped(request_: TrialRequest)
     # the very nanoseconds: these were not decoded again
     assert made.samples[1 : 1 + len(finished)] == finished
     assert [s.clip for s in made.samples if not s.warm_up] == [f"audio/{n}.wav" for n in range(5)]
-    assert Journal(request_.journal).samples() == made.samples[1:]
+    assert ResumeLog(request_.journal).samples() == made.samples[1:]
 
 
 def _kill_child() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.evaluate.samples import HOST, sample
 from whisperopt.evaluate import journal
-from whisperopt.evaluate.journal import Journal
+from whisperopt.evaluate.journal import ResumeLog
 
 LINE = msgspec.json.encode(sample(text="zwölf Uhr")) + b"\n"
 
@@ -25,18 +25,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_was_noted_is_found_again(tmp_path: Path) -> None:
-    assert Journal(tmp_path / "notes").samples() == []
+    assert ResumeLog(tmp_path / "notes").samples() == []
     made = [sample(f"s{n}.ogg") for n in range(3)]
     for one in made:
-        Journal(tmp_path / "notes").add(one)
-    assert Journal(tmp_path / "notes").samples() == made
+        ResumeLog(tmp_path / "notes").add(one)
+    assert ResumeLog(tmp_path / "notes").samples() == made
 
 
 @pytest.mark.parametrize(
     "cut", [1, LINE.index("ö".encode()) + 1, 200, len(LINE) - 2, len(LINE) - 1]
 )
 def test_a_torn_last_line_is_dropped_and_the_next_one_is_whole(tmp_path: Path, cut: int) -> None:
-    notes = Journal(tmp_path)
+    notes = ResumeLog(tmp_path)
     notes.add(sample("s0.ogg"))
     with (tmp_path / "samples.jsonl").open("ab") as file:
         file.write(LINE[:cut])
@@ -50,7 +50,7 @@ def test_a_torn_last_line_is_dropped_and_the_next_one_is_whole(tmp_path: Path, c
 def test_whatever_lies_between_whole_lines_is_dropped(
     tmp_path_factory: pytest.TempPathFactory, garbage: list[bytes]
 ) -> None:
-    notes = Journal(tmp_path_factory.mktemp("notes"))
+    notes = ResumeLog(tmp_path_factory.mktemp("notes"))
     with notes._path.open("wb") as file:
         for piece in garbage:
             file.write(piece + b"\n" + LINE)
@@ -70,7 +70,7 @@ def test_whatever_lies_between_whole_lines_is_dropped(
 )
 def test_a_line_that_no_trial_wrote_counts_for_nothing(tmp_path: Path, line: bytes) -> None:
     (tmp_path / "samples.jsonl").write_bytes(line + LINE)
-    assert len(Journal(tmp_path).samples()) == 1
+    assert len(ResumeLog(tmp_path).samples()) == 1
 
 
 def test_other_facts_have_other_folders(cache: Path) -> None:
@@ -115,7 +115,7 @@ def test_an_owner_that_nobody_can_be_is_no_owner(cache: Path, owner: str) -> Non
 def test_safe_and_forgotten_notes_go_and_others_stay(cache: Path) -> None:
     safe, fresh, old = (journal.folder(name) for name in ("safe", "fresh", "old"))
     for folder in (safe, fresh, old):
-        Journal(folder).add(sample())
+        ResumeLog(folder).add(sample())
     long_ago = time.time() - 40 * 24 * 60 * 60
     os.utime(old, (long_ago, long_ago))
     journal.forget(safe)
@@ -130,7 +130,7 @@ def test_nothing_to_forget_is_no_error(cache: Path) -> None:
 def test_where_nothing_can_be_kept_notes_serve_one_build(cache: Path) -> None:
     cache.parent.write_text("a file where the folder should be")
     notes = journal.folder("variant")
-    Journal(notes).add(sample())
-    assert Journal(notes).samples() == [sample()]
+    ResumeLog(notes).add(sample())
+    assert ResumeLog(notes).samples() == [sample()]
     journal.forget(notes)
     assert not notes.exists()

@@ -7,13 +7,13 @@ import pytest
 from tests.evaluate.samples import HOST
 from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
+from whisperopt.evaluate import case
 from whisperopt.evaluate import clips as clip_sets
-from whisperopt.evaluate import listening
-from whisperopt.evaluate.answers import References
-from whisperopt.evaluate.journal import Journal
-from whisperopt.evaluate.listening import Heard, listen
+from whisperopt.evaluate.answers import ReferenceOutputs
+from whisperopt.evaluate.case import CoreOutputs, listen
+from whisperopt.evaluate.journal import ResumeLog
 from whisperopt.evaluate.metrics import measure
-from whisperopt.evaluate.prover import NoEvidence
+from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.graph.core import CoreModel
 from whisperopt.runtime import self_test
 
@@ -23,7 +23,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path / "cache"))
 
 
-def heard(core: CoreModel, small_artifact: Artifact, manifest: Path, scratch: Path) -> Heard:
+def heard(core: CoreModel, small_artifact: Artifact, manifest: Path, scratch: Path) -> CoreOutputs:
     scratch.mkdir()
     return listen(
         core,
@@ -45,7 +45,7 @@ def test_the_core_model_answers_every_clip(
     assert answers.evidence.clip_digest == played.digest
     assert answers.checkpoint == small_core.checkpoint.digest()
     assert answers.evidence.variant == "core-fp32"
-    references = References(made.references)
+    references = ReferenceOutputs(made.references)
     tokens = {s.clip: s.tokens for s in answers.evidence.samples}
     assert {c.file: references.load(c).tokens for c in answers.clips} == tokens
     assert self_test.read(Artifact(made.self_test.parent, small_artifact.manifest)) is not None
@@ -59,11 +59,11 @@ def test_listening_again_goes_on_from_what_was_heard(
     again = heard(small_core, small_artifact, manifest, tmp_path / "two")
     assert again.journal == first.journal
     assert again.answers.evidence.samples[1:] == first.answers.evidence.samples[1:]
-    assert Journal(first.journal).samples() == first.answers.evidence.samples[1:]
+    assert ResumeLog(first.journal).samples() == first.answers.evidence.samples[1:]
     for clip in first.answers.clips:
         assert (
-            References(first.references).load(clip).tokens
-            == References(again.references).load(clip).tokens
+            ReferenceOutputs(first.references).load(clip).tokens
+            == ReferenceOutputs(again.references).load(clip).tokens
         )
 
 
@@ -74,6 +74,6 @@ def test_a_core_model_that_cannot_be_run_ends_the_build_with_the_reason(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(listening, "prove", lambda *_: NoEvidence("it ran out of memory"))
+    monkeypatch.setattr(case, "prove", lambda *_: NoEvidence("it ran out of memory"))
     with pytest.raises(WhisperoptError, match=r"could not be run .*: it ran out of memory\."):
         heard(small_core, small_artifact, manifest, tmp_path / "scratch")

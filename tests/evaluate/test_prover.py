@@ -4,8 +4,7 @@ import pytest
 
 from tests.evaluate.samples import evidence
 from whisperopt import process
-from whisperopt.evaluate.prover import NoEvidence, prove
-from whisperopt.evaluate.trial import TrialRequest
+from whisperopt.evaluate.trial import NoEvidence, TrialRequest, prove
 from whisperopt.process import Failure
 from whisperopt.reasons import Reason, because
 

@@ -15,7 +15,7 @@ from whisperopt import process
 from whisperopt.artifact import Artifact
 from whisperopt.evaluate.clips import Clip, ClipSet
 from whisperopt.evaluate.evidence import Race
-from whisperopt.evaluate.race import LIMIT, Entrant, choose, run
+from whisperopt.evaluate.race import LIMIT, choose, run
 from whisperopt.process import IMPOSSIBLE, Failure
 
 LATE = "Decoder.n = getattr(Decoder, 'n', 0) + 1; Decoder.n < 12 or "
@@ -118,7 +118,7 @@ def test_a_hang_is_ended_with_its_process(
 
 
 def test_a_folder_that_is_no_artifact_falls_out(clips: ClipSet, tmp_path: Path) -> None:
-    found = run([Entrant("lost", tmp_path / "nowhere")], clips, rounds=1)
+    found = run([("lost", tmp_path / "nowhere")], clips, rounds=1)
     assert "is not an artifact" in str(found["lost"])
 
 
@@ -177,8 +177,8 @@ def test_a_runner_ends_when_the_race_is_killed(site: Path, clips: ClipSet, tmp_p
     one = entrant(site, "one", at_open=note, at_step=sites.HANG)
     script = (
         "from pathlib import Path; from whisperopt.evaluate.clips import *;"
-        "from whisperopt.evaluate.race import Entrant, run;"
-        f"run([Entrant('one', Path({str(one.artifact)!r}))], ClipSet(name='', digest='',"
+        "from whisperopt.evaluate.race import run;"
+        f"run([('one', Path({str(one[1])!r}))], ClipSet(name='', digest='',"
         f" manifest=Path({str(clips.manifest)!r}), clips=(Clip(file='0.wav'),)))"
     )
     environment = {**os.environ, "PYTHONPATH": str(site)}
@@ -198,7 +198,7 @@ def wait_for(happened: object) -> None:
 
 def test_a_real_model_races(small_artifact: Artifact, tmp_path: Path) -> None:
     clips = clip_set(tmp_path / "clips", 0.2, 0.3)
-    found = run([Entrant("small", small_artifact.path)], clips, rounds=2, threads=1)
+    found = run([("small", small_artifact.path)], clips, rounds=2, threads=1)
     race = found["small"]
     assert isinstance(race, Race)
     assert [len(lap.clips) for lap in race.laps] == [1, 1, 2] * 3

@@ -10,7 +10,7 @@ from tests.makers import SMALL, weights
 from tests.passes.forms import DECOMPOSED, MadeCheckpoint, form, speech_like, write
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate.evidence import Range
-from whisperopt.evaluate.ranges import largest_activation
+from whisperopt.evaluate.trial import largest_activation
 from whisperopt.graph.files import write as write_graph
 from whisperopt.passes.rewrite import canvas_for
 from whisperopt.passes.twin import write_twin

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperopt.evaluate.reference import KEPT, Reference, _signs, log_softmax
+from whisperopt.evaluate.answers import KEPT, ReferenceOutput, _signs, log_softmax
 
 VOCABULARY = 300
 
@@ -28,7 +28,7 @@ def divergence(core: np.ndarray, variant: np.ndarray) -> float:
 
 
 def test_the_core_model_agrees_with_itself() -> None:
-    made = Reference.of(hidden(), [1, 2], logits(0))
+    made = ReferenceOutput.of(hidden(), [1, 2], logits(0))
     assert made.cosine(hidden()) == pytest.approx(1)
     assert made.relative_error(hidden()) == 0
     assert made.agreements(logits(0)) == len(logits(0))
@@ -36,7 +36,7 @@ def test_the_core_model_agrees_with_itself() -> None:
 
 
 def test_the_likeliest_tokens_come_first() -> None:
-    made = Reference.of(hidden(), [], logits(1))
+    made = ReferenceOutput.of(hidden(), [], logits(1))
     best = np.argsort(-logits(1), axis=-1)[:, :KEPT]
     np.testing.assert_array_equal(made.best, best)
     assert made.best.dtype == np.int32
@@ -48,14 +48,14 @@ def test_divergence_is_a_tight_lower_bound(seed: int, noise: float) -> None:
     core = logits(seed)
     variant = core + np.float32(noise) * logits(seed + 1, sharpness=1)
     exact = divergence(core, variant)
-    found = Reference.of(hidden(), [], core).kl_sum(variant)
+    found = ReferenceOutput.of(hidden(), [], core).kl_sum(variant)
     assert found <= exact + 1e-4
     assert found == pytest.approx(exact, rel=0.05, abs=1e-3)
 
 
 def test_flat_distributions_still_give_a_lower_bound() -> None:
     core, variant = logits(2, sharpness=0.5), logits(3, sharpness=0.5)
-    found = Reference.of(hidden(), [], core).kl_sum(variant)
+    found = ReferenceOutput.of(hidden(), [], core).kl_sum(variant)
     assert 0 < found <= divergence(core, variant)
 
 
@@ -63,7 +63,7 @@ def test_agreements_count_equal_top_tokens() -> None:
     variant = logits(4).copy()
     variant[[1, 3]] = -variant[[1, 3]]
     expected = (variant.argmax(-1) == logits(4).argmax(-1)).sum()
-    assert Reference.of(hidden(), [], logits(4)).agreements(variant) == expected == 4
+    assert ReferenceOutput.of(hidden(), [], logits(4)).agreements(variant) == expected == 4
 
 
 def spoiled(how: str, by: float) -> tuple[np.ndarray, np.ndarray]:
@@ -84,7 +84,7 @@ def spoiled(how: str, by: float) -> tuple[np.ndarray, np.ndarray]:
 def test_the_distance_of_a_cosine_from_one_survives_the_projection(how: str, by: float) -> None:
     a, b = (x.astype(np.float64) for x in spoiled(how, by))
     exact = (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
-    found = Reference.of(a.astype(np.float32), [], logits(0)).cosine(b.astype(np.float32))
+    found = ReferenceOutput.of(a.astype(np.float32), [], logits(0)).cosine(b.astype(np.float32))
     assert 1 - found == pytest.approx(1 - exact, rel=0.25)
 
 
@@ -97,27 +97,27 @@ def test_the_projection_is_the_same_on_every_machine() -> None:
 def test_relative_error_against_brute_force() -> None:
     a, b = spoiled("noise", 0.5)
     error = np.abs(a - b)[::24].max() / np.abs(a)[::24].max()
-    assert Reference.of(a, [], logits(0)).relative_error(b) == pytest.approx(float(error))
+    assert ReferenceOutput.of(a, [], logits(0)).relative_error(b) == pytest.approx(float(error))
 
 
 def test_an_encoder_that_is_silent_divides_by_nothing() -> None:
-    made = Reference.of(np.zeros((5, 8), np.float32), [], logits(0))
+    made = ReferenceOutput.of(np.zeros((5, 8), np.float32), [], logits(0))
     assert made.cosine(hidden()) == 0
     assert made.relative_error(np.zeros((5, 8), np.float32)) == 0
 
 
 def test_values_that_are_no_numbers_are_seen() -> None:
-    made = Reference.of(hidden(), [], logits(0))
+    made = ReferenceOutput.of(hidden(), [], logits(0))
     assert np.isnan(made.cosine(np.full((5, 8), np.nan, np.float32)))
     assert np.isnan(made.kl_sum(np.full((6, VOCABULARY), np.nan, np.float32)))
 
 
 def test_a_reference_survives_the_disk(tmp_path: Path) -> None:
-    made = Reference.of(hidden(), [5, 6, 7], logits(0))
+    made = ReferenceOutput.of(hidden(), [5, 6, 7], logits(0))
     made.save(tmp_path / "0.npz")
     with np.load(tmp_path / "0.npz") as parts:
-        assert set(parts) == set(Reference.PARTS)
-        again = Reference.load(parts)
+        assert set(parts) == set(ReferenceOutput.PARTS)
+        again = ReferenceOutput.load(parts)
     assert again.tokens == [5, 6, 7]
     assert again.cosine(hidden()) == pytest.approx(1, abs=1e-6)
     np.testing.assert_array_equal(again.best, made.best)

@@ -13,8 +13,8 @@ from whisperopt.backend import Tier
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import answers, trial
 from whisperopt.evaluate import clips as clip_sets
-from whisperopt.evaluate.answers import References
-from whisperopt.evaluate.journal import Journal
+from whisperopt.evaluate.answers import ReferenceOutputs
+from whisperopt.evaluate.journal import ResumeLog
 from whisperopt.evaluate.trial import TrialRequest, run
 from whisperopt.reasons import because
 from whisperopt.runtime.recognizer import Recognizer
@@ -24,7 +24,7 @@ def of_a_variant(core: TrialRequest, **changes: object) -> TrialRequest:
     """Return a request about the same graphs, held to what the core model said."""
     packed = core.references.with_name("references.npz")
     played = clip_sets.read(core.manifest, checked=True).clips
-    References(core.references).pack(packed, played)
+    ReferenceOutputs(core.references).pack(packed, played)
     facts = {"self_test": None, "references": packed, "journal": core.journal.with_name("other")}
     return msgspec.structs.replace(core, **(facts | changes))
 
@@ -66,12 +66,12 @@ def test_finished_clips_are_not_decoded_again(
     core = run(request_)
     later = of_a_variant(request_)
     for sample in core.samples[1:4]:
-        Journal(later.journal).add(sample)
+        ResumeLog(later.journal).add(sample)
     decoded.clear()
     made = run(later)
     assert decoded == ["audio/0.wav", "audio/3.wav", "audio/4.wav"]
     assert made.samples[1:4] == core.samples[1:4]
-    assert Journal(later.journal).samples() == made.samples[1:]
+    assert ResumeLog(later.journal).samples() == made.samples[1:]
 
 
 def test_a_sample_of_the_core_model_without_its_numbers_counts_for_nothing(
@@ -131,7 +131,7 @@ def test_values_that_are_no_numbers_are_a_reason(
     with pytest.raises(WhisperoptError) as caught:
         run(later)
     assert caught.value.reason == because("evaluate.no-numbers", "audio/0.wav")
-    assert Journal(later.journal).samples() == []
+    assert ResumeLog(later.journal).samples() == []
 
 
 def test_answers_to_other_clips_are_an_error(request_: TrialRequest, tmp_path: Path) -> None:

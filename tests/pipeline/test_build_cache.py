@@ -8,16 +8,16 @@ import pytest
 
 from tests.evaluate.samples import answers
 from whisperopt import cache
-from whisperopt.evaluate.listening import Heard
+from whisperopt.evaluate.case import CoreOutputs
 from whisperopt.pipeline.build_cache import BuildCache
 
 
 @pytest.fixture
-def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Heard:
+def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CoreOutputs:
     monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path / "cache"))
     for name in ("references.npz", "self-test.npz"):
         (tmp_path / name).write_bytes(name.encode())
-    return Heard(
+    return CoreOutputs(
         answers=answers(),
         references=tmp_path / "references.npz",
         self_test=tmp_path / "self-test.npz",
@@ -25,7 +25,7 @@ def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Heard:
     )
 
 
-def test_what_was_heard_is_known_on_the_same_grounds_only(heard: Heard) -> None:
+def test_what_was_heard_is_known_on_the_same_grounds_only(heard: CoreOutputs) -> None:
     BuildCache(["here"]).keep_heard(heard, "model")
     found = BuildCache(["here"]).heard("model")
     assert found is not None
@@ -38,7 +38,7 @@ def test_what_was_heard_is_known_on_the_same_grounds_only(heard: Heard) -> None:
     assert BuildCache().heard("model") is None
 
 
-def test_numbers_in_use_outlast_a_month(heard: Heard) -> None:
+def test_numbers_in_use_outlast_a_month(heard: CoreOutputs) -> None:
     known = BuildCache(["here"])
     known.keep_heard(heard, "model")
     long_ago = time.time() - 40 * 24 * 3600
@@ -49,7 +49,7 @@ def test_numbers_in_use_outlast_a_month(heard: Heard) -> None:
     assert known.heard("model") is not None
 
 
-def test_damaged_numbers_are_not_known(heard: Heard) -> None:
+def test_damaged_numbers_are_not_known(heard: CoreOutputs) -> None:
     known = BuildCache(["here"])
     known.keep_heard(heard, "model")
     (copy,) = cache.folder("heard").glob("*references.npz")
@@ -59,7 +59,7 @@ def test_damaged_numbers_are_not_known(heard: Heard) -> None:
     assert known.heard("model") is None
 
 
-def test_a_disk_that_takes_no_copies_is_no_error(heard: Heard, tmp_path: Path) -> None:
+def test_a_disk_that_takes_no_copies_is_no_error(heard: CoreOutputs, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     BuildCache(["here"]).keep_heard(heard, "model")
     assert BuildCache(["here"]).heard("model") is None

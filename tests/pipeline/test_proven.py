@@ -13,7 +13,7 @@ from tests.targets import TARGETS
 from whisperopt import matrix
 from whisperopt.backend import Tier
 from whisperopt.evaluate import evidence as evidences
-from whisperopt.evaluate.answers import References
+from whisperopt.evaluate.answers import ReferenceOutputs
 from whisperopt.evaluate.metrics import measure
 from whisperopt.pipeline import write
 from whisperopt.release import catalog
@@ -124,7 +124,7 @@ class TestProven:
         answers, numbers = folder.read_answers(proven.path, entry)
         assert measure(answers.evidence, answers).wer == proven.report.core_wer
         assert answers.model == "small"
-        references = References(numbers)
+        references = ReferenceOutputs(numbers)
         for sample in answers.evidence.samples:
             clip = answers.clip(sample.clip)
             assert clip is not None

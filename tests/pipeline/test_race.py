@@ -10,10 +10,10 @@ import pytest
 from tests.evaluate import samples
 from tests.pipeline import results
 from tests.pipeline.results import emulated, made, proven
-from whisperopt.evaluate.case import Case
+from whisperopt.evaluate.case import ProofContext
 from whisperopt.evaluate.clips import ClipSet
 from whisperopt.evaluate.evidence import Evidence, Lap, Race
-from whisperopt.evaluate.prover import NoEvidence
+from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.pipeline import race
 from whisperopt.pipeline.checks import refuse
 from whisperopt.pipeline.trials import Trials
@@ -65,7 +65,7 @@ def trials(tmp_path: Path) -> Trials:
         tmp_path,
         lambda _name, _doing: None,
     )
-    opened.case = Case(
+    opened.case = ProofContext(
         results.ANSWERS,
         tmp_path / "references.npz",
         clip_set=results.CLIPS,

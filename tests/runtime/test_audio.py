@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from whisperopt.errors import BadInputError
 from whisperopt.runtime import audio
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import SAMPLE_RATE
 
 FORMATS = [
@@ -32,7 +33,7 @@ def tone(rate: int, *, seconds: float = 1.0, channels: int = 1) -> np.ndarray:
     return np.repeat(mono[:, None], channels, axis=1).astype(np.float32)
 
 
-def loudest_frequency(samples: audio.Samples) -> float:
+def loudest_frequency(samples: Floats) -> float:
     """Return the frequency of the highest peak in Hz."""
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(samples.size)))
     return float(np.fft.rfftfreq(samples.size, 1 / SAMPLE_RATE)[spectrum.argmax()])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.makers import SMALL
-from whisperopt.runtime.batches import fitting, plan, window_bytes
+from whisperopt.runtime.recognizer import fitting, plan, window_bytes
 
 
 @given(

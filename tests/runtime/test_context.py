@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.makers import SMALL
-from whisperopt.runtime import context, mel
+from whisperopt.runtime import mel
 from whisperopt.whisper import SAMPLE_RATE
 
 DIMS = msgspec.structs.replace(SMALL, audio_context=1500)
@@ -16,7 +16,7 @@ PER_SECOND = 50
 
 @given(st.floats(0, 40))
 def test_spans_cover_the_window_and_what_is_heard_whole(seconds: float) -> None:
-    found = context.spans(seconds, DIMS)
+    found = mel.spans(seconds, DIMS)
     assert found.dtype == np.int32
     assert found.sum() == DIMS.audio_context
     assert found.min() == 1
@@ -27,17 +27,17 @@ def test_spans_cover_the_window_and_what_is_heard_whole(seconds: float) -> None:
 
 
 def test_a_short_clip_needs_a_fraction_of_the_positions() -> None:
-    assert context.spans(5.0, DIMS).size < DIMS.audio_context / 4
-    assert context.spans(29.9, DIMS).size == DIMS.audio_context
+    assert mel.spans(5.0, DIMS).size < DIMS.audio_context / 4
+    assert mel.spans(29.9, DIMS).size == DIMS.audio_context
 
 
 def test_lengths_are_few_so_that_runtimes_prepare_few_shapes() -> None:
-    assert len({context.spans(seconds, DIMS).size for seconds in np.arange(0, 30, 0.1)}) <= 61
+    assert len({mel.spans(seconds, DIMS).size for seconds in np.arange(0, 30, 0.1)}) <= 61
 
 
 def test_without_a_tail_the_window_is_heard_whole() -> None:
     clips = [np.ones(SAMPLE_RATE, np.float32), np.ones(99, np.float32)]
-    features, spans = context.prepare(clips, DIMS, None)
+    features, spans = mel.prepare(clips, DIMS, None)
     assert spans is None
     assert features.shape == (2, DIMS.mels, DIMS.frames)
 
@@ -45,7 +45,7 @@ def test_without_a_tail_the_window_is_heard_whole() -> None:
 @pytest.mark.parametrize("seconds", [0.5, 7.3, 28.0])
 def test_features_are_those_of_the_window_where_each_position_stands(seconds: float) -> None:
     sound = np.random.default_rng(0).normal(0, 0.1, int(seconds * SAMPLE_RATE)).astype(np.float32)
-    features, spans = context.prepare([sound], DIMS, 1.0)
+    features, spans = mel.prepare([sound], DIMS, 1.0)
     assert spans is not None
     assert features.shape == (1, DIMS.mels, 2 * spans.size)
     whole = mel.log_mel(sound, DIMS.mels, DIMS.frames)
@@ -55,6 +55,6 @@ def test_features_are_those_of_the_window_where_each_position_stands(seconds: fl
 
 def test_a_batch_hears_as_much_as_its_longest_clip_needs() -> None:
     short, long = np.ones(SAMPLE_RATE, np.float32), np.ones(9 * SAMPLE_RATE, np.float32)
-    spans = context.prepare([short, long], DIMS, 1.0)[1]
-    alone = context.prepare([long], DIMS, 1.0)[1]
+    spans = mel.prepare([short, long], DIMS, 1.0)[1]
+    alone = mel.prepare([long], DIMS, 1.0)[1]
     np.testing.assert_array_equal(spans, alone)

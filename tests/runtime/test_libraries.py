@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from whisperopt.runtime import libraries
+from whisperopt.runtime import provider
 from whisperopt.runtime.provider import Provider
 
 CUDA = Provider(name="CUDAExecutionProvider", device="cuda")
@@ -39,7 +39,7 @@ def without(library: str) -> bytes:
 @LINUX
 def test_the_library_that_is_missing_is_named(runtime: Path) -> None:
     runtime.write_bytes(without("libcuu.so"))
-    assert libraries.lacking(CUDA) == "libcuu.so"
+    assert provider.missing_library(CUDA) == "libcuu.so"
 
 
 @LINUX
@@ -51,21 +51,21 @@ def test_the_library_of_a_plug_in_is_looked_at_where_its_module_says(
     module = ModuleType("plugged_in")
     module.get_library_path = lambda: str(path)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "plugged_in", module)
-    assert libraries.lacking(PLUG_IN) == "libnvv.so"
+    assert provider.missing_library(PLUG_IN) == "libnvv.so"
 
 
 @LINUX
 def test_a_file_that_is_no_library_names_none(runtime: Path) -> None:
-    assert libraries.lacking(CUDA) is None  # there is no such file
+    assert provider.missing_library(CUDA) is None  # there is no such file
     runtime.write_bytes(b"no library")
-    assert libraries.lacking(CUDA) is None
+    assert provider.missing_library(CUDA) is None
     import _ctypes
 
-    assert libraries.first_missing(Path(_ctypes.__file__)) is None
+    assert provider.first_missing(Path(_ctypes.__file__)) is None
 
 
 def test_a_plug_in_that_is_not_installed_names_no_library() -> None:
-    assert libraries.lacking(PLUG_IN) is None
+    assert provider.missing_library(PLUG_IN) is None
 
 
 def test_windows_is_asked_for_each_library_that_one_imports(
@@ -82,8 +82,8 @@ def test_windows_is_asked_for_each_library_that_one_imports(
 
     monkeypatch.setattr(platform, "system", lambda: "Windows")
     monkeypatch.setattr(ctypes, "CDLL", load)
-    assert libraries.imported(path)[:2] == ("cublasLt64_13.dll", "cudart64_13.dll")
-    assert libraries.first_missing(path) == "cublasLt64_13.dll"
+    assert provider.imported(path)[:2] == ("cublasLt64_13.dll", "cudart64_13.dll")
+    assert provider.first_missing(path) == "cublasLt64_13.dll"
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,14 @@ def test_windows_is_asked_for_each_library_that_one_imports(
     ],
 )
 def test_each_kind_of_library_comes_from_somewhere_else(library: str, remedy: str) -> None:
-    assert libraries.remedy(library, ["onnxruntime-gpu"]) == remedy
+    assert provider.library_remedy(library, ["onnxruntime-gpu"]) == remedy
 
 
 def test_cuda_without_cudnn_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "system", lambda: "Linux")
-    monkeypatch.setattr(libraries, "_problem", lambda library: f"{library}: not there")
-    assert libraries.without_cudnn(CUDA) == "libcudnn.so.9"
-    assert libraries.without_cudnn(PLUG_IN) is None
-    assert libraries.without_cudnn(Provider(name="CPU", device="cpu")) is None
-    monkeypatch.setattr(libraries, "_problem", lambda _: None)
-    assert libraries.without_cudnn(CUDA) is None
+    monkeypatch.setattr(provider, "_problem", lambda library: f"{library}: not there")
+    assert provider.without_cudnn(CUDA) == "libcudnn.so.9"
+    assert provider.without_cudnn(PLUG_IN) is None
+    assert provider.without_cudnn(Provider(name="CPU", device="cpu")) is None
+    monkeypatch.setattr(provider, "_problem", lambda _: None)
+    assert provider.without_cudnn(CUDA) is None

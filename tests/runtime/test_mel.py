@@ -5,6 +5,7 @@ import pytest
 
 from tests.numerics import recorded
 from whisperopt.runtime import audio
+from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.mel import filters, log_mel
 from whisperopt.whisper import SAMPLE_RATE
 
@@ -13,7 +14,7 @@ SECONDS = [0.03, 0.1, 0.999, 3.3, 14.7, 29.98, 29.995, 30.0, 31.0]
 TOLERANCE = 1e-4
 
 
-def voice(seconds: float, *, seed: int = 0) -> audio.Samples:
+def voice(seconds: float, *, seed: int = 0) -> Floats:
     """Return harmonics that swell and fade, with a little noise."""
     random = np.random.default_rng(seed)
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
@@ -56,7 +57,7 @@ def test_filters_equal_those_of_transformers(mels: int) -> None:
     np.testing.assert_allclose(filters(mels), expected.T, atol=1e-7)
 
 
-def in_double_precision(samples: audio.Samples, mels: int) -> np.ndarray:
+def in_double_precision(samples: Floats, mels: int) -> np.ndarray:
     """Spell the formula out in float64, frame by frame."""
     padded = np.pad(samples.astype(np.float64), (0, FRAMES * 160 - samples.size))
     padded = np.pad(padded, 200, mode="reflect")

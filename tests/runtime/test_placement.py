@@ -1,6 +1,6 @@
 import pytest
 
-from whisperopt.runtime.placement import refusal
+from whisperopt.runtime.provider import refusal
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from whisperopt.runtime.repetition import degenerate, loops
+from whisperopt.runtime.greedy import degenerate, loops
 
 
 @pytest.mark.parametrize("period", range(1, 9))

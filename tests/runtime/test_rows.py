@@ -6,8 +6,8 @@ import pytest
 
 from tests.passes import forms
 from whisperopt.errors import WhisperoptError
-from whisperopt.runtime.elements import BFLOAT16, FLOAT16, FLOAT32, Element
 from whisperopt.runtime.ort import CPU
+from whisperopt.runtime.ort_graph import BFLOAT16, FLOAT16, FLOAT32, Element
 from whisperopt.runtime.provider import Provider
 from whisperopt.runtime.rows import Rows, gather, reorder_in_place
 

@@ -14,7 +14,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.backend import Decoder, Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.errors import BadInputError, WhisperoptError
-from whisperopt.runtime import batches, recognizer
+from whisperopt.runtime import recognizer
 from whisperopt.runtime.transcriber import Opened, Transcriber, Transcript
 from whisperopt.testing.fake import ScriptedDecoder, ScriptedSession
 
@@ -314,7 +314,7 @@ def test_batches_are_no_larger_than_the_memory_holds(
     windows: int,
     most: int,
 ) -> None:
-    free = 4 * windows * batches.window_bytes(SMALL)
+    free = 4 * windows * recognizer.window_bytes(SMALL)
     monkeypatch.setattr(recognizer, "available_bytes", lambda: free)
     tight = Tight(small_session, 100)
     Transcriber(small_artifact, tight).transcribe(joined(10), "en", batch=8)

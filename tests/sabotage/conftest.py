@@ -20,8 +20,7 @@ from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import clips, trial
 from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.prover import NoEvidence
-from whisperopt.evaluate.trial import TrialRequest
+from whisperopt.evaluate.trial import NoEvidence, TrialRequest
 from whisperopt.graph.core import CoreModel
 from whisperopt.pipeline.make import SCRATCH, Maker
 from whisperopt.pipeline.request import BuildRequest, TargetRequest
@@ -48,8 +47,7 @@ def _untimed(evidence: Mapping[str, Evidence], *_: Any, **__: Any) -> dict[str, 
 def in_this_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WHISPEROPT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        for module in ("evaluate.case", "evaluate.listening"):
-            patch.setattr(f"whisperopt.{module}.prove", _prove)
+        patch.setattr("whisperopt.evaluate.case.prove", _prove)
         patch.setattr("whisperopt.pipeline.race.timed", _untimed)
         yield
 

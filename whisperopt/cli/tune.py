@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from whisperopt.cli import COUNT, PATH, aim_options, json_option, print_json
-from whisperopt.evaluate.times import times
+from whisperopt.evaluate.evidence import times
 
 if TYPE_CHECKING:
     from whisperopt.evaluate.evidence import Race

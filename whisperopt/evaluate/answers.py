@@ -3,10 +3,11 @@
 They travel with a release, so that another machine can prove its variants without the checkpoint.
 """
 
+import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import msgspec
 import numpy as np
@@ -14,8 +15,120 @@ import numpy.typing as npt
 
 from whisperopt.evaluate.clips import Clip
 from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.reference import Reference
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import Decoding
+
+KEPT = 64
+"""Most likely tokens whose probabilities are kept for each position."""
+_EVERY = 24
+"""Of the encoder's output every so many-th position is kept as it is."""
+_SUMS = 96
+"""And of all positions so many sums with random signs, which keep angles and distances."""
+
+
+class ReferenceOutput(msgspec.Struct, frozen=True):
+    """One clip: `tokens` after the prompt, what the encoder gave, and each position's likeliest.
+
+    Of the encoder's output [L, D] `hidden` [L / 24, D] keeps every 24th position and `sketch`
+    [96, D] a random projection of all, which is small enough to travel: inner products survive it
+    within a few percent of their difference (Johnson and Lindenstrauss; with signs: Achlioptas,
+    J. Comput. Syst. Sci. 66, 2003). `best` int32 [S, 64] and `log_probabilities` float32 [S, 64]
+    cover prompt and tokens.
+    """
+
+    PARTS: ClassVar = ("sketch", "hidden", "tokens", "best", "log_probabilities")
+
+    sketch: Floats
+    hidden: Floats
+    tokens: list[int]
+    best: npt.NDArray[np.int32]
+    log_probabilities: Floats
+
+    @classmethod
+    def of(cls, hidden: Floats, tokens: list[int], logits: Floats) -> Self:
+        """Keep what is needed of the core model's `hidden` [L, D] and `logits` [S, V]."""
+        log_probabilities = log_softmax(logits)
+        best = np.argpartition(-log_probabilities, KEPT, axis=-1)[:, :KEPT]
+        kept = np.take_along_axis(log_probabilities, best, axis=-1)
+        order = np.argsort(-kept, axis=-1)
+        ranked = np.take_along_axis(best, order, axis=-1).astype(np.int32)
+        sorted_kept = np.take_along_axis(kept, order, axis=-1)
+        return cls(_sketch(hidden), hidden[::_EVERY], tokens, ranked, sorted_kept)
+
+    def save(self, path: Path) -> None:
+        """Write one file; hidden states in half precision, which moves a cosine by about 1e-7."""
+        np.savez_compressed(
+            path,
+            sketch=self.sketch.astype(np.float16),
+            hidden=self.hidden.astype(np.float16),
+            tokens=np.array(self.tokens, np.int32),
+            best=self.best,
+            log_probabilities=self.log_probabilities,
+        )
+
+    @classmethod
+    def load(cls, parts: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Make sense of the arrays that `save` wrote, by `PARTS`."""
+        return cls(
+            parts["sketch"].astype(np.float32),
+            parts["hidden"].astype(np.float32),
+            parts["tokens"].tolist(),
+            parts["best"],
+            parts["log_probabilities"],
+        )
+
+    def cosine(self, hidden: Floats) -> float:
+        """Return the cosine similarity with another output `hidden` [L, D] of the encoder."""
+        a = self.sketch.ravel().astype(np.float64)
+        b = _sketch(hidden).ravel().astype(np.float64)
+        return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-30))
+
+    def relative_error(self, hidden: Floats) -> float:
+        """Return max|a - b| / max|b| against another output `hidden` [L, D] of the encoder."""
+        largest = max(float(np.abs(self.hidden).max()), 1e-30)
+        return float(np.abs(hidden[::_EVERY] - self.hidden).max()) / largest
+
+    def agreements(self, logits: Floats) -> int:
+        """Count the positions of `logits` [S, V] with the core model's most likely token."""
+        return int((logits.argmax(axis=-1) == self.best[:, 0]).sum())
+
+    def kl_sum(self, logits: Floats) -> float:
+        """Add up KL(core || variant) in nats over all positions.
+
+        The distributions are compared on the 64 likeliest tokens and all others as one: merging
+        outcomes never increases a divergence, so this is a lower bound, and tight where 64 tokens
+        hold nearly all probability.
+        """
+        p = np.exp(self.log_probabilities.astype(np.float64))
+        q = np.exp(np.take_along_axis(log_softmax(logits), self.best, axis=-1).astype(np.float64))
+        p, q = _with_rest(p), _with_rest(q)
+        return float((p * (np.log(p) - np.log(q))).sum())
+
+
+def log_softmax(logits: Floats) -> Floats:
+    """Return log probabilities over the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    total: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return total
+
+
+def _sketch(hidden: Floats) -> Floats:
+    """Return 96 sums [96, D] of all positions of `hidden` [L, D] with fixed random signs."""
+    return (_signs(len(hidden)) @ hidden / np.float32(np.sqrt(len(hidden)))).astype(np.float32)
+
+
+@functools.cache
+def _signs(length: int) -> Floats:
+    """Return -1 and 1 [96, length] that are the same on every machine, whatever NumPy it has."""
+    stream = hashlib.shake_256(b"whisperopt sketch").digest(_SUMS * length)
+    signs: Floats = (np.frombuffer(stream, np.uint8) % 2 * 2.0 - 1.0).astype(np.float32)
+    return signs.reshape(_SUMS, length)
+
+
+def _with_rest(kept: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    rest = 1.0 - kept.sum(axis=-1, keepdims=True)
+    whole: npt.NDArray[np.float64] = np.concatenate([kept, rest], axis=-1)
+    return np.maximum(whole, 1e-12)
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,19 +148,12 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return next((clip for clip in self.clips if clip.file == file), None)
 
 
-def write(path: Path, answers: Answers) -> None:
-    """Write the answers as JSON, atomically."""
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(msgspec.json.encode(answers) + b"\n")
-    partial.replace(path)
-
-
 def read(path: Path) -> Answers:
-    """Read what `write` wrote."""
+    """Read what `evidence.write` wrote."""
     return msgspec.json.decode(path.read_bytes(), type=Answers)
 
 
-class References:
+class ReferenceOutputs:
     """The numbers behind the answers, one entry per clip, in a folder or in one file.
 
     The core model's own trial fills the folder; `pack` makes the file that a release carries.
@@ -57,7 +163,7 @@ class References:
         """Read from, or write into, `path`."""
         self.path = path
 
-    def save(self, clip: Clip, reference: Reference) -> None:
+    def save(self, clip: Clip, reference: ReferenceOutput) -> None:
         """Keep the core model's answer to `clip` in the folder."""
         partial = self.path / "partial.npz"
         reference.save(partial)
@@ -67,14 +173,14 @@ class References:
         """Say whether the answer to `clip` is in the folder."""
         return (self.path / _entry(clip)).is_file()
 
-    def load(self, clip: Clip) -> Reference:
+    def load(self, clip: Clip) -> ReferenceOutput:
         """Return the core model's answer to `clip`."""
         if self.path.is_dir():
             with np.load(self.path / _entry(clip)) as own:
-                return Reference.load(dict(own))
+                return ReferenceOutput.load(dict(own))
         with np.load(self.path) as packed:
-            return Reference.load(
-                {part: packed[f"{_key(clip)}.{part}"] for part in Reference.PARTS}
+            return ReferenceOutput.load(
+                {part: packed[f"{_key(clip)}.{part}"] for part in ReferenceOutput.PARTS}
             )
 
     def pack(self, path: Path, clips: Iterable[Clip]) -> None:
@@ -82,7 +188,7 @@ class References:
         arrays: dict[str, npt.NDArray[Any]] = {}
         for clip in clips:
             with np.load(self.path / _entry(clip)) as own:
-                arrays |= {f"{_key(clip)}.{part}": own[part] for part in Reference.PARTS}
+                arrays |= {f"{_key(clip)}.{part}": own[part] for part in ReferenceOutput.PARTS}
         np.savez_compressed(path, allow_pickle=False, **arrays)
 
 

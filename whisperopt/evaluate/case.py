@@ -1,4 +1,4 @@
-"""Proves variants one after another against the same answers: the stateful edge of the proof."""
+"""The core model answers clips, and variants are held to that: the stateful edge of the proof."""
 
 import importlib.util
 import shutil
@@ -7,23 +7,101 @@ from pathlib import Path
 
 import msgspec
 
-from whisperopt.artifact import Artifact
-from whisperopt.backend import Backend, Tier
+from whisperopt import artifact
+from whisperopt.artifact import Artifact, Manifest
+from whisperopt.backend import Backend, Recipe, Tier
+from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import journal
-from whisperopt.evaluate.answers import Answers
+from whisperopt.evaluate.answers import Answers, ReferenceOutputs
 from whisperopt.evaluate.clips import EMULATED_STRIDE, ClipSet
 from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.prover import NoEvidence, prove
-from whisperopt.evaluate.trial import TrialRequest
+from whisperopt.evaluate.trial import EMULATOR, NoEvidence, TrialRequest, prove
+from whisperopt.graph.core import CoreModel
 from whisperopt.host import Host
 from whisperopt.matrix import Device
+from whisperopt.passes.plan import write_variant
 from whisperopt.passes.twin import write_twin
 from whisperopt.reasons import because
 from whisperopt.release import catalog
 from whisperopt.release.catalog import File
+from whisperopt.runtime import self_test
+
+CORE = Recipe(
+    name="fp32",
+    summary="The core model as it is authored",
+    self_attention="gqa",
+    cross_attention="mha",
+    encoder_attention="mha",
+    cache="shared",
+    encoder_precision="fp32",
+    decoder_precision="fp32",
+)
 
 
-class Case:
+class CoreOutputs(msgspec.Struct, frozen=True, kw_only=True):
+    """The core model's answers, and the files that belong to them."""
+
+    answers: Answers
+    references: Path
+    self_test: Path
+    """The values that every variant must come close to when it is opened."""
+    journal: Path
+
+
+def listen(
+    core: CoreModel,
+    manifest: Manifest,
+    *,
+    clip_set: ClipSet,
+    host: Host,
+    scratch: Path,
+    progress: Callable[[str], None],
+) -> CoreOutputs:
+    """Play `clip_set` to the core model; `manifest` is that of any of its variants."""
+    folder = scratch / "core"
+    folder.mkdir()
+    write_variant(CORE, core, folder)
+    (folder / artifact.TOKENIZER).write_bytes(core.checkpoint.tokenizer_json())
+    own = msgspec.structs.replace(
+        manifest, target="core", backend=EMULATOR, recipe=CORE, dims=core.checkpoint.dims
+    )
+    artifact.write_manifest(folder, own)
+    notes = journal.folder("core", own, host, clip_set.digest)
+    references = notes / "references"
+    references.mkdir(parents=True, exist_ok=True)
+    request = TrialRequest(
+        artifact=folder,
+        digest="",
+        tier=Tier.MEASURED,
+        host=host,
+        host_class=host.host_class("cpu", "onnxruntime"),
+        manifest=clip_set.manifest,
+        references=references,
+        self_test=scratch / self_test.FILE,
+        threads=host.cores,
+        journal=notes,
+    )
+    evidence = prove(request, progress)
+    if isinstance(evidence, NoEvidence):
+        raise WhisperoptError(because("evaluate.core", why=evidence.reason))
+    packed = scratch / "references.npz"
+    ReferenceOutputs(references).pack(packed, clip_set.clips)
+    answers = Answers(
+        model=own.model,
+        checkpoint=own.checkpoint,
+        decoding=own.decoding,
+        clips=clip_set.clips,
+        evidence=evidence,
+    )
+    return CoreOutputs(
+        answers=answers,
+        references=packed,
+        self_test=scratch / self_test.FILE,
+        journal=notes,
+    )
+
+
+class ProofContext:
     """Lets variants stand against the core model's answers to one clip set."""
 
     def __init__(
@@ -61,18 +139,35 @@ class Case:
         known = None if here else self._emulated.get(graphs)
         if isinstance(known, Evidence):
             return msgspec.structs.replace(known, variant=built.manifest.variant, digest=digest)
-        twin = self._scratch / "twin"
-        if built.manifest.recipe.half and _can_make_twins():
+        twin = None
+        # a machine that only measures may lack what rewrites graphs
+        if built.manifest.recipe.half and all(map(importlib.util.find_spec, ("onnx", "onnx_ir"))):
+            twin = self._scratch / "twin"
             try:
                 write_twin(built.path, twin)
             except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
                 shutil.rmtree(twin, ignore_errors=True)
                 return NoEvidence(str(because("evaluate.no-copy", problem=str(error))))
-        request = self._request(built, digest, device, backend, here=here)
-        evidence = prove(
-            msgspec.structs.replace(request, twin=twin if twin.exists() else None), self._progress
+        tier, clips = Tier.MEASURED if here else Tier.EMULATED, self.clip_set.digest
+        notes = journal.folder("variant", digest, tier, self.host, clips, self.answers.checkpoint)
+        self._journals.append(notes)
+        where = (device, backend.runtime) if here else ("cpu", "onnxruntime")
+        request = TrialRequest(
+            artifact=built.path,
+            digest=digest,
+            tier=tier,
+            host=self.host,
+            host_class=self.host.host_class(*where),
+            manifest=self.clip_set.manifest,
+            references=self.references,
+            threads=self.host.cores,
+            journal=notes,
+            stride=1 if here else EMULATED_STRIDE,
+            twin=twin,
         )
-        shutil.rmtree(twin, ignore_errors=True)
+        evidence = prove(request, self._progress)
+        if twin:
+            shutil.rmtree(twin, ignore_errors=True)
         if not here:
             self._emulated[graphs] = evidence
         return evidence
@@ -80,32 +175,3 @@ class Case:
     def forget(self) -> None:
         """Drop the notes on what was proven, once the evidence is safe."""
         journal.forget(*self._journals)
-
-    def _request(
-        self, built: Artifact, digest: str, device: Device, backend: Backend, *, here: bool
-    ) -> TrialRequest:
-        tier = Tier.MEASURED if here else Tier.EMULATED
-        clips = self.clip_set.digest
-        notes = journal.folder("variant", digest, tier, self.host, clips, self.answers.checkpoint)
-        self._journals.append(notes)
-        return TrialRequest(
-            artifact=built.path,
-            digest=digest,
-            tier=tier,
-            host=self.host,
-            host_class=(
-                self.host.host_class(device, backend.runtime)
-                if here
-                else self.host.host_class("cpu", "onnxruntime")
-            ),
-            manifest=self.clip_set.manifest,
-            references=self.references,
-            threads=self.host.cores,
-            journal=notes,
-            stride=1 if here else EMULATED_STRIDE,
-        )
-
-
-def _can_make_twins() -> bool:
-    """Say whether graphs can be rewritten here: a machine that only measures may lack `onnx`."""
-    return all(importlib.util.find_spec(name) for name in ("onnx", "onnx_ir"))

@@ -8,7 +8,7 @@ from whisperopt.backend import Tier
 from whisperopt.evaluate import words
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.evidence import Evidence, Metrics
-from whisperopt.evaluate.metrics import measure, pairs
+from whisperopt.evaluate.metrics import by_language, measure, pairs
 from whisperopt.matrix import Gates
 from whisperopt.reasons import Reason, because
 from whisperopt.release.report import LanguageErrors
@@ -118,13 +118,10 @@ def _told_apart(value: float, bound: float) -> str:
 
 
 def _notes(evidence: Evidence, answers: Answers, gates: Gates) -> Iterator[str]:
-    told = [p for p in pairs(evidence, answers) if p.clip.spoken and p.clip.text]
-    if not told:
+    languages = list(by_language(pairs(evidence, answers)))
+    if not languages:
         yield "no clip has a transcript: words are only compared with the core model's"
-        return
-    for language in sorted({pair.clip.language for pair in told}):
-        own = [pair for pair in told if pair.clip.language == language]
-        errors, core_errors = [p.errors for p in own], [p.core_errors for p in own]
+    for language, errors, core_errors in languages:
         unit = words.unit(language)
         if note := words.allowance(errors, core_errors, gates.wer_increase, unit=unit):
             yield f"{language}: {note}"

@@ -14,7 +14,7 @@ _SAMPLES = "samples.jsonl"
 _OWNER = "owner"
 
 
-class Journal:
+class ResumeLog:
     """One line for each clip that was finished; a line that was cut off counts for nothing."""
 
     def __init__(self, folder: Path) -> None:

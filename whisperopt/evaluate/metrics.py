@@ -9,11 +9,10 @@ import numpy as np
 from whisperopt.evaluate import words
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.clips import Clip
-from whisperopt.evaluate.evidence import Evidence, Metrics, Sample
-from whisperopt.evaluate.times import times
+from whisperopt.evaluate.evidence import Evidence, Metrics, Sample, times
 from whisperopt.evaluate.words import Errors
 from whisperopt.release.report import LanguageErrors
-from whisperopt.runtime import repetition
+from whisperopt.runtime import greedy
 
 _NS_PER_MS = 1e6
 
@@ -51,7 +50,7 @@ def measure(evidence: Evidence, answers: Answers) -> Metrics:
         wer_delta=words.rate(errors) - words.rate(core_errors),
         wer_delta_interval=words.increase_interval(errors, core_errors),
         wer_vs_core=words.rate(versus),
-        languages=tuple(_by_language(told)),
+        languages=tuple(_language_errors(both)),
         token_match=_share(p.own.tokens == p.core.tokens for p in spoken),
         clips_no_worse=_share(
             e.edits <= c.edits for e, c in zip(errors, core_errors, strict=True)
@@ -79,7 +78,7 @@ def measure(evidence: Evidence, answers: Answers) -> Metrics:
 
 def loops(sample: Sample) -> bool:
     """Say whether the text ends in one to eight tokens repeated at least eight times."""
-    return repetition.loops(sample.tokens)
+    return greedy.loops(sample.tokens)
 
 
 def pairs(evidence: Evidence, answers: Answers) -> list[Pair]:
@@ -93,15 +92,21 @@ def pairs(evidence: Evidence, answers: Answers) -> list[Pair]:
     ]
 
 
-def _by_language(told: Sequence[Pair]) -> Iterator[LanguageErrors]:
+def by_language(pairs: Iterable[Pair]) -> Iterator[tuple[str, list[Errors], list[Errors]]]:
+    """Yield each language with both models' errors on the clips that have a transcript in it."""
+    told = [pair for pair in pairs if pair.clip.spoken and pair.clip.text]
     for language in sorted({pair.clip.language for pair in told}):
         own = [pair for pair in told if pair.clip.language == language]
-        errors, core_errors = [p.errors for p in own], [p.core_errors for p in own]
+        yield language, [pair.errors for pair in own], [pair.core_errors for pair in own]
+
+
+def _language_errors(pairs: Iterable[Pair]) -> Iterator[LanguageErrors]:
+    for language, errors, core_errors in by_language(pairs):
         yield LanguageErrors(
             language=language,
             unit=words.unit(language),
-            clips=len(own),
-            units=sum(one.units for one in errors),
+            clips=len(errors),
+            units=sum(error.units for error in errors),
             rate=words.rate(errors),
             delta=words.rate(errors) - words.rate(core_errors),
             interval=words.increase_interval(errors, core_errors),

@@ -17,8 +17,8 @@ from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import stopwatch
 from whisperopt.evaluate.clips import Clip, ClipSet
 from whisperopt.evaluate.evidence import Evidence, Lap, Race
-from whisperopt.evaluate.prover import NoEvidence
 from whisperopt.evaluate.stopwatch import Loaded, OpenRequest, RunBatch, TimedClip
+from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.process import Failure, Worker
 from whisperopt.reasons import because
 
@@ -35,13 +35,6 @@ _Request = TypeVar("_Request")
 _Answer = TypeVar("_Answer")
 
 
-class Entrant(msgspec.Struct, frozen=True):
-    """A variant that shall be timed, and the folder that it lies in."""
-
-    name: str
-    artifact: Path
-
-
 def timed(
     evidence: Mapping[str, Evidence],
     folders: Mapping[str, Path],
@@ -55,7 +48,7 @@ def timed(
 
     `memory_bytes` is what the device has, None for that of the machine.
     """
-    entrants = [Entrant(name, folders[name]) for name in evidence]
+    entrants = [(name, folders[name]) for name in evidence]
     races = run(entrants, clip_set, threads=threads, memory_bytes=memory_bytes, progress=progress)
     return {
         name: NoEvidence(str(because("evaluate.race", why=str(race))))
@@ -66,7 +59,7 @@ def timed(
 
 
 def run(
-    entrants: Sequence[Entrant],
+    entrants: Sequence[tuple[str, Path]],
     clip_set: ClipSet,
     *,
     rounds: int = 10,
@@ -75,7 +68,7 @@ def run(
     memory_bytes: int | None = None,
     progress: Progress = lambda _: None,
 ) -> dict[str, Race | Failure]:
-    """Time `entrants` on a few clips in `rounds` rounds behind one that warms up.
+    """Time `entrants`, names and folders, on a few clips in `rounds` rounds after a warm-up.
 
     In each round each decodes every clip alone, and then, if it takes batches, all of them at
     once. One that crashes, hangs or raises falls out, and the failure says why; the others go on.
@@ -88,20 +81,22 @@ def run(
     )
     started = datetime.now(UTC).isoformat(timespec="seconds")
     free = process.available_bytes()
-    apart = _size(entrants) * _NEEDED_PER_BYTE > min(free, memory_bytes or free) * _FREE_SHARE
+    files = (file for _, folder in entrants if folder.is_dir() for file in folder.iterdir())
+    needed = sum(file.stat().st_size for file in files) * _NEEDED_PER_BYTE
+    apart = needed > min(free, memory_bytes or free) * _FREE_SHARE
     with ExitStack() as stack:
         racers = [
             stack.enter_context(
                 closing(
                     _Racer(
-                        entrant.name,
-                        OpenRequest(artifact=entrant.artifact, threads=threads, clips=played),
+                        name,
+                        OpenRequest(artifact=folder, threads=threads, clips=played),
                         tuple(clip.file for clip in chosen),
                         apart=apart,
                     )
                 )
             )
-            for entrant in entrants
+            for name, folder in entrants
         ]
         for number in range(rounds + 1):
             first = number % max(1, len(racers))
@@ -124,11 +119,6 @@ def choose(clip_set: ClipSet, count: int) -> tuple[Clip, ...]:
     )
     count = min(count, len(spoken))
     return tuple(spoken[(2 * place + 1) * len(spoken) // (2 * count)] for place in range(count))
-
-
-def _size(entrants: Sequence[Entrant]) -> int:
-    folders = (entrant.artifact for entrant in entrants if entrant.artifact.is_dir())
-    return sum(file.stat().st_size for folder in folders for file in folder.iterdir())
 
 
 class _Racer:
@@ -189,8 +179,8 @@ class _Racer:
                     total_ns=self._ask(stopwatch.run_batch, request, patience),
                 )
                 self._laps.append(lap)
-        idle = self._ask(stopwatch.idle, None, limit)
-        self._peak_rss_bytes = max(self._peak_rss_bytes, idle.peak_rss_bytes)
+        peak_rss_bytes = self._ask(stopwatch.idle, None, limit)
+        self._peak_rss_bytes = max(self._peak_rss_bytes, peak_rss_bytes)
 
     def _ask(
         self, handler: Callable[[_Request], _Answer], request: _Request, limit: float

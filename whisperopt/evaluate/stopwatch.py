@@ -52,12 +52,6 @@ class RunBatch(msgspec.Struct, frozen=True, kw_only=True):
     clips: tuple[int, ...]
 
 
-class Idle(msgspec.Struct, frozen=True, kw_only=True):
-    """No thread of this process computes any more."""
-
-    peak_rss_bytes: Count
-
-
 def load(request: OpenRequest) -> Loaded:
     """Open what is to be timed."""
     return _session(request)[0]
@@ -72,15 +66,18 @@ def run_batch(request: RunBatch) -> Nanoseconds:
     return time.perf_counter_ns() - started
 
 
-def idle(_request: None) -> Idle:
-    """Wait until this process uses next to no processor: idle threads of a runtime may spin."""
+def idle(_request: None) -> Count:
+    """Wait until this process uses next to no processor, whose idle threads may spin.
+
+    Return the most memory that it has used.
+    """
     ends = time.monotonic() + _LONGEST_IDLE_SECONDS
     busy = 1.0
     while busy > _CALM and time.monotonic() < ends:
         before, started = time.process_time(), time.monotonic()
         time.sleep(_GLANCE_SECONDS)
         busy = (time.process_time() - before) / (time.monotonic() - started)
-    return Idle(peak_rss_bytes=peak_rss_bytes())
+    return peak_rss_bytes()
 
 
 @functools.cache

@@ -5,31 +5,29 @@ A handler of `whisperopt.process`, since any runtime may end the process that it
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from whisperopt import __version__, registry
+from whisperopt import __version__, process, registry
 from whisperopt.artifact import read as read_artifact
 from whisperopt.backend import Decoder, Session, Tier
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate import words
-from whisperopt.evaluate.answers import References
+from whisperopt.evaluate.answers import ReferenceOutput, ReferenceOutputs
 from whisperopt.evaluate.clips import Clip
 from whisperopt.evaluate.evidence import Evidence, Range, Sample
-from whisperopt.evaluate.journal import Journal
+from whisperopt.evaluate.journal import ResumeLog
 from whisperopt.evaluate.machine import MachineWatch
-from whisperopt.evaluate.ranges import largest_activation
-from whisperopt.evaluate.reference import Reference
 from whisperopt.evaluate.words import Errors
 from whisperopt.host import Host
-from whisperopt.process import peak_rss_bytes, say
+from whisperopt.process import Failure, peak_rss_bytes, say
 from whisperopt.reasons import because
-from whisperopt.runtime import context, self_test
+from whisperopt.runtime import mel, ort_graph, self_test
 from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.recognizer import Recognizer
 from whisperopt.whisper import SAMPLE_RATE
@@ -109,8 +107,8 @@ class _Trial:
             self.dims.window, self.decoding.known_languages
         )
         self.clips = self.clip_set.thinned(request.stride)
-        self.references = References(request.references)
-        self.journal = Journal(request.journal)
+        self.references = ReferenceOutputs(request.references)
+        self.journal = ResumeLog(request.journal)
 
     def samples(self, recognizer: Recognizer) -> Iterator[Sample]:
         """Warm up, then yield a sample of every clip: those found before, and then the others."""
@@ -166,7 +164,9 @@ class _Trial:
             kl_sum=kl_sum,
         )
 
-    def compare(self, decoder: Decoder, clip: Clip, said: list[int]) -> tuple[Reference, Floats]:
+    def compare(
+        self, decoder: Decoder, clip: Clip, said: list[int]
+    ) -> tuple[ReferenceOutput, Floats]:
         """Return the core model's answer and this session's logits [S, V] when forced to it.
 
         The core model's own answer is what it just `said` to the clip.
@@ -176,7 +176,7 @@ class _Trial:
             reference = self.references.load(clip)
             return reference, _forced(decoder, [*prompt, *reference.tokens])
         logits = _forced(decoder, [*prompt, *said])
-        self.references.save(clip, Reference.of(decoder.hidden_states()[0], said, logits))
+        self.references.save(clip, ReferenceOutput.of(decoder.hidden_states()[0], said, logits))
         return self.references.load(clip), logits
 
     def batch_agreement(self, recognizer: Recognizer) -> float | None:
@@ -209,7 +209,7 @@ class _Trial:
         tail = self.artifact.manifest.recipe.audio_tail
         inputs = [
             (
-                context.prepare([audio[clip]], self.dims, tail)[0],
+                mel.prepare([audio[clip]], self.dims, tail)[0],
                 [*self.decoding.prompt(clip.language), *self.references.load(clip).tokens],
             )
             for clip in loudest[:_RANGE_CLIPS]
@@ -233,3 +233,63 @@ def _stepped(
     half = max(1, ids.shape[1] // 2)
     chunks = [ids[:, :half], *np.split(ids[:, half:], ids.shape[1] - half, axis=1)]
     return np.concatenate([decoder.step(chunk).argmax(axis=-1) for chunk in chunks], axis=1)
+
+
+STALL_SECONDS = 900
+"""A trial that reports no progress for this long has hung: a GPU's engines are built on opening."""
+
+
+class NoEvidence(msgspec.Struct, frozen=True):
+    """A trial that ended without evidence."""
+
+    reason: str
+    certain: bool = False
+    """Whether the variant is refused, and did not raise, crash or hang, or lack memory."""
+
+
+def prove(
+    request: TrialRequest, progress: Callable[[str], None], *, stall_seconds: float = STALL_SECONDS
+) -> Evidence | NoEvidence:
+    """Run one trial and return its evidence, or why there is none."""
+    found = process.ask(run, request, stall=stall_seconds, progress=progress)
+    if isinstance(found, Failure):
+        return NoEvidence(str(found), found.certain and not _short_of_memory(found))
+    return found
+
+
+def _short_of_memory(failure: Failure) -> bool:
+    """Say whether a runtime refused for want of memory, which only its own words tell."""
+    return any(word in str(failure).lower() for word in ("memory", "alloc"))
+
+
+def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> Range:
+    """Run a twin on features [1, mels, frames] and tokens; return its largest absolute value.
+
+    The graph that ships cannot tell: ONNX Runtime's CPU provider computes fp16 graphs in fp32.
+    """
+    peaks: dict[str, float] = {}
+    for features, tokens in inputs:
+        for node, peak in _run(folder, features, tokens).items():
+            if not math.isfinite(peak):
+                raise WhisperoptError(because("evaluate.range", node))
+            peaks[node] = max(peak, peaks.get(node, 0.0))
+    node = max(peaks, key=lambda name: peaks[name])
+    return Range(value=peaks[node], node=node)
+
+
+_PEAK = "peak/"
+"""What the outputs of a twin are called that tell a peak; `passes.twin` writes it."""
+
+
+def _run(folder: Path, features: Floats, tokens: list[int]) -> dict[str, float]:
+    encoder, decoder = (
+        ort_graph.on_cpu(folder / f"{part}.onnx") for part in ("encoder", "decoder")
+    )
+    encoded = ort_graph.outputs(encoder, {encoder.get_inputs()[0].name: features})
+    cross, empty = ort_graph.pasts(encoded, "_cross_"), ort_graph.empty_caches(decoder)
+    feeds = {"input_ids": np.array([tokens], np.int32), **ort_graph.lengths(decoder, 0)}
+    return {
+        name.removeprefix(_PEAK): float(value)
+        for name, value in (encoded | ort_graph.outputs(decoder, feeds | cross | empty)).items()
+        if name.startswith(_PEAK)
+    }

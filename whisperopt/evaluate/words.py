@@ -58,11 +58,6 @@ def normalized(text: str, language: str) -> str:
     return " ".join(one for one in units if any(map(str.isalnum, one)))
 
 
-def normalizer(language: str) -> Callable[[str], str]:
-    """Return what normalizes texts in `language`: see `normalized`."""
-    return functools.partial(normalized, language=language)
-
-
 @functools.cache
 def _normalizer(language: str) -> Callable[[str], str]:
     """Return Whisper's normalizer for `language`; it parts characters where these are counted.

@@ -11,7 +11,7 @@ from whisperopt.backend import Backend, Probe
 from whisperopt.host import Gpu, Host, distributions
 from whisperopt.matrix import Matrix, Target
 from whisperopt.registry import Broken, RehearsalProbe
-from whisperopt.runtime import libraries
+from whisperopt.runtime import provider
 
 _DRIVERS = {"11": 450, "12": 525, "13": 580}
 """The oldest driver of NVIDIA for each major version of CUDA."""
@@ -151,7 +151,11 @@ def _known_remedy(host: Host, reason: str) -> str:
     if _DRIVER.search(reason):
         return _GET_DRIVER
     missing = reasons.read(reason, "provider.library-missing")
-    return libraries.remedy(str(missing.values["library"]), host.overwriting) if missing else ""
+    return (
+        provider.library_remedy(str(missing.values["library"]), host.overwriting)
+        if missing
+        else ""
+    )
 
 
 def _cuda_of(backends: Mapping[str, Backend | Broken]) -> dict[str, str]:
@@ -229,9 +233,9 @@ def _of_backends(scene: _Scene) -> Iterator[Finding]:
     for name, probe in scene.probes.items():
         if isinstance(scene.backends[name], Broken) or name in scene.host.broken:
             yield Finding(f"backend {name}", probe.reason or "does not work", probe.remedy)
-        if fact := probe.facts.get(libraries.CUDNN):
-            remedy = libraries.remedy(libraries.CUDNN, scene.host.overwriting)
-            yield Finding(libraries.CUDNN, f"{fact}: {name} cannot convolve without", remedy)
+        if fact := probe.facts.get(provider.CUDNN):
+            remedy = provider.library_remedy(provider.CUDNN, scene.host.overwriting)
+            yield Finding(provider.CUDNN, f"{fact}: {name} cannot convolve without", remedy)
 
 
 def _of_unused_gpus(scene: _Scene) -> Iterator[Finding]:

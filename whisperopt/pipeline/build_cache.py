@@ -13,7 +13,7 @@ import msgspec
 from whisperopt import cache
 from whisperopt.cache import KeptFile, Stamp
 from whisperopt.evaluate.answers import Answers
-from whisperopt.evaluate.listening import Heard
+from whisperopt.evaluate.case import CoreOutputs
 from whisperopt.pipeline.request import BuildRequest
 from whisperopt.release import report as reports
 from whisperopt.release.report import Report
@@ -40,21 +40,21 @@ class BuildCache:
         if name := self._name(facts):
             cache.keep(kind, name, note)
 
-    def heard(self, *facts: Any) -> Heard | None:
+    def heard(self, *facts: Any) -> CoreOutputs | None:
         """Return what the core model said, if its numbers are still what was noted."""
         noted = self.recall(_HEARD, _Noted, *facts)
         if noted is None or not (noted.references.sound and noted.self_test.sound):
             return None
         for file in (noted.references, noted.self_test):
             cache.use(file.path)
-        return Heard(
+        return CoreOutputs(
             answers=noted.answers,
             references=noted.references.path,
             self_test=noted.self_test.path,
             journal=noted.journal,
         )
 
-    def keep_heard(self, heard: Heard, *facts: Any) -> None:
+    def keep_heard(self, heard: CoreOutputs, *facts: Any) -> None:
         """Note what the core model said, and keep a copy of its numbers, if the disk takes it."""
         name = self._name(facts)
         if name is None:

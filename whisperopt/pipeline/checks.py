@@ -16,7 +16,7 @@ from whisperopt import artifact, cache
 from whisperopt.backend import Backend, Tier
 from whisperopt.download import difference
 from whisperopt.errors import BadInputError
-from whisperopt.evaluate.prover import NoEvidence
+from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.graph.core import PARTS, CoreModel
 from whisperopt.graph.inference import inferred
 from whisperopt.matrix import Device

@@ -7,8 +7,8 @@ import msgspec
 
 from whisperopt.backend import Tier
 from whisperopt.evaluate.evidence import Evidence
-from whisperopt.evaluate.prover import NoEvidence
 from whisperopt.evaluate.race import timed
+from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.pipeline.build_cache import BuildCache
 from whisperopt.pipeline.trials import Trials
 from whisperopt.reasons import because

@@ -8,9 +8,8 @@ from whisperopt.artifact import Manifest
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate import journal
-from whisperopt.evaluate.case import Case
+from whisperopt.evaluate.case import CoreOutputs, ProofContext, listen
 from whisperopt.evaluate.clips import ClipSet
-from whisperopt.evaluate.listening import Heard, listen
 from whisperopt.graph.core import CoreModel
 from whisperopt.host import Host
 from whisperopt.pipeline import Progress
@@ -37,13 +36,13 @@ class Trials:
         Clips that `grading` has no answers to need the `core` model, whose answers are added.
         """
         self.host, self.core, self.scratch, self.progress = host, core, scratch, progress
-        self.heard: Heard | None = None
+        self.heard: CoreOutputs | None = None
         """What the core model said, if it had to be asked."""
-        self.case: Case | None = None
+        self.case: ProofContext | None = None
         """None: nothing was tried yet."""
         self._grading, self._clip_set, self._known = grading, clip_set, known or BuildCache()
 
-    def open(self, manifest: Manifest) -> Case:
+    def open(self, manifest: Manifest) -> ProofContext:
         """Return what variants are held to; `manifest` is that of any of them."""
         if self.case is None:
             clip_set = self._clip_set or self._packaged()
@@ -51,7 +50,7 @@ class Trials:
                 clip_set = self._listened(manifest, clip_set)
             answers, references = self._grading.answers[clip_set.digest]
             heard = tuple(clip for clip in clip_set.clips if answers.clip(clip.file))
-            self.case = Case(
+            self.case = ProofContext(
                 answers,
                 references,
                 clip_set=msgspec.structs.replace(clip_set, clips=heard),

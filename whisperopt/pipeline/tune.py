@@ -175,7 +175,7 @@ def _race(
 ) -> Mapping[str, Race | object]:
     """Race on the clips that ship with whisperopt; return times, or why somebody fell out."""
     from whisperopt.evaluate import clips
-    from whisperopt.evaluate.race import Entrant, run
+    from whisperopt.evaluate.race import run
 
     if not entrants:
         return {}
@@ -186,7 +186,7 @@ def _race(
     host = hosts.detect()
     memory = [host.memory_of(variant.device) for variant, _ in entrants]
     return run(
-        [Entrant(variant.name, artifact.path) for variant, artifact in entrants],
+        [(variant.name, artifact.path) for variant, artifact in entrants],
         clip_set,
         memory_bytes=min((known for known in memory if known), default=None),
         progress=lambda doing: progress("", doing),

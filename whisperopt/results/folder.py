@@ -44,7 +44,7 @@ def record_answers(staging: Path, answers: Answers, references: Path) -> Answers
     clip_digest = answers.evidence.clip_digest
     stem = f"{answers.model}--core--{clip_digest.removeprefix('sha256:')[:12]}"
     document = staging / EVIDENCE / f"{stem}.json"
-    answers_.write(document, answers)
+    evidences.write(document, answers)
     numbers = document.with_suffix(".npz")
     shutil.copyfile(references, numbers)
     return AnswersEntry(

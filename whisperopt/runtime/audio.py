@@ -1,19 +1,21 @@
-"""Reads audio files as Whisper hears them: 16 kHz, mono, float32."""
+"""Reads recordings as Whisper hears them: 16 kHz, mono, float32, in chunks that hold speech."""
 
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import because
+from whisperopt.runtime import chunks
+from whisperopt.runtime.arrays import Floats
+from whisperopt.runtime.chunks import Chunk
 from whisperopt.whisper import SAMPLE_RATE
 
 if TYPE_CHECKING:
     import soundfile
-
-Samples = npt.NDArray[np.float32]
 
 SHORTEST_SECONDS = 0.1
 """Anything shorter cannot hold a word."""
@@ -22,7 +24,7 @@ _LOWEST_RATE = 1000
 _BLOCK_NUMBERS = 2**24
 
 
-def read(path: Path) -> Samples:
+def read(path: Path) -> Floats:
     """Read any file that libsndfile knows as float32 mono at 16 kHz, in -1..1."""
     import soundfile
     import soxr
@@ -43,7 +45,7 @@ def read(path: Path) -> Samples:
     return np.ascontiguousarray(mono, np.float32)
 
 
-def _mono(file: "soundfile.SoundFile") -> Samples:
+def _mono(file: "soundfile.SoundFile") -> Floats:
     """Average the channels, block by block: a damaged header may promise terabytes."""
     frames = max(1, _BLOCK_NUMBERS // file.channels)
     blocks = [np.zeros(0, np.float32)]
@@ -52,7 +54,7 @@ def _mono(file: "soundfile.SoundFile") -> Samples:
     return np.concatenate(blocks)
 
 
-def check(samples: Samples, name: str) -> Samples:
+def check(samples: Floats, name: str) -> Floats:
     """Return `samples` if they can hold speech; otherwise say what is wrong with `name`."""
     if samples.ndim != 1:
         raise BadInputError(because("audio.dimensions", name, found=samples.ndim))
@@ -69,7 +71,63 @@ def check(samples: Samples, name: str) -> Samples:
     return samples
 
 
-def audible(samples: Samples) -> bool:
+def audible(samples: Floats) -> bool:
     """Say whether `samples` are long and loud enough to hold a word."""
     loud = samples.size > 0 and float(np.abs(samples).max()) >= _SILENT_PEAK
     return loud and samples.size >= SHORTEST_SECONDS * SAMPLE_RATE
+
+
+_ONE_SECOND = SAMPLE_RATE
+
+
+class Recording(NamedTuple):
+    """Samples that are ready to be heard, chunk by chunk."""
+
+    name: str
+    samples: Floats
+    chunks: Sequence[Chunk]
+    notes: tuple[str, ...] = ()
+
+    def samples_of(self, place: int) -> Floats:
+        """Return the samples of one chunk."""
+        return self.samples[self.chunks[place].start : self.chunks[place].end]
+
+
+def recording(source: str | Path | Floats, place: int, window: int) -> Recording | BadInputError:
+    """Read `source`, which is the `place`-th of all, or say why it cannot be used.
+
+    Up to `window` samples are one chunk as they are, longer recordings are cut in their pauses.
+    """
+    try:
+        if isinstance(source, str | Path):
+            name, samples = str(source), read(Path(source))
+        else:
+            name = "the audio" if place == 1 else f"audio {place}"
+            samples = _floats(source)
+        check(samples, name)
+    except BadInputError as error:
+        return error
+    if samples.size <= window:
+        return Recording(name, samples, [Chunk(0, samples.size)])
+    found = chunks.divide(samples, window)
+    return Recording(name, samples, found, tuple(_notes(name, samples.size, found)))
+
+
+def _floats(samples: Floats) -> Floats:
+    kind = np.asarray(samples).dtype
+    if not np.issubdtype(kind, np.floating):
+        raise BadInputError(because("no-floats", kind))
+    return np.asarray(samples, np.float32)
+
+
+def _notes(name: str, samples: int, found: Sequence[Chunk]) -> Iterator[str]:
+    if not found:
+        yield f"nobody speaks in {name}"
+        return
+    yield f"{name} was heard in {len(found)} chunks, cut in its pauses"
+    dropped = samples - sum(chunk.end - chunk.start for chunk in found)
+    if dropped >= _ONE_SECOND:
+        yield f"{dropped / SAMPLE_RATE:.1f} s of silence in {name} were left out"
+    split = sum(before.split for before, _ in pairwise(found))
+    if split:
+        yield f"nobody pauses at {split} of the cuts in {name}, which may split words there"

@@ -142,7 +142,8 @@ def _cheapest(stretches: Sequence[_Stretch], most: int) -> list[_Stretch]:
             start = stretches[first][0]
             if end - start > most:
                 break
-            cut = _roughness(start - stretches[first - 1][1]) if first else 0.0
+            pause = (start - stretches[first - 1][1]) * FRAME / SAMPLE_RATE
+            cut = _ROUGHNESS / max(pause, 0.02) if first else 0.0
             seconds = (most + end - start) * FRAME / SAMPLE_RATE
             options.append((costs[first] + cut + seconds, first))
         cost, first = min(options)
@@ -153,10 +154,6 @@ def _cheapest(stretches: Sequence[_Stretch], most: int) -> list[_Stretch]:
         chunks.append((stretches[firsts[last]][0], stretches[last][1]))
         last = firsts[last] - 1
     return chunks[::-1]
-
-
-def _roughness(pause: int) -> float:
-    return _ROUGHNESS / max(pause * FRAME / SAMPLE_RATE, 0.02)
 
 
 def _padded(chunks: Sequence[_Stretch], frames: int, padding: int) -> list[_Stretch]:

@@ -15,7 +15,7 @@ from whisperopt import artifact as artifacts
 from whisperopt import cache, process, registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Backend, Session
-from whisperopt.errors import WhisperoptError
+from whisperopt.errors import WhisperoptError, others_as
 from whisperopt.host import fingerprint
 from whisperopt.process import Failure
 from whisperopt.reasons import because
@@ -87,9 +87,13 @@ def tested(request: FirstOpen) -> None:
 
 
 def _try(artifact: Artifact, threads: int | None, name: str) -> Failure | None:
-    """Raise if `artifact` fails in a process of its own; return why it cannot be tried there."""
+    """Raise if `artifact` fails in a process of its own; return why it cannot be tried there.
+
+    What recently hung for at least as long as it would be given now is not tried again.
+    """
     limit = process.seconds(LIMIT, _SECONDS)
-    if _hung(name, limit):
+    before = cache.recall(_KIND, name, _Opening)
+    if before and before.hung >= limit and before.at > time.time() - _DAY:
         note = cache.note(_KIND, name)
         raise WhisperoptError(because("runtime.hung-lately", note, seconds=limit))
     failure = process.ask(tested, FirstOpen(artifact.path, threads), limit=limit)
@@ -106,53 +110,39 @@ def _open_prepared(
     backend: Backend, artifact: Artifact, threads: int | None, name: str
 ) -> Session:
     """Open from what the runtime prepared before, where that is fit; else let it prepare it now."""
+
+    def opened(prepared: Path | None) -> Session:
+        with others_as("runtime.not-opened"):
+            prepared_too = msgspec.structs.replace(artifact, prepared=prepared)
+            return backend.open(prepared_too, threads=threads)
+
     key = f"{name}-{threads or 'all'}"
     found = compile_cache.find(key)
     if found is None:
-        return _open_preparing(backend, artifact, threads, key)
-    path, entry = found
-    if not entry.refused:
+        folder = None
+        try:
+            with compile_cache.new(key) as folder:
+                return opened(folder)
+        except WhisperoptError:
+            if folder is None:
+                raise
+    elif not found[1].refused:
         # it may fail for want of memory or of a free device, which says nothing about the files
         with contextlib.suppress(WhisperoptError):
-            session = _open(backend, msgspec.structs.replace(artifact, prepared=path), threads)
-            if entry.checked or _fit(session, artifact, found):
+            session = opened(found[0])
+            if found[1].checked or _fit(session, artifact, found):
                 return session
-    return _open(backend, artifact, threads)
-
-
-def _open_preparing(
-    backend: Backend, artifact: Artifact, threads: int | None, key: str
-) -> Session:
-    """Open and let the runtime keep what it prepares, or without where that fails: a full disk."""
-    folder = None
-    try:
-        with compile_cache.new(key) as folder:
-            return _open(backend, msgspec.structs.replace(artifact, prepared=folder), threads)
-    except WhisperoptError:
-        if folder is None:
-            raise
-    return _open(backend, artifact, threads)
+    return opened(None)  # where what is prepared does not fit, or fills the disk
 
 
 def _fit(session: Session, artifact: Artifact, found: tuple[Path, compile_cache.Entry]) -> bool:
     """Say whether `session`, opened from `found`, passes the self-test, and note it there."""
-    try:
+    fit = False
+    with contextlib.suppress(WhisperoptError):
         _check(session, artifact)
-    except WhisperoptError:
-        compile_cache.judge(found, fit=False)
-        return False
-    compile_cache.judge(found, fit=True)
-    return True
-
-
-def _open(backend: Backend, artifact: Artifact, threads: int | None) -> Session:
-    try:
-        return backend.open(artifact, threads=threads)
-    except WhisperoptError:
-        raise
-    except Exception as error:  # noqa: BLE001  # a runtime's own errors have no common class
-        why = f"{type(error).__name__}: {error}"
-        raise WhisperoptError(because("runtime.not-opened", why=why)) from None
+        fit = True
+    compile_cache.judge(found, fit=fit)
+    return fit
 
 
 def _check(session: Session, artifact: Artifact) -> None:
@@ -163,13 +153,8 @@ def _check(session: Session, artifact: Artifact) -> None:
         self_test.check(session, artifact)
         return
     manifest = artifact.manifest
-    try:
+    with others_as("runtime.first-step"):
         self_test.record(session, manifest.dims, [manifest.decoding.start_of_transcript])
-    except WhisperoptError:
-        raise
-    except Exception as error:  # noqa: BLE001  # as above
-        why = f"{type(error).__name__}: {error}"
-        raise WhisperoptError(because("runtime.first-step", why=why)) from None
 
 
 def _name(artifact: Artifact) -> str:
@@ -180,9 +165,3 @@ def _name(artifact: Artifact) -> str:
 def _passed(name: str) -> bool:
     found = cache.recall(_KIND, name, _Opening)
     return found is not None and not found.hung
-
-
-def _hung(name: str, limit: float) -> bool:
-    """Say whether it recently hung for at least as long as it would be given now."""
-    found = cache.recall(_KIND, name, _Opening)
-    return found is not None and found.hung >= limit and found.at > time.time() - _DAY

@@ -1,12 +1,19 @@
-"""Log-mel features in numpy, as Whisper was trained on."""
+"""Log-mel features in numpy, as Whisper was trained on, and how much of the window is heard."""
 
 import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from whisperopt.runtime.audio import Samples
+from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import HOP_LENGTH, SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from whisperopt.backend import Decoder, Session
+    from whisperopt.runtime.arrays import Floats, Spans
+    from whisperopt.whisper import Dimensions
 
 _WINDOW = 400
 _FLOOR = np.float32(1e-10)
@@ -14,10 +21,8 @@ _DYNAMIC_RANGE = 8.0
 _TOGETHER = 300  # frames: what is computed of them stays in a core's own cache
 _BANDS = 8
 
-Features = npt.NDArray[np.float32]
 
-
-def log_mel(samples: Samples, mels: int, frames: int) -> Features:
+def log_mel(samples: Floats, mels: int, frames: int) -> Floats:
     """Turn mono samples at 16 kHz into features float32 [mels, frames].
 
     Audio is cut or padded with silence to `frames` hops of 10 ms. Short-time Fourier transform
@@ -40,7 +45,7 @@ def log_mel(samples: Samples, mels: int, frames: int) -> Features:
     return features
 
 
-def _slices(samples: Samples, frames: int) -> Features:
+def _slices(samples: Floats, frames: int) -> Floats:
     """Return a view [heard, 400] of the frames that can hear a sample, mirrored at both ends."""
     length = frames * HOP_LENGTH
     samples = samples[:length]
@@ -51,7 +56,7 @@ def _slices(samples: Samples, frames: int) -> Features:
     return np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::HOP_LENGTH][:heard]
 
 
-def _power(slices: Features) -> Features:
+def _power(slices: Floats) -> Floats:
     """Return the power of 201 frequencies in each of `slices`, float32 [heard, 201], over 400^2."""
     power = np.empty((len(slices), _WINDOW // 2 + 1), np.float32)
     for start in range(0, len(slices), _TOGETHER):
@@ -65,7 +70,7 @@ def _power(slices: Features) -> Features:
 
 
 @functools.cache
-def _bands(mels: int) -> tuple[tuple[slice, slice, Features], ...]:
+def _bands(mels: int) -> tuple[tuple[slice, slice, Floats], ...]:
     """Cut the filters into bands: channels, the bins that any of them hears, and their weights.
 
     A filter hears few bins: most of the whole matrix is zeros. The weights undo the scale of
@@ -83,7 +88,7 @@ def _bands(mels: int) -> tuple[tuple[slice, slice, Features], ...]:
 
 
 @functools.cache
-def filters(mels: int) -> Features:
+def filters(mels: int) -> Floats:
     """Return Slaney's mel filter bank float32 [mels, 201], each triangle of unit area.
 
     Linear below 1 kHz (200 / 3 Hz a mel), logarithmic above (6.4 ^ (1 / 27) a mel): M. Slaney,
@@ -101,7 +106,7 @@ def filters(mels: int) -> Features:
 
 
 @functools.cache
-def _hann() -> Features:
+def _hann() -> Floats:
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_WINDOW) / _WINDOW)).astype(np.float32)
 
 
@@ -118,3 +123,51 @@ def _hertz_to_mel(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _mel_to_hertz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     knee = _KNEE_HERTZ / _LINEAR
     return np.where(mel < knee, mel * _LINEAR, _KNEE_HERTZ * np.exp(_LOG_STEP * (mel - knee)))
+
+
+_GROWTH = 0.1
+"""How much longer spans get with their distance from what is heard whole."""
+_EDGE = 2
+"""Positions at the end that the convolutions' zero padding reaches."""
+_STEP = 25
+"""Positions (half a second) between two lengths: runtimes prepare every shape once."""
+
+
+def prepare(
+    clips: "Sequence[Floats]", dims: "Dimensions", tail: float | None
+) -> "tuple[Floats, Spans | None]":
+    """Return log-mel features float32 [B, mels, 2 L] of `clips`, and how much of the window each is.
+
+    Each of the L positions that the encoder computes stands for so many of the window's as the
+    spans int32 [L] say: one each for the longest clip and `tail` seconds more, and more and more
+    of the silence behind. Without a `tail` the window is heard whole, and there are no spans.
+    """
+    features = np.stack([log_mel(clip, dims.mels, dims.frames) for clip in clips])
+    if tail is None:
+        return features, None
+    longest = max(clip.size for clip in clips) / SAMPLE_RATE
+    found = spans(longest + tail, dims)
+    heard = 2 * int(np.logical_and.accumulate(found == 1).sum())
+    silence = np.repeat(features[:, :, -1:], 2 * found.size - heard, axis=2)
+    return np.concatenate([features[:, :, :heard], silence], axis=2), found
+
+
+def spans(seconds: float, dims: "Dimensions") -> "Spans":
+    """Return how many of the window's positions each that is computed stands for, int32 [L].
+
+    Every position of the first `seconds` stands for itself; from there on a span is a tenth as
+    long as its distance, and at the very end, where the window's edge is heard, one again.
+    """
+    per_second = SAMPLE_RATE * dims.audio_context / dims.window
+    whole = min(dims.audio_context, -int(-seconds * per_second // _STEP) * _STEP)
+    edge = dims.audio_context - _EDGE
+    found, start = [1] * whole, whole
+    while start < edge:
+        found.append(min(max(1, int((start - whole) * _GROWTH)), edge - start))
+        start += found[-1]
+    return np.array([*found, *[1] * (dims.audio_context - start)], np.int32)
+
+
+def encode(session: "Session", features: "Floats", spans: "Spans | None") -> "Decoder":
+    """Encode what `prepare` gave; sessions of models without an audio tail know of no spans."""
+    return session.encode(features) if spans is None else session.encode(features, spans)

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
 from whisperopt.reasons import because
-from whisperopt.runtime import limits, ort_graph, placement
-from whisperopt.runtime.elements import Element, Stored, element
-from whisperopt.runtime.provider import Provider
+from whisperopt.runtime import limits, ort_graph
+from whisperopt.runtime.ort_graph import Element, Stored, element
+from whisperopt.runtime.provider import Provider, refusal
 from whisperopt.runtime.rows import Rows, reorder_in_place
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class OrtSession:
             if self.spans:
                 heard = limits.checked_spans(spans, features)
                 # not `bind_cpu_input`: it knows no inputs that need not be given
-                binding.bind_ortvalue_input("audio_spans", ort_graph.wrapped(heard))
+                binding.bind_ortvalue_input("audio_spans", ort.OrtValue.ortvalue_from_numpy(heard))
             names = [output.name for output in self.encoder.get_outputs()]
             for name in names:
                 binding.bind_output(name, self.provider.device, 0)
@@ -204,9 +204,12 @@ class OrtDecoder:
         if bound is not None and bound.shape == values.shape and self._session.in_host_memory:
             bound[:] = values
             return
+        import onnxruntime as ort
+
         self._given[name] = np.array(values)
         # not `bind_cpu_input`: it knows no inputs that need not be given
-        self._binding.bind_ortvalue_input(name, ort_graph.wrapped(self._given[name]))
+        value = ort.OrtValue.ortvalue_from_numpy(self._given[name])
+        self._binding.bind_ortvalue_input(name, value)
 
     def _bind_logits(self, ids_shape: Sequence[int]) -> None:
         shape = (*ids_shape, self._session.dims.vocabulary)
@@ -265,7 +268,7 @@ def _open(
         name=f"the {part} of {artifact.name}",
         profile=profile and profile / part,
     )
-    if provider.name != CPU.name and (problem := placement.refusal(ort_graph.nodes(session))):
+    if provider.name != CPU.name and (problem := refusal(ort_graph.nodes(session))):
         raise WhisperoptError(because("runtime.refused", artifact.name, part=part, why=problem))
     return session
 

@@ -3,21 +3,77 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from whisperopt.errors import WhisperoptError
 from whisperopt.host import usable_cores
 from whisperopt.reasons import because
 from whisperopt.runtime import provider as providers
-from whisperopt.runtime.elements import BFLOAT16, Element
+from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.provider import Provider
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import onnxruntime as ort
+
+Number: TypeAlias = np.float32 | np.float16 | np.uint16
+Stored: TypeAlias = npt.NDArray[Number]
+"""Numbers as a graph wants them; bfloat16, which numpy lacks, as its 16 bits."""
+_HIGH_BITS = np.uint32(16)
+Values: TypeAlias = dict[str, npt.NDArray[Any]]
+"""Tensors by the names that a graph has for them."""
+NUMPY = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int32)": np.int32}
+
+
+class Element(NamedTuple):
+    """One number type."""
+
+    onnx: int
+    """Its number in ONNX."""
+    stored: type[Number]
+    """The numpy type of the same size; for bfloat16 that holds bits, no numbers."""
+
+    def store(self, values: npt.ArrayLike) -> Stored:
+        """Return `values` as contiguous numbers of this type."""
+        if self is BFLOAT16:
+            return _bfloat16(np.ascontiguousarray(values, np.float32))
+        return np.ascontiguousarray(values, self.stored)
+
+    def load(self, stored: Stored) -> Floats:
+        """Return numbers of this type as float32, without a copy where they are that already."""
+        if self is BFLOAT16:
+            return (stored.astype(np.uint32) << _HIGH_BITS).view(np.float32)
+        return stored.astype(np.float32, copy=False)
+
+
+FLOAT32 = Element(1, np.float32)
+FLOAT16 = Element(10, np.float16)
+BFLOAT16 = Element(16, np.uint16)
+_BY_NAME = {
+    "tensor(float)": FLOAT32,
+    "tensor(float16)": FLOAT16,
+    "tensor(bfloat16)": BFLOAT16,
+}
+
+
+def element(name: str) -> Element:
+    """Return what ONNX Runtime calls `name`, e.g. `tensor(float16)`."""
+    if name not in _BY_NAME:
+        raise WhisperoptError(because("runtime.type", name, known=", ".join(_BY_NAME)))
+    return _BY_NAME[name]
+
+
+def _bfloat16(values: Floats) -> Stored:
+    """Round to the nearest, ties to even; what is no number stays none."""
+    bits = values.view(np.uint32)
+    odd = (bits >> _HIGH_BITS) & np.uint32(1)
+    rounded = ((bits + np.uint32(0x7FFF) + odd) >> _HIGH_BITS).astype(np.uint16)
+    return np.where(np.isnan(values), np.uint16(0x7FC0), rounded)
+
 
 _RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 _SPIN = ("session.intra_op.spin_duration_us", "200")
@@ -62,6 +118,35 @@ def on_cpu(graph: Path, *, threads: int = 0) -> "ort.InferenceSession":
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def outputs(session: "ort.InferenceSession", feeds: Values) -> Values:
+    """Run a graph; return its outputs by name."""
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def pasts(found: Values, kind: str) -> Values:
+    """Return the caches of one `kind`, `_self_` or `_cross`, as the next call is fed them."""
+    return {
+        name.replace("present", "past", 1): values
+        for name, values in found.items()
+        if kind in name and name.startswith("present")
+    }
+
+
+def empty_caches(decoder: "ort.InferenceSession", batch: int = 1) -> Values:
+    """Return caches of self-attention that hold no token: of length 0, or of zeros."""
+    puts = [put for put in decoder.get_inputs() if "_self_" in put.name]
+    shape = [batch, *(size if isinstance(size, int) else 0 for size in puts[0].shape[1:])]
+    empty = np.zeros(shape, NUMPY[puts[0].type])
+    return {put.name: empty for put in puts}
+
+
+def lengths(decoder: "ort.InferenceSession", past: int) -> Values:
+    """Return how many tokens the caches hold, where a graph asks for it."""
+    asked = any(put.name == "past_sequence_length" for put in decoder.get_inputs())
+    return {"past_sequence_length": np.array([past], np.int32)} if asked else {}
 
 
 def run(session: "ort.InferenceSession", binding: "ort.IOBinding") -> None:
@@ -109,13 +194,6 @@ def zeros(shape: Sequence[int], element: Element, device: str) -> "ort.OrtValue"
     value = ort.OrtValue.ortvalue_from_shape_and_type(shape, element.onnx, device, 0)
     value.update_inplace(empty)
     return value
-
-
-def wrapped(array: "npt.NDArray[Any]") -> "ort.OrtValue":
-    """Hand `array` to the runtime, which keeps using its very memory."""
-    import onnxruntime as ort
-
-    return ort.OrtValue.ortvalue_from_numpy(array)
 
 
 @contextlib.contextmanager

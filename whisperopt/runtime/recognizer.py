@@ -9,11 +9,58 @@ from typing import NamedTuple
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Decoder, Session
 from whisperopt.process import available_bytes
-from whisperopt.runtime import batches, chunks, context, greedy
+from whisperopt.runtime import chunks, greedy, mel
 from whisperopt.runtime.arrays import Floats
-from whisperopt.runtime.repetition import degenerate
+from whisperopt.runtime.greedy import degenerate
 from whisperopt.runtime.tokenizer import Tokenizer
-from whisperopt.whisper import joined
+from whisperopt.whisper import Dimensions, joined
+
+_ALIKE = 0.6
+"""The shortest chunk of a batch, as a share of the longest."""
+_SHARE = 4
+"""A batch takes at most this part of the free memory: estimates err, and others run here, too."""
+_UNKNOWN = 1_000_000_000
+"""Bytes for a batch where nobody can tell how much memory is free."""
+_FLOAT = 4
+
+
+def plan(lengths: Sequence[int], most: int, *, padded: bool) -> list[list[int]]:
+    """Return the places of `lengths` in batches of at most `most`.
+
+    Where chunks are `padded` to the longest of their batch, the longest come first, and a batch
+    also ends before a chunk that is much shorter. Where each is padded to the window anyway,
+    they stay in order.
+    """
+    places = sorted(range(len(lengths)), key=lambda place: -lengths[place] if padded else 0)
+    batches: list[list[int]] = []
+    for place in places:
+        batch = batches[-1] if batches else []
+        alike = batch and (not padded or lengths[place] >= _ALIKE * lengths[batch[0]])
+        if alike and len(batch) < most:
+            batch.append(place)
+        else:
+            batches.append([place])
+    return batches
+
+
+def window_bytes(dims: Dimensions) -> int:
+    """Return what one window takes beside the weights, in bytes of fp32: more than in most forms.
+
+    That is the decoder's keys and values of the audio and of the text, one encoder layer's
+    attention scores and what its feed-forward network holds between its two matrices.
+    """
+    positions = dims.audio_context
+    heads = dims.decoder_layers * dims.head_size
+    cross = 2 * heads * dims.decoder_heads * positions
+    own = 2 * heads * dims.decoder_kv_heads * dims.text_context
+    scores = dims.encoder_heads * positions**2
+    return _FLOAT * (cross + own + scores + positions * dims.encoder_ffn)
+
+
+def fitting(dims: Dimensions, free: int | None) -> int:
+    """Return how many windows fit in a share of `free` bytes, at least one; None: not known."""
+    room = _UNKNOWN if free is None else free // _SHARE
+    return max(1, room // window_bytes(dims))
 
 
 class AudioChunk(NamedTuple):
@@ -55,7 +102,7 @@ class Recognizer:
     def most(self, wished: int) -> int:
         """Return how many chunks the runtime and the memory let be decoded at once of `wished`."""
         able = min(wished, self.session.max_batch or wished)
-        return min(able, batches.fitting(self.dims, _free())) if able > 1 else able
+        return min(able, fitting(self.dims, _free())) if able > 1 else able
 
     def recognize(self, audio: Sequence[AudioChunk]) -> list[Hypothesis]:
         """Return what is said in each chunk; a text that degenerates is decoded by other means."""
@@ -66,7 +113,7 @@ class Recognizer:
 
     def encode(self, samples: Sequence[Floats], tail: float | None) -> Decoder:
         """Encode `samples` with a `tail` of seconds behind them, or padded to the whole window."""
-        return context.encode(self.session, *context.prepare(samples, self.dims, tail))
+        return mel.encode(self.session, *mel.prepare(samples, self.dims, tail))
 
     def decode(self, decoder: Decoder, languages: Sequence[str | None]) -> list[Hypothesis]:
         """Return the greedy hypotheses of what was encoded; an unknown language is detected."""

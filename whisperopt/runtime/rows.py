@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from whisperopt.runtime import ort_graph
-from whisperopt.runtime.elements import Element, Stored
+from whisperopt.runtime.ort_graph import Element, Stored
 from whisperopt.runtime.provider import Provider
 
 if TYPE_CHECKING:

@@ -11,10 +11,9 @@ from whisperopt.backend import Session
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.matrix import nearest
 from whisperopt.reasons import because
-from whisperopt.runtime import batches
 from whisperopt.runtime.arrays import Floats
-from whisperopt.runtime.recognizer import AudioChunk, Hypothesis, Recognizer
-from whisperopt.runtime.recording import Recording, read
+from whisperopt.runtime.audio import Recording, recording
+from whisperopt.runtime.recognizer import AudioChunk, Hypothesis, Recognizer, plan
 from whisperopt.runtime.tokenizer import Tokenizer
 from whisperopt.whisper import SAMPLE_RATE, joined
 
@@ -110,9 +109,9 @@ class Transcriber:
         group: list[Recording | BadInputError] = []
         chunks = 0
         for place, source in enumerate(sources, 1):
-            recording = read(source, place, window)
-            chunks += len(recording.chunks) if isinstance(recording, Recording) else 0
-            group.append(recording)
+            found = recording(source, place, window)
+            chunks += len(found.chunks) if isinstance(found, Recording) else 0
+            group.append(found)
             if chunks >= (_BATCHES * batch if batch > 1 else 1):
                 yield from self._transcripts(group, language, batch)
                 group, chunks = [], 0
@@ -139,12 +138,12 @@ class Transcriber:
             yield from (e if isinstance(e, BadInputError) else error for e in group)
             return
         gave_way = self.decisions[1:2] if self.decisions is not before else ()
-        for i, recording in enumerate(group):
-            if isinstance(recording, BadInputError):
-                yield recording
+        for i, heard in enumerate(group):
+            if isinstance(heard, BadInputError):
+                yield heard
             else:
-                said = [found[i, j] for j in range(len(recording.chunks))]
-                made = _transcript(recording, said, language or "en")
+                said = [found[i, j] for j in range(len(heard.chunks))]
+                made = _transcript(heard, said, language or "en")
                 yield msgspec.structs.replace(made, notes=(*made.notes, *gave_way))
 
     def _recognized(self, audio: Sequence[AudioChunk], batch: int) -> list[Hypothesis]:
@@ -159,7 +158,7 @@ class Transcriber:
                 recognizer = Recognizer(self.artifact, self.session, self._tokenizer)
                 lengths = [audio[place].samples.size for place in left]
                 most = recognizer.most(1 if self._overtaxed else min(batch, len(left)))
-                for chosen in batches.plan(lengths, most, padded=recognizer.padded):
+                for chosen in plan(lengths, most, padded=recognizer.padded):
                     places = [left[index] for index in chosen]
                     said = recognizer.recognize([audio[place] for place in places])
                     found |= zip(places, said, strict=True)

@@ -11,8 +11,7 @@ import msgspec
 from whisperopt import cache
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
-from whisperopt.evaluate.evidence import Race
-from whisperopt.evaluate.times import times
+from whisperopt.evaluate.evidence import Race, times
 from whisperopt.host import RECORDED, fingerprint
 from whisperopt.matrix import Objective
 from whisperopt.reasons import Reason, because, places_of_control

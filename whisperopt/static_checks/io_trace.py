@@ -19,6 +19,7 @@ from whisperopt.host import usable_cores
 from whisperopt.reasons import Reason, because
 from whisperopt.runtime import mel, ort_graph, self_test
 from whisperopt.runtime.arrays import Floats, Tokens
+from whisperopt.runtime.ort_graph import NUMPY, Values, empty_caches, lengths, pasts
 from whisperopt.whisper import SAMPLE_RATE, Dimensions
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 STRIDE = 7919
 """A prime: as many tokens as wanted, far from each other."""
 _Values: TypeAlias = npt.NDArray[Any]
-Values: TypeAlias = dict[str, _Values]
-"""Tensors by the names that a graph has for them."""
 
 
 class Array(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -136,35 +135,6 @@ def relative_error(found: _Values, wanted: _Values) -> float:
     return off / length if np.isfinite(off) else float("inf")
 
 
-def run(session: "ort.InferenceSession", feeds: Values) -> Values:
-    """Run a graph; return its outputs by name."""
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, feeds), strict=True))
-
-
-def pasts(outputs: Values, kind: str) -> Values:
-    """Return the caches of one `kind`, `_self_` or `_cross`, as the next call is fed them."""
-    return {
-        name.replace("present", "past", 1): values
-        for name, values in outputs.items()
-        if kind in name and name.startswith("present")
-    }
-
-
-def empty_caches(decoder: "ort.InferenceSession", batch: int = 1) -> Values:
-    """Return caches of self-attention that hold no token: of length 0, or of zeros."""
-    puts = [put for put in decoder.get_inputs() if "_self_" in put.name]
-    shape = [batch, *(size if isinstance(size, int) else 0 for size in puts[0].shape[1:])]
-    empty = np.zeros(shape, _NUMPY[puts[0].type])
-    return {put.name: empty for put in puts}
-
-
-def lengths(decoder: "ort.InferenceSession", past: int) -> Values:
-    """Return how many tokens the caches hold, where a graph asks for it."""
-    asked = any(put.name == "past_sequence_length" for put in decoder.get_inputs())
-    return {"past_sequence_length": np.array([past], np.int32)} if asked else {}
-
-
 class _Recorder:
     """Makes the calls, and writes each array once: an output that is fed again keeps its file."""
 
@@ -180,7 +150,7 @@ class _Recorder:
     def record(self, batch: int, steps: int, at_once: int) -> None:
         self.written = []
         put = self.encoder.get_inputs()[0]
-        sounds = _sounds(self.dims, batch).astype(_NUMPY[put.type])
+        sounds = _sounds(self.dims, batch).astype(NUMPY[put.type])
         encoded = self.call("encoder", f"encoder, batch {batch}", {put.name: sounds})
         cross, empty = pasts(encoded, "_cross_"), empty_caches(self.decoder, batch)
         caches, past, ids = empty, 0, np.array([self.prompt] * batch, np.int32)
@@ -203,7 +173,7 @@ class _Recorder:
     def call(self, part: "Part", label: str, feeds: Values, valid: int | None = None) -> Values:
         session = self.encoder if part == "encoder" else self.decoder
         try:
-            outputs = run(session, feeds)
+            outputs = ort_graph.outputs(session, feeds)
         except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
             raise WhisperoptError(f"the CPU cannot run the {part}: {_first_line(error)}") from None
         for name, values in outputs.items():
@@ -229,16 +199,13 @@ class _Recorder:
         return array
 
 
-_NUMPY = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int32)": np.int32}
-
-
 def _open(artifact: Artifact, part: "Part") -> "ort.InferenceSession":
     try:
         session = ort_graph.on_cpu(artifact.graph(part), threads=usable_cores())
     except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
         reason = f"the CPU cannot open {artifact.name}: {_first_line(error)}"
         raise WhisperoptError(reason) from None
-    if odd := {put.type for put in session.get_inputs()} - set(_NUMPY):
+    if odd := {put.type for put in session.get_inputs()} - set(NUMPY):
         raise WhisperoptError(f"numpy has no type for {', '.join(sorted(odd))}")
     return session
 

@@ -15,7 +15,7 @@ from whisperopt.errors import WhisperoptError
 from whisperopt.process import Failure
 from whisperopt.reasons import because
 from whisperopt.rehearsal import Judgement, NotTried
-from whisperopt.runtime.placement import CPU, refusal
+from whisperopt.runtime.provider import CPU, refusal
 from whisperopt.static_checks.io_trace import Difference, Trace, compare, record, within
 
 _TOLD = {"logits", "hidden_states"}

@@ -9,7 +9,7 @@ import numpy as np
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Backend, Decoder, Recipe, Session
 from whisperopt.errors import WhisperoptError
-from whisperopt.evaluate.listening import CORE
+from whisperopt.evaluate.case import CORE
 from whisperopt.graph.core import CoreModel
 from whisperopt.runtime.arrays import Floats, Tokens
 from whisperopt.testing.made import MadeCheckpoint, describe

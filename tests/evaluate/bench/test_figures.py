@@ -3,6 +3,7 @@
 import pytest
 
 from whisperopt.evaluate.bench.figures import (
+    Event,
     Load,
     Measured,
     Observed,
@@ -12,7 +13,6 @@ from whisperopt.evaluate.bench.figures import (
     measured,
     parts,
 )
-from whisperopt.evaluate.bench.watch import Event
 
 MS = 1_000_000
 LOAD = Load(imports=1, verify=2, open=3, text=4, first_word=5)

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 import pytest
 
-from whisperopt.evaluate.bench.watch import Event, Watch
+from whisperopt.evaluate.bench.figures import Event, Watch
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ import pytest
 
 from tests.pipeline.validate import shop
 from tests.pipeline.validate.shop import Shop
-from whisperopt.evaluate.case import Case
+from whisperopt.evaluate.case import ProofContext
 from whisperopt.pipeline import race
 
 
@@ -37,5 +37,5 @@ def workshop(built: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sh
 @pytest.fixture
 def shop_(built: Shop, workshop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """A copy of the release; proofs take no time, and find what the build found."""
-    monkeypatch.setattr(Case, "prove", shop.remembered(built))
+    monkeypatch.setattr(ProofContext, "prove", shop.remembered(built))
     return workshop

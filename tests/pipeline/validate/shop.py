@@ -23,9 +23,9 @@ from whisperopt import matrix as matrices
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Backend
 from whisperopt.evaluate import evidence as evidences
-from whisperopt.evaluate.case import Case
+from whisperopt.evaluate.case import ProofContext
 from whisperopt.evaluate.evidence import Evidence, Lap, Race
-from whisperopt.evaluate.prover import NoEvidence
+from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.host import Host
 from whisperopt.matrix import Device, Matrix
 from whisperopt.pipeline import validate as validator
@@ -151,7 +151,7 @@ def remembered(
     """
 
     def prove(
-        case: Case,
+        case: ProofContext,
         artifact: Artifact,
         files: Sequence[File],
         device: Device,

@@ -13,7 +13,7 @@ from tests.pipeline.validate.shop import FP32, MIXED, MODEL, Shop, tree
 from whisperopt import host as hosts
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
-from whisperopt.evaluate.case import Case
+from whisperopt.evaluate.case import ProofContext
 from whisperopt.host import Host
 from whisperopt.pipeline import race
 from whisperopt.reasons import Reason
@@ -45,7 +45,7 @@ def abroad(built: Shop, tmp_path_factory: pytest.TempPathFactory) -> Abroad:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(hosts, "probe", lambda: host)
                 patch.setattr(race, "timed", shop.instant())
-                patch.setattr(Case, "prove", shop.remembered(built, **how))
+                patch.setattr(ProofContext, "prove", shop.remembered(built, **how))
                 copies[key].validate()
         own = host.host_class("cpu", "onnxruntime")
         copy = copies[key]

@@ -11,7 +11,7 @@ from tests.pipeline.validate import shop
 from tests.pipeline.validate.shop import FP32, MIXED, MODEL, Shop
 from whisperopt import host as hosts
 from whisperopt.backend import Tier
-from whisperopt.evaluate.case import Case
+from whisperopt.evaluate.case import ProofContext
 from whisperopt.results.validation import Origin
 from whisperopt.selection.decisions import best, resolve
 
@@ -99,9 +99,9 @@ def test_garbage_that_was_hashed_again_is_a_reason(
     with_checkpoint: bool,
 ) -> None:
     """Whatever reads it, in whatever process: nothing ends but this variant."""
-    prove, known = Case.prove, shop.remembered(built)
+    prove, known = ProofContext.prove, shop.remembered(built)
     monkeypatch.setattr(
-        Case,
+        ProofContext,
         "prove",
         lambda case, one, *more, here: (known if one.manifest.variant == MIXED else prove)(
             case, one, *more, here=here

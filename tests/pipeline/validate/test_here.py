@@ -14,7 +14,7 @@ from tests.pipeline.validate.shop import FP32, MIXED, MODEL, Shop, tree
 from whisperopt import host as hosts
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
-from whisperopt.evaluate.case import Case
+from whisperopt.evaluate.case import ProofContext
 from whisperopt.matrix import Objective
 from whisperopt.pipeline import race
 from whisperopt.release import catalog, store
@@ -107,7 +107,7 @@ def test_a_failure_is_no_word_on_other_kinds_of_host(
     laptop = shop.another("intel-laptop-linux")
     monkeypatch.setattr(hosts, "probe", lambda: laptop)
     failing = shop.remembered(shop_, failures={FP32: "ended with SIGILL"})
-    monkeypatch.setattr(Case, "prove", failing)
+    monkeypatch.setattr(ProofContext, "prove", failing)
     there = laptop.host_class("cpu", "onnxruntime")
     found = shop_.validate()
     assert found.failed == [FP32]

@@ -154,7 +154,7 @@ def test_an_import_during_a_proof_is_not_lost(workshop: Shop, built: Shop, tmp_p
     copy = built.copy(tmp_path / "abroad")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hosts, "probe", lambda: laptop)
-        patch.setattr(shop.Case, "prove", shop.remembered(built))
+        patch.setattr(shop.ProofContext, "prove", shop.remembered(built))
         copy.validate()
     process = command(workshop)
     time.sleep(0.5)

@@ -12,7 +12,7 @@ from tests.pipeline.validate.shop import FP32, MIXED, MODEL, Shop, tree
 from whisperopt import host as hosts
 from whisperopt.backend import Tier
 from whisperopt.errors import IntegrityError
-from whisperopt.evaluate.case import Case
+from whisperopt.evaluate.case import ProofContext
 from whisperopt.release import report as reports
 from whisperopt.results.validation import Change
 from whisperopt.selection.decisions import resolve
@@ -45,7 +45,7 @@ def test_what_a_validation_wrote_is_true_to_the_last_byte(
     laptop = shop.another("intel-laptop-linux")
     monkeypatch.setattr(hosts, "probe", lambda: laptop)
     how: dict[str, Any] = {"failures": {MIXED: "hung"}, "spoilt": [FP32]}
-    monkeypatch.setattr(Case, "prove", shop.remembered(built, **how))
+    monkeypatch.setattr(ProofContext, "prove", shop.remembered(built, **how))
     assert shop_.validate().failed == [FP32, MIXED]
     before = tree(shop_.release)
     assert replay(shop_) == ()

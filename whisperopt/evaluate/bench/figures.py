@@ -1,13 +1,71 @@
 """What a bench says, as pure values: parts of the time, times by clip length, rates and errors."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from statistics import fmean, median
+from typing import Any
 
 import msgspec
 
-from whisperopt.evaluate.bench.watch import Event
+
+class Event(msgspec.Struct, frozen=True):
+    """One call of a method; times in nanoseconds of a clock without a date."""
+
+    name: str
+    started: int
+    ended: int
+
+
+class Watch:
+    """The notes of everything that is watched."""
+
+    def __init__(self, clock: Callable[[], int] = time.perf_counter_ns) -> None:
+        """Read times off `clock`."""
+        self.clock, self.events = clock, list[Event]()
+
+    def take(self) -> tuple[Event, ...]:
+        """Return what was noted since the last time."""
+        taken, self.events = tuple(self.events), []
+        return taken
+
+    def over(self, thing: Any, following: Collection[str] = ()) -> Any:
+        """Return what stands in for `thing` and notes every call of its public methods.
+
+        `following` names the methods whose results are watched in turn.
+        """
+        kind = type(thing)
+        methods = {
+            name: self._timed(name, watched=name in following)
+            for name in dir(kind)
+            if not name.startswith("_") and callable(getattr(kind, name))
+        }
+        stand_in = type(f"Watched{kind.__name__}", (_Watched,), methods)
+        return stand_in(thing)
+
+    def _timed(self, name: str, *, watched: bool) -> Callable[..., Any]:
+        def call(stand_in: "_Watched", *arguments: Any, **named: Any) -> Any:
+            method = getattr(stand_in.thing, name)
+            started = self.clock()
+            try:
+                result = method(*arguments, **named)
+            finally:
+                self.events.append(Event(name, started, self.clock()))
+            return self.over(result) if watched else result
+
+        return call
+
+
+class _Watched:
+    """Stands in for another object: what is not a method of that is read from it."""
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.thing, name)
+
 
 BUCKETS = (5.0, 10.0, 20.0, 30.0)
 """Upper bounds of clip lengths in seconds; the last bucket has none."""
@@ -177,15 +235,15 @@ def measured(variant: str, model: str, observed: Observed | str) -> Measured:
 
 def _buckets(clips: Iterable[Played]) -> Iterable[Bucket]:
     ordered = sorted(clips, key=lambda clip: clip.seconds)
-    for longest, found in groupby(ordered, lambda clip: _bucket(clip.seconds)):
+
+    def bucket(clip: Played) -> float | None:
+        return next((bound for bound in BUCKETS if clip.seconds <= bound), None)
+
+    for longest, found in groupby(ordered, bucket):
         played = list(found)
         mean = _mean([one for clip in played for one in clip.rounds])
         step = mean.steps / mean.calls if mean.calls else 0.0
         yield Bucket(longest=longest, clips=len(played), parts=mean, step=step)
-
-
-def _bucket(seconds: float) -> float | None:
-    return next((bound for bound in BUCKETS if seconds <= bound), None)
 
 
 def _mean(rounds: Sequence[Parts]) -> Parts:

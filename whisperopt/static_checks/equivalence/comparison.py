@@ -9,15 +9,8 @@ import numpy as np
 
 from whisperopt.reasons import Reason, because
 from whisperopt.runtime import ort_graph, self_test
-from whisperopt.static_checks.io_trace import (
-    STRIDE,
-    Values,
-    empty_caches,
-    lengths,
-    pasts,
-    relative_error,
-    run,
-)
+from whisperopt.runtime.ort_graph import Values, empty_caches, lengths, pasts
+from whisperopt.static_checks.io_trace import STRIDE, relative_error
 from whisperopt.whisper import Dimensions
 
 if TYPE_CHECKING:
@@ -94,7 +87,7 @@ def _off(call: GraphCall, error: float) -> dict[str, str]:
 def _calls(folder: Path, dims: Dimensions, prompt: list[int]) -> Iterator[GraphCall]:
     """Run the encoder, a prompt with more tokens behind it, and single tokens after that."""
     encoder = ort_graph.on_cpu(folder / "encoder.onnx")
-    encoded = run(encoder, _features(encoder, dims))
+    encoded = ort_graph.outputs(encoder, _features(encoder, dims))
     yield GraphCall("encoder", "its output", encoded)
     decoder = ort_graph.on_cpu(folder / "decoder.onnx")
     more = [STRIDE * (place + 1) % dims.vocabulary for place in range(_MORE + _STEPS)]
@@ -103,7 +96,7 @@ def _calls(folder: Path, dims: Dimensions, prompt: list[int]) -> Iterator[GraphC
     for step, ids in enumerate(fed):
         feeds = {**pasts(encoded, "_cross"), **caches, **lengths(decoder, past)}
         feeds["input_ids"] = np.array([ids], np.int32)
-        outputs = run(decoder, feeds)
+        outputs = ort_graph.outputs(decoder, feeds)
         yield GraphCall("decoder", f"step {step}" if step else "the prefill", outputs)
         if not step:
             yield GraphCall(
@@ -115,7 +108,7 @@ def _calls(folder: Path, dims: Dimensions, prompt: list[int]) -> Iterator[GraphC
 def _last(decoder: "ort.InferenceSession", feeds: Values, outputs: Values) -> Values:
     """Return the last position's logits alone: asked for where a graph can be, else cut out."""
     if any(put.name == "logits_from" for put in decoder.get_overridable_initializers()):
-        outputs = run(decoder, {**feeds, "logits_from": np.array([-1], np.int64)})
+        outputs = ort_graph.outputs(decoder, {**feeds, "logits_from": np.array([-1], np.int64)})
         return {"logits": outputs["logits"]}
     return {"logits": outputs["logits"][:, -1:]}
 
