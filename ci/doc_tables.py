@@ -6,7 +6,8 @@ from pathlib import Path
 
 from whisperopt import matrix, registry
 from whisperopt.backend import Recipe
-from whisperopt.matrix import Gates, Precision
+from whisperopt.matrix import Gates
+from whisperopt.recipe import Precision
 
 ROOT = Path(__file__).parent.parent
 

@@ -5,9 +5,9 @@ from typing import Literal
 
 import msgspec
 
-from whisperopt.backend import Recipe
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import because
+from whisperopt.recipe import Recipe
 from whisperopt.whisper import Decoding, Dimensions
 
 MANIFEST = "artifact.json"

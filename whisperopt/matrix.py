@@ -14,6 +14,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import Reason, because
+from whisperopt.recipe import Precision
 
 Device = Literal["nvidia", "d3d12", "gpu", "cpu"]
 """`d3d12` is any GPU on Windows, `gpu` any GPU at all."""
@@ -23,7 +24,6 @@ Arch = Literal["x86_64", "arm64"]
 Goal = Literal["latency", "throughput", "size", "memory"]
 Limit = Literal["wer_delta", "latency_ms_p50", "size_bytes", "peak_rss_mb"]
 
-Precision = Literal["int8", "bf16", "fp16", "fp32"]
 _COARSEST_FIRST: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import msgspec
 
 from whisperopt import cache
-from whisperopt.backend import Probe, Tier
+from whisperopt.recipe import Probe, Tier
 
 if TYPE_CHECKING:
     from whisperopt.artifact import Artifact

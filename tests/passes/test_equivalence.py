@@ -11,11 +11,12 @@ from tests.makers import SMALL, weights
 from tests.passes import forms
 from tests.passes.forms import CORE, DECOMPOSED, MadeCheckpoint, Run, form
 from whisperopt import registry
-from whisperopt.backend import Attention, Cache, Recipe, Session
+from whisperopt.backend import Attention, Recipe, Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import PARTS, CoreModel, Part
 from whisperopt.passes.plan import passes_for
 from whisperopt.passes.rewrite import PassError, run
+from whisperopt.recipe import Cache
 
 BIDIRECTIONAL = ("mha", "attention", "decomposed")
 FEWER_KEYS = msgspec.structs.replace(SMALL, decoder_kv_heads=2)

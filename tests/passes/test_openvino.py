@@ -11,7 +11,8 @@ from tests.passes import forms
 from tests.passes.forms import CORE, MadeCheckpoint, form
 from tests.passes.plain import Compute, Plain, exact, openvino
 from tests.passes.test_equivalence import ladders
-from whisperopt.backend import Attention, Cache, Precision, Recipe, Session
+from whisperopt.backend import Attention, Precision, Recipe, Session
+from whisperopt.recipe import Cache
 
 pytest.importorskip("openvino", reason="OpenVINO is missing: pip install 'whisperopt[openvino]'")
 

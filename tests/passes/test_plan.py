@@ -9,13 +9,14 @@ from tests.makers import SMALL
 from tests.passes import forms
 from tests.passes.forms import CORE, DECOMPOSED, form
 from tests.passes.test_equivalence import GRAPHS, SELF_FORMS
-from whisperopt.backend import Attention, Cache, Recipe
+from whisperopt.backend import Attention, Recipe
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import PARTS, CoreModel, Part
 from whisperopt.graph.inference import inferred
 from whisperopt.passes.gqa_to_mha import GqaToMha
 from whisperopt.passes.plan import dims_of, make, passes_for
 from whisperopt.passes.rewrite import PassError
+from whisperopt.recipe import Cache
 
 
 def planned(recipe: Recipe, part: Part) -> list[str]:

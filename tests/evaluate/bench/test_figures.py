@@ -7,7 +7,7 @@ from whisperopt.evaluate.bench.figures import (
     Load,
     Measured,
     Observed,
-    Operator,
+    OperatorTime,
     Parts,
     Played,
     measured,
@@ -97,8 +97,8 @@ def test_operators_are_shown_by_their_share() -> None:
     kinds = {"decoder": {"Add": (3, 1.0), "MatMul": (2, 3.0)}}
     found = Observed(load=LOAD, clips=(played(1, 20),), peak_rss_bytes=1, operators=kinds)
     assert measured("cpu-a", "tiny", found).operators == (
-        Operator(part="decoder", name="MatMul", count=2, share=0.75),
-        Operator(part="decoder", name="Add", count=3, share=0.25),
+        OperatorTime(part="decoder", name="MatMul", count=2, share=0.75),
+        OperatorTime(part="decoder", name="Add", count=3, share=0.25),
     )
 
 

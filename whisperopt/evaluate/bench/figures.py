@@ -144,7 +144,7 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     """Milliseconds of one call of `steps`."""
 
 
-class Operator(msgspec.Struct, frozen=True, kw_only=True):
+class OperatorTime(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of operator in one part of the model."""
 
     part: str
@@ -170,7 +170,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     peak_rss_mb: float | None = None
     load: Load | None = None
     buckets: tuple[Bucket, ...] = ()
-    operators: tuple[Operator, ...] = ()
+    operators: tuple[OperatorTime, ...] = ()
     notes: tuple[str, ...] = ()
     samples: tuple[Played, ...] = ()
 
@@ -252,12 +252,12 @@ def _mean(rounds: Sequence[Parts]) -> Parts:
     return Parts(**told, calls=round(fmean(one.calls for one in rounds)))
 
 
-def _operators(found: Mapping[str, Mapping[str, tuple[int, float]]]) -> Iterable[Operator]:
+def _operators(found: Mapping[str, Mapping[str, tuple[int, float]]]) -> Iterable[OperatorTime]:
     """Yield the kinds of each part, what takes longest first."""
     for part, kinds in found.items():
         whole = sum(spent for _, spent in kinds.values()) or 1.0
         for name, (count, spent) in sorted(kinds.items(), key=lambda item: -item[1][1]):
-            yield Operator(part=part, name=name, count=count, share=spent / whole)
+            yield OperatorTime(part=part, name=name, count=count, share=spent / whole)
 
 
 def _quantile(values: Sequence[float], share: float) -> float:
