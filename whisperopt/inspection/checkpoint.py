@@ -18,9 +18,8 @@ from whisperopt.inspection.graphs import count_operators
 from whisperopt.matrix import LATENCY, Matrix, Target
 from whisperopt.passes.plan import make
 from whisperopt.reasons import Reason, because
-from whisperopt.release.catalog import Variant
 from whisperopt.results.scores import Scores
-from whisperopt.results.variant import Proof, VariantResult
+from whisperopt.results.variant import Proof, VariantResult, unmade
 from whisperopt.selection.rank import rank
 from whisperopt.static_checks import structure
 from whisperopt.static_checks.capability import CapabilityTable
@@ -105,25 +104,7 @@ def _result(
     target: Target, backend: Backend, recipe: Recipe, place: int, reasons: tuple[Reason, ...]
 ) -> VariantResult:
     """Return what is known of a variant that nobody made."""
-    variant = Variant(
-        name=recipe.name,
-        target=target.name,
-        backend=backend.name,
-        runtime=backend.runtime,
-        extra=backend.extra,
-        device=target.device,
-        os=target.os,
-        arch=target.arch,
-        target_rank=0,
-        ladder_rank=place,
-        selectable_from=recipe.selectable_from,
-        caution=recipe.caution,
-        tier=Tier.STRUCTURAL,
-        path="",
-        digest="",
-        size=0,
-        files=(),
-    )
+    variant = unmade(target, backend, recipe, name=recipe.name, place=place)
     scores = Scores(size_bytes=0)
     proof = Proof(host_class="", tier=Tier.STRUCTURAL, reasons=reasons, scores=scores)
     return VariantResult(variant=variant, proofs=(proof,))

@@ -8,7 +8,7 @@ import msgspec
 
 from whisperopt import artifact
 from whisperopt.artifact import Manifest
-from whisperopt.backend import Backend, Recipe, Tier
+from whisperopt.backend import Backend, Recipe
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import CoreModel
 from whisperopt.ort_backend import OrtBackend
@@ -23,7 +23,7 @@ from whisperopt.reasons import because
 from whisperopt.release import catalog, genai
 from whisperopt.release.catalog import File, ModelEntry, Variant
 from whisperopt.results.grading import GradingContext
-from whisperopt.results.variant import VariantResult
+from whisperopt.results.variant import VariantResult, unmade
 from whisperopt.runtime import self_test
 from whisperopt.selection.rank import rank
 
@@ -119,29 +119,11 @@ class Maker:
 
     def _unmade(self, wanted: TargetRequest, manifest: Manifest, place: int) -> VariantResult:
         """Return what is known of a variant before it is made: its recipe's and target's facts."""
-        target, backend, recipe = wanted.target, wanted.backend, manifest.recipe
-        requires = msgspec.to_builtins(target.requires)
-        variant = Variant(
-            name=manifest.variant,
-            target=target.name,
-            backend=backend.name,
-            runtime=backend.runtime,
-            extra=backend.extra,
-            device=target.device,
-            os=target.os,
-            arch=target.arch,
-            requires={key: value for key, value in requires.items() if value},
+        target, backend, name = wanted.target, wanted.backend, manifest.variant
+        variant = msgspec.structs.replace(
+            unmade(target, backend, manifest.recipe, name=name, place=place),
             target_rank=[known.name for known in self._request.matrix.targets].index(target.name),
-            ladder_rank=place,
-            selectable_from=recipe.selectable_from,
-            caution=recipe.caution,
-            precisions=tuple(sorted(recipe.precisions)),
-            objective=target.objective,
-            tier=Tier.STRUCTURAL,
-            path=f"{manifest.model}--{manifest.variant}",
-            digest="",
-            size=0,
-            files=(),
+            path=f"{manifest.model}--{name}",
         )
         host_class = self._request.host.host_class(target.device, backend.runtime)
         return VariantResult(variant=variant, model=manifest.model, host_class=host_class)

@@ -9,8 +9,9 @@ from typing import Self
 
 import msgspec
 
-from whisperopt.backend import Tier
+from whisperopt.backend import Backend, Recipe, Tier
 from whisperopt.evaluate.evidence import Evidence, Metrics
+from whisperopt.matrix import Target
 from whisperopt.reasons import Reason, because
 from whisperopt.rehearsal import Rehearsed
 from whisperopt.release.catalog import EvidenceEntry, Variant
@@ -178,6 +179,33 @@ def basis(results: Sequence[VariantResult], wanted: str | None) -> str | None:
         measured or proofs, key=lambda proof: (proof.accepted, proof.started), default=None
     )
     return latest.host_class if latest else None
+
+
+def unmade(target: Target, backend: Backend, recipe: Recipe, *, name: str, place: int) -> Variant:
+    """Return the facts of a variant before it is made; `place` is its recipe's in the ladder."""
+    requires = msgspec.to_builtins(target.requires)
+    return Variant(
+        name=name,
+        target=target.name,
+        backend=backend.name,
+        runtime=backend.runtime,
+        extra=backend.extra,
+        device=target.device,
+        os=target.os,
+        arch=target.arch,
+        requires={key: value for key, value in requires.items() if value},
+        target_rank=0,
+        ladder_rank=place,
+        selectable_from=recipe.selectable_from,
+        caution=recipe.caution,
+        precisions=tuple(sorted(recipe.precisions)),
+        objective=target.objective,
+        tier=Tier.STRUCTURAL,
+        path="",
+        digest="",
+        size=0,
+        files=(),
+    )
 
 
 def of_catalog(variant: Variant) -> VariantResult:
