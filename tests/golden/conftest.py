@@ -32,7 +32,7 @@ class Ran(NamedTuple):
 Run = Callable[..., Ran]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def run() -> Run:
     """Return a function that runs `whisperopt` with some arguments in this process."""
 
@@ -49,7 +49,7 @@ def run() -> Run:
     return runner
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep what is remembered in a folder of its own, and see all of this machine."""
     with pytest.MonkeyPatch.context() as patch:
@@ -60,37 +60,37 @@ def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint whose artifacts are pinned byte for byte."""
     return models.write_small(tmp_path_factory.mktemp("models") / "small")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of the committed releases."""
     return models.write_mini(tmp_path_factory.mktemp("models") / "mini")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that hears half a minute."""
     return models.write_wide(tmp_path_factory.mktemp("models") / "wide")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The manifest of the clips that the committed releases were proven on."""
     return models.write_clips(tmp_path_factory.mktemp("sound") / "clips")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second of sound: more than two windows of the made-up models."""
     return models.write_sound(tmp_path_factory.mktemp("sound") / "speech.wav", 1.0)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def structural(run: Run, small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release of the small checkpoint for every target, without proof."""
     folder = tmp_path_factory.mktemp("structural") / "release"
@@ -106,7 +106,7 @@ class Built(NamedTuple):
     ran: Ran
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def proven(run: Run, mini: Path, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """A release of the mini checkpoint with two variants for the CPU, proven and raced."""
     folder = tmp_path_factory.mktemp("proven") / "release"

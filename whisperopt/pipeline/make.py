@@ -166,7 +166,7 @@ class Maker:
             self._write(manifest, wanted.backend)
         except WhisperoptError as error:
             certain = isinstance(error, PassError)  # else it may be this machine's trouble
-            return refuse(result, error.reason, certain=certain)
+            return refuse(result, because("recorded.text", error), certain=certain)
         files = catalog.describe_files(self._staging / result.variant.path)
         if known is not None and known.variant.files == files:
             return _as_asked(known, result.variant)
