@@ -98,14 +98,13 @@ def ways(runtime: str, extra: str, system: str) -> tuple[tuple[Need, ...], ...]:
     """
     from packaging.requirements import Requirement
 
-    extras: dict[str, list[Need]] = {}
-    for requirement in map(Requirement, requirements_of(OWN)):
-        for name in sorted(extras_of(OWN)):
-            if name == extra or name.startswith(f"{extra}-"):
-                needed = extras.setdefault(name, [])
-                if _applies(requirement, name, system):
-                    need = Need(_canonical(requirement.name), str(requirement.specifier))
-                    needed.append(need)
+    served = {name for name in extras_of(OWN) if name == extra or name.startswith(f"{extra}-")}
+    extras: dict[str, list[Need]] = {name: [] for name in served}
+    for requirement in map(Requirement, requirements_of(OWN)) if served else ():
+        need = Need(_canonical(requirement.name), str(requirement.specifier))
+        for name in served:
+            if _applies(requirement, name, system):
+                extras[name].append(need)
     own = extras.pop(extra, None) or [Need(runtime)]
     return (tuple(own), *(tuple(needed) for _, needed in sorted(extras.items()) if needed))
 
