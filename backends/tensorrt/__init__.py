@@ -1,5 +1,126 @@
-"""ONNX Runtime on NVIDIA GPUs through TensorRT 10, engines cached beside the runtime."""
+"""NVIDIA GPUs through TensorRT, by what loads: ONNX Runtime's provider, or TensorRT for RTX."""
 
-from .adapter import BACKEND
+import msgspec
 
-__all__ = ["BACKEND"]
+from whisperopt.artifact import Artifact
+from whisperopt.backend import Probe, Session
+from whisperopt.errors import WhisperoptError
+from whisperopt.host import distribution_version, distributions
+from whisperopt.ort_backend import OrtBackend
+from whisperopt.runtime import provider as providers
+from whisperopt.runtime.provider import Provider
+
+from . import engines, shapes
+from .recipes import DEVICE, RECIPES, RTX
+from .rehearsal import TensorRtRehearsal
+
+TENSORRT = Provider(
+    name="TensorrtExecutionProvider",
+    device="cuda",
+    preload=("tensorrt_libs", "tensorrt"),
+    exclusive=True,
+    max_batch=shapes.MAX_BATCH,
+    mover="CUDAExecutionProvider",
+)
+TENSORRT_RTX = Provider(
+    name="NvTensorRTRTXExecutionProvider",
+    device="cuda",
+    library="onnxruntime_ep_nv_tensorrt_rtx",
+    exclusive=True,
+    chunked_prefill="none",
+    max_batch=shapes.MAX_BATCH,
+)
+_PLUG_IN = "onnxruntime-ep-nv-tensorrt-rtx"
+_INSTALL_PLUG_IN = f"pip install 'whisperopt[{RTX}]'"
+
+
+class TensorRtBackend(OrtBackend, frozen=True, kw_only=True):
+    """ONNX Runtime's TensorRT provider where it loads, else the plug-in of TensorRT for RTX."""
+
+    rtx: Provider = TENSORRT_RTX
+
+    def probe(self) -> Probe:
+        """Say which of the two is here; if none is, why, and what to install."""
+        own = providers.probe(self.provider, self.runtime, self.extra)
+        if own.ready:
+            return msgspec.structs.replace(own, facts={DEVICE: self.runtime})
+        plug_in = providers.probe(self.rtx, RTX, self.extra)
+        if plug_in.ready:
+            version = distribution_version(_PLUG_IN)
+            return msgspec.structs.replace(plug_in, version=version, facts={DEVICE: RTX})
+        only_plug_in = distribution_version("onnxruntime") is not None
+        return msgspec.structs.replace(
+            own,
+            reason=f"{own.reason}; for {RTX}: {plug_in.reason}",
+            remedy=_INSTALL_PLUG_IN if only_plug_in else own.remedy,
+        )
+
+    def open(self, artifact: Artifact, *, threads: int | None = None) -> Session:
+        """Build both engines, or take them from the cache; nothing is left to another provider.
+
+        Raises `WhisperoptError` if what the artifact was made for does not load here.
+        """
+        from whisperopt.runtime.ort import OrtSession
+
+        chosen = self._chosen(artifact)
+        options = _options(chosen, artifact, self._versions(chosen))
+        return OrtSession(
+            artifact, msgspec.structs.replace(chosen, options=options), threads=threads
+        )
+
+    def _chosen(self, artifact: Artifact) -> Provider:
+        only_rtx = artifact.manifest.recipe.options.get(DEVICE) == RTX
+        reasons = []
+        for candidate in (self.rtx,) if only_rtx else (self.provider, self.rtx):
+            reason = providers.why_not(candidate)
+            if reason is None:
+                return candidate
+            reasons.append(str(reason))
+        if only_rtx:
+            raise WhisperoptError(
+                f"{artifact.name} is for TensorRT for RTX alone, anywhere else"
+                f" GroupQueryAttention would leave the engine: {reasons[0]}",
+                _INSTALL_PLUG_IN,
+            )
+        raise WhisperoptError(
+            f"Neither TensorRT nor TensorRT for RTX loads: {'; '.join(reasons)}",
+            "`whisperopt doctor` says what is missing",
+        )
+
+    def _versions(self, chosen: Provider) -> str:
+        known = distributions.installed()  # those of the system too
+        own = {n: v for n, v in known.items() if n.startswith(("onnxruntime", "tensorrt"))}
+        return f"{chosen.name} {own}"
+
+
+def _options(chosen: Provider, artifact: Artifact, runtime: str) -> dict[str, str]:
+    """Return the options of `chosen`: ranges of all lengths, and where to keep what is built.
+
+    Neither fp16 nor int8 is ever allowed here: without them networks are strongly typed, and an
+    artifact computes in the types that it was proven with.
+    """
+    dims = artifact.manifest.dims
+    prefix = "nv" if chosen.library else "trt"
+    options = {
+        f"{prefix}_profile_min_shapes": shapes.profile(dims, "least"),
+        f"{prefix}_profile_opt_shapes": shapes.profile(dims, "usual"),
+        f"{prefix}_profile_max_shapes": shapes.profile(dims, "most"),
+    }
+    built = engines.folder(artifact, runtime)
+    if chosen.library:
+        return options | ({"nv_runtime_cache_path": str(built)} if built else {})
+    if built:
+        options |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(built)}
+    if timed := engines.folder(None, runtime):
+        options |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": str(timed)}
+    return options
+
+
+BACKEND = TensorRtBackend(
+    name="tensorrt",
+    runtime="tensorrt",
+    extra="tensorrt",
+    provider=TENSORRT,
+    ladder=RECIPES,
+    stages=(TensorRtRehearsal(),),
+)

@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from whisperopt.backends.tensorrt import BACKEND, adapter
+from whisperopt.backends import tensorrt
+from whisperopt.backends.tensorrt import BACKEND
 
 from tests.makers import SMALL
 from whisperopt import host as hosts
@@ -160,8 +161,8 @@ def test_a_stand_in_names_rungs_above_it() -> None:
 
 
 def test_no_cache_is_shared_by_providers() -> None:
-    assert adapter.TENSORRT.name != adapter.TENSORRT_RTX.name
-    assert BACKEND._versions(adapter.TENSORRT) != BACKEND._versions(adapter.TENSORRT_RTX)
+    assert tensorrt.TENSORRT.name != tensorrt.TENSORRT_RTX.name
+    assert BACKEND._versions(tensorrt.TENSORRT) != BACKEND._versions(tensorrt.TENSORRT_RTX)
 
 
 def test_a_newer_tensorrt_of_the_system_takes_no_old_engines(
@@ -170,6 +171,6 @@ def test_a_newer_tensorrt_of_the_system_takes_no_old_engines(
     found = []
     for version in ("10.9.0", "10.15.1"):
         known = {"onnxruntime-gpu": "1.31.0", "tensorrt": version}
-        monkeypatch.setattr(adapter.distributions, "installed", lambda known=known: known)
-        found.append(BACKEND._versions(adapter.TENSORRT))
+        monkeypatch.setattr(tensorrt.distributions, "installed", lambda known=known: known)
+        found.append(BACKEND._versions(tensorrt.TENSORRT))
     assert found[0] != found[1]
