@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from whisperopt.artifact import Artifact
-from whisperopt.backend import Probe, Recipe, Session
+from whisperopt.backend import Probe, Recipe
 from whisperopt.ort_backend import OrtBackend
 from whisperopt.runtime.provider import Provider
 
@@ -20,7 +19,7 @@ _NO_GPU = "Failed to get a WebGPU adapter"
 
 
 class WebgpuBackend(OrtBackend, frozen=True, kw_only=True):
-    """One more provider of ONNX Runtime, with long sums and prompts taken out of its hands."""
+    """One more provider of ONNX Runtime, with long sums taken out of its hands."""
 
     def probe(self) -> Probe:
         """Open a one-node graph; without a usable GPU the provider's own words are pages of C++."""
@@ -46,15 +45,6 @@ class WebgpuBackend(OrtBackend, frozen=True, kw_only=True):
                 passes.append(WideSums())
             write_part(core, part, passes, out)
 
-    def open(self, artifact: Artifact, *, threads: int | None = None) -> Session:
-        """Open both graphs; fused attention is never handed several tokens at once."""
-        from .session import SteppingSession
-
-        opened = super().open(artifact, threads=threads)
-        if artifact.manifest.recipe.self_attention == "decomposed":
-            return opened
-        return SteppingSession(opened)
-
 
 BACKEND = WebgpuBackend(
     name="webgpu",
@@ -63,6 +53,7 @@ BACKEND = WebgpuBackend(
     provider=Provider(
         name="WebGpuExecutionProvider",
         device="webgpu",
+        stepwise=True,
         allocates=False,
     ),
     ladder=RECIPES,
