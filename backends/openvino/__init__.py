@@ -9,7 +9,6 @@ from whisperopt.backend import Probe, Session
 from whisperopt.errors import WhisperoptError
 from whisperopt.ort_backend import OnnxBackend
 
-from .profiling import Counted
 from .recipes import RECIPES
 from .rehearsal import OpenVinoRehearsal
 
@@ -41,10 +40,8 @@ class OpenVinoBackend(OnnxBackend, frozen=True, kw_only=True):
     ) -> dict[str, dict[str, tuple[int, float]]]:
         """Return what OpenVINO's profiler saw while `play` used a session, for each part."""
         session = self._open(artifact, threads, profile=True)
-        parts = {"encoder": Counted(session.encoder), "decoder": Counted(session.decoder)}
-        session.encoder, session.decoder = parts["encoder"], parts["decoder"]
         play(session)
-        return {name: part.kinds for name, part in parts.items()}
+        return session.operators
 
     def _open(
         self, artifact: Artifact, threads: int | None, *, profile: bool = False

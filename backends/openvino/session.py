@@ -55,6 +55,9 @@ class OpenVinoSession:
             # a thread that may not leave a core waits there for whoever else computes on it
             "ENABLE_CPU_PINNING": False,
         }
+        self.profile = profile
+        self.operators: dict[str, dict[str, tuple[int, float]]] = {"encoder": {}, "decoder": {}}
+        """Kind of node -> how many ran, and milliseconds in all, of each part with `profile`."""
         if profile:
             config["PERF_COUNT"] = True
         elif artifact.prepared:
@@ -93,8 +96,17 @@ class OpenVinoSession:
             if self.spans:
                 heard = limits.checked_spans(spans, features)
                 request.set_tensor("audio_spans", ov.Tensor(heard))
-            request.infer()
+            self.infer("encoder", request)
             return OpenVinoDecoder(self, request)
+
+    def infer(self, part: str, request: ov.InferRequest) -> None:
+        """Infer, and add up what was executed if that is asked for."""
+        request.infer()
+        for node in request.get_profiling_info() if self.profile else ():
+            if node.status == node.Status.EXECUTED:
+                count, spent = self.operators[part].get(node.node_type, (0, 0.0))
+                milliseconds = node.real_time.total_seconds() * 1e3
+                self.operators[part][node.node_type] = count + 1, spent + milliseconds
 
 
 class OpenVinoDecoder:
@@ -104,7 +116,7 @@ class OpenVinoDecoder:
 
     def __init__(self, session: OpenVinoSession, encoded: ov.InferRequest) -> None:
         """Hand the encoder's outputs to the decoder without a copy."""
-        self._capacity = session.text_context
+        self._session = session
         self._request = session.decoder.create_infer_request()
         self._heard: dict[str, ov.Tensor] = {}
         """What was made of the audio: the encoder's output, and the cross caches."""
@@ -134,12 +146,12 @@ class OpenVinoDecoder:
     def step(self, ids: "Tokens") -> "Floats":
         """Append `ids` int32 [B, S]; return logits float32 [B, S, V], valid until the next step."""
         limits.check_ids(ids, self._batch)
-        limits.check_room(self.past, ids.shape[1], self._capacity)
+        limits.check_room(self.past, ids.shape[1], self._session.text_context)
         with _reasons("OpenVINO failed to decode"):
             self._request.set_tensor("input_ids", ov.Tensor(np.ascontiguousarray(ids)))
             if _LENGTH in self._inputs:  # a cache of fixed length cannot tell how full it is
                 self._request.set_tensor(_LENGTH, ov.Tensor(np.array([self.past], np.int32)))
-            self._request.infer()
+            self._session.infer("decoder", self._request)
         self.past += ids.shape[1]
         return np.asarray(self._request.get_tensor("logits").data, np.float32)
 
