@@ -1,7 +1,7 @@
 """Run as a script in the rehearsal's environment: where ONNX Runtime puts the nodes of a graph.
 
 stdin: `{"graph": FILE, "provider": NAME, "scratch": FOLDER}` with an empty folder. The last line of
-stdout is an object: `version`, and either `refused`, why no session was made, or `providers` of the
+stdout is an object: either `refused`, why no session was made, or `providers` of the
 session, `nodes` as [name, operator, provider] and `copies` as [direction, tensor, type, shape], which
 the runtime adds between devices. The graph is never run.
 """
@@ -16,15 +16,13 @@ _DIRECTIONS = {"MemcpyFromHost": "to the device", "MemcpyToHost": "to the host"}
 
 def main() -> None:
     """Answer one request."""
-    import onnxruntime as ort
-
     request = json.load(sys.stdin)
     try:
         found = partition(Path(request["graph"]), request["provider"], Path(request["scratch"]))
     except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
         lines = str(error).strip().splitlines() or [type(error).__name__]
         found = {"refused": lines[0]}
-    sys.stdout.write(json.dumps({"version": ort.__version__, **found}) + "\n")
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 def partition(graph: Path, provider: str, scratch: Path) -> dict[str, Any]:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Probe, Session
-from whisperopt.errors import WhisperoptError
-from whisperopt.ort_backend import OnnxBackend
+from whisperopt.ort_backend import OnnxBackend, importing
 
 from .recipes import RECIPES
 from .rehearsal import OpenVinoRehearsal
@@ -31,28 +30,21 @@ class OpenVinoBackend(OnnxBackend, frozen=True, kw_only=True):
             remedy = f"pip install 'whisperopt[{self.extra}]'"
             return Probe(runtime=self.runtime, reason=f"OpenVINO {reason}", remedy=remedy)
 
-    def open(self, artifact: Artifact, *, threads: int | None = None) -> Session:
+    def open(
+        self, artifact: Artifact, *, threads: int | None = None, profile: bool = False
+    ) -> "OpenVinoSession":
         """Compile both graphs."""
-        return self._open(artifact, threads)
+        with importing("OpenVINO", self.extra):
+            from .session import OpenVinoSession
+        return OpenVinoSession(artifact, threads=threads, profile=profile)
 
     def operators(
         self, artifact: Artifact, play: Callable[[Session], None], *, threads: int | None = None
     ) -> dict[str, dict[str, tuple[int, float]]]:
         """Return what OpenVINO's profiler saw while `play` used a session, for each part."""
-        session = self._open(artifact, threads, profile=True)
+        session = self.open(artifact, threads=threads, profile=True)
         play(session)
         return session.operators
-
-    def _open(
-        self, artifact: Artifact, threads: int | None, *, profile: bool = False
-    ) -> "OpenVinoSession":
-        try:
-            from .session import OpenVinoSession
-        except ImportError as error:
-            raise WhisperoptError(
-                f"OpenVINO cannot be imported: {error}", f"pip install 'whisperopt[{self.extra}]'"
-            ) from None
-        return OpenVinoSession(artifact, threads=threads, profile=profile)
 
 
 BACKEND = OpenVinoBackend(

@@ -3,7 +3,7 @@
 import msgspec
 
 from whisperopt.artifact import Artifact
-from whisperopt.backend import Probe, Session
+from whisperopt.backend import Probe
 from whisperopt.errors import WhisperoptError
 from whisperopt.host import distribution_version, distributions
 from whisperopt.ort_backend import OrtBackend
@@ -37,14 +37,12 @@ _INSTALL_PLUG_IN = f"pip install 'whisperopt[{RTX}]'"
 class TensorRtBackend(OrtBackend, frozen=True, kw_only=True):
     """ONNX Runtime's TensorRT provider where it loads, else the plug-in of TensorRT for RTX."""
 
-    rtx: Provider = TENSORRT_RTX
-
     def probe(self) -> Probe:
         """Say which of the two is here; if none is, why, and what to install."""
         own = providers.probe(self.provider, self.runtime, self.extra)
         if own.ready:
             return msgspec.structs.replace(own, facts={DEVICE: self.runtime})
-        plug_in = providers.probe(self.rtx, RTX, self.extra)
+        plug_in = providers.probe(TENSORRT_RTX, RTX, self.extra)
         if plug_in.ready:
             version = distribution_version(_PLUG_IN)
             return msgspec.structs.replace(plug_in, version=version, facts={DEVICE: RTX})
@@ -55,26 +53,17 @@ class TensorRtBackend(OrtBackend, frozen=True, kw_only=True):
             remedy=_INSTALL_PLUG_IN if only_plug_in else own.remedy,
         )
 
-    def open(self, artifact: Artifact, *, threads: int | None = None) -> Session:
-        """Build both engines, or take them from the cache; nothing is left to another provider.
+    def provider_for(self, artifact: Artifact) -> Provider:
+        """Return the first that loads; it builds both engines, or takes them from the cache.
 
         Raises `WhisperoptError` if what the artifact was made for does not load here.
         """
-        from whisperopt.runtime.ort import OrtSession
-
-        chosen = self._chosen(artifact)
-        options = _options(chosen, artifact, self._versions(chosen))
-        return OrtSession(
-            artifact, msgspec.structs.replace(chosen, options=options), threads=threads
-        )
-
-    def _chosen(self, artifact: Artifact) -> Provider:
         only_rtx = artifact.manifest.recipe.options.get(DEVICE) == RTX
         reasons = []
-        for candidate in (self.rtx,) if only_rtx else (self.provider, self.rtx):
+        for candidate in (TENSORRT_RTX,) if only_rtx else (self.provider, TENSORRT_RTX):
             reason = providers.why_not(candidate)
             if reason is None:
-                return candidate
+                return msgspec.structs.replace(candidate, options=_options(candidate, artifact))
             reasons.append(str(reason))
         if only_rtx:
             raise WhisperoptError(
@@ -87,24 +76,24 @@ class TensorRtBackend(OrtBackend, frozen=True, kw_only=True):
             "`whisperopt doctor` says what is missing",
         )
 
-    def _versions(self, chosen: Provider) -> str:
-        known = distributions.installed()  # those of the system too
-        own = {n: v for n, v in known.items() if n.startswith(("onnxruntime", "tensorrt"))}
-        return f"{chosen.name} {own}"
+
+def _versions(chosen: Provider) -> str:
+    known = distributions.installed()  # those of the system too
+    own = {n: v for n, v in known.items() if n.startswith(("onnxruntime", "tensorrt"))}
+    return f"{chosen.name} {own}"
 
 
-def _options(chosen: Provider, artifact: Artifact, runtime: str) -> dict[str, str]:
+def _options(chosen: Provider, artifact: Artifact) -> dict[str, str]:
     """Return the options of `chosen`: ranges of all lengths, and where to keep what is built.
 
     Neither fp16 nor int8 is ever allowed here: without them networks are strongly typed, and an
     artifact computes in the types that it was proven with.
     """
-    dims = artifact.manifest.dims
+    dims, runtime = artifact.manifest.dims, _versions(chosen)
     prefix = "nv" if chosen.library else "trt"
     options = {
-        f"{prefix}_profile_min_shapes": shapes.profile(dims, "least"),
-        f"{prefix}_profile_opt_shapes": shapes.profile(dims, "usual"),
-        f"{prefix}_profile_max_shapes": shapes.profile(dims, "most"),
+        f"{prefix}_profile_{bound}_shapes": shapes.profile(dims, bound)
+        for bound in shapes.Range._fields
     }
     built = engines.folder(artifact, runtime)
     if chosen.library:

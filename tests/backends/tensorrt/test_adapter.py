@@ -24,7 +24,7 @@ OWN, PLUG_IN = "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider"
 class Opened:
     """Stands for a session, and remembers what it was asked for."""
 
-    def __init__(self, artifact: Artifact, provider: Provider, *, threads: int | None) -> None:
+    def __init__(self, artifact: Artifact, provider: Provider, **_: object) -> None:
         self.provider = provider
 
 
@@ -162,7 +162,7 @@ def test_a_stand_in_names_rungs_above_it() -> None:
 
 def test_no_cache_is_shared_by_providers() -> None:
     assert tensorrt.TENSORRT.name != tensorrt.TENSORRT_RTX.name
-    assert BACKEND._versions(tensorrt.TENSORRT) != BACKEND._versions(tensorrt.TENSORRT_RTX)
+    assert tensorrt._versions(tensorrt.TENSORRT) != tensorrt._versions(tensorrt.TENSORRT_RTX)
 
 
 def test_a_newer_tensorrt_of_the_system_takes_no_old_engines(
@@ -172,5 +172,5 @@ def test_a_newer_tensorrt_of_the_system_takes_no_old_engines(
     for version in ("10.9.0", "10.15.1"):
         known = {"onnxruntime-gpu": "1.31.0", "tensorrt": version}
         monkeypatch.setattr(tensorrt.distributions, "installed", lambda known=known: known)
-        found.append(BACKEND._versions(tensorrt.TENSORRT))
+        found.append(tensorrt._versions(tensorrt.TENSORRT))
     assert found[0] != found[1]
