@@ -22,6 +22,7 @@ from whisperopt.reasons import because
 
 _WINES = ("/usr/lib/wine/wine64", "wine64", "wine")
 _SCREEN = "Xvfb"
+_LOG = "wine.log"
 _PATIENCE = 15.0
 
 
@@ -50,42 +51,24 @@ class Wine(msgspec.Struct, frozen=True, kw_only=True):
 
         One at a time: a program waits for the one before it, within its `seconds`.
         """
+        import filelock
+
         ends = time.monotonic() + seconds
+        alone = filelock.FileLock(self.prefix.with_suffix(".lock"), timeout=seconds)
         try:
-            with _alone(self.prefix.with_suffix(".lock"), ends), _screen() as display:
-                return self._wait_for([_wine(), *command], folder, display, ends)
-        except TimeoutError:
+            with alone, _screen() as display:
+                status = self._status([_wine(), *command], folder, display, ends)
+        except (TimeoutError, subprocess.TimeoutExpired):
             return Failure(because("process.too-long", seconds=seconds))
         except OSError as error:
             return Failure(because("process.not-started", "wine", why=str(error)))
-
-    def _wait_for(
-        self, command: Sequence[str | Path], folder: Path, display: str, ends: float
-    ) -> Failure | None:
-        variables = self._variables(folder, display)
-        log = folder / "wine.log"
-        with log.open("wb") as output:
-            program = subprocess.Popen(  # noqa: S603  # our own program
-                command,
-                cwd=folder,
-                env=variables,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-            try:
-                status = program.wait(max(0, ends - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                raise TimeoutError from None
-            finally:
-                _end(program)
-                _end_server(variables)
-        said = log.read_text("utf-8", errors="replace")
+        said = (folder / _LOG).read_text("utf-8", errors="replace")
         return how_it_ended(status, said) if status else None
 
-    def _variables(self, folder: Path, display: str) -> dict[str, str]:
-        return {
+    def _status(
+        self, command: Sequence[str | Path], folder: Path, display: str, ends: float
+    ) -> int:
+        variables = {
             **os.environ,
             "DISPLAY": display,
             "VK_DRIVER_FILES": str(self.vulkan),
@@ -96,28 +79,26 @@ class Wine(msgspec.Struct, frozen=True, kw_only=True):
             "WINEPREFIX": str(self.prefix),
             "XDG_RUNTIME_DIR": str(folder.absolute()),
         }
+        with (folder / _LOG).open("wb") as output:
+            program = subprocess.Popen(  # noqa: S603  # our own program
+                command,
+                cwd=folder,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+            try:
+                return program.wait(max(0, ends - time.monotonic()))
+            finally:
+                _end(program)
+                _end_server(variables)
 
 
 def _wine() -> str:
     """Return the command, or nothing."""
     return next(filter(None, map(shutil.which, _WINES)), "")
-
-
-@contextlib.contextmanager
-def _alone(path: Path, ends: float) -> Iterator[None]:
-    """Hold the lock `path`; raise `TimeoutError` if others do until then."""
-    import fcntl  # absent on Windows, where this module is imported all the same
-
-    with path.open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > ends:
-                    raise TimeoutError from None
-                time.sleep(0.2)
-        yield
 
 
 @contextlib.contextmanager
@@ -143,12 +124,12 @@ def _screen() -> Iterator[str]:
         yield f":{number}"
     finally:
         os.close(told)
-        _end(screen, signal.SIGTERM)
+        _end(screen)
 
 
-def _end(process: "subprocess.Popen[bytes]", how: int = signal.SIGTERM) -> None:
+def _end(process: "subprocess.Popen[bytes]") -> None:
     """End a process and what it started in its session, at once if it must be."""
-    for sent in (how, signal.SIGKILL):
+    for sent in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, sent)
         with contextlib.suppress(subprocess.TimeoutExpired):
