@@ -63,6 +63,19 @@ def importing(runtime: str, extra: str) -> Iterator[None]:
         raise WhisperoptError(f"{runtime} cannot be imported: {error}", remedy) from None
 
 
+GQA_FP16 = Recipe(
+    name="gqa-fp16",
+    summary="GroupQueryAttention in one shared buffer; cross-attention decomposed",
+    self_attention="gqa",
+    cross_attention="decomposed",
+    encoder_attention="decomposed",
+    cache="shared",
+    encoder_precision="fp16",
+    decoder_precision="fp16",
+)
+"""What the ladders of GPUs vary."""
+
+
 class OrtBackend(OnnxBackend, frozen=True, kw_only=True):
     """One execution provider with its ladder of recipes."""
 

@@ -61,12 +61,10 @@ def copies(optimized: Path) -> list[list[Any]]:
     known = {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
     found: list[list[Any]] = []
     for node in graph.node:
-        if node.op_type not in _DIRECTIONS:
-            continue
-        # one side keeps the name that the author gave, the other carries the provider's
-        name = min((node.input[0], node.output[0]), key=len)
-        value = known.get(name)
-        found.append([_DIRECTIONS[node.op_type], name, *_described(value)])
+        if direction := _DIRECTIONS.get(node.op_type):
+            # one side keeps the name that the author gave, the other carries the provider's
+            name = min((node.input[0], node.output[0]), key=len)
+            found.append([direction, name, *_described(known.get(name))])
     return found
 
 
@@ -76,13 +74,11 @@ def _described(value: Any) -> tuple[str | None, list[int | str] | None]:
     import onnx
 
     tensor = value.type.tensor_type
-    name = onnx.TensorProto.DataType.Name(tensor.elem_type)
-    if not tensor.HasField("shape"):
-        return name, None
-    return name, [
-        size.dim_value if size.HasField("dim_value") else size.dim_param or "?"
-        for size in tensor.shape.dim
+    sizes = [
+        s.dim_value if s.HasField("dim_value") else s.dim_param or "?" for s in tensor.shape.dim
     ]
+    name = onnx.TensorProto.DataType.Name(tensor.elem_type)
+    return name, sizes if tensor.HasField("shape") else None
 
 
 if __name__ == "__main__":

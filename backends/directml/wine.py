@@ -104,27 +104,23 @@ def _wine() -> str:
 @contextlib.contextmanager
 def _screen() -> Iterator[str]:
     """Start a screen in memory; give its name, e.g. `:1`."""
-    told, tell = os.pipe()
-    command = [_SCREEN, "-displayfd", str(tell), "-screen", "0", "640x480x24", "-nolisten", "tcp"]
     screen = subprocess.Popen(  # noqa: S603
-        command,
+        [_SCREEN, "-displayfd", "1", "-screen", "0", "640x480x24", "-nolisten", "tcp"],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        pass_fds=[tell],
         start_new_session=True,
     )
-    os.close(tell)
-    try:
-        ready, _, _ = select.select([told], [], [], _PATIENCE)
-        number = os.read(told, 16).strip().decode() if ready else ""
-        if not number:
-            msg = f"{_SCREEN} does not start"
-            raise OSError(msg)
-        yield f":{number}"
-    finally:
-        os.close(told)
-        _end(screen)
+    with screen:
+        try:
+            told = screen.stdout
+            ready = told and select.select([told], [], [], _PATIENCE)[0]
+            number = os.read(told.fileno(), 16).strip().decode() if told and ready else ""
+            if not number:
+                raise OSError(f"{_SCREEN} does not start")
+            yield f":{number}"
+        finally:
+            _end(screen)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -1,7 +1,11 @@
 """NVIDIA GPUs through TensorRT, by what loads: ONNX Runtime's provider, or TensorRT for RTX."""
 
+from pathlib import Path
+
 import msgspec
 
+from whisperopt import cache
+from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Probe
 from whisperopt.errors import WhisperoptError
@@ -10,7 +14,7 @@ from whisperopt.ort_backend import OrtBackend
 from whisperopt.runtime import provider as providers
 from whisperopt.runtime.provider import Provider
 
-from . import engines, shapes
+from . import shapes
 from .recipes import DEVICE, RECIPES, RTX
 from .rehearsal import TensorRtRehearsal
 
@@ -95,14 +99,35 @@ def _options(chosen: Provider, artifact: Artifact) -> dict[str, str]:
         f"{prefix}_profile_{bound}_shapes": shapes.profile(dims, bound)
         for bound in shapes.Range._fields
     }
-    built = engines.folder(artifact, runtime)
+    built = engine_folder(artifact, runtime)
     if chosen.library:
         return options | ({"nv_runtime_cache_path": str(built)} if built else {})
     if built:
         options |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(built)}
-    if timed := engines.folder(None, runtime):
+    if timed := engine_folder(None, runtime):
         options |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": str(timed)}
     return options
+
+
+def engine_folder(artifact: Artifact | None, runtime: str) -> Path | None:
+    """Return a folder for what `runtime` builds here of `artifact`, or None if none can be made.
+
+    Without an artifact it is for what serves all, such as the timings of kernels. ONNX Runtime tells
+    engines apart by the names in a graph, not by its weights, its driver or the runtime's version:
+    everything that decides has to be in the folder's name.
+    """
+    gpu = hosts.probe().gpu_for("nvidia")
+    capability = (gpu and gpu.compute_capability) or ""
+    files = cache.files_key(artifact.path) if artifact else ""
+    key = cache.key(files, (gpu and gpu.driver) or "", capability, runtime)
+    place = cache.folder("engines") / f"sm{capability.replace('.', '')}-{key[:20]}"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError:  # without a cache it is built again next time
+        return None
+    cache.use(place)
+    cache.evict("engines")
+    return place
 
 
 BACKEND = TensorRtBackend(

@@ -3,9 +3,9 @@
 stdin: `{"graphs": FOLDER, "trace": FOLDER, "outputs": FOLDER, "runs": [...], "stepwise": BOOL,
 "in_place": BOOL}` with runs of an io trace. Every output is written under its name in the trace.
 `stepwise` gives the tokens of a call one by one, `in_place` then binds one buffer as past and
-present. The last line of stdout is an object: `version`; `device`, why it does not work or null;
-`calls` as [label, seconds, error or null]; and `nodes` as [graph, operator, provider, count], where
-the runtime says that it computed them.
+present. The last line of stdout is an object: `device`, why it does not work or null; `calls` as
+[label, seconds, error or null]; and `nodes` as [graph, operator, provider, count], where the runtime
+says that it computed them.
 """
 
 import json
@@ -30,8 +30,6 @@ _ANY_GRAPH = bytes.fromhex(
 
 def main() -> None:
     """Answer one request."""
-    import onnxruntime as ort
-
     request = json.load(sys.stdin)
     calls: list[list[Any]] = []
     nodes: list[list[Any]] = []
@@ -39,16 +37,14 @@ def main() -> None:
     graphs = [] if device else list(dict.fromkeys(run["graph"] for run in request["runs"]))
     for graph in graphs:
         runs = [run for run in request["runs"] if run["graph"] == graph]
-        started = time.perf_counter()
         try:
             session = _open(Path(request["graphs"]) / graph, Path(request["outputs"]) / graph)
         except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
-            seconds = round(time.perf_counter() - started, 3)
-            calls.append([f"opening of {graph}", seconds, _line(error)])
+            calls.append([f"opening of {graph}", 0.0, _line(error)])
             continue
         calls += [_timed(session, run, request) for run in runs]
         nodes += [[graph, *placed] for placed in _placed(session)]
-    answer = {"version": ort.__version__, "device": device, "calls": calls, "nodes": nodes}
+    answer = {"device": device, "calls": calls, "nodes": nodes}
     sys.stdout.write("\n" + json.dumps(answer) + "\n")
     sys.stdout.flush()
     os._exit(0)  # what a driver does or prints at the end is not awaited
