@@ -242,8 +242,8 @@ def _resolved(*tables: _GateTable) -> dict[Precision, dict[str, float]]:
         own: dict[str, float] = {}
         for table in tables:
             own |= {name: value for name, value in table.items() if isinstance(value, float)}
-            finer = table.get(precision, {})
-            own |= finer if isinstance(finer, dict) else {}
+            if isinstance(finer := table.get(precision), dict):
+                own |= finer
         resolved[precision] = own
     return resolved
 

@@ -53,9 +53,9 @@ class RehearsalProbe(msgspec.Struct, frozen=True, kw_only=True):
     """One rehearsal of a backend, and whether this machine can do it."""
 
     backend: str
-    name: str
-    summary: str
-    tier: Tier
+    name: str = ""
+    summary: str = ""
+    tier: Tier = Tier.STRUCTURAL
     """What a pass is worth."""
     probe: Probe
 
@@ -115,9 +115,9 @@ def probe(name: str) -> Probe:
     return answer
 
 
-def probe_all(wanted: Iterable[str] | None = None) -> dict[str, Probe]:
-    """Probe the backends called `wanted`, by default all, side by side."""
-    return _side_by_side(probe, names() if wanted is None else list(wanted))
+def probe_all(wanted: Iterable[str]) -> dict[str, Probe]:
+    """Probe the backends called `wanted`, side by side."""
+    return _side_by_side(probe, list(wanted))
 
 
 def probed(name: str) -> Probe:
@@ -222,9 +222,7 @@ def _import_problem(name: str) -> str:
 
 
 def _no_rehearsals(name: str, reason: str) -> tuple[RehearsalProbe, ...]:
-    probe = Probe(runtime=name, reason=reason)
-    tier = Tier.STRUCTURAL
-    return (RehearsalProbe(backend=name, name="", summary="", tier=tier, probe=probe),)
+    return (RehearsalProbe(backend=name, probe=Probe(runtime=name, reason=reason)),)
 
 
 def _unprobed(backend: Backend, reason: str) -> Probe:

@@ -14,8 +14,6 @@ from whisperopt.host import distribution_version
 from whisperopt.process import Failure
 from whisperopt.rehearsal import Judgement
 
-from .reasons import reason as shortened
-
 if TYPE_CHECKING:
     from whisperopt.artifact import Artifact
 
@@ -42,13 +40,10 @@ class OpenVinoRehearsal(msgspec.Struct, frozen=True):
 
     def probe(self) -> Probe:
         """Look for OpenVINO in this environment: it stands beside any other runtime."""
-        if find_spec(RUNTIME) is None:
-            return Probe(
-                runtime=RUNTIME,
-                reason="OpenVINO is not installed",
-                remedy="pip install 'whisperopt[openvino]'",
-            )
-        return Probe(runtime=RUNTIME, version=distribution_version(RUNTIME))
+        if find_spec(RUNTIME):
+            return Probe(runtime=RUNTIME, version=distribution_version(RUNTIME))
+        remedy = "pip install 'whisperopt[openvino]'"
+        return Probe(runtime=RUNTIME, reason="OpenVINO is not installed", remedy=remedy)
 
     def run(self, artifact: "Artifact", scratch: Path) -> Judgement:  # noqa: ARG002  # writes nothing
         """Ask about both graphs, each in a process of its own."""
@@ -62,12 +57,14 @@ def query(graph: Path) -> Queried:
     """Convert `graph` and ask the plugin for every node; it is neither compiled nor run."""
     import openvino as ov
 
-    core = ov.Core()
+    from .session import reason
+
     try:
+        core = ov.Core()
         model = core.read_model(graph)
         taken = core.query_model(model, "CPU")
     except RuntimeError as error:
-        return Queried(refused=shortened(error))
+        return Queried(refused=reason(error))
     nodes = [(node.get_type_name(), node.get_friendly_name()) for node in model.get_ops()]
     left = tuple(node for node in nodes if node[1] not in taken)
     return Queried(taken=len(nodes) - len(left), left=left)

@@ -1,5 +1,6 @@
 """Compiles artifacts with OpenVINO; the self-attention cache is state inside the runtime."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,6 @@ from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.host import usable_cores
 from whisperopt.runtime import limits
 
-from .reasons import reason
 from .recipes import PRECISION
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 _DEVICE = "CPU"
 _LENGTH = "past_sequence_length"
+_PREAMBLE = re.compile(
+    r"Exception from |Check '|While validating |FrontEnd API failed|Model wasn't fully converted"
+    r"|Failed operations detailed log|Summary:|-- (.* )?with a message:$"
+)
 
 
 def probe() -> Probe:
@@ -179,6 +183,13 @@ def _reasons(what: str) -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise WhisperoptError(f"{what}: {reason(error)}") from None
+
+
+def reason(error: BaseException | str) -> str:
+    """Return the one line that says why; where in OpenVINO's source it arose is left out."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    found = next((line for line in lines if not _PREAMBLE.match(line)), "".join(lines[:1]))
+    return found.removeprefix("-- ").rstrip(".") or "no reason is given"
 
 
 def _picked(tensor: ov.Tensor, rows: "Tokens") -> ov.Tensor:

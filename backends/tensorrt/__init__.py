@@ -81,19 +81,15 @@ class TensorRtBackend(OrtBackend, frozen=True, kw_only=True):
         )
 
 
-def _versions(chosen: Provider) -> str:
-    known = distributions.installed()  # those of the system too
-    own = {n: v for n, v in known.items() if n.startswith(("onnxruntime", "tensorrt"))}
-    return f"{chosen.name} {own}"
-
-
 def _options(chosen: Provider, artifact: Artifact) -> dict[str, str]:
     """Return the options of `chosen`: ranges of all lengths, and where to keep what is built.
 
     Neither fp16 nor int8 is ever allowed here: without them networks are strongly typed, and an
     artifact computes in the types that it was proven with.
     """
-    dims, runtime = artifact.manifest.dims, _versions(chosen)
+    known = distributions.installed()  # those of the system too
+    own = {n: v for n, v in known.items() if n.startswith(("onnxruntime", "tensorrt"))}
+    dims, runtime = artifact.manifest.dims, f"{chosen.name} {own}"
     prefix = "nv" if chosen.library else "trt"
     options = {
         f"{prefix}_profile_{bound}_shapes": shapes.profile(dims, bound)

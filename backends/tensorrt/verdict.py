@@ -54,15 +54,6 @@ class Tried(msgspec.Struct, frozen=True):
     operators: Mapping[str, int] = {}
     """Number of nodes by operator; those outside ai.onnx carry their domain."""
 
-    @property
-    def foreign(self) -> str:
-        """Number and name of the operators that ai.onnx does not have, or nothing."""
-        return ", ".join(
-            f"{count} {name.rpartition('.')[2]}"
-            for name, count in self.operators.items()
-            if "." in name
-        )
-
 
 def judge(tried: Sequence[Tried], *, plug_ins: bool) -> tuple[str, ...]:
     """Return what speaks against a variant; nothing if TensorRT should take it.
@@ -128,8 +119,10 @@ def _problems(graph: Tried, *, plug_ins: bool) -> Iterator[str]:
         if not graph.answer.errors:
             yield "TensorRT does not parse it and does not say why"
         return
-    if graph.foreign and not plug_ins:
-        yield f"only TensorRT for RTX imports {graph.foreign}, TensorRT must be assumed not to"
+    foreign = [f"{n} {x.rpartition('.')[2]}" for x, n in graph.operators.items() if "." in x]
+    if foreign and not plug_ins:
+        listed = ", ".join(foreign)
+        yield f"only TensorRT for RTX imports {listed}, TensorRT must be assumed not to"
     yield from _unbuilt(graph.answer.engines)
 
 

@@ -160,17 +160,22 @@ def test_a_stand_in_names_rungs_above_it() -> None:
         assert set(one.stands_in_for) <= set(names[:rank])
 
 
-def test_no_cache_is_shared_by_providers() -> None:
-    assert tensorrt.TENSORRT.name != tensorrt.TENSORRT_RTX.name
-    assert tensorrt._versions(tensorrt.TENSORRT) != tensorrt._versions(tensorrt.TENSORRT_RTX)
+def test_no_cache_is_shared_by_providers(loads: set[str], small_artifact: Artifact) -> None:
+    loads.add(OWN)
+    own = opened(small_artifact, "decomposed-fp16").options
+    loads.remove(OWN)
+    loads.add(PLUG_IN)
+    plug_in = opened(small_artifact, "decomposed-fp16").options
+    assert own["trt_engine_cache_path"] != plug_in["nv_runtime_cache_path"]
 
 
 def test_a_newer_tensorrt_of_the_system_takes_no_old_engines(
-    monkeypatch: pytest.MonkeyPatch,
+    loads: set[str], small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    loads.add(OWN)
     found = []
     for version in ("10.9.0", "10.15.1"):
         known = {"onnxruntime-gpu": "1.31.0", "tensorrt": version}
         monkeypatch.setattr(tensorrt.distributions, "installed", lambda known=known: known)
-        found.append(tensorrt._versions(tensorrt.TENSORRT))
+        found.append(opened(small_artifact, "decomposed-fp16").options["trt_engine_cache_path"])
     assert found[0] != found[1]
