@@ -67,6 +67,7 @@ class OrtSession:
         self.rows = Rows(provider, self.element, threads=threads)
         chunk = provider.chunked_prefill if recipe.self_attention == "gqa" else "any"
         self.largest_chunk: int | None = _LARGEST_CHUNK[chunk]
+        self.stepwise = provider.stepwise and recipe.self_attention != "decomposed"
 
     @property
     def placement(self) -> dict[str, int]:
@@ -145,8 +146,15 @@ class OrtDecoder:
         return self._step(ids, ids.shape[-1] - 1 if self._session.last_logits else 0)[:, -1]
 
     def _step(self, ids: "Tokens", first: int) -> "Floats":
-        """Append `ids`; return the logits of them from the `first` on."""
+        """Append `ids`, one by one if it must be; return the logits of them from the `first` on."""
         limits.check_ids(ids, self._batch)
+        if not self._session.stepwise:
+            return self._run(ids, first)
+        columns = np.split(ids, ids.shape[1], axis=1)
+        # each run may write where the last one's logits lie
+        return np.concatenate([self._run(c, 0).copy() for c in columns], axis=1)[:, first:]
+
+    def _run(self, ids: "Tokens", first: int) -> "Floats":
         session, new = self._session, ids.shape[1]
         limits.check_room(self.past, new, session.dims.text_context)
         limits.check_chunk(

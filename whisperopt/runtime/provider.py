@@ -47,6 +47,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a node that the provider refuses is an error instead of the CPU's work."""
     chunked_prefill: Literal["any", "one", "none"] = "one"
     """Batches for which GroupQueryAttention takes several tokens behind a past."""
+    stepwise: bool = False
+    """Whether fused attention gets its tokens one by one, being wrong for several."""
     max_batch: int | None = None
     """The largest batch that is computed correctly; None means any."""
     allocates: bool = True
