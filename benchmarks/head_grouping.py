@@ -31,6 +31,7 @@ from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.graph.core import CoreModel
 from whisperopt.passes.plan import dims_of
 from whisperopt.release import catalog
+from whisperopt.report.formats import percent
 
 _TARGET = "cpu"
 _COLUMNS = (
@@ -144,7 +145,7 @@ def _row(run: Run) -> str:
         f"{run.kv_heads}",
         f"{run.cache_bytes_a_token / 1024:g}",
         f"{metrics.wer:.1f}",
-        f"{100 * metrics.top1_agreement:.1f}",
+        percent(metrics.top1_agreement).removesuffix(" %"),
         f"{sum(map(loops, heard))} of {len(heard)}",
         ", ".join(parts) or "nothing",
     )
