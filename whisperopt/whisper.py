@@ -1,7 +1,8 @@
 """What there is to know about one Whisper model apart from its weights."""
 
-import re
+import tomllib
 from collections.abc import Iterable
+from importlib import resources
 from typing import Self
 
 import msgspec
@@ -10,25 +11,8 @@ SAMPLE_RATE = 16_000
 """Samples per second that Whisper listens at."""
 HOP_LENGTH = 160
 """Samples between two log-mel frames."""
-LANGUAGES: dict[str, str] = dict(
-    re.findall(
-        r"(\w+)=(\w+)",
-        """
-        en=English zh=Chinese de=German es=Spanish ru=Russian ko=Korean fr=French ja=Japanese
-        pt=Portuguese tr=Turkish pl=Polish ca=Catalan nl=Dutch ar=Arabic sv=Swedish it=Italian
-        id=Indonesian hi=Hindi fi=Finnish vi=Vietnamese he=Hebrew uk=Ukrainian el=Greek ms=Malay
-        cs=Czech ro=Romanian da=Danish hu=Hungarian ta=Tamil no=Norwegian th=Thai ur=Urdu
-        hr=Croatian bg=Bulgarian lt=Lithuanian la=Latin mi=Maori ml=Malayalam cy=Welsh sk=Slovak
-        te=Telugu fa=Persian lv=Latvian bn=Bengali sr=Serbian az=Azerbaijani sl=Slovenian
-        kn=Kannada et=Estonian mk=Macedonian br=Breton eu=Basque is=Icelandic hy=Armenian ne=Nepali
-        mn=Mongolian bs=Bosnian kk=Kazakh sq=Albanian sw=Swahili gl=Galician mr=Marathi pa=Punjabi
-        si=Sinhala km=Khmer sn=Shona yo=Yoruba so=Somali af=Afrikaans oc=Occitan ka=Georgian
-        be=Belarusian tg=Tajik sd=Sindhi gu=Gujarati am=Amharic yi=Yiddish lo=Lao uz=Uzbek
-        fo=Faroese ht=Haitian ps=Pashto tk=Turkmen nn=Nynorsk mt=Maltese sa=Sanskrit
-        lb=Luxembourgish my=Burmese bo=Tibetan tl=Tagalog mg=Malagasy as=Assamese tt=Tatar
-        haw=Hawaiian ln=Lingala ha=Hausa ba=Bashkir jw=Javanese su=Sundanese yue=Cantonese
-        """,
-    )
+LANGUAGES: dict[str, str] = tomllib.loads(
+    resources.files("whisperopt").joinpath("languages.toml").read_text("utf-8")
 )
 """Code and English name of each language that a Whisper model may know, in their tokens' order."""
 UNSPACED = frozenset(("zh", "yue", "ja", "th", "lo", "my", "km"))
