@@ -3,7 +3,6 @@
 import tomllib
 from collections.abc import Iterable
 from importlib import resources
-from typing import Self
 
 import msgspec
 
@@ -72,16 +71,15 @@ class Dimensions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Samples that the encoder hears at once: 30 s in every model that OpenAI published."""
         return self.frames * HOP_LENGTH
 
-    @classmethod
-    def check(cls, dims: Self) -> str | None:
+    def check(self) -> str | None:
         """Return why these sizes cannot be a Whisper model, or None."""
-        if dims.width % dims.encoder_heads or dims.width % dims.decoder_heads:
-            return f"width {dims.width} is not a multiple of the number of heads"
-        if dims.decoder_heads % dims.decoder_kv_heads:
-            heads, kv_heads = dims.decoder_heads, dims.decoder_kv_heads
+        if self.width % self.encoder_heads or self.width % self.decoder_heads:
+            return f"width {self.width} is not a multiple of the number of heads"
+        if self.decoder_heads % self.decoder_kv_heads:
+            heads, kv_heads = self.decoder_heads, self.decoder_kv_heads
             return f"{heads} decoder heads cannot share {kv_heads} key/value heads"
-        if dims.head_size % 8:
-            return f"head size {dims.head_size} is not a multiple of 8"
+        if self.head_size % 8:
+            return f"head size {self.head_size} is not a multiple of 8"
         return None
 
 

@@ -150,7 +150,7 @@ def _error(found: npt.ArrayLike, expected: npt.ArrayLike, order: float | None = 
     a, b = (np.ravel(values).astype(np.float64) for values in (found, expected))
     if not np.isfinite(a).all():
         return float("inf")
-    return float(np.linalg.norm(a - b, order) / max(np.linalg.norm(b, order), 1e-30))
+    return float(np.linalg.norm(a - b, order)) / max(float(np.linalg.norm(b, order)), 1e-30)
 
 
 def _means(hidden: Floats) -> npt.NDArray[np.float64]:
