@@ -146,11 +146,14 @@ def _need_close(
 
 
 def _error(found: npt.ArrayLike, expected: npt.ArrayLike, order: float | None = None) -> float:
-    """Return ||found - expected|| / ||expected|| in the norm of `order`, by default the 2-norm."""
+    """Return ||found - expected|| / ||expected|| in the norm of `order`, by default the 2-norm.
+
+    What is no number is infinitely off, and so is everything where nothing is expected.
+    """
     a, b = (np.ravel(values).astype(np.float64) for values in (found, expected))
-    if not np.isfinite(a).all():
+    if not (np.isfinite(a).all() and b.any()):
         return float("inf")
-    return float(np.linalg.norm(a - b, order)) / max(float(np.linalg.norm(b, order)), 1e-30)
+    return float(np.linalg.norm(a - b, order) / np.linalg.norm(b, order))
 
 
 def _means(hidden: Floats) -> npt.NDArray[np.float64]:
