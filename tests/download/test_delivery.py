@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from collections import namedtuple
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -15,56 +14,25 @@ from typing import Any, NoReturn
 
 import msgspec
 import pytest
-from click.testing import CliRunner
 
-import whisperopt
-from tests.download.server import Site, headers, plain, serve, status
+from tests.download.server import Site, headers, plain, status
 from tests.selection import releases
 from tests.selection.releases import MODEL, host
-from whisperopt import artifact, registry
-from whisperopt import download as fetcher
-from whisperopt.backend import Probe
-from whisperopt.cli import main
-from whisperopt.download import cached, delivery, explain, fetch, transport
+from whisperopt import artifact
+from whisperopt.download import fetch
 from whisperopt.errors import (
     BadInputError,
     DiskError,
     IntegrityError,
     NetworkError,
-    NothingFitsError,
     WhisperoptError,
 )
 from whisperopt.release import catalog as catalogs
-from whisperopt.release import store
 
+pytestmark = pytest.mark.usefixtures("cache")
 VM = host("plain-vm-linux")
 FOLDER = f"{MODEL}--cpu-gqa-fp32"
 Usage = namedtuple("Usage", "total used free")  # noqa: PYI024 # what shutil returns
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(transport, "_PAUSES_SECONDS", (0.0, 0.0, 0.0))
-    return tmp_path / "cache" / "artifacts"
-
-
-@pytest.fixture
-def release(tmp_path: Path) -> Path:
-    folder = tmp_path / "release"
-    releases.write_release(folder)
-    return folder
-
-
-@pytest.fixture
-def site(release: Path) -> Iterator[Site]:
-    with serve(release) as running:
-        yield running
-
-
-@pytest.fixture(params=["folder", "server"])
-def repo(request: pytest.FixtureRequest, release: Path, site: Site) -> str:
-    return str(release) if request.param == "folder" else site.url
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -155,12 +123,6 @@ def test_a_missing_file_is_refused_and_leaves_nothing(
     with pytest.raises((IntegrityError, NetworkError), match=r"tokenizer\.json"):
         fetch(MODEL, repo=repo, host=VM)
     assert_nothing_left(cache)
-
-
-def test_a_repo_without_a_catalog_says_so(repo: str, release: Path) -> None:
-    (release / catalogs.NAME).unlink()
-    with pytest.raises((BadInputError, NetworkError), match=r"catalog\.json"):
-        fetch(MODEL, repo=repo, host=VM)
 
 
 def test_a_server_that_breaks_off_midway_leaves_nothing(site: Site, cache: Path) -> None:
@@ -319,81 +281,6 @@ def test_an_artifact_of_another_name_is_refused(release: Path, cache: Path) -> N
     assert_nothing_left(cache)
 
 
-def test_the_host_decides_which_variant_arrives(tmp_path: Path) -> None:
-    release = tmp_path / "release"
-    names = ("cuda-gqa-fp16", "openvino-decomposed-fp32", "cpu-gqa-fp32")
-    releases.write_release(release, *names)
-    for name, machine in zip(
-        names, ("a100-linux", "intel-laptop-linux", "plain-vm-linux"), strict=True
-    ):
-        assert fetch(MODEL, repo=release, host=host(machine)).manifest.variant == name
-    made = fetch(MODEL, repo=release, host=host("a100-linux"), target="cpu")
-    assert made.manifest.target == "cpu"
-
-
-def test_a_recorded_host_replaces_detection(
-    release: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recorded = Path(releases.__file__).parent.parent / "hosts" / "rtx4070-windows-bare.json"
-    monkeypatch.setenv("WHISPEROPT_HOST", str(recorded))
-    with pytest.raises(NothingFitsError, match="onnxruntime is not installed"):
-        fetch(MODEL, repo=release)
-
-
-def test_a_target_or_model_that_the_release_lacks_is_bad_input(release: Path) -> None:
-    with pytest.raises(BadInputError, match=r"no variant of tiny\.en for the target 'cqu'.*'cpu'"):
-        fetch(MODEL, repo=release, host=VM, target="cqu")
-    with pytest.raises(BadInputError, match="no model 'huge'"):
-        fetch("huge", repo=release, host=VM)
-
-
-def test_explain_judges_every_model_without_fetching(site: Site) -> None:
-    decided = explain(site.url, host=VM)
-    assert {name: [d.accepted for d in found] for name, found in decided.items()} == {
-        MODEL: [True]
-    }
-    assert explain(site.url, MODEL, VM, "cuda")[MODEL][0].accepted is False
-    assert set(site.asked) == {"/catalog.json"}
-    with pytest.raises(BadInputError, match="no model 'huge'"):
-        explain(site.url, "huge", VM)
-
-
-@pytest.mark.parametrize("flags", [[], ["--insecure"]])
-def test_explain_on_the_command_line_takes_the_advice_to_be_insecure(
-    flags: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    heard = []
-
-    def answer(repo: str, *_: object, insecure: bool, **_more: object) -> dict[str, object]:
-        heard.append(insecure)
-        transport.open_source(repo, insecure=insecure)
-        return {}
-
-    monkeypatch.setattr(fetcher, "explain", answer)
-    command = ["explain", "http://models.example/release", *flags]
-    done = CliRunner().invoke(main, command)
-    assert heard == [bool(flags)]
-    assert done.exit_code == (0 if flags else 2)
-    assert ("allow it with --insecure" in done.output) != bool(flags)
-
-
-def test_a_release_without_a_model_says_so(repo: str, release: Path) -> None:
-    empty = msgspec.structs.replace(releases.catalog(), models={})
-    (release / catalogs.NAME).write_bytes(catalogs.encode(empty))
-    for ask in (lambda: explain(repo, host=VM), lambda: fetch(MODEL, repo=repo, host=VM)):
-        with pytest.raises(BadInputError, match="The release holds no model"):
-            ask()
-
-
-STAGING = ".staging-{}-{}-" + "0" * 32
-
-
-def ended_process() -> int:
-    done = subprocess.Popen([sys.executable, "-c", ""])
-    done.wait()
-    return done.pid
-
-
 def test_what_a_killed_fetch_left_is_removed_by_the_next(release: Path, tmp_path: Path) -> None:
     to = tmp_path / "to"
     code = (
@@ -411,99 +298,3 @@ def test_what_a_killed_fetch_left_is_removed_by_the_next(release: Path, tmp_path
     assert len(list(to.iterdir())) == 1
     fetch(MODEL, repo=release, to=to / "here", host=VM)
     assert [path.name for path in to.iterdir()] == ["here"]
-
-
-def test_only_what_no_fetch_can_still_need_is_swept(release: Path, tmp_path: Path) -> None:
-    here, gone = delivery._machine(), ended_process()
-    kept = [
-        STAGING.format(here, os.getpid()),
-        STAGING.format("0" * 8, gone),
-        ".staging-of-somebody-else",
-        f".staging-{gone}-abc",
-    ]
-    swept = [STAGING.format(here, gone), STAGING.format("1" * 8, gone)]
-    for name in kept + swept:
-        (tmp_path / name / "inside").mkdir(parents=True)
-    os.utime(tmp_path / swept[1], (1, 1))
-    os.utime(tmp_path / kept[2], (1, 1))
-    fetch(MODEL, repo=release, to=tmp_path / "here", host=VM)
-    assert {path.name for path in tmp_path.glob(".staging-*")} == set(kept)
-
-
-def test_an_interrupted_build_is_neither_read_nor_finished(release: Path, tmp_path: Path) -> None:
-    (release / ".commit").mkdir()
-    (release / catalogs.NAME).rename(release / ".commit" / catalogs.NAME)
-    for repo in (release, release.as_uri()):
-        with pytest.raises(BadInputError, match="`whisperopt build`"):
-            explain(repo, host=VM)
-        with pytest.raises(BadInputError, match="`whisperopt build`"):
-            fetch(MODEL, repo=repo, to=tmp_path / "to", host=VM)
-    assert [path.name for path in (release / ".commit").iterdir()] == [catalogs.NAME]
-    assert not (tmp_path / "to").exists()
-
-
-def test_a_release_that_may_not_be_looked_into_is_told(
-    release: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(_: Path) -> NoReturn:
-        raise PermissionError(errno.EACCES, "denied")
-
-    monkeypatch.setattr(store, "check_whole", fail)
-    with pytest.raises(BadInputError, match="cannot be read: denied"):
-        explain(release, host=VM)
-
-
-def test_cached_lists_the_newest_first_and_nothing_else(tmp_path: Path, cache: Path) -> None:
-    assert cached(MODEL) == []
-    release = tmp_path / "release"
-    releases.write_release(release, "cuda-gqa-fp16", "cpu-gqa-fp32")
-    gpu = fetch(MODEL, repo=release, host=host("a100-linux")).path
-    cpu = fetch(MODEL, repo=release, host=VM).path
-    os.utime(gpu / artifact.MANIFEST, (1, 1))
-    (cache / f"{MODEL}--broken").mkdir()
-    (cache / f"{MODEL}--file").write_bytes(b"")
-    (cache / ".staging-0").mkdir()
-    shutil.copytree(cpu, cache / "other--cpu")
-    assert cached(MODEL) == [cpu, gpu]
-    os.utime(cpu / artifact.MANIFEST, (0, 0))
-    assert cached(MODEL) == [gpu, cpu]
-    assert [cached(name) for name in ("tiny", "other", "../x", "*", "", "/abs")] == [[]] * 6
-
-
-def test_importing_the_fetcher_pulls_in_nothing_heavy() -> None:
-    heavy = {
-        "numpy",
-        "onnx",
-        "onnx_ir",
-        "onnxruntime",
-        "openvino",
-        "torch",
-        "urllib3",
-        "ssl",
-    }
-    code = f"import sys, whisperopt.download; print(sorted({heavy} & set(sys.modules)))"
-    root = Path(whisperopt.__file__).parent.parent
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"
-
-
-def test_a_runtime_that_does_not_load_here_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nobody recorded this host: what is installed is asked before it is chosen."""
-    monkeypatch.delenv("WHISPEROPT_HOST", raising=False)
-    asked = []
-
-    def probe(name: str) -> Probe:
-        asked.append(name)
-        return Probe(runtime=name, reason=None if name == "cpu" else f"{name} lacks a library")
-
-    releases.write_release(tmp_path / "r", "cuda-gqa-fp16", "cpu-gqa-fp32")
-    monkeypatch.setattr(registry, "probe", probe)
-    monkeypatch.setattr("whisperopt.host.detect", lambda: host("rtx4070-windows"))
-    best, broken = explain(tmp_path / "r")[MODEL]
-    assert asked == ["cuda", "cpu"]
-    assert (best.variant.backend, best.accepted) == ("cpu", True)
-    assert broken.reason == "does not work on this host: cuda lacks a library"

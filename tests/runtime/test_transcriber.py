@@ -16,7 +16,7 @@ from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.runtime import recognizer
 from whisperopt.runtime.transcriber import Opened, Transcriber, Transcript
-from whisperopt.testing.fake import ScriptedDecoder, ScriptedSession
+from whisperopt.testing.fake import ScriptedSession
 
 WINDOW = SMALL.window
 RATE = 16_000
@@ -357,7 +357,9 @@ class Looping:
         self.heard += 1
         loud = int((features[0].max(axis=0) > features.min()).sum())
         line = LOOP if loud > self.frames else [104, 105]
-        return ScriptedDecoder(self.script, [[*line, self.script.decoding.end_of_text]])
+        decoder = self.script.encode(features)
+        decoder.heard[0][0, : len(line)] = line
+        return decoder
 
 
 @pytest.mark.parametrize(
@@ -400,7 +402,7 @@ def test_a_text_that_loops_is_heard_once_more_in_parts(
     made = Artifact(
         small_artifact.path, msgspec.structs.replace(small_artifact.manifest, dims=dims)
     )
-    session = Looping(ScriptedSession(made, ["unused"]), frames=frames)
+    session = Looping(ScriptedSession(made, [""]), frames=frames)
     heard = Transcriber(made, session).transcribe(noise(WINDOW), "en")
     assert session.heard > 1
     (note,) = heard.notes

@@ -12,8 +12,8 @@ from whisperopt.artifact import Artifact
 from whisperopt.backend import API, Probe, Recipe, Tier
 from whisperopt.errors import WhisperoptError
 from whisperopt.testing import BackendConformance, FakeBackend
+from whisperopt.testing.conformance import Workshop
 from whisperopt.testing.fake import PLAIN, FakeDecoder, FakeSession
-from whisperopt.testing.workshop import Workshop
 
 
 class TestFake(BackendConformance):
@@ -24,15 +24,13 @@ class TestFakeOfBatchOne(BackendConformance):
     backend = FakeBackend(max_batch=1)
 
 
-class Wrong(FakeBackend):
+class Wrong(FakeBackend, kw_only=True):
     """A backend whose decoders do something else."""
 
-    def __init__(self, decoder: type[FakeDecoder], **choices: Any) -> None:
-        super().__init__(**choices)
-        self._decoder = decoder
+    decoder: type[FakeDecoder]
 
     def open(self, artifact: Artifact, *, threads: int | None = None) -> FakeSession:
-        decoder = self._decoder
+        decoder = self.decoder
 
         class Session(FakeSession):
             def encode(self, features):
@@ -45,7 +43,7 @@ class IgnoresThePast(FakeDecoder):
     """As GroupQueryAttention on DirectML does when past and present are two buffers."""
 
     def step(self, ids):
-        self.seen = [(np.zeros_like(keys), np.zeros_like(values)) for keys, values in self.seen]
+        self.seen = [np.zeros_like(values) for values in self.seen]
         return super().step(ids)
 
 
@@ -56,7 +54,7 @@ class TakesChunksForPrompts(FakeDecoder):
         if ids.shape[1] == 1:
             return super().step(ids)
         past, self.past = self.past, 0
-        self.seen = [(keys[:, :, :0], values[:, :, :0]) for keys, values in self.seen]
+        self.seen = []
         logits = super().step(ids)
         self.past += past
         return logits
@@ -98,7 +96,7 @@ class NeverForgets(FakeDecoder):
 class HoldsAnyNumber(FakeDecoder):
     def step(self, ids):
         self.past = min(self.past, self.session.dims.text_context - ids.shape[1])
-        self.seen = [(keys[:, :, -20:], values[:, :, -20:]) for keys, values in self.seen]
+        self.seen = [values[:, :, -20:] for values in self.seen]
         return super().step(ids)
 
 
@@ -118,7 +116,7 @@ class SharesItsCache(FakeDecoder):
     def step(self, ids):
         latest, type(self).latest = type(self).latest, self
         if latest is not None and latest.past == self.past + 1 and len(ids) == 1:
-            self.seen = [(k[:, :, : self.past], v[:, :, : self.past]) for k, v in latest.seen]
+            self.seen = [values[:, :, : self.past] for values in latest.seen]
         return super().step(ids)
 
 
@@ -161,7 +159,7 @@ def test_what_a_runtime_does_in_silence_is_said(
     decoder: type[FakeDecoder], test: str, batch: int, problem: str, tmp_path: Path
 ) -> None:
     with pytest.raises(pytest.fail.Exception, match=problem):
-        check(Wrong(decoder), test, tmp_path, batch=batch)
+        check(Wrong(decoder=decoder), test, tmp_path, batch=batch)
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -202,10 +200,8 @@ def test_a_recipe_that_says_too_little_is_said(one: Recipe, problem: str, tmp_pa
 
 
 def test_another_contract_is_said(tmp_path: Path) -> None:
-    backend = FakeBackend()
-    backend.api = API + 1
     with pytest.raises(pytest.fail.Exception, match=f"api is {API + 1}"):
-        check(backend, "it_is_written_for_this_contract", tmp_path)
+        check(FakeBackend(api=API + 1), "it_is_written_for_this_contract", tmp_path)
 
 
 def test_a_probe_without_one_sentence_is_said(tmp_path: Path) -> None:
@@ -283,8 +279,8 @@ class Rehearsal:
 def test_an_ill_formed_rehearsal_is_said(
     changes: dict[str, Any], problem: str, tmp_path: Path
 ) -> None:
-    rehearsal, backend = Rehearsal(), FakeBackend()
-    backend.rehearsals = lambda: (rehearsal,)
+    rehearsal = Rehearsal()
+    backend = FakeBackend(stages=(rehearsal,))
     check(backend, "rehearsals_are_well_formed", tmp_path / "well")
     vars(rehearsal).update(changes)
     with pytest.raises(pytest.fail.Exception, match=problem):
@@ -292,7 +288,6 @@ def test_an_ill_formed_rehearsal_is_said(
 
 
 def test_two_rehearsals_of_one_name_are_said(tmp_path: Path) -> None:
-    backend = FakeBackend()
-    backend.rehearsals = lambda: (Rehearsal(), Rehearsal())
+    backend = FakeBackend(stages=(Rehearsal(), Rehearsal()))
     with pytest.raises(pytest.fail.Exception, match="two rehearsals have one name"):
         check(backend, "rehearsals_are_well_formed", tmp_path)

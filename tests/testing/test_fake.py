@@ -14,9 +14,9 @@ from whisperopt.graph.core import CoreModel
 from whisperopt.runtime.ort import CPU, OrtSession
 from whisperopt.runtime.tokenizer import Tokenizer
 from whisperopt.testing import FakeBackend, MadeCheckpoint, transcriber
+from whisperopt.testing.conformance import Workshop
 from whisperopt.testing.fake import PLAIN
 from whisperopt.testing.made import TINY, describe
-from whisperopt.testing.workshop import Workshop
 
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, 16_000 * 61).astype(np.float32)
 

@@ -1,8 +1,7 @@
 """Reads a CTranslate2 folder: `model.bin`, `config.json`, `tokenizer.json`."""
 
+import functools
 import re
-import struct
-from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 
@@ -25,21 +24,15 @@ _SPEC = "WhisperSpec"
 _REVISION = 3
 _KINDS: dict[int, Kind] = {0: "float32", 4: "float16", 5: "bfloat16"}
 _ITEM_SIZES = {0: 4, 1: 1, 2: 2, 3: 4, 4: 2, 5: 2}
-_INTEGERS = {1: "<b", 2: "<h", 3: "<i"}
 _MAX_RANK = 3
 _GELU = 3
 
-_OUTER = {
-    "conv1/weight": "conv1.weight",
-    "conv1/bias": "conv1.bias",
-    "conv2/weight": "conv2.weight",
-    "conv2/bias": "conv2.bias",
-    "embeddings/weight": "embed_tokens.weight",
-    "position_encodings/encodings": "embed_positions.weight",
-    "layer_norm/gamma": "layer_norm.weight",
-    "layer_norm/beta": "layer_norm.bias",
-}
-_INNER = {
+_PLACES = {
+    "conv1": "conv1",
+    "conv2": "conv2",
+    "embeddings": "embed_tokens",
+    "position_encodings": "embed_positions",
+    "layer_norm": "layer_norm",
     "self_attention/layer_norm": "self_attn_layer_norm",
     "attention/layer_norm": "encoder_attn_layer_norm",
     "ffn/layer_norm": "final_layer_norm",
@@ -53,8 +46,9 @@ _FUSED = {
     "self_attention/linear_0": ("self_attn", "qkv"),
     "attention/linear_1": ("encoder_attn", "kv"),
 }
-_ENDINGS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
-_LAYER = re.compile(r"(encoder|decoder)/layer_([0-9]{1,4})/(.+)/(weight|bias|gamma|beta)")
+_ENDINGS = dict.fromkeys(("weight", "gamma", "encodings"), "weight")
+_ENDINGS |= dict.fromkeys(("bias", "beta"), "bias")
+_NAME = re.compile(rf"(encoder|decoder)/(layer_[0-9]{{1,4}}/|)(.+)/({'|'.join(_ENDINGS)})")
 _PROJECTION = "decoder/projection/weight"
 _EMBEDDINGS = "decoder/embeddings/weight"
 
@@ -85,20 +79,16 @@ def open_parts(parts: list[Path], folder: Path, *, name: str, source: str) -> St
     check_tensors(tensors, dims, where=where)
     tokenizer = read_bytes(folder / "tokenizer.json")
     config = read_json(folder / "config.json", _Config)
+    stated = tokens.Stated(
+        suppress=config.suppress_ids,
+        suppress_first=config.suppress_ids_begin,
+        alignment_heads=config.alignment_heads,
+    )
     return StoredCheckpoint(
         name=name,
         source=source,
         dims=dims,
-        decoding=tokens.decoding(
-            tokenizer,
-            dims,
-            tokens.Stated(
-                suppress=config.suppress_ids,
-                suppress_first=config.suppress_ids_begin,
-                alignment_heads=config.alignment_heads,
-            ),
-            where=where,
-        ),
+        decoding=tokens.decoding(tokenizer, dims, stated, where=where),
         tensors=tensors,
         tokenizer=tokenizer,
     )
@@ -108,32 +98,29 @@ def _name_tensors(index: ModelBin, width: int) -> dict[str, Stored]:
     """Give tensors Hugging Face's names; what is unknown keeps its own and is refused later."""
     named: dict[str, Stored] = {}
     for name, tensor in index.tensors.items():
-        side, _, rest = name.partition("/")
         if name == _PROJECTION:
             embeddings = index.tensors.get(_EMBEDDINGS)
             if embeddings is None or not tensor.same_place(embeddings):
                 named["proj_out.weight"] = tensor
-        elif rest in _OUTER:
-            named[f"{side}.{_OUTER[rest]}"] = tensor
-        elif match := _LAYER.fullmatch(name):
-            named.update(_name_in_layer(match, tensor, width))
-        else:
-            named[name] = tensor
+            continue
+        parts = _parts(name, tensor, width)
+        named |= {name: tensor} if parts.keys() & named.keys() else parts
     return named
 
 
-def _name_in_layer(match: re.Match[str], tensor: Stored, width: int) -> dict[str, Stored]:
-    side, number, place, ending = match.groups()
-    layer = f"{side}.layers.{int(number)}"
-    if place in _INNER:
-        return {f"{layer}.{_INNER[place]}.{_ENDINGS[ending]}": tensor}
-    if place not in _FUSED:
-        return {match.group(): tensor}
-    prefix, projections = _FUSED[place]
-    parts = _unfuse(tensor, projections, width, match.group())
+def _parts(name: str, tensor: Stored, width: int) -> dict[str, Stored]:
+    match = _NAME.fullmatch(name)
+    if match is None or match[3] not in {*_PLACES, *_FUSED}:
+        return {name: tensor}
+    side, layer, place, ending = match[1], match[2], match[3], _ENDINGS[match[4]]
+    prefix = f"{side}.layers.{int(layer[6:-1])}" if layer else side
+    if place in _PLACES:
+        return {f"{prefix}.{_PLACES[place]}.{ending}": tensor}
+    attention, projections = _FUSED[place]
+    parts = _unfuse(tensor, projections, width, name)
     if ending == "bias" and not parts["k"].read().any():
         del parts["k"]
-    return {f"{layer}.{prefix}.{key}_proj.{ending}": part for key, part in parts.items()}
+    return {f"{prefix}.{attention}.{key}_proj.{ending}": part for key, part in parts.items()}
 
 
 def _unfuse(tensor: Stored, projections: str, width: int, name: str) -> dict[str, Stored]:
@@ -143,20 +130,14 @@ def _unfuse(tensor: Stored, projections: str, width: int, name: str) -> dict[str
     if rest or kv_rows <= 0:
         values = {"name": name, "shape": str(list(tensor.shape)), "projections": projections}
         raise tensor.file.damaged("fused", **values)
-    sizes = [query, kv_rows, kv_rows] if query else [kv_rows, kv_rows]
-    starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    return {
-        projection: tensor.rows(start, start + size)
-        for projection, start, size in zip(projections, starts, sizes, strict=True)
-    }
+    middle = query + kv_rows
+    rows = {"q": (0, query), "k": (query, middle), "v": (middle, middle + kv_rows)}
+    return {projection: tensor.rows(*rows[projection]) for projection in projections}
 
 
 def _dimensions(tensors: dict[str, Stored], index: ModelBin) -> Dimensions:
     """Read the sizes off the shapes and the head counts off the settings."""
-
-    def shape(name: str, rank: int) -> tuple[int, ...]:
-        return _shape(tensors, index.file, name, rank)
-
+    shape = functools.partial(_shape, tensors, index.file)
     width = shape("encoder.conv1.bias", 1)[0]
     heads = _setting(index, "decoder/num_heads")
     kv_width = shape("decoder.layers.0.self_attn.v_proj.bias", 1)[0]
@@ -199,33 +180,23 @@ def _layers(tensors: dict[str, Stored], side: str) -> int:
 def read_index(file: WeightFile) -> ModelBin:
     """Index a `model.bin`; a damaged, quantised or foreign one is a BadInputError."""
     cursor = _Cursor(file)
-    _check_header(cursor)
-    variables = dict(_variables(cursor))
-    for _ in range(cursor.number("<I")):
+    if (version := cursor.number(4)) != _VERSION:
+        raise file.damaged("version", found=version, known=_VERSION)
+    if (spec := cursor.string()) != _SPEC:
+        raise file.damaged("spec", found=repr(spec[:40]), known=_SPEC)
+    if (revision := cursor.number(4)) != _REVISION:
+        raise file.damaged("revision", spec=_SPEC, found=revision, known=_REVISION)
+    variables = dict(cursor.variable() for _ in range(cursor.number(4)))
+    for _ in range(cursor.number(4)):
         alias, target = cursor.string(), cursor.string()
         if target not in variables:
             raise file.damaged("alias", name=repr(target[:80]))
         variables[alias] = variables[target]
     if cursor.position != file.size:
         raise file.damaged("too-long", bytes=file.size - cursor.position)
-    tensors: dict[str, Stored] = {}
-    settings: dict[str, int] = {}
-    for name, variable in variables.items():
-        if variable.shape:
-            if variable.type not in _KINDS:
-                raise file.damaged("quantised", name=name[:80])
-            tensors[name] = Stored(file, variable.start, _KINDS[variable.type], variable.shape)
-        elif variable.type in _INTEGERS:
-            raw = file.bytes(variable.start, variable.size).tobytes()
-            (settings[name],) = struct.unpack(_INTEGERS[variable.type], raw)
+    tensors = {n: v for n, v in variables.items() if isinstance(v, Stored) and v.shape}
+    settings = {n: v for n, v in variables.items() if isinstance(v, int)}
     return ModelBin(file, tensors, settings)
-
-
-class _Variable(msgspec.Struct, frozen=True):
-    type: int
-    shape: tuple[int, ...]
-    start: int
-    size: int
 
 
 class _Cursor:
@@ -235,43 +206,34 @@ class _Cursor:
         self.file = file
         self.position = 0
 
-    def number(self, form: str) -> int:
-        raw = self.skip(struct.calcsize(form))
-        (value,) = struct.unpack(form, self.file.bytes(*raw).tobytes())
-        return int(value)
-
-    def string(self) -> str:
-        raw = self.file.bytes(*self.skip(self.number("<H"))).tobytes()
-        return raw.removesuffix(b"\0").decode("utf-8", "replace")
-
-    def skip(self, size: int) -> tuple[int, int]:
-        """Pass `size` bytes; return where they start and their number."""
+    def skip(self, size: int) -> int:
+        """Pass `size` bytes; return where they start."""
         start = self.position
         if start + size > self.file.size:
             raise self.file.damaged("cut-short", size=self.file.size)
         self.position += size
-        return start, size
+        return start
 
+    def take(self, size: int) -> bytes:
+        return self.file.bytes(self.skip(size), size).tobytes()
 
-def _check_header(cursor: _Cursor) -> None:
-    file = cursor.file
-    if (version := cursor.number("<I")) != _VERSION:
-        raise file.damaged("version", found=version, known=_VERSION)
-    if (spec := cursor.string()) != _SPEC:
-        raise file.damaged("spec", found=repr(spec[:40]), known=_SPEC)
-    if (revision := cursor.number("<I")) != _REVISION:
-        raise file.damaged("revision", spec=_SPEC, found=revision, known=_REVISION)
+    def number(self, size: int, *, signed: bool = False) -> int:
+        return int.from_bytes(self.take(size), "little", signed=signed)
 
+    def string(self) -> str:
+        return self.take(self.number(2)).removesuffix(b"\0").decode("utf-8", "replace")
 
-def _variables(cursor: _Cursor) -> Iterator[tuple[str, _Variable]]:
-    for _ in range(cursor.number("<I")):
-        name = cursor.string()
-        rank = cursor.number("<B")
+    def variable(self) -> tuple[str, Stored | int]:
+        """Read the name of a variable, and where its tensor lies or what its setting is."""
+        name, rank = self.string(), self.number(1)
         if rank > _MAX_RANK:
-            raise cursor.file.damaged("axes", name=repr(name[:80]), count=rank)
-        shape = tuple(cursor.number("<I") for _ in range(rank))
-        kind = cursor.number("<B")
-        start, size = cursor.skip(cursor.number("<I"))
+            raise self.file.damaged("axes", name=repr(name[:80]), count=rank)
+        shape = tuple(self.number(4) for _ in range(rank))
+        kind, size = self.number(1), self.number(4)
         if size != prod(shape) * _ITEM_SIZES.get(kind, 0):
-            raise cursor.file.damaged("bytes", name=repr(name[:80]))
-        yield name, _Variable(kind, shape, start, size)
+            raise self.file.damaged("bytes", name=repr(name[:80]))
+        if kind in _KINDS:
+            return name, Stored(self.file, self.skip(size), _KINDS[kind], shape)
+        if shape:
+            raise self.file.damaged("quantised", name=name[:80])
+        return name, self.number(size, signed=True)

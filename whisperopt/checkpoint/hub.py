@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from whisperopt.checkpoint.safetensors import INDEX, SINGLE, shard_names
+from whisperopt.checkpoint.safetensors import INDEX, SINGLE, places_of_tensors
 from whisperopt.errors import BadInputError, NetworkError
 from whisperopt.reasons import because
 
@@ -67,5 +67,5 @@ def _complete(folder: Path) -> bool:
     has_tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "merges.txt"))
     has_weights = any((folder / patterns[0]).is_file() for patterns in _WEIGHTS)
     if (folder / INDEX).is_file() and not (folder / SINGLE).is_file():
-        has_weights = all((folder / shard).is_file() for shard in shard_names(folder))
+        has_weights = all((folder / s).is_file() for s in set(places_of_tensors(folder).values()))
     return has_tokenizer and has_weights

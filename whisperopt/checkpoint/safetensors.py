@@ -34,8 +34,8 @@ def read_folder(folder: Path) -> dict[str, Stored]:
     """Find the tensors of `model.safetensors`, or of the shards that its index names."""
     if (folder / SINGLE).is_file() or not (folder / INDEX).is_file():
         return read_file(folder / SINGLE)
-    places = _places(folder)
-    shards = {name: read_file(folder / name) for name in shard_names(folder)}
+    places = places_of_tensors(folder)
+    shards = {name: read_file(folder / name) for name in sorted(set(places.values()))}
     for tensor, shard in places.items():
         if tensor not in shards[shard]:
             values = {"name": tensor, "shard": shard}
@@ -43,9 +43,13 @@ def read_folder(folder: Path) -> dict[str, Stored]:
     return {tensor: shards[shard][tensor] for tensor, shard in places.items()}
 
 
-def shard_names(folder: Path) -> list[str]:
-    """Return the names of the files that the index promises."""
-    return sorted(set(_places(folder).values()))
+def places_of_tensors(folder: Path) -> dict[str, str]:
+    """Return which file beside the index holds each tensor."""
+    places = read_json(folder / INDEX, _ShardIndex).weight_map
+    for name in set(places.values()):
+        if Path(name).name != name or "\\" in name:
+            raise BadInputError(because("weight-file.shard", folder / INDEX, name=repr(name[:80])))
+    return places
 
 
 def read_file(path: Path) -> dict[str, Stored]:
@@ -79,12 +83,3 @@ def _stored(file: WeightFile, start: int, name: str, entry: _Entry) -> Stored:
     if last - first != prod(entry.shape) * tensor.item_size:
         raise file.damaged("bytes", name=name[:80])
     return tensor
-
-
-def _places(folder: Path) -> dict[str, str]:
-    """Return which file beside the index holds each tensor."""
-    places = read_json(folder / INDEX, _ShardIndex).weight_map
-    for name in set(places.values()):
-        if Path(name).name != name or "\\" in name:
-            raise BadInputError(because("weight-file.shard", folder / INDEX, name=repr(name[:80])))
-    return places

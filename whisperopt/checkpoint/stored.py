@@ -38,8 +38,9 @@ class WeightFile:
     def __init__(self, *parts: Path) -> None:
         """Stand for `parts`, which follow each other; a missing or empty one is a BadInputError."""
         self.path = parts[0]
-        self._parts = [_Part(part) for part in parts]
-        self.size = sum(part.size for part in self._parts)
+        self.stamps = tuple(_opened(part.resolve())[0] for part in parts)
+        """What changes whenever a part is written again."""
+        self.size = sum(stamp.size for stamp in self.stamps)
         if self.bytes(0, min(self.size, len(_POINTER))).tobytes() == _POINTER:
             raise self.damaged("pointer")
 
@@ -48,22 +49,17 @@ class WeightFile:
         if start + size > self.size:
             raise self.damaged("end", size=self.size, needed=start + size)
         pieces = []
-        for part in self._parts:
-            if start < part.size and size:
-                pieces.append(part.bytes(start, min(size, part.size - start)))
+        for stamp in self.stamps:
+            if start < stamp.size and size:
+                pieces.append(_mapped(stamp, start, min(size, stamp.size - start)))
                 size -= pieces[-1].size
-            start = max(0, start - part.size)
+            start = max(0, start - stamp.size)
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces or [np.empty(0, np.uint8)])
 
     def add_to(self, digest: "hashlib._Hash") -> None:
         """Feed every byte to `digest`."""
         for start in range(0, self.size, _DIGEST_BLOCK):
             digest.update(self.bytes(start, min(_DIGEST_BLOCK, self.size - start)).data)
-
-    @property
-    def stamps(self) -> tuple[cache.Stamp, ...]:
-        """What changes whenever a part is written again."""
-        return tuple(part.stamp for part in self._parts)
 
     def damaged(self, code: str, **values: Value) -> BadInputError:
         """Return the error that says what is wrong with this file: a code of `weight-file`."""
@@ -149,37 +145,31 @@ class StoredCheckpoint(msgspec.Struct, kw_only=True, eq=False, dict=True):
         return known
 
 
-class _Part:
-    """One file, mapped piece by piece."""
+def _mapped(known: cache.Stamp, start: int, size: int) -> npt.NDArray[np.uint8]:
+    """Map `size` bytes from `start` of a file that must be as it was `known`."""
+    skipped = start % mmap.ALLOCATIONGRANULARITY
+    stamp, mapped = _opened(Path(known.path), start - skipped, skipped + size)
+    if stamp != known or mapped is None:
+        raise BadInputError(because("weight-file.changed", known.path))
+    return np.frombuffer(mapped, np.uint8, size, skipped)
 
-    def __init__(self, path: Path) -> None:
-        self._path = path.resolve()
-        self.stamp = self._opened(0, 0)[1]
-        self.size = self.stamp.size
 
-    def bytes(self, start: int, size: int) -> npt.NDArray[np.uint8]:
-        skipped = start % mmap.ALLOCATIONGRANULARITY
-        mapped, stamp = self._opened(start - skipped, skipped + size)
-        if stamp != self.stamp or mapped is None:
-            raise BadInputError(because("weight-file.changed", self._path))
-        return np.frombuffer(mapped, np.uint8, size, skipped)
-
-    def _opened(self, start: int, size: int) -> tuple[mmap.mmap | None, cache.Stamp]:
-        """Map a part of the file unless `size` is 0; return what tells it from another one."""
-        try:
-            with self._path.open("rb") as file:
-                stamp = cache.Stamp.of(self._path, file)
-                if stamp.size == 0:
-                    raise BadInputError(because("weight-file.empty", self._path))
-                if not size or start + size > stamp.size:
-                    return None, stamp
-                access = mmap.ACCESS_READ
-                return mmap.mmap(file.fileno(), size, access=access, offset=start), stamp
-        except FileNotFoundError:
-            raise BadInputError(because("weight-file.missing", self._path)) from None
-        except OSError as error:
-            why = f"{error.strerror}"
-            raise BadInputError(because("weight-file.unopened", self._path, why=why)) from None
+def _opened(path: Path, start: int = 0, size: int = 0) -> tuple[cache.Stamp, mmap.mmap | None]:
+    """Return what tells the file from another one, and map a part of it unless `size` is 0."""
+    try:
+        with path.open("rb") as file:
+            stamp = cache.Stamp.of(path, file)
+            if stamp.size == 0:
+                raise BadInputError(because("weight-file.empty", path))
+            if not size or start + size > stamp.size:
+                return stamp, None
+            access = mmap.ACCESS_READ
+            return stamp, mmap.mmap(file.fileno(), size, access=access, offset=start)
+    except FileNotFoundError:
+        raise BadInputError(because("weight-file.missing", path)) from None
+    except OSError as error:
+        why = f"{error.strerror}"
+        raise BadInputError(because("weight-file.unopened", path, why=why)) from None
 
 
 def read_bytes(path: Path) -> bytes:

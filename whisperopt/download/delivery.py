@@ -2,17 +2,10 @@
 
 import contextlib
 import functools
-import os
-import platform
-import re
-import shutil
-import time
-import uuid
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from whisperopt import artifact, cache, process
+from whisperopt import artifact, cache
 from whisperopt.artifact import Artifact
 from whisperopt.download import transport
 from whisperopt.download.transport import DirectorySource, Source, open_source
@@ -29,9 +22,6 @@ Progress = Callable[[str, int, int], None]
 """Is called with a file's name, the bytes of it that have arrived, and its size."""
 
 _SPARE_PERCENT = 5
-_STAGING = re.compile(r"\.staging-([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{32}")
-"""Machine, process and a random number: machines may share a folder, but no processes."""
-_LONGEST_SECONDS = 86_400
 
 
 def fetch(
@@ -59,11 +49,9 @@ def fetch(
         raise BadInputError(home)
     name = f"{model}--{variant.name}--{variant.digest.removeprefix('sha256:')[:12]}"
     destination = cache.folder("artifacts") / name if to is None else Path(to).resolve()
-    try:
+    with store.disk_errors(destination):
         if not _is_there(destination, variant):
             _download(source, model, variant, destination, progress)
-    except OSError as error:
-        raise store.disk_error(error, destination) from error
     return artifact.read(destination)
 
 
@@ -117,11 +105,8 @@ def _read(source: Source) -> Catalog:
     return catalog
 
 
-def difference(folder: Path, variant: Variant, *, hashed: bool = False) -> str | None:
-    """Return how `folder` differs from what the catalog says, or None.
-
-    Every byte is read once, unless its files were `hashed` while they were written.
-    """
+def difference(folder: Path, variant: Variant) -> str | None:
+    """Return how `folder` differs from what the catalog says, or None; every byte is read once."""
     if not folder.is_dir():
         return "it is not a folder"
     found = {path.name: path for path in folder.iterdir()}
@@ -133,7 +118,7 @@ def difference(folder: Path, variant: Variant, *, hashed: bool = False) -> str |
     for name, path in found.items():
         if path.is_symlink() or not path.is_file():
             return f"{name} is not a regular file"
-    for file in () if hashed else variant.files:
+    for file in variant.files:
         path = folder / file.path
         if path.stat().st_size != file.size or cache.sha256(path) != file.sha256:
             return f"{file.path} has other content"
@@ -158,7 +143,8 @@ def _download(
     free = store.free_bytes(destination)
     if free < needed:
         raise DiskError(because("download.space", destination, needed=needed, free=free))
-    with _staging(destination.parent) as staging:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with store.new_folder(destination.parent) as staging:
         for file in variant.files:
             path, here = f"{variant.path}/{file.path}", staging / file.path
             report = functools.partial(progress, file.path) if progress else None
@@ -169,47 +155,18 @@ def _download(
         _commit(staging, destination, variant)
 
 
-@contextlib.contextmanager
-def _staging(parent: Path) -> Iterator[Path]:
-    """Yield a new folder on the file system of the destination, gone when the block ends."""
-    parent.mkdir(parents=True, exist_ok=True)
-    _sweep(parent)
-    staging = parent / f".staging-{_machine()}-{os.getpid()}-{uuid.uuid4().hex}"
-    staging.mkdir()
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _machine() -> str:
-    return f"{zlib.crc32(platform.node().encode(errors='replace')):08x}"
-
-
-def _sweep(parent: Path) -> None:
-    """Remove what fetches that were killed have left in `parent`."""
-    for folder in parent.glob(".staging-*"):
-        if named := _STAGING.fullmatch(folder.name):
-            with contextlib.suppress(OSError):  # somebody else was faster
-                old = time.time() - folder.stat().st_mtime > _LONGEST_SECONDS
-                if old or (named[1] == _machine() and not process.alive(int(named[2]))):
-                    shutil.rmtree(folder, ignore_errors=True)
-
-
 def _lint(staging: Path, model: str, variant: Variant) -> None:
     """Refuse what was hashed correctly but is no artifact of this model and variant."""
-    problem = difference(staging, variant, hashed=True)
-    if problem is None:
-        try:
-            manifest = artifact.read(staging).manifest
-        except BadInputError as error:
-            reason = because("download.no-manifest", variant.path, file=artifact.MANIFEST)
-            raise IntegrityError(reason) from error
-        if (manifest.model, manifest.variant) != (model, variant.name):
-            problem = f"it calls itself {manifest.variant} of {manifest.model}"
-    if problem:
-        reason = because("download.other", variant.path, variant=variant.name, why=problem)
-        raise IntegrityError(reason)
+    try:
+        manifest = artifact.read(staging).manifest
+    except BadInputError as error:
+        reason = because("download.no-manifest", variant.path, file=artifact.MANIFEST)
+        raise IntegrityError(reason) from error
+    if (manifest.model, manifest.variant) != (model, variant.name):
+        why = f"it calls itself {manifest.variant} of {manifest.model}"
+        raise IntegrityError(
+            because("download.other", variant.path, variant=variant.name, why=why)
+        )
 
 
 def _commit(staging: Path, destination: Path, variant: Variant) -> None:

@@ -41,9 +41,8 @@ def read(source: Source, path: str, max_bytes: int) -> bytes:
         for chunk in chunks:
             data += chunk
             if len(data) > max_bytes:
-                raise IntegrityError(
-                    because("download.longer", source.where(path), most=max_bytes)
-                )
+                reason = because("download.longer", source.where(path), most=max_bytes)
+                raise IntegrityError(reason)
     return bytes(data)
 
 

@@ -52,7 +52,7 @@ def export(
     checkpoint = resolve(model)
     openvino_genai.check(checkpoint)
     _check_space(checkpoint, out)
-    try:
+    with store.disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             prefix=".export-", dir=out.parent, ignore_cleanup_errors=True
@@ -65,8 +65,6 @@ def export(
             if out.exists():
                 out.rmdir()
             made.replace(out)
-    except OSError as error:
-        raise store.disk_error(error, out) from error
     sizes = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
     return Exported(
         model=checkpoint.name,
@@ -79,13 +77,11 @@ def export(
 
 
 def _check_out(out: Path) -> None:
-    try:
+    with store.disk_errors(out):
         if out.is_dir() and (first := next(out.iterdir(), None)) is not None:
             raise BadInputError(because("export.not-empty", out, first=first.name))
         if out.exists() and not out.is_dir():
             raise BadInputError(because("export.no-folder", out))
-    except OSError as error:
-        raise store.disk_error(error, out) from None
 
 
 def _check_space(checkpoint: Checkpoint, out: Path) -> None:

@@ -29,9 +29,6 @@ _EVIDENCE = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,248}[A-Za-z0-9_-])?"  # names model, 
 _REPORT = re.compile(rf"({_EVIDENCE}/)*{_EVIDENCE}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-Check = tuple[bool, Reason]
-"""Whether it holds, and the reason if it does not."""
-
 # Bounds are checked when a catalog is read; NaN and infinity are no JSON.
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -213,8 +210,11 @@ def is_model_name(name: str) -> bool:
     return _is_plain(name, _SLUG, _MAX_NAME)
 
 
-def _checks(name: str, entry: ModelEntry) -> Iterator[Check]:
-    """Yield what must hold of an entry; what comes later relies on what was found before."""
+def _checks(name: str, entry: ModelEntry) -> Iterator[tuple[bool, Reason]]:
+    """Yield whether what must hold of an entry does, and the reason if not.
+
+    What comes later relies on what was found before.
+    """
     at = f"models.{name}"
     yield is_model_name(name), because("catalog.model-name", name=_shown(name))
     count, names = len(entry.variants), {variant.name for variant in entry.variants}
@@ -231,7 +231,7 @@ def _checks(name: str, entry: ModelEntry) -> Iterator[Check]:
         yield from _variant_checks(at, variant)
 
 
-def _variant_checks(model: str, variant: Variant) -> Iterator[Check]:
+def _variant_checks(model: str, variant: Variant) -> Iterator[tuple[bool, Reason]]:
     for key in ("name", "target", "backend", "runtime", "extra"):
         name, at = getattr(variant, key), f"{model}.variants"
         is_plain = _is_plain(name, _SLUG, _MAX_NAME)

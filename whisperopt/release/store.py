@@ -8,8 +8,13 @@ copied. Nobody goes through a link to a folder.
 import errno
 import hashlib
 import os
+import platform
+import re
 import shutil
 import tempfile
+import time
+import uuid
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +27,9 @@ from whisperopt.release import catalog
 from whisperopt.release.catalog import Catalog, Variant
 
 _STAGING = ".staging-"
+_STAGED = re.compile(_STAGING + r"(?:([0-9a-f]{8})-)?([0-9]{1,10})-\w+")
+"""Machine (older versions name none), process and a random word."""
+_LONGEST_SECONDS = 86_400
 _COMMIT = ".commit"
 _ELSEWHERE = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
@@ -36,16 +44,47 @@ def staging(release: Path) -> Iterator[Path]:
 
     `release` must be absent, empty or a release. Leaves no trace if nothing is committed.
     """
-    folder, created = _prepare(release)
+    with disk_errors(release):
+        recover(release)
+        created = not release.exists()
+        release.mkdir(parents=True, exist_ok=True)
+        try:
+            if (release / catalog.NAME).exists():
+                catalog.read(release)
+        except IntegrityError as error:
+            hint = error.remedy or "Choose an empty or a new folder"
+            reason = because("release.odd-catalog", release, why=error.problem, hint=hint)
+            raise BadInputError(reason) from None
+        try:
+            with new_folder(release) as folder:
+                yield folder
+        finally:
+            if created:
+                with suppress(OSError):  # it holds a release now
+                    release.rmdir()
+
+
+@contextmanager
+def new_folder(parent: Path) -> Iterator[Path]:
+    """Yield an empty folder in `parent` to fill and rename, gone when the block ends.
+
+    What killed processes left is removed first; only this machine's are known to be dead at once,
+    for others may share the folder.
+    """
+    machine = f"{zlib.crc32(platform.node().encode(errors='replace')):08x}"
+    for left in parent.glob(f"{_STAGING}*"):
+        if named := _STAGED.fullmatch(left.name):
+            with suppress(OSError):  # somebody else was faster
+                old = time.time() - left.stat().st_mtime > _LONGEST_SECONDS
+                dead = not alive(int(named[2])) if named[1] == machine else old
+                if dead:
+                    shutil.rmtree(left, ignore_errors=True)
+    folder = parent / f"{_STAGING}{machine}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    folder.mkdir()
     try:
         yield folder
-    except OSError as error:
-        raise disk_error(error, release) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if created:
-            with suppress(OSError):  # it holds a release now
-                release.rmdir()
 
 
 @contextmanager
@@ -106,11 +145,8 @@ def check_whole(release: Path) -> None:
     """Refuse a release whose last commit was cut short; one that is at work is waited for."""
     if not _is_unfinished(release):
         return
-    with (
-        suppress(OSError),
-        locked(release, reading=True),
-    ):  # where no lock can be had, there is no waiting
-        pass
+    with suppress(OSError), locked(release, reading=True):
+        pass  # where no lock can be had, there is no waiting
     if _is_unfinished(release):
         raise BadInputError(because("release.unfinished", release))
 
@@ -126,15 +162,19 @@ def place(release: Path, variant: Variant) -> Path:
 def recover(release: Path) -> None:
     """Finish a commit that was interrupted, if there is one: for who writes into `release`.
 
-    Refuses what `check` refuses.
+    Refuses a folder that is neither absent nor empty nor a release, or has links to folders.
     """
-    check(release)
-    try:
+    with disk_errors(release):
+        if release.exists() and not release.is_dir():
+            raise BadInputError(because("release.file", release))
+        if release.is_dir():
+            kept = {e.name for e in release.iterdir() if not e.name.startswith(_STAGING)}
+            if kept and not kept & {catalog.NAME, _COMMIT}:
+                raise BadInputError(because("release.foreign", release, file=min(kept)))
+            _refuse_links(release)
         if _is_unfinished(release):
             with locked(release):
                 _finish(release)
-    except OSError as error:
-        raise disk_error(error, release) from error
 
 
 def _is_unfinished(release: Path) -> bool:
@@ -161,9 +201,20 @@ def _finish(release: Path) -> None:
     shutil.rmtree(source)
 
 
+@contextmanager
+def disk_errors(where: Path) -> Iterator[None]:
+    """Turn failures of the disk inside the block into sentences."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, where) from error
+
+
 def disk_error(error: OSError, where: Path) -> Exception:
     """Turn a failure of the disk into a sentence; anything else is returned as it is."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT} or _is_short_write(error):
+    # NumPy writes arrays itself, and gives no error number when a disk takes only a part
+    short = error.errno is None and " requested and " in str(error)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT} or short:
         free = free_bytes(where)
         return DiskError(because("release.disk-full", where, free=free // 2**20))
     why = f"{error.strerror}"
@@ -174,59 +225,13 @@ def disk_error(error: OSError, where: Path) -> Exception:
     return error
 
 
-def _is_short_write(error: OSError) -> bool:
-    """NumPy writes arrays itself, and gives no error number when a disk takes only a part."""
-    return error.errno is None and " requested and " in str(error)
-
-
 def free_bytes(where: Path) -> int:
     """Return how much fits on the disk of `where`, which need not exist yet."""
     present = next(folder for folder in (where, *where.absolute().parents) if folder.is_dir())
     return shutil.disk_usage(present).free
 
 
-def check(release: Path) -> None:
-    """Refuse a folder that is neither absent nor empty nor a release, or has links to folders."""
-    try:
-        if release.exists() and not release.is_dir():
-            raise BadInputError(because("release.file", release))
-        if release.is_dir():
-            kept = {e.name for e in release.iterdir() if not e.name.startswith(_STAGING)}
-            if kept and not kept & {catalog.NAME, _COMMIT}:
-                raise BadInputError(because("release.foreign", release, file=min(kept)))
-            _refuse_links(release)
-    except OSError as error:
-        raise disk_error(error, release) from None
-
-
-def _prepare(release: Path) -> tuple[Path, bool]:
-    """Return a new staging folder, and whether `release` had to be made for it."""
-    try:
-        recover(release)
-        created = not release.exists()
-        release.mkdir(parents=True, exist_ok=True)
-        _sweep(release)
-        if (release / catalog.NAME).exists():
-            catalog.read(release)
-        prefix = f"{_STAGING}{os.getpid()}-"
-        return Path(tempfile.mkdtemp(prefix=prefix, dir=release)), created
-    except IntegrityError as error:
-        hint = error.remedy or "Choose an empty or a new folder"
-        reason = because("release.odd-catalog", release, why=error.problem, hint=hint)
-        raise BadInputError(reason) from None
-    except OSError as error:
-        raise disk_error(error, release) from None
-
-
 def _refuse_links(folder: Path) -> None:
     linked = sorted(p for p in folder.iterdir() if p.is_symlink() and not p.is_file())
     if linked:
         raise BadInputError(because("release.leads-elsewhere", linked[0]))
-
-
-def _sweep(release: Path) -> None:
-    """Remove what builds that were killed have left."""
-    for folder in release.glob(f"{_STAGING}*"):
-        owner = folder.name.removeprefix(_STAGING).split("-")[0]
-        if not (owner.isdigit() and alive(int(owner))):
-            shutil.rmtree(folder, ignore_errors=True)

@@ -6,28 +6,91 @@ Subclass `BackendConformance` under a name that pytest collects and set `backend
         backend = BACKEND
 """
 
+import functools
 import re
 import shutil
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pytest
 
 from whisperopt.artifact import MANIFEST, TOKENIZER, Artifact
-from whisperopt.backend import API, Backend, LastLogits, Probe, Recipe, Session, Tier
+from whisperopt.backend import API, Backend, Decoder, LastLogits, Probe, Recipe, Session, Tier
 from whisperopt.errors import BadInputError, WhisperoptError
-from whisperopt.graph.core import PARTS
-from whisperopt.runtime.arrays import Floats
+from whisperopt.evaluate.case import CORE
+from whisperopt.graph.core import PARTS, CoreModel
+from whisperopt.ort_backend import OrtBackend
+from whisperopt.runtime.arrays import Floats, Tokens
+from whisperopt.runtime.ort import CPU
 from whisperopt.static_checks import structure
-from whisperopt.testing.workshop import Workshop, sample, stepped
+from whisperopt.testing.made import TINY, MadeCheckpoint, describe
 
 _NAME = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
 _PROMPT = 4
 _LENGTH = 9
 _SMALL = 0.05
 """Far above rounding in half precision, far below what a lost token or a mixed-up row costs."""
+
+
+class Workshop:
+    """Makes and opens variants of the made-up checkpoint, each once, beside its core model."""
+
+    def __init__(self, backend: Backend, folder: Path) -> None:
+        """Write to `folder`, which is empty or absent."""
+        self.backend, self._folder = backend, folder
+        self._checkpoint = MadeCheckpoint()
+        self._core = CoreModel(self._checkpoint)
+        self._artifacts: dict[str, Artifact] = {}
+        self._sessions: dict[str, Session | str] = {}
+
+    def artifact(self, recipe: Recipe) -> Artifact:
+        """Return the variant of `recipe`, built when it is first asked for."""
+        if recipe.name not in self._artifacts:
+            out = self._folder / recipe.name
+            out.mkdir(parents=True)
+            self.backend.build(recipe, self._core, out)
+            made = describe(out, self._checkpoint, recipe, self.backend.name)
+            self._artifacts[recipe.name] = made
+        return self._artifacts[recipe.name]
+
+    def opened(self, recipe: Recipe) -> Session | str:
+        """Return the variant of `recipe` opened, or the reason why this host cannot."""
+        if recipe.name not in self._sessions:
+            made = self.artifact(recipe)
+            try:
+                self._sessions[recipe.name] = self.backend.open(made, threads=1)
+            except WhisperoptError as error:
+                self._sessions[recipe.name] = str(error)
+        return self._sessions[recipe.name]
+
+    def session(self, recipe: Recipe) -> Session:
+        """Return the variant of `recipe` opened, or skip the test."""
+        self.skip_unless_ready()
+        session = self.opened(recipe)
+        if isinstance(session, str):
+            pytest.skip(f"{recipe.name} does not open here: {session}")
+        return session
+
+    def reference(self, recipe: Recipe) -> Session:
+        """Return the core model with as many key/value heads, on ONNX Runtime's CPU provider."""
+        heads = recipe.kv_heads
+        session = self._on_the_cpu.opened(CORE.but(name=f"core-{heads}", kv_heads=heads))
+        if isinstance(session, str):
+            pytest.skip(f"ONNX Runtime's CPU provider computes the expected values: {session}")
+        return session
+
+    @functools.cached_property
+    def _on_the_cpu(self) -> "Workshop":
+        cpu = OrtBackend(name="core", runtime="onnxruntime", extra="cpu", ladder=(), provider=CPU)
+        return Workshop(cpu, self._folder / cpu.name)
+
+    def skip_unless_ready(self) -> None:
+        """Skip the test where the backend cannot run."""
+        probe = self.backend.probe()
+        if not probe.ready:
+            pytest.skip(f"{self.backend.name} cannot run here: {probe.reason}. {probe.remedy}")
 
 
 class BackendConformance:
@@ -114,8 +177,8 @@ class BackendConformance:
 
     def test_some_recipe_opens_here(self, workshop: Workshop) -> None:
         """A runtime that is ready opens at least one rung of the ladder."""
-        self._be_ready()
-        found = [workshop.session(recipe) for recipe in self.backend.recipes()]
+        workshop.skip_unless_ready()
+        found = [workshop.opened(recipe) for recipe in self.backend.recipes()]
         opened = [session for session in found if not isinstance(session, str)]
         _hold(opened, f"it is ready and opens nothing: {found}")
 
@@ -124,13 +187,13 @@ class BackendConformance:
         self, recipe: Recipe, batch: int, workshop: Workshop
     ) -> None:
         """Hidden states, a prefill and steps; a batch is computed or refused."""
-        session = self._session(recipe, workshop)
-        given = sample(workshop.dims, batch=batch, length=_LENGTH)
+        session = workshop.session(recipe)
+        given = sample(batch=batch)
         if session.max_batch is not None and batch > session.max_batch:
             with pytest.raises(BadInputError):
                 session.encode(given.features)
             return
-        core = self._reference(recipe, workshop).encode(given.features)
+        core = workshop.reference(recipe).encode(given.features)
         decoder = session.encode(given.features)
         tolerance = self.tolerance(recipe)
         hidden = decoder.hidden_states()
@@ -145,8 +208,8 @@ class BackendConformance:
 
     def test_a_reset_forgets_the_tokens_only(self, recipe: Recipe, workshop: Workshop) -> None:
         """The same tokens give the same logits again."""
-        session = self._session(recipe, workshop)
-        given = sample(workshop.dims, batch=1, length=_LENGTH)
+        session = workshop.session(recipe)
+        given = sample(batch=1)
         decoder = session.encode(given.features)
         first = stepped(decoder, given.ids, prompt=_PROMPT)
         decoder.reset()
@@ -157,8 +220,8 @@ class BackendConformance:
         self, recipe: Recipe, workshop: Workshop
     ) -> None:
         """A decoder that has `step_last` says with it what its `step` says, and moves on alike."""
-        session = self._session(recipe, workshop)
-        given = sample(workshop.dims, batch=1, length=_LENGTH)
+        session = workshop.session(recipe)
+        given = sample(batch=1)
         brief, full = session.encode(given.features), session.encode(given.features)
         if not isinstance(brief, LastLogits):
             return
@@ -170,8 +233,8 @@ class BackendConformance:
 
     def test_decoders_of_one_session_keep_apart(self, recipe: Recipe, workshop: Workshop) -> None:
         """Two recordings can be decoded in turns."""
-        session = self._session(recipe, workshop)
-        given = sample(workshop.dims, batch=2, length=_LENGTH)
+        session = workshop.session(recipe)
+        given = sample(batch=2)
         alone = [given.rows([row]) for row in (0, 1)]
         expected = [stepped(session.encode(row.features), row.ids, prompt=1) for row in alone]
         decoders = [session.encode(row.features) for row in alone]
@@ -188,9 +251,9 @@ class BackendConformance:
         self, recipe: Recipe, workshop: Workshop
     ) -> None:
         """Caches, hidden states and what is heard move; rows that are not there are refused."""
-        session = self._session(recipe, workshop)
+        session = workshop.session(recipe)
         single = session.max_batch is not None and session.max_batch < 3
-        given = sample(workshop.dims, batch=1 if single else 3, length=_LENGTH)
+        given = sample(batch=1 if single else 3)
         order = [0] if single else [2, 0, 0]
         decoder = session.encode(given.features)
         stepped(decoder, given.ids[:, :-1], prompt=_PROMPT)
@@ -211,11 +274,11 @@ class BackendConformance:
         self, recipe: Recipe, batch: int, workshop: Workshop
     ) -> None:
         """A chunk is computed as the core model would, or is an error, never something else."""
-        session = self._session(recipe, workshop)
+        session = workshop.session(recipe)
         if session.max_batch is not None and batch > session.max_batch:
             pytest.skip(f"{self.backend.name} takes batches of {session.max_batch}")
-        given = sample(workshop.dims, batch=batch, length=_LENGTH)
-        core = self._reference(recipe, workshop).encode(given.features)
+        given = sample(batch=batch)
+        core = workshop.reference(recipe).encode(given.features)
         expected = stepped(core, given.ids, prompt=_PROMPT)[:, _PROMPT:]
         decoder = session.encode(given.features)
         decoder.step(np.ascontiguousarray(given.ids[:, :_PROMPT]))
@@ -228,8 +291,8 @@ class BackendConformance:
 
     def test_more_tokens_than_fit_are_refused(self, recipe: Recipe, workshop: Workshop) -> None:
         """The last position can be filled, the next one is an error and harms nothing."""
-        session, capacity = self._session(recipe, workshop), workshop.dims.text_context
-        given = sample(workshop.dims, batch=1, length=capacity)
+        session, capacity = workshop.session(recipe), TINY.text_context
+        given = sample(batch=1, length=capacity)
         decoder = session.encode(given.features)
         full = stepped(decoder, given.ids, prompt=capacity - 1)
         _hold(np.isfinite(full).all(), "the last position gives no numbers")
@@ -242,7 +305,7 @@ class BackendConformance:
         self, recipe: Recipe, workshop: Workshop, tmp_path: Path
     ) -> None:
         """Whatever the runtime says to bytes that are no model, `open` says it as its own error."""
-        self._be_ready()
+        workshop.skip_unless_ready()
         made = workshop.artifact(recipe)
         for path in made.path.iterdir():
             if path.name in (MANIFEST, TOKENIZER):
@@ -256,23 +319,33 @@ class BackendConformance:
         """Return what the least precise part of `recipe` is allowed."""
         return max(self.tolerances[precision] for precision in recipe.precisions)
 
-    def _be_ready(self) -> None:
-        probe = self.backend.probe()
-        if not probe.ready:
-            pytest.skip(f"{self.backend.name} cannot run here: {probe.reason}. {probe.remedy}")
 
-    def _session(self, recipe: Recipe, workshop: Workshop) -> Session:
-        self._be_ready()
-        session = workshop.session(recipe)
-        if isinstance(session, str):
-            pytest.skip(f"{recipe.name} does not open here: {session}")
-        return session
+class MadeInput(NamedTuple):
+    """Something to hear, in the range of log-mel features, and something to write down."""
 
-    def _reference(self, recipe: Recipe, workshop: Workshop) -> Session:
-        reference = workshop.reference(recipe)
-        if isinstance(reference, str):
-            pytest.skip(reference)
-        return reference
+    features: Floats
+    """Float32 [B, mels, frames]."""
+    ids: Tokens
+    """Int32 [B, S]."""
+
+    def rows(self, rows: list[int]) -> "MadeInput":
+        """Return only these rows, in this order."""
+        return MadeInput(self.features[rows], self.ids[rows])
+
+
+def sample(*, batch: int, length: int = _LENGTH) -> MadeInput:
+    """Return a made-up batch, the same every time."""
+    random = np.random.default_rng(7)
+    features = random.uniform(-1, 1.5, (batch, TINY.mels, TINY.frames)).astype(np.float32)
+    ids = random.integers(0, TINY.vocabulary, (batch, length)).astype(np.int32)
+    return MadeInput(features, ids)
+
+
+def stepped(decoder: Decoder, ids: Tokens, *, prompt: int) -> Floats:
+    """Decode the first `prompt` of `ids` [B, S] at once and the rest one by one; logits [B, S, V]."""
+    pieces = [ids[:, :prompt], *np.split(ids[:, prompt:], ids.shape[1] - prompt, axis=1)]
+    found = [np.array(decoder.step(np.ascontiguousarray(p))) for p in pieces if p.size]
+    return np.concatenate(found, axis=1)
 
 
 def _hold(holds: object, problem: str) -> None:

@@ -1,25 +1,25 @@
 """A complete backend without a runtime: onnx's own NumPy computes, or it says what it is told to."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from whisperopt.artifact import Artifact
-from whisperopt.backend import API, Decoder, Probe, Recipe, Session
+from whisperopt.backend import Probe, Recipe, Session
 from whisperopt.errors import WhisperoptError
-from whisperopt.rehearsal import Rehearsal
+from whisperopt.ort_backend import OnnxBackend
 from whisperopt.runtime import limits
 from whisperopt.runtime.arrays import Floats, Spans, Tokens
 from whisperopt.runtime.transcriber import Transcriber
 from whisperopt.testing.made import TINY, MadeCheckpoint, describe
 
 if TYPE_CHECKING:
-    from whisperopt.graph.core import CoreModel
     from whisperopt.static_checks.capability import CapabilityTable
 
 PLAIN = Recipe(
@@ -38,60 +38,45 @@ _OPERATORS = (
     *("Squeeze", "Sub", "Transpose", "Unsqueeze", "Where"),
 )
 _PARTS: tuple[Literal["encoder", "decoder"], ...] = ("encoder", "decoder")
-_TYPES = ("float32", "int64", "int32", "bool")
 _LIKE_THE_PUBLISHED = msgspec.structs.replace(TINY, mels=80, audio_context=1500, text_context=448)
-KeyValue = tuple[Floats, Floats]
-"""Keys and values of one layer, each float32 [B, H, L, Dh]."""
+Arrays: TypeAlias = list[npt.NDArray[Any]]
+"""Whatever a decoder goes on from, a row for each of the batch."""
 
 
-class FakeBackend:
+class _Settings(OnnxBackend, frozen=True, kw_only=True):
+    """What a fake may be told by name."""
+
+    name: str = "fake"
+    runtime: str = "numpy"
+    extra: str = "build"
+    ladder: tuple[Recipe, ...] = (PLAIN,)
+    unavailable: str = ""
+    """Why it cannot run here, if it shall not."""
+    refusal: str = ""
+    """Why it opens nothing, if it shall not."""
+    max_batch: int | None = None
+
+
+class FakeBackend(_Settings, frozen=True):
     """A backend that is always there, the same every time, and fails only when it is told to.
 
     Its sessions compute as onnx defines its operators; those of a backend with a script hear nothing
     and write down its lines in turn, one for each window of audio, over and over.
     """
 
-    api = API
-    runtime = "numpy"
-    extra = "build"
-
-    def __init__(
-        self,
-        script: Iterable[str] = (),
-        *,
-        name: str = "fake",
-        ladder: tuple[Recipe, ...] = (PLAIN,),
-        unavailable: str = "",
-        refusal: str = "",
-        max_batch: int | None = None,
-    ) -> None:
-        """Be called `name`; be unready for the reason `unavailable`, open nothing for `refusal`."""
-        self.name, self._script, self._ladder = name, tuple(script), ladder
-        self._unavailable, self._refusal, self._max_batch = unavailable, refusal, max_batch
+    script: Sequence[str] = ()
 
     def probe(self) -> Probe:
         """Be ready, unless told otherwise."""
-        remedy = "Make another FakeBackend" if self._unavailable else ""
-        return Probe(
-            runtime=self.runtime,
-            version=np.__version__,
-            reason=self._unavailable or None,
-            remedy=remedy,
-        )
-
-    def recipes(self) -> tuple[Recipe, ...]:
-        """Return the ladder it was given."""
-        return self._ladder
-
-    def rehearsals(self) -> tuple[Rehearsal, ...]:
-        """Return nothing: it needs no device."""
-        return ()
+        remedy = "Make another FakeBackend" if self.unavailable else ""
+        reason = self.unavailable or None
+        return Probe(runtime=self.runtime, version=np.__version__, reason=reason, remedy=remedy)
 
     def capabilities(self) -> "CapabilityTable":
         """Return the standard operators of a decomposed model, in fp32."""
         from whisperopt.static_checks.capability import CapabilityTable, Operator
 
-        operator = Operator(dtypes=_TYPES)
+        operator = Operator(dtypes=("float32", "int64", "int32", "bool"))
         return CapabilityTable(
             runtime="NumPy",
             version=np.__version__,
@@ -101,20 +86,14 @@ class FakeBackend:
             ops=dict.fromkeys(_OPERATORS, operator),
         )
 
-    def build(self, recipe: Recipe, core: "CoreModel", out: Path) -> None:
-        """Write both graphs."""
-        from whisperopt.passes.plan import write_variant
-
-        write_variant(recipe, core, out)
-
     def open(self, artifact: Artifact, *, threads: int | None = None) -> Session:
         """Open what `build` wrote; with a script, anything that has a tokenizer."""
         del threads  # NumPy decides
-        if self._refusal:
-            raise WhisperoptError(self._refusal)
-        if self._script:
-            return ScriptedSession(artifact, self._script)
-        return FakeSession(artifact, self._max_batch)
+        if self.refusal:
+            raise WhisperoptError(self.refusal)
+        if self.script:
+            return ScriptedSession(artifact, self.script)
+        return FakeSession(artifact, self.max_batch)
 
 
 class FakeSession:
@@ -132,18 +111,22 @@ class FakeSession:
         limits.check_batch(features.shape[0], self.max_batch)
         return FakeDecoder(self, *self.heard(features))
 
-    def heard(self, features: Floats) -> tuple[Floats, list[KeyValue]]:
-        """Return hidden states [B, frames / 2, D] and what each decoder layer reads of them."""
-        hidden, *cross = self._encoder.run(None, {"audio_features": features})
-        return hidden, _pairs(cross)
+    def heard(self, features: Floats) -> tuple[Floats, Arrays]:
+        """Return hidden states [B, frames / 2, D] and what the decoder reads of them.
 
-    def decoded(
-        self, ids: Tokens, seen: Sequence[KeyValue], heard: Sequence[KeyValue]
-    ) -> tuple[Floats, list[KeyValue]]:
-        """Return logits [B, S, V] of `ids` [B, S], and what was seen with them added to it."""
-        feeds = {"input_ids": ids, **_pasts("self", seen), **_pasts("cross", heard)}
-        logits, *presents = self._decoder.run(None, feeds)
-        return logits, _pairs(presents)
+        Those are keys and values of each layer in turn, float32 [B, H, L, Dh].
+        """
+        hidden, *heard = self._encoder.run(None, {"audio_features": features})
+        return hidden, heard
+
+    def decoded(self, ids: Tokens, seen: Arrays, heard: Arrays) -> tuple[Floats, Arrays]:
+        """Return logits [B, S, V] of `ids` [B, S], and what was `seen` with them added to it."""
+        if not seen:
+            shape = (len(ids), self.dims.decoder_kv_heads, 0, self.dims.head_size)
+            seen = [np.zeros(shape, np.float32)] * (2 * self.dims.decoder_layers)
+        feeds = zip(self._decoder.input_names, [ids, *seen, *heard], strict=True)
+        logits, *seen = self._decoder.run(None, dict(feeds))
+        return logits, seen
 
 
 def _evaluator(graph: Path) -> Any:
@@ -155,34 +138,49 @@ def _evaluator(graph: Path) -> Any:
         raise WhisperoptError(f"{graph} cannot be read: {error}") from None
 
 
-def _pairs(values: Sequence[Floats]) -> list[KeyValue]:
-    return list(zip(values[::2], values[1::2], strict=True))
+class ScriptedSession(FakeSession):
+    """Hears nothing; every window that is encoded gets the script's next line."""
 
+    def __init__(self, artifact: Artifact, script: Sequence[str]) -> None:
+        """Spell `script` in the artifact's own tokens."""
+        from tokenizers import Tokenizer
 
-def _pasts(kind: str, layers: Sequence[KeyValue]) -> dict[str, Floats]:
-    return {
-        f"past_{word}_{kind}_{index}": value
-        for index, layer in enumerate(layers)
-        for word, value in zip(("key", "value"), layer, strict=True)
-    }
+        self.max_batch, self.placement = None, {}
+        self.dims, self.decoding = artifact.manifest.dims, artifact.manifest.decoding
+        tokenizer = Tokenizer.from_file(str(artifact.tokenizer))
+        lines = [tokenizer.encode(line, add_special_tokens=False).ids for line in script]
+        self._lines: Iterator[list[int]] = itertools.cycle(lines)
+
+    def heard(self, features: Floats) -> tuple[Floats, Arrays]:
+        """Take the next line for every row of float32 [B, mels, frames]: tokens [B, text context]."""
+        lines = np.full((len(features), self.dims.text_context), self.decoding.end_of_text)
+        for row, line in zip(lines, self._lines, strict=False):
+            row[: len(line)] = line[: row.size]
+        shape = (len(features), self.dims.audio_context, self.dims.width)
+        return np.zeros(shape, np.float32), [lines]
+
+    def decoded(self, ids: Tokens, seen: Arrays, heard: Arrays) -> tuple[Floats, Arrays]:
+        """Return logits of what is next in the lines; the first `ids` are the prompt."""
+        place = seen[0] + ids.shape[1] if seen else np.zeros(len(ids), np.int64)
+        logits = np.zeros((*ids.shape, self.dims.vocabulary), np.float32)
+        logits[:, :, list(self.decoding.languages.values())[:1]] = 0.5
+        rows = np.arange(len(ids))
+        logits[rows, -1, heard[0][rows, place]] = 1.0
+        return logits, [place]
 
 
 class FakeDecoder:
     """One encoded batch; what was seen grows by every step."""
 
-    def __init__(self, session: FakeSession, hidden: Floats, heard: list[KeyValue]) -> None:
+    def __init__(self, session: FakeSession, hidden: Floats, heard: Arrays) -> None:
         """Start with no tokens."""
         self.session, self.hidden, self.heard = session, hidden, heard
         self.past = 0
-        self.seen: list[KeyValue] = []
-        self.reset()
+        self.seen: Arrays = []
 
     def reset(self) -> None:
         """Forget all tokens; the encoded audio stays."""
-        dims = self.session.dims
-        shape = (len(self.hidden), dims.decoder_kv_heads, 0, dims.head_size)
-        empty = np.zeros(shape, np.float32)
-        self.past, self.seen = 0, [(empty, empty)] * dims.decoder_layers
+        self.past, self.seen = 0, []
 
     def hidden_states(self) -> Floats:
         """Return the encoder output float32 [B, frames / 2, D]."""
@@ -203,66 +201,8 @@ class FakeDecoder:
         """Let row i go on from what row `rows[i]` has seen and heard."""
         rows = limits.checked_rows(rows, len(self.hidden))
         self.hidden = self.hidden[rows]
-        self.seen = [(keys[rows], values[rows]) for keys, values in self.seen]
-        self.heard = [(keys[rows], values[rows]) for keys, values in self.heard]
-
-
-class ScriptedSession:
-    """Hears nothing; every window that is encoded gets the script's next line."""
-
-    max_batch: int | None = None
-
-    def __init__(self, artifact: Artifact, script: Sequence[str]) -> None:
-        """Spell `script` in the artifact's own tokens."""
-        from tokenizers import Tokenizer
-
-        self.placement: dict[str, int] = {}
-        self.dims, self.decoding = artifact.manifest.dims, artifact.manifest.decoding
-        tokenizer = Tokenizer.from_file(str(artifact.tokenizer))
-        end = [self.decoding.end_of_text]
-        self._lines: Iterator[list[int]] = itertools.cycle(
-            [tokenizer.encode(line, add_special_tokens=False).ids + end for line in script]
-        )
-
-    def encode(self, features: Floats, spans: Spans | None = None) -> Decoder:
-        """Take the next line for every row of float32 [B, mels, frames]."""
-        del spans
-        return ScriptedDecoder(self, [next(self._lines) for _ in features])
-
-
-class ScriptedDecoder:
-    """Whatever it is prompted with, the next token is the line's."""
-
-    def __init__(self, session: ScriptedSession, lines: list[list[int]]) -> None:
-        """Write down `lines`, tokens of one row each."""
-        self._session, self._lines = session, lines
-        self.past = self._prompt = 0
-
-    def reset(self) -> None:
-        """Start the lines again."""
-        self.past = self._prompt = 0
-
-    def hidden_states(self) -> Floats:
-        """Return zeros: nothing was heard."""
-        dims = self._session.dims
-        return np.zeros((len(self._lines), dims.audio_context, dims.width), np.float32)
-
-    def step(self, ids: Tokens) -> Floats:
-        """Append `ids` int32 [B, S]; the first ones are the prompt."""
-        limits.check_room(self.past, ids.shape[1], self._session.dims.text_context)
-        self._prompt = self._prompt or ids.shape[1]
-        self.past += ids.shape[1]
-        logits = np.zeros((*ids.shape, self._session.dims.vocabulary), np.float32)
-        logits[:, :, list(self._session.decoding.languages.values())[:1]] = 0.5
-        place = self.past - self._prompt
-        for row, line in enumerate(self._lines):
-            logits[row, -1, line[min(place, len(line) - 1)]] = 1.0
-        return logits
-
-    def reorder(self, rows: Tokens) -> None:
-        """Let row i go on with the line of row `rows[i]`."""
-        rows = limits.checked_rows(rows, len(self._lines))
-        self._lines = [self._lines[row] for row in rows]
+        self.seen = [values[rows] for values in self.seen]
+        self.heard = [values[rows] for values in self.heard]
 
 
 def transcriber(*lines: str) -> Transcriber:
