@@ -8,6 +8,7 @@ a `Failure`. Requests and what is said are lines of JSON; what a runtime prints 
 import contextlib
 import faulthandler
 import functools
+import math
 import os
 import queue
 import signal
@@ -265,11 +266,17 @@ def say(doing: str) -> None:
     _say.get()(doing)
 
 
-def alive(process: int) -> bool:
-    """Say whether a process with the id `process` runs on this machine, whoever owns it."""
+def alive(process: int, at: float = math.inf) -> bool:
+    """Say whether what ran on this machine as `process`, `at` that time if given, still does.
+
+    A process that started later was given the same id again, as in every container.
+    """
     import psutil
 
-    return 0 < process < 2**31 and bool(psutil.pid_exists(process))
+    try:
+        return 0 < process < 2**31 and float(psutil.Process(process).create_time()) <= at
+    except psutil.Error:
+        return False
 
 
 def peak_rss_bytes() -> int:

@@ -75,8 +75,9 @@ def new_folder(parent: Path) -> Iterator[Path]:
     for left in parent.glob(f"{_STAGING}*"):
         if named := _STAGED.fullmatch(left.name):
             with suppress(OSError):  # somebody else was faster
-                old = time.time() - left.stat().st_mtime > _LONGEST_SECONDS
-                dead = not alive(int(named[2])) if named[1] == machine else old
+                changed = left.stat().st_mtime
+                old = time.time() - changed > _LONGEST_SECONDS
+                dead = not alive(int(named[2]), changed) if named[1] == machine else old
                 if dead:
                     shutil.rmtree(left, ignore_errors=True)
     folder = parent / f"{_STAGING}{machine}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
