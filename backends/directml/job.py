@@ -39,7 +39,7 @@ def requests(trace: Trace, places: Places, *, shared: bool) -> tuple[Request, ..
     With `shared` caches, past and present of the self-attention are one buffer on the device.
     """
     asked = [Request(DEVICE, (DEVICE,))]
-    for run in trace.runs:
+    for run in trace:
         if run.graph != asked[-1].graph:
             asked.append(opening(places.graphs / run.graph))
         lines = (*_run(run, places, shared=shared), "run")

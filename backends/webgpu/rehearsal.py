@@ -77,7 +77,7 @@ def replay(trace: "Trace", artifact: "Artifact", scratch: Path) -> "Replayed":
             "graphs": str(artifact.path),
             "trace": str(scratch / "trace"),
             "outputs": str(scratch / "outputs"),
-            "runs": msgspec.to_builtins(trace.runs),
+            "runs": msgspec.to_builtins(trace),
             "stepwise": recipe.self_attention != "decomposed",
             "in_place": recipe.cache == "shared",
         },
