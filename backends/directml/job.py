@@ -32,7 +32,7 @@ def requests(trace: Trace, graphs: Path, scratch: Path, *, shared: bool) -> tupl
     self-attention are one buffer on the device.
     """
     asked = [Request(DEVICE, (DEVICE,))]
-    for run in trace.runs:
+    for run in trace:
         if run.graph != asked[-1].graph:
             asked.append(opening(graphs / run.graph))
         lines = (*_run(run, scratch, shared=shared), "run")

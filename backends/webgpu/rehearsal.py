@@ -67,7 +67,7 @@ def replay(trace: "Trace", artifact: "Artifact", scratch: Path) -> "Replayed":
         {
             "graphs": str(artifact.path),
             "scratch": str(scratch),
-            "runs": msgspec.to_builtins(trace.runs),
+            "runs": msgspec.to_builtins(trace),
             "stepwise": recipe.self_attention != "decomposed",
             "in_place": recipe.cache == "shared",
         },

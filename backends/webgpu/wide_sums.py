@@ -2,6 +2,7 @@
 
 import onnx_ir as ir
 
+from whisperopt.graph.canvas import made_by
 from whisperopt.passes.rewrite import canvas_for, nodes, replace
 
 _HALF, _SINGLE = ir.DataType.FLOAT16, ir.DataType.FLOAT
@@ -24,7 +25,7 @@ class WideSums:
         for node in _narrow(model):
             canvas = canvas_for(model, f"{node.name}/")
             wide = [canvas.op("Cast", value, to=int(_SINGLE)) for value in node.inputs]
-            product = canvas.node("MatMul", wide, name=f"{node.name}/wide")[0]
+            product = canvas.op("MatMul", *wide, name=f"{node.name}/wide")
             replace(node, canvas, [canvas.op("Cast", product, to=int(_HALF))])
 
     def ensures(self, model: ir.Model) -> str | None:
@@ -34,10 +35,4 @@ class WideSums:
 
 
 def _narrow(model: ir.Model) -> list[ir.Node]:
-    return [
-        node
-        for node in nodes(model, "MatMul")
-        if (weights := node.inputs[0]) is not None
-        and (producer := weights.producer()) is not None
-        and producer.op_type == "Softmax"
-    ]
+    return [node for node in nodes(model, "MatMul") if made_by(node.inputs[0], "Softmax")]

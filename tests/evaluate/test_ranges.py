@@ -11,9 +11,9 @@ from tests.passes.forms import DECOMPOSED, MadeCheckpoint, form, speech_like, wr
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate.evidence import Range
 from whisperopt.evaluate.trial import largest_activation
-from whisperopt.graph.files import write as write_graph
+from whisperopt.graph.core import write as write_graph
+from whisperopt.passes.half import write_twin
 from whisperopt.passes.rewrite import canvas_for
-from whisperopt.passes.twin import write_twin
 
 TOKENS = [257, 263, 10, 20, 30]
 HALF = {"encoder_precision": "fp16", "decoder_precision": "fp16"}

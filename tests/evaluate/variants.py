@@ -16,8 +16,7 @@ from tests.passes import forms
 from whisperopt import artifact, matrix, registry
 from whisperopt.backend import Recipe
 from whisperopt.checkpoint.shapes import required
-from whisperopt.graph.core import CoreModel
-from whisperopt.graph.files import write
+from whisperopt.graph.core import CoreModel, write
 from whisperopt.passes.plan import dims_of
 from whisperopt.reasons import Reason
 from whisperopt.release import genai

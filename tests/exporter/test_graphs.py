@@ -9,10 +9,9 @@ import pytest
 from tests.makers import SMALL
 from tests.passes import forms
 from whisperopt.backend import Recipe, Session
-from whisperopt.exporter import graphs
+from whisperopt.exporter import openvino_genai
 from whisperopt.exporter.openvino_genai import recipe
-from whisperopt.graph.core import CoreModel
-from whisperopt.graph.files import write
+from whisperopt.graph.core import CoreModel, write
 
 FP32 = recipe("fp32", SMALL)
 FEATURES = forms.speech_like(SMALL, batch=2)
@@ -26,14 +25,14 @@ def names(values: Any) -> list[str]:
 
 
 def test_the_encoder_gives_nothing_but_its_output(small_core: CoreModel) -> None:
-    model = graphs.encoder(small_core, FP32)
+    model = openvino_genai.encoder(small_core, FP32)
     assert names(model.graph.inputs) == ["input_features"]
     assert names(model.graph.outputs) == ["last_hidden_state"]
     assert not [name for name in model.graph.initializers if name.startswith("decoder.")]
 
 
 def test_the_decoder_takes_what_genai_feeds(small_core: CoreModel) -> None:
-    model = graphs.decoder(small_core, FP32)
+    model = openvino_genai.decoder(small_core, FP32)
     plain = {name for name in names(model.graph.inputs) if not name.startswith("past_")}
     assert plain == {"input_ids", "encoder_hidden_states", "beam_idx"}
     types = {value.name: value.dtype.name for value in model.graph.inputs if value.dtype}
@@ -42,7 +41,7 @@ def test_the_decoder_takes_what_genai_feeds(small_core: CoreModel) -> None:
 
 
 def test_the_scores_of_every_layer_are_marked(small_core: CoreModel) -> None:
-    model = graphs.decoder(small_core, FP32)
+    model = openvino_genai.decoder(small_core, FP32)
     marked = {
         output.name: node.op_type
         for node in model.graph
@@ -84,7 +83,7 @@ class Steps:
         import onnxruntime as ort
 
         path = folder / "decoder.onnx"
-        write(graphs.decoder(core, made), path)
+        write(openvino_genai.decoder(core, made), path)
         self.session = ort.InferenceSession(path)
         self.hidden = hidden
         shape = (len(hidden), SMALL.decoder_heads, 0, SMALL.head_size)

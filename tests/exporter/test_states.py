@@ -13,10 +13,9 @@ from whisperopt.backend import Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.errors import WhisperoptError
-from whisperopt.exporter import graphs, openvino_genai
+from whisperopt.exporter import openvino_genai
 from whisperopt.exporter.openvino_genai import recipe
-from whisperopt.graph.core import CoreModel
-from whisperopt.graph.files import write
+from whisperopt.graph.core import CoreModel, write
 
 ov = pytest.importorskip("openvino", reason="pip install 'whisperopt[openvino]'")
 
@@ -36,7 +35,7 @@ def convert(checkpoint: Checkpoint, folder: Path) -> Path:
     """Write both parts of `checkpoint` as OpenVINO's graphs into `folder`."""
     core, made = CoreModel(checkpoint), recipe("fp32", checkpoint.dims)
     for part in ("encoder", "decoder"):
-        write(getattr(graphs, part)(core, made), folder / f"{part}.onnx")
+        write(getattr(openvino_genai, part)(core, made), folder / f"{part}.onnx")
         openvino_genai.convert(folder / f"{part}.onnx", folder / f"{part}.xml")
     return folder
 

@@ -12,8 +12,7 @@ from tests.makers import SMALL, weights
 from tests.passes import forms
 from tests.passes.forms import CORE, MadeCheckpoint, form
 from whisperopt.checkpoint.checkpoint import Checkpoint
-from whisperopt.graph.core import PARTS, CoreModel, Part
-from whisperopt.graph.files import write
+from whisperopt.graph.core import PARTS, CoreModel, Part, write
 
 INLINE = 1024
 """Bytes from which on a tensor lies outside of the graph."""

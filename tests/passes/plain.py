@@ -8,8 +8,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from whisperopt.artifact import Artifact
-from whisperopt.graph.files import write
-from whisperopt.passes.twin import widened
+from whisperopt.graph.core import write
+from whisperopt.passes.half import widened
 from whisperopt.runtime.arrays import Floats, Tokens
 
 Array = npt.NDArray[np.generic]

@@ -4,8 +4,7 @@ import onnx_ir as ir
 
 from tests.passes import forms
 from whisperopt.graph.core import CoreModel
-from whisperopt.passes.fold_bias import FoldBias
-from whisperopt.passes.quantization.dynamic_int8 import DynamicInt8
+from whisperopt.passes.quantization.dynamic import DynamicInt8, FoldBias
 from whisperopt.passes.rewrite import nodes, run
 
 

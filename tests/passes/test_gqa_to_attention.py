@@ -11,8 +11,8 @@ from tests.makers import SMALL, weights
 from tests.passes.forms import MadeCheckpoint
 from whisperopt.graph.core import CoreModel
 from whisperopt.graph.inference import inferred
-from whisperopt.passes.gqa_to_attention import GqaToAttention
-from whisperopt.passes.mha_to_attention import MhaToAttention
+from whisperopt.passes.gqa import GqaToAttention
+from whisperopt.passes.mha import MhaToAttention
 from whisperopt.passes.rewrite import nodes, run
 
 Own = Literal["static", "concat"]

@@ -10,10 +10,10 @@ from tests.makers import SMALL, weights
 from tests.passes import forms
 from tests.passes.forms import MadeCheckpoint
 from whisperopt.graph.core import CoreModel
-from whisperopt.passes.gqa_to_decomposed import GqaToDecomposed
+from whisperopt.passes.gqa import GqaToDecomposed
 from whisperopt.passes.half import Half
-from whisperopt.passes.mha_to_decomposed import MhaToDecomposed
-from whisperopt.passes.quantization.block_int8 import BlockInt8
+from whisperopt.passes.mha import MhaToDecomposed
+from whisperopt.passes.quantization.blocks import BlockInt8
 from whisperopt.passes.rewrite import PassError, nodes, run
 
 CACHES: tuple[Literal["static", "concat"], ...] = ("static", "concat")

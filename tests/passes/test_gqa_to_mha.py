@@ -12,7 +12,7 @@ from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.canvas import typed
 from whisperopt.graph.core import CoreModel
 from whisperopt.graph.inference import inferred
-from whisperopt.passes.gqa_to_mha import GqaToMha
+from whisperopt.passes.gqa import GqaToMha
 from whisperopt.passes.rewrite import PassError, nodes, run
 
 

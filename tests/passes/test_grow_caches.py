@@ -6,7 +6,7 @@ import onnx_ir as ir
 from tests.makers import SMALL
 from tests.passes import forms
 from whisperopt.graph.core import CoreModel
-from whisperopt.passes.grow_caches import GrowCaches
+from whisperopt.passes.caches import GrowCaches
 from whisperopt.passes.rewrite import nodes, run
 
 

@@ -69,7 +69,7 @@ def test_layer_normalization_computes_in_single_precision(small_core: CoreModel)
 def test_cast_to_single_precision_is_refused_by_name() -> None:
     canvas = Canvas()
     ids = graph_input("ids", ir.DataType.INT32, [1])
-    (output,) = canvas.node("Cast", [ids], {"to": int(FLOAT)}, name="island")
+    output = canvas.op("Cast", ids, to=int(FLOAT), name="island")
     model = canvas.model("made", [ids], [typed(output, FLOAT, [1])])
     with pytest.raises(PassError, match="island casts to float32"):
         run(model, [Half("fp16")])

@@ -8,10 +8,9 @@ import onnx_ir as ir
 import pytest
 
 from tests.makers import SMALL
-from whisperopt.graph.core import CoreModel
-from whisperopt.graph.files import write
+from whisperopt.graph.core import CoreModel, write
 from whisperopt.passes.last_logits import LOGITS_FROM, LogitsOfLast
-from whisperopt.passes.quantization.block_int8 import BlockInt8
+from whisperopt.passes.quantization.blocks import BlockInt8
 from whisperopt.passes.rewrite import PassError, nodes, run
 
 

@@ -8,8 +8,8 @@ from tests.makers import SMALL
 from tests.passes import forms
 from whisperopt.graph.core import PARTS, CoreModel, Part
 from whisperopt.graph.inference import inferred
-from whisperopt.passes.gqa_to_mha import GqaToMha
-from whisperopt.passes.mha_to_attention import MhaToAttention
+from whisperopt.passes.gqa import GqaToMha
+from whisperopt.passes.mha import MhaToAttention
 from whisperopt.passes.rewrite import PassError, nodes, run
 
 

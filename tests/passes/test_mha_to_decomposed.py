@@ -6,9 +6,9 @@ import pytest
 from tests.makers import SMALL
 from tests.passes import forms
 from whisperopt.graph.core import CoreModel
-from whisperopt.passes.gqa_to_mha import GqaToMha
-from whisperopt.passes.mha_to_decomposed import MhaToDecomposed
-from whisperopt.passes.quantization.group_int8 import GroupInt8
+from whisperopt.passes.gqa import GqaToMha
+from whisperopt.passes.mha import MhaToDecomposed
+from whisperopt.passes.quantization.blocks import GroupInt8
 from whisperopt.passes.rewrite import PassError, nodes, run
 
 

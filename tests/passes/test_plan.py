@@ -13,7 +13,7 @@ from whisperopt.backend import Attention, Recipe
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import PARTS, CoreModel, Part
 from whisperopt.graph.inference import inferred
-from whisperopt.passes.gqa_to_mha import GqaToMha
+from whisperopt.passes.gqa import GqaToMha
 from whisperopt.passes.plan import dims_of, make, passes_for
 from whisperopt.passes.rewrite import PassError
 from whisperopt.recipe import Cache

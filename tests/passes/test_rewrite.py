@@ -6,7 +6,7 @@ import pytest
 
 from whisperopt.graph.canvas import Canvas, graph_input, typed
 from whisperopt.graph.core import CoreModel
-from whisperopt.passes.mha_to_decomposed import MhaToDecomposed
+from whisperopt.passes.mha import MhaToDecomposed
 from whisperopt.passes.quantization.weights import products
 from whisperopt.passes.rewrite import (
     PassError,

@@ -122,6 +122,5 @@ def test_nothing_of_this_was_left_on_the_honest_variant(made: Made, tmp_path: Pa
 
 
 def _scale_gather(model: ir.Model) -> ir.Node:
-    words = next(node for node in nodes(model, "Gather") if unpacking.words(node))
-    scales = unpacking.word_scales(words)
+    _, scales = next(filter(None, map(unpacking.words, nodes(model, "Gather"))))
     return next(node for node in nodes(model, "Gather") if node.inputs[0] is scales)

@@ -31,7 +31,7 @@ def core(small_artifact, tmp_path) -> tuple[Trace, Path, Path]:
     made = io_trace.record(small_artifact, tmp_path / "trace", batches=(1,), steps=1)
     outputs = tmp_path / "outputs"
     outputs.mkdir()
-    for run in made.runs:
+    for run in made:
         for one in run.outputs:
             (outputs / one.file).write_bytes((tmp_path / "trace" / one.file).read_bytes())
     return made, tmp_path / "trace", outputs
@@ -42,7 +42,7 @@ def replay(made: Trace, folder: Path, graphs: Path, outputs: Path) -> None:
     import onnxruntime as ort
 
     outputs.mkdir()
-    for run in made.runs:
+    for run in made:
         session = ort.InferenceSession(graphs / run.graph, providers=["CPUExecutionProvider"])
         feeds = {one.name: one.read(folder) for one in run.feeds}
         found = session.run([one.name for one in run.outputs], feeds)
@@ -55,26 +55,26 @@ def test_a_replay_of_any_cache_form_agrees(recorded, tmp_path) -> None:
     replay(made, folder, folder.parent / "artifact", tmp_path / "outputs")
     differences = io_trace.compare(made, folder, tmp_path / "outputs")
     assert io_trace.within(differences, 1e-6) is None
-    assert len(differences) == sum(len(run.outputs) for run in made.runs)
+    assert len(differences) == sum(len(run.outputs) for run in made)
 
 
 def test_the_calls_are_those_of_a_greedy_decoder(recorded) -> None:
     recipe, made, _ = recorded
     words = ["encoder", "prefill", "step 1", "step 2"]
-    assert [run.label for run in made.runs] == [f"{w}, batch {b}" for b in (1, 2) for w in words]
+    assert [run.label for run in made] == [f"{w}, batch {b}" for b in (1, 2) for w in words]
     lengths = [None] * 4 if recipe.cache == "concat" else [None, 4, 5, 6]
-    assert [run.valid for run in made.runs] == lengths * 2
+    assert [run.valid for run in made] == lengths * 2
 
 
 def test_the_files_are_those_of_the_trace(recorded) -> None:
     _, made, folder = recorded
-    listed = {one.file for run in made.runs for one in (*run.feeds, *run.outputs)}
+    listed = {one.file for run in made for one in (*run.feeds, *run.outputs)}
     assert {path.name for path in folder.iterdir()} == listed
 
 
 def test_rows_hear_different_sounds(recorded) -> None:
     _, made, folder = recorded
-    logits = next(run for run in made.runs if run.label == "prefill, batch 2").outputs[0]
+    logits = next(run for run in made if run.label == "prefill, batch 2").outputs[0]
     first, second = logits.read(folder)
     assert np.abs(first - second).max() > 0.01 * np.abs(first).max()
 
@@ -85,7 +85,7 @@ def worst(differences: tuple[Difference, ...]) -> Difference:
 
 def test_a_wrong_output_is_named_with_its_error(core) -> None:
     made, folder, outputs = core
-    logits = made.runs[1].outputs[0]
+    logits = made[1].outputs[0]
     (logits.read(outputs) * np.float32(1.25)).tofile(outputs / logits.file)
     differences = io_trace.compare(made, folder, outputs)
     off = worst(differences)
@@ -110,7 +110,7 @@ def test_a_wrong_output_is_named_with_its_error(core) -> None:
 )
 def test_what_cannot_be_compared_is_infinitely_off(core, spoil, said) -> None:
     made, folder, outputs = core
-    hidden = made.runs[0].outputs[0]
+    hidden = made[0].outputs[0]
     spoil(outputs / hidden.file, hidden.read(outputs))
     differences = io_trace.compare(made, folder, outputs)
     assert worst(differences).output == "hidden_states"
@@ -120,7 +120,7 @@ def test_what_cannot_be_compared_is_infinitely_off(core, spoil, said) -> None:
 
 def test_what_no_probability_depends_on_does_not_count(core) -> None:
     made, folder, outputs = core
-    logits = made.runs[1].outputs[0]
+    logits = made[1].outputs[0]
     values = logits.read(outputs)
     (values + np.float32(values.max())).tofile(outputs / logits.file)
     assert io_trace.within(io_trace.compare(made, folder, outputs), 1e-5) is None
@@ -130,7 +130,7 @@ def test_what_no_probability_depends_on_does_not_count(core) -> None:
 def test_several_tokens_at_once_start_from_scratch(small_checkpoint, tmp_path, recipe) -> None:
     made = forms.write(small_checkpoint, recipe, tmp_path / "artifact")
     traced = io_trace.record(made, tmp_path / "trace", batches=(2,), steps=1, at_once=9)
-    last = traced.runs[-1]
+    last = traced[-1]
     feeds = {one.name: one for one in last.feeds}
     assert last.label == "9 at once, batch 2"
     assert feeds["input_ids"].shape == (2, 9)
@@ -145,7 +145,7 @@ def test_several_tokens_at_once_start_from_scratch(small_checkpoint, tmp_path, r
 
 def test_only_slots_that_hold_tokens_count(core) -> None:
     made, folder, outputs = core
-    run = made.runs[2]
+    run = made[2]
     present = run.outputs[1]
     values = present.read(outputs)
     values[:, :, run.valid :] = np.nan

@@ -10,7 +10,7 @@ from whisperopt.process import Failure
 from whisperopt.reasons import because
 from whisperopt.rehearsal import Judgement, NotTried
 from whisperopt.static_checks import io_trace
-from whisperopt.static_checks.io_trace import Array, Difference, Run, Trace
+from whisperopt.static_checks.io_trace import Array, Difference, Run
 from whisperopt.static_checks.replay import (
     Call,
     Limits,
@@ -25,11 +25,9 @@ from whisperopt.static_checks.replay import (
 GPU, CPU = "WebGpuExecutionProvider", "CPUExecutionProvider"
 LABELS = ("prefill, batch 1", "step 1, batch 1")
 LOGITS = Array(name="logits", file="logits.bin", dtype="float16", shape=(1, 1, 8))
-TRACE = Trace(
-    runs=tuple(
-        Run(graph="decoder.onnx", label=label, feeds=(), outputs=(LOGITS,), valid=1)
-        for label in LABELS
-    )
+TRACE = tuple(
+    Run(graph="decoder.onnx", label=label, feeds=(), outputs=(LOGITS,), valid=1)
+    for label in LABELS
 )
 CALLS = (Call("opening of decoder.onnx", 1.0), Call(LABELS[0], 0.25), Call(LABELS[1], 0.1))
 NODES = (Nodes("decoder.onnx", "MatMul", GPU, 40), Nodes("decoder.onnx", "Gather", CPU, 2))
@@ -80,7 +78,7 @@ def test_wrong_numbers_fail_by_name(error: float) -> None:
 
 def test_nothing_to_compare_is_no_pass() -> None:
     assert judged(*CALLS, found=()).passed is False
-    assert judge(Trace(runs=()), Replayed(), (), LIMITS).passed is False
+    assert judge((), Replayed(), (), LIMITS).passed is False
 
 
 def test_a_device_that_does_not_work_proves_nothing() -> None:
@@ -148,7 +146,7 @@ def test_a_runtime_that_breaks_off_fails(calls: int) -> None:
 def test_the_decoder_goes_first_and_the_encoder_hears_one_recording(
     small_artifact: Artifact, tmp_path: Path
 ) -> None:
-    labels = [run.label for run in affordable(io_trace.record(small_artifact, tmp_path)).runs]
+    labels = [run.label for run in affordable(io_trace.record(small_artifact, tmp_path))]
     assert labels[0] == "prefill, batch 1"
     assert labels[-1] == "encoder, batch 1"
     assert sum(label.startswith("encoder") for label in labels) == 1

@@ -24,7 +24,7 @@ from tests.evaluate.variants import (
 )
 from tests.static_checks.graphs import graph
 from whisperopt import artifact
-from whisperopt.graph.files import write
+from whisperopt.graph.core import write
 from whisperopt.static_checks.weights import check
 from whisperopt.static_checks.weights.stored import StoredWeight, stored_weights
 

@@ -19,8 +19,8 @@ from whisperopt.evaluate.trial import EMULATOR, NoEvidence, TrialRequest, prove
 from whisperopt.graph.core import CoreModel
 from whisperopt.host import Host
 from whisperopt.matrix import Device
+from whisperopt.passes.half import write_twin
 from whisperopt.passes.plan import write_variant
-from whisperopt.passes.twin import write_twin
 from whisperopt.reasons import because
 from whisperopt.release import catalog
 from whisperopt.release.catalog import File

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, MutableMapping, Sequence
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -55,29 +55,24 @@ class Canvas:
         """Add an int64 vector, as shapes and axes are written."""
         return self.constant("ints_" + "_".join(map(str, values)), np.array(values, np.int64))
 
-    def op(self, op_type: str, *inputs: ir.Value | None, **attributes: object) -> ir.Value:
-        """Draw a node of the standard domain with one output."""
-        return self.node(op_type, inputs, attributes)[0]
+    def op(self, op_type: str, *inputs: ir.Value | None, **more: Any) -> ir.Value:
+        """Draw a node with one output; what else `node` takes may be given too."""
+        return self.node(op_type, inputs, **more)[0]
 
     def node(
         self,
         op_type: str,
         inputs: Sequence[ir.Value | None],
-        attributes: dict[str, object] | None = None,
         *,
         domain: str = "",
         outputs: int = 1,
         name: str | None = None,
+        **attributes: Any,
     ) -> Sequence[ir.Value]:
         """Draw any node and return its outputs."""
         name = name or f"{self.prefix}{op_type}_{len(self.nodes)}"
         drawn = self._tape.op_multi_out(
-            op_type,
-            inputs,
-            attributes,  # type: ignore[arg-type]  # checked by onnx-ir
-            num_outputs=outputs,
-            domain=domain,
-            name=name,
+            op_type, inputs, attributes, num_outputs=outputs, domain=domain, name=name
         )
         for position, output in enumerate(drawn):
             output.name = f"{name}_out{position}"
@@ -123,8 +118,7 @@ def lazy(
     def load() -> "ir.Tensor[Array]":
         array = read()
         if array.size != math.prod(shape):
-            msg = f"{name} has shape {array.shape}, not {tuple(shape)}"
-            raise ValueError(msg)
+            raise ValueError(f"{name} has shape {array.shape}, not {tuple(shape)}")
         return _Strided(array.reshape(shape), name=name)
 
     return ir.LazyTensor(load, dtype=dtype, shape=ir.Shape(shape), name=name)
@@ -155,3 +149,9 @@ def graph_input(name: str, dtype: ir.DataType, shape: Sequence[Dim]) -> ir.Value
 def input_called(model: ir.Model, name: str) -> ir.Value | None:
     """Return the input of the graph called `name`, or None."""
     return next((value for value in model.graph.inputs if value.name == name), None)
+
+
+def made_by(value: ir.Value | None, op_type: str) -> ir.Node | None:
+    """Return the node that makes `value`, if its operator is `op_type`."""
+    made = value.producer() if value is not None else None
+    return made if made is not None and made.op_type == op_type else None

@@ -1,5 +1,6 @@
-"""The core model: both fp32 graphs of one checkpoint, authored afresh whenever they are needed."""
+"""The core model: both fp32 graphs of one checkpoint, authored afresh; and how graphs are written."""
 
+from pathlib import Path
 from typing import Literal
 
 import onnx_ir as ir
@@ -10,6 +11,8 @@ from whisperopt.graph.graph_cache import GraphCache
 
 Part = Literal["encoder", "decoder"]
 PARTS: tuple[Part, ...] = ("encoder", "decoder")
+_IN_FLIGHT_BYTES = 256 * 2**20
+_INLINE_BYTES = 1024
 
 
 class CoreModel:
@@ -24,3 +27,20 @@ class CoreModel:
         """Author one graph; the caller owns it and may rewrite it."""
         author = encoder.author if part == "encoder" else decoder.author
         return author(self.checkpoint)
+
+
+def write(model: ir.Model, path: Path) -> None:
+    """Write `model` to `path` and its weights to `path` + `.data` beside it.
+
+    Weights are always external: runtimes map them instead of copying them out of one big message,
+    and the same code serves models above protobuf's limit of 2 GB. At most one large tensor and
+    256 MB of small ones are in memory at a time.
+    """
+    ir.save(
+        model,
+        path,
+        external_data=f"{path.name}.data",
+        size_threshold_bytes=_INLINE_BYTES,
+        max_workers=1,
+        max_in_flight_bytes=_IN_FLIGHT_BYTES,
+    )

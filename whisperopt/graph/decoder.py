@@ -1,5 +1,7 @@
 """The decoder graph: GroupQueryAttention over one in-place cache, lengths derived in the graph."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 
@@ -27,18 +29,21 @@ def author(checkpoint: Checkpoint) -> ir.Model:
     self_cache = _cache_inputs("past_%s_self_%d", dims.decoder_layers, self_shape)
     cross_cache = _cache_inputs("past_%s_cross_%d", dims.decoder_layers, cross_shape)
 
-    step = _Step(layers, ids, past)
-    value = step.embed()
+    positions, *lengths = _places(canvas, ids, past)
+    value = _embedded(layers, ids, positions)
     outputs: list[ir.Value] = []
     for index in range(dims.decoder_layers):
-        caches = self_cache[2 * index : 2 * index + 2]
-        value, presents = step.self_attention(index, value, caches)
+        name, pair = f"decoder.layers.{index}", slice(2 * index, 2 * index + 2)
+        inputs = [*self_cache[pair], *lengths]
+        value, presents = _self_attention(layers, f"{name}.self_attn", value, inputs)
         for output, word in zip(presents, ("key", "value"), strict=True):
             output.name = f"present_{word}_self_{index}"
             outputs.append(typed(output, FLOAT, self_shape))
-        value = step.cross_attention(index, value, cross_cache[2 * index : 2 * index + 2])
-        value = layers.feed_forward(f"decoder.layers.{index}", value, dims.decoder_ffn)
-    logits = step.logits(value)
+        value = layers.attention(
+            f"{name}.encoder_attn", value, "sequence", dims.decoder_heads, cross_cache[pair]
+        )
+        value = layers.feed_forward(name, value)
+    logits = _logits(layers, value)
     return canvas.model("decoder", [ids, past, *self_cache, *cross_cache], [logits, *outputs])
 
 
@@ -50,85 +55,61 @@ def _cache_inputs(pattern: str, layers: int, shape: list[Dim]) -> list[ir.Value]
     ]
 
 
-class _Step:
-    """Draws the decoder; holds the values that every layer shares."""
+def _places(canvas: Canvas, ids: ir.Value, past: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """Draw the new tokens' positions, `seqlens_k` and `total_sequence_length`."""
+    new = canvas.op("Cast", canvas.op("Shape", ids, start=1, end=2), to=int(INT32))
+    total = canvas.op("Squeeze", canvas.op("Add", past, new), name="total_sequence_length")
+    steps = canvas.op(
+        "Range",
+        canvas.constant("zero_scalar", np.array(0, np.int32)),
+        canvas.op("Squeeze", new),
+        canvas.constant("one_scalar", np.array(1, np.int32)),
+    )
+    positions = canvas.op("Add", steps, past, name="positions")
+    # Off the positions, not off the total: GPUs want the total in the host's memory, and then
+    # one length more would have to be copied to the device in every step.
+    end = canvas.ints(np.iinfo(np.int64).max)
+    last = canvas.op("Slice", positions, canvas.ints(-1), end, canvas.ints(0))
+    batch = canvas.op("Shape", ids, start=0, end=1)
+    return positions, canvas.op("Expand", last, batch, name="seqlens_k"), total
 
-    def __init__(self, layers: Layers, ids: ir.Value, past: ir.Value) -> None:
-        canvas = layers.canvas
-        self.layers, self.canvas, self.dims, self.ids = layers, canvas, layers.dims, ids
-        new = canvas.op("Cast", canvas.op("Shape", ids, start=1, end=2), to=int(INT32))
-        total = canvas.op("Add", past, new)
-        self.total_length = canvas.node("Squeeze", [total], name="total_sequence_length")[0]
-        steps = canvas.op(
-            "Range",
-            canvas.constant("zero_scalar", np.array(0, np.int32)),
-            canvas.op("Squeeze", new),
-            canvas.constant("one_scalar", np.array(1, np.int32)),
-        )
-        self.positions = canvas.node("Add", [steps, past], name="positions")[0]
-        # Off the positions, not off the total: GPUs want the total in the host's memory, and then
-        # one length more would have to be copied to the device in every step.
-        end = canvas.ints(np.iinfo(np.int64).max)
-        last = canvas.op("Slice", self.positions, canvas.ints(-1), end, canvas.ints(0))
-        batch = canvas.op("Shape", ids, start=0, end=1)
-        self.seqlens_k = canvas.node("Expand", [last, batch], name="seqlens_k")[0]
 
-    def embed(self) -> ir.Value:
-        dims, parameter = self.dims, self.layers.parameter
-        tokens = parameter("decoder.embed_tokens.weight", [dims.vocabulary, dims.width])
-        places = parameter("decoder.embed_positions.weight", [dims.text_context, dims.width])
-        words = self.canvas.op("Gather", tokens, self.ids)
-        return self.canvas.op("Add", words, self.canvas.op("Gather", places, self.positions))
+def _embedded(layers: Layers, ids: ir.Value, positions: ir.Value) -> ir.Value:
+    tokens = layers.parameter("decoder.embed_tokens.weight")
+    places = layers.parameter("decoder.embed_positions.weight")
+    op = layers.canvas.op
+    return op("Add", op("Gather", tokens, ids), op("Gather", places, positions))
 
-    def self_attention(
-        self, index: int, value: ir.Value, cache: list[ir.Value]
-    ) -> tuple[ir.Value, list[ir.Value]]:
-        dims, layers = self.dims, self.layers
-        name = f"decoder.layers.{index}"
-        kv_width = dims.decoder_kv_heads * dims.head_size
-        normed = layers.norm(f"{name}.self_attn_layer_norm", value)
-        inputs = [
-            layers.linear(f"{name}.self_attn.{part}_proj", normed, (dims.width, size))
-            for part, size in (("q", dims.width), ("k", kv_width), ("v", kv_width))
-        ]
-        attributes: dict[str, object] = {
-            "num_heads": dims.decoder_heads,
-            "kv_num_heads": dims.decoder_kv_heads,
-            # TensorRT-RTX refuses the implicit default
-            "scale": layers.scale(dims.decoder_heads),
-        }
-        attended, *presents = self.canvas.node(
-            "GroupQueryAttention",
-            [*inputs, *cache, self.seqlens_k, self.total_length],
-            attributes,
-            domain=MICROSOFT,
-            outputs=3,
-            name=f"{name}.self_attn/attention",
-        )
-        typed(attended, FLOAT, ["batch", "sequence", dims.width])
-        projected = layers.linear(f"{name}.self_attn.out_proj", attended, (dims.width, dims.width))
-        return self.canvas.op("Add", value, projected), presents
 
-    def cross_attention(self, index: int, value: ir.Value, cache: list[ir.Value]) -> ir.Value:
-        dims, layers = self.dims, self.layers
-        name = f"decoder.layers.{index}"
-        sizes = (dims.width, dims.width)
-        normed = layers.norm(f"{name}.encoder_attn_layer_norm", value)
-        query = layers.linear(f"{name}.encoder_attn.q_proj", normed, sizes)
-        shape: list[Dim] = ["batch", "sequence", dims.width]
-        attended = layers.multi_head(
-            f"{name}.encoder_attn", [query, *cache], dims.decoder_heads, shape
-        )
-        projected = layers.linear(f"{name}.encoder_attn.out_proj", attended, sizes)
-        return self.canvas.op("Add", value, projected)
+def _self_attention(
+    layers: Layers, name: str, value: ir.Value, cache: Sequence[ir.Value]
+) -> tuple[ir.Value, Sequence[ir.Value]]:
+    """Return x + out_proj(attention of norm(x) over the cache and its lengths), and the presents."""
+    dims = layers.dims
+    normed = layers.norm(f"{name}_layer_norm", value)
+    inputs = [layers.linear(f"{name}.{part}_proj", normed) for part in "qkv"]
+    attended, *presents = layers.canvas.node(
+        "GroupQueryAttention",
+        [*inputs, *cache],
+        domain=MICROSOFT,
+        outputs=3,
+        name=f"{name}/attention",
+        num_heads=dims.decoder_heads,
+        kv_num_heads=dims.decoder_kv_heads,
+        scale=layers.scale(dims.decoder_heads),  # TensorRT-RTX refuses the implicit default
+    )
+    typed(attended, FLOAT, ["batch", "sequence", dims.width])
+    projected = layers.linear(f"{name}.out_proj", attended)
+    return layers.canvas.op("Add", value, projected), presents
 
-    def logits(self, value: ir.Value) -> ir.Value:
-        dims, layers = self.dims, self.layers
-        normed = layers.norm("decoder.layer_norm", value)
-        untied = "proj_out.weight" in layers.names
-        source = "proj_out.weight" if untied else "decoder.embed_tokens.weight"
-        table = layers.parameter(source, [dims.vocabulary, dims.width])
-        columns = self.canvas.op("Transpose", table, perm=[1, 0])
-        logits = self.canvas.node("MatMul", [normed, columns], name="logits/MatMul")[0]
-        logits.name = "logits"
-        return typed(logits, FLOAT, ["batch", "sequence", dims.vocabulary])
+
+def _logits(layers: Layers, value: ir.Value) -> ir.Value:
+    dims, op = layers.dims, layers.canvas.op
+    normed = layers.norm("decoder.layer_norm", value)
+    untied = "proj_out.weight" in layers.names
+    source = "proj_out.weight" if untied else "decoder.embed_tokens.weight"
+    table = layers.parameter(source, [dims.vocabulary, dims.width])
+    columns = op("Transpose", table, perm=[1, 0])
+    logits = op("MatMul", normed, columns, name="logits/MatMul")
+    logits.name = "logits"
+    return typed(logits, FLOAT, ["batch", "sequence", dims.vocabulary])

@@ -3,7 +3,7 @@
 import onnx_ir as ir
 
 from whisperopt.checkpoint.checkpoint import Checkpoint
-from whisperopt.graph.canvas import Canvas, Dim, graph_input, typed
+from whisperopt.graph.canvas import Canvas, graph_input, typed
 from whisperopt.graph.layers import FLOAT, Layers
 
 
@@ -19,7 +19,9 @@ def author(checkpoint: Checkpoint) -> ir.Model:
     features = graph_input("audio_features", FLOAT, ["batch", dims.mels, "frames"])
     value = _front_end(layers, features)
     for index in range(dims.encoder_layers):
-        value = _layer(layers, f"encoder.layers.{index}", value)
+        name = f"encoder.layers.{index}"
+        value = layers.attention(f"{name}.self_attn", value, "context", dims.encoder_heads)
+        value = layers.feed_forward(name, value)
     hidden = layers.norm("encoder.layer_norm", value)
     hidden.name = "hidden_states"
     typed(hidden, FLOAT, ["batch", "context", dims.width])
@@ -30,42 +32,28 @@ def author(checkpoint: Checkpoint) -> ir.Model:
 
 
 def _front_end(layers: Layers, features: ir.Value) -> ir.Value:
-    canvas, dims = layers.canvas, layers.dims
-    value = features
-    for name, channels, stride in (("conv1", dims.mels, 1), ("conv2", dims.width, 2)):
-        weight = layers.parameter(f"encoder.{name}.weight", [dims.width, channels, 3])
-        bias = layers.parameter(f"encoder.{name}.bias", [dims.width])
-        attributes: dict[str, object] = {"kernel_shape": [3], "pads": [1, 1], "strides": [stride]}
-        value = canvas.node("Conv", [value, weight, bias], attributes, name=f"encoder.{name}")[0]
-        value = canvas.node("Gelu", [value], name=f"encoder.{name}/Gelu")[0]
+    canvas, value = layers.canvas, features
+    for name, stride in (("encoder.conv1", 1), ("encoder.conv2", 2)):
+        weights = [layers.parameter(f"{name}.{part}") for part in ("weight", "bias")]
+        sizes = {"kernel_shape": [3], "pads": [1, 1], "strides": [stride]}
+        value = canvas.op("Conv", value, *weights, name=name, **sizes)
+        value = canvas.op("Gelu", value, name=f"{name}/Gelu")
     value = canvas.op("Transpose", value, perm=[0, 2, 1])
-    table = layers.parameter("encoder.embed_positions.weight", [dims.audio_context, dims.width])
+    table = layers.parameter("encoder.embed_positions.weight")
     length = canvas.op("Shape", value, start=1, end=2)
     positions = canvas.op("Slice", table, canvas.ints(0), length, canvas.ints(0))
     return canvas.op("Add", value, positions)
 
 
-def _layer(layers: Layers, name: str, value: ir.Value) -> ir.Value:
-    dims = layers.dims
-    normed = layers.norm(f"{name}.self_attn_layer_norm", value)
-    sizes = (dims.width, dims.width)
-    inputs = [layers.linear(f"{name}.self_attn.{p}_proj", normed, sizes) for p in "qkv"]
-    shape: list[Dim] = ["batch", "context", dims.width]
-    attended = layers.multi_head(f"{name}.self_attn", inputs, dims.encoder_heads, shape)
-    projected = layers.linear(f"{name}.self_attn.out_proj", attended, sizes)
-    value = layers.canvas.op("Add", value, projected)
-    return layers.feed_forward(name, value, dims.encoder_ffn)
-
-
 def cross_cache(layers: Layers, index: int, hidden: ir.Value) -> list[ir.Value]:
     """Draw the keys and values of decoder layer `index` over `hidden`, [B, H, frames / 2, Dh]."""
-    dims = layers.dims
+    dims, op = layers.dims, layers.canvas.op
+    heads, size = dims.decoder_heads, dims.head_size
     outputs = []
     for part, word in (("k", "key"), ("v", "value")):
-        name = f"decoder.layers.{index}.encoder_attn.{part}_proj"
-        projected = layers.linear(name, hidden, (dims.width, dims.width))
-        output = layers.split_heads(projected, dims.decoder_heads)
+        projected = layers.linear(f"decoder.layers.{index}.encoder_attn.{part}_proj", hidden)
+        split = op("Reshape", projected, layers.canvas.ints(0, 0, heads, size))
+        output = op("Transpose", split, perm=[0, 2, 1, 3])
         output.name = f"present_{word}_cross_{index}"
-        shape: list[Dim] = ["batch", dims.decoder_heads, "context", dims.head_size]
-        outputs.append(typed(output, FLOAT, shape))
+        outputs.append(typed(output, FLOAT, ["batch", heads, "context", size]))
     return outputs

@@ -70,20 +70,19 @@ class GraphCache:
 
 def _copied(graph: _Graph, folder: Path) -> _Graph | None:
     """Copy a graph into `folder`, unless it is no longer what it was."""
-    copies = [folder / file.path.name for file in graph]
+    copies = tuple(KeptFile(folder / file.path.name, file.sha256) for file in graph)
     try:
         for file, copy in zip(graph, copies, strict=True):
-            _copy(file.path, copy)
+            _copy(file.path, copy.path)
         whole = all(file.sound for file in graph)
     except OSError:  # gone, or no room: whoever writes now says so
         whole = False
-    if not whole:
-        for copy in copies:
-            copy.unlink(missing_ok=True)
-        return None
     for file, copy in zip(graph, copies, strict=True):
-        cache.same_bytes(copy, file.path)
-    return tuple(KeptFile(copy, file.sha256) for file, copy in zip(graph, copies, strict=True))
+        if whole:
+            cache.same_bytes(copy.path, file.path)
+        else:
+            copy.path.unlink(missing_ok=True)
+    return copies if whole else None
 
 
 def _copy(source: Path, copy: Path) -> None:

@@ -1,23 +1,19 @@
 """Types and shapes of every value of a graph, also behind the operators that ONNX cannot infer."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import onnx_ir as ir
+import onnx_ir as ir
+from onnx_ir.passes.common import ShapeInferencePass
 
 _LIKE_THEIR_INPUT = ("Gelu", "BiasGelu", "FastGelu")
 
 
-def inferred(graph: "ir.Model") -> "ir.Model":
+def inferred(graph: ir.Model) -> ir.Model:
     """Return a copy of `graph` with all types and shapes that its author and inference know.
 
     Tensors are shared with `graph`, and only the smallest are read. Operators of com.microsoft:
     weights in few bits and activations are inferred, attention is taken as its author declared it.
     """
-    import onnx_ir as ir
-    from onnx_ir.passes.common import ShapeInferencePass
-
     model, sketch = graph.clone(), graph.clone()
     for value in sketch.graph.initializers.values():
         if value.const_value is not None:
@@ -34,7 +30,7 @@ def inferred(graph: "ir.Model") -> "ir.Model":
     return model
 
 
-def _values(model: "ir.Model") -> list["ir.Value"]:
+def _values(model: ir.Model) -> list[ir.Value]:
     values: list[ir.Value] = []
     for graph in model.graphs():
         values += [*graph.inputs, *graph.initializers.values()]
@@ -42,7 +38,7 @@ def _values(model: "ir.Model") -> list["ir.Value"]:
     return values
 
 
-def _stand_in(node: "ir.Node", graph: "ir.Graph") -> None:
+def _stand_in(node: ir.Node, graph: ir.Graph) -> None:
     """Turn `node` into a standard one that yields the same type and shape."""
     if node.domain != "com.microsoft":
         return
@@ -56,9 +52,7 @@ def _stand_in(node: "ir.Node", graph: "ir.Graph") -> None:
             _become(node, "MatMul", (node.inputs[0], weight))
 
 
-def _become(node: "ir.Node", op_type: str, inputs: "Sequence[ir.Value | None]") -> None:
-    import onnx_ir as ir
-
+def _become(node: ir.Node, op_type: str, inputs: Sequence[ir.Value | None]) -> None:
     axis = node.attributes.get_int("gather_axis")
     node.domain, node.op_type = "", op_type
     node.attributes.clear()
@@ -69,10 +63,8 @@ def _become(node: "ir.Node", op_type: str, inputs: "Sequence[ir.Value | None]") 
         node.replace_input_with(index, value)
 
 
-def _unpacked(node: "ir.Node") -> "ir.Value | None":
+def _unpacked(node: ir.Node) -> ir.Value | None:
     """Return a value like the node's weight if it were not packed, in the type of its scales."""
-    import onnx_ir as ir
-
     match node.op_type:
         case "MatMulNBits":
             sizes = [node.attributes[name].as_int() for name in ("K", "N")]
@@ -92,7 +84,7 @@ def _unpacked(node: "ir.Node") -> "ir.Value | None":
     return ir.Value(name=name, type=ir.TensorType(scales.dtype), shape=ir.Shape(sizes))
 
 
-def _sizes(value: "ir.Value | None") -> list[int]:
+def _sizes(value: ir.Value | None) -> list[int]:
     if value is None or value.shape is None or not value.shape.is_static():
         return []
     return [int(size) for size in value.shape.numpy()]

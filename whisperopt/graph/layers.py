@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from whisperopt.checkpoint.checkpoint import Checkpoint
+from whisperopt.checkpoint.shapes import required
 from whisperopt.graph.canvas import MICROSOFT, Canvas, Dim, typed
 
 FLOAT = ir.DataType.FLOAT
@@ -21,63 +22,61 @@ class Layers:
         self.checkpoint = checkpoint
         self.dims = checkpoint.dims
         self.names = frozenset(checkpoint.names())
+        self.shapes = required(checkpoint.dims)
 
     def scale(self, heads: int) -> float:
         """What attention with so many heads multiplies its scores by: 1 / sqrt(head size)."""
         return float(1.0 / np.sqrt(self.dims.width // heads))
 
-    def parameter(self, name: str, shape: Sequence[int]) -> ir.Value:
-        """Add the tensor `name` as it is stored."""
+    def parameter(self, name: str, shape: Sequence[int] = ()) -> ir.Value:
+        """Add the tensor `name` as it is stored; the `shape` of one that no model must have."""
         if name in self.canvas.initializers:
             return self.canvas.initializers[name]
+        shape = shape or self.shapes[name]
         return self.canvas.weight(name, shape, lambda: self.checkpoint.tensor(name), dtype=FLOAT)
 
-    def linear(self, name: str, value: ir.Value, sizes: tuple[int, int]) -> ir.Value:
+    def linear(self, name: str, value: ir.Value) -> ir.Value:
         """Return x W + b, with W stored [in, out] for MatMul; a missing bias is left out."""
+        stored, bias = f"{name}.weight", f"{name}.bias"
+        outputs, inputs = self.shapes[stored]
         weight = self.canvas.weight(
-            f"{name}.weight",
-            sizes,
-            lambda: self.checkpoint.tensor(f"{name}.weight").T,
-            dtype=FLOAT,
+            stored, (inputs, outputs), lambda: self.checkpoint.tensor(stored).T, dtype=FLOAT
         )
-        product = self.canvas.node("MatMul", [value, weight], name=f"{name}/MatMul")[0]
-        if f"{name}.bias" not in self.names:
+        product = self.canvas.op("MatMul", value, weight, name=f"{name}/MatMul")
+        if bias not in self.names:
             return product
-        bias = self.parameter(f"{name}.bias", sizes[1:])
-        return self.canvas.node("Add", [product, bias], name=f"{name}/Add")[0]
+        added = self.parameter(bias, [outputs])
+        return self.canvas.op("Add", product, added, name=f"{name}/Add")
 
     def norm(self, name: str, value: ir.Value) -> ir.Value:
         """Layer normalization over the channels."""
-        inputs = [
-            value,
-            *(self.parameter(f"{name}.{p}", [self.dims.width]) for p in ("weight", "bias")),
-        ]
-        attributes: dict[str, object] = {"axis": -1, "epsilon": _EPSILON}
-        return self.canvas.node("LayerNormalization", inputs, attributes, name=name)[0]
-
-    def feed_forward(self, name: str, value: ir.Value, hidden: int) -> ir.Value:
-        """Return x + fc2(gelu(fc1(norm(x))))."""
-        width = self.dims.width
-        inner = self.linear(
-            f"{name}.fc1", self.norm(f"{name}.final_layer_norm", value), (width, hidden)
-        )
-        active = self.canvas.node("Gelu", [inner], name=f"{name}/Gelu")[0]
-        outer = self.linear(f"{name}.fc2", active, (hidden, width))
-        return self.canvas.op("Add", value, outer)
-
-    def multi_head(
-        self, name: str, inputs: Sequence[ir.Value], heads: int, shape: Sequence[Dim]
-    ) -> ir.Value:
-        """Bidirectional attention of q [B, S, D] over k, v [B, S, D] or [B, H, L, Dh]."""
-        attributes: dict[str, object] = {"num_heads": heads, "scale": self.scale(heads)}
-        (output,) = self.canvas.node(
-            "MultiHeadAttention", inputs, attributes, domain=MICROSOFT, name=f"{name}/attention"
-        )
-        return typed(output, FLOAT, shape)
-
-    def split_heads(self, value: ir.Value, heads: int) -> ir.Value:
-        """[B, L, H Dh] -> [B, H, L, Dh]."""
-        shape = self.canvas.ints(0, 0, heads, self.dims.head_size)
+        weights = [self.parameter(f"{name}.{part}") for part in ("weight", "bias")]
         return self.canvas.op(
-            "Transpose", self.canvas.op("Reshape", value, shape), perm=[0, 2, 1, 3]
+            "LayerNormalization", value, *weights, name=name, axis=-1, epsilon=_EPSILON
         )
+
+    def feed_forward(self, name: str, value: ir.Value) -> ir.Value:
+        """Return x + fc2(gelu(fc1(norm(x))))."""
+        inner = self.linear(f"{name}.fc1", self.norm(f"{name}.final_layer_norm", value))
+        active = self.canvas.op("Gelu", inner, name=f"{name}/Gelu")
+        return self.canvas.op("Add", value, self.linear(f"{name}.fc2", active))
+
+    def attention(
+        self, name: str, value: ir.Value, length: Dim, heads: int, cache: Sequence[ir.Value] = ()
+    ) -> ir.Value:
+        """Return x + out_proj(bidirectional attention of norm(x) [B, `length`, D]).
+
+        Keys and values are of norm(x) as well, or the `cache` [B, H, L, Dh].
+        """
+        normed = self.norm(f"{name}_layer_norm", value)
+        inputs = [self.linear(f"{name}.{p}_proj", normed) for p in ("q" if cache else "qkv")]
+        attended = self.canvas.op(
+            "MultiHeadAttention",
+            *(*inputs, *cache),
+            domain=MICROSOFT,
+            name=f"{name}/attention",
+            num_heads=heads,
+            scale=self.scale(heads),
+        )
+        typed(attended, FLOAT, ["batch", length, self.dims.width])
+        return self.canvas.op("Add", value, self.linear(f"{name}.out_proj", attended))

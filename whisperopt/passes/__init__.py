@@ -1,1 +1,1 @@
-"""Rewrites of graphs: one pass, one file, one contract, one test."""
+"""Rewrites of graphs: one pass, one contract, one test."""

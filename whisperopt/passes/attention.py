@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from whisperopt.graph.canvas import Canvas
-from whisperopt.passes.rewrite import linear, need_opset, nodes, rescale
+from whisperopt.graph.canvas import Canvas, made_by
+from whisperopt.passes.rewrite import linear, nodes, rescale
 
 BIAS = 5
 """Which input of MultiHeadAttention is added to its scores [B, H, S, L]."""
-_OPSET = 23
+OPSET = 23
 """The opset that brought ai.onnx Attention."""
 
 
@@ -19,25 +19,6 @@ def unscalable(model: ir.Model, op_type: str) -> str | None:
         if not linear(node.inputs[0]):
             return f"{node.name} has a query that is no linear layer of its own to take the scale"
     return None
-
-
-def more_than_qkv(model: ir.Model, *, but_bias: bool = False) -> str | None:
-    """Return which MultiHeadAttention has a mask, a bias or a cache, or None.
-
-    `but_bias` lets those pass that only add to their scores.
-    """
-    for node in nodes(model, "MultiHeadAttention"):
-        more = [
-            place for place, value in enumerate(node.inputs) if place > 2 and value is not None
-        ]
-        if len(node.outputs) > 1 or more not in ([], [BIAS] if but_bias else []):
-            return f"{node.name} has more than q, k and v"
-    return None
-
-
-def allow_attention(model: ir.Model) -> None:
-    """Let `model` use ai.onnx Attention."""
-    need_opset(model, _OPSET)
 
 
 class Attention:
@@ -74,8 +55,8 @@ class Attention:
     def bias(node: ir.Node) -> ir.Value | None:
         """Return what a MultiHeadAttention adds to its scores, before it was widened to [S, L]."""
         bias = node.inputs[BIAS] if len(node.inputs) > BIAS else None
-        made = bias.producer() if bias is not None else None
-        return made.inputs[0] if made is not None and made.op_type == "Expand" else bias
+        widened = made_by(bias, "Expand")
+        return widened.inputs[0] if widened else bias
 
     def spelled_out(
         self,
@@ -112,7 +93,7 @@ class Attention:
         past values. Heads are split beforehand: runtimes disagreed on how inputs of three
         dimensions are split (onnx/onnx#7118).
         """
-        made = self.canvas.node("Attention", inputs, {"scale": self.scale}, outputs=outputs)
+        made = self.canvas.node("Attention", inputs, scale=self.scale, outputs=outputs)
         return [self.merged(made[0]), *made[1:]]
 
     def merged(self, value: ir.Value) -> ir.Value:

@@ -5,13 +5,14 @@ stands for n equal ones takes the share of all n in a softmax when log n is adde
 softmax over [s + log n] is softmax over [s, ..., s].
 """
 
+from dataclasses import dataclass
+
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
-from whisperopt.graph.canvas import Canvas, graph_input, input_called, typed
+from whisperopt.graph.canvas import Array, Canvas, graph_input, input_called, typed
 from whisperopt.passes.attention import BIAS as BIAS_INPUT
-from whisperopt.passes.rewrite import canvas_for, insert_before, nodes
+from whisperopt.passes.rewrite import Pass, canvas_for, insert_before, nodes
 
 SPANS = "audio_spans"
 """The encoder's input int32 [L]: how many of the window's positions each stands for."""
@@ -21,16 +22,25 @@ _TABLE = "encoder.embed_positions.weight"
 _FLOAT = ir.DataType.FLOAT
 
 
-class EncodeSpans:
+@dataclass(frozen=True)
+class _TakesSpans(Pass):
+    """Adds an input; whoever does not know of an `optional` one does as if there were no spans."""
+
+    optional: bool = False
+
+    def _add_input(self, model: ir.Model, value: ir.Value, default: Array) -> None:
+        if self.optional:
+            value.const_value = ir.Tensor(default, name=value.name)
+            model.graph.initializers[value.name or ""] = value
+        model.graph.inputs.append(value)
+
+
+class EncodeSpans(_TakesSpans):
     """The encoder of `audio_features` [B, mels, 2 L], whose positions are told by `audio_spans`.
 
     1. `Slice(table, 0, L)` -> `Gather(table, middles of the spans)`
     2. `MultiHeadAttention(q, k, v)` gets the bias log(spans)
     """
-
-    def __init__(self, *, optional: bool = False) -> None:
-        """Let whoever does not know of an `optional` input have a whole window without it."""
-        self.optional = optional
 
     def requires(self, model: ir.Model) -> str | None:
         """The positions come from a table, and attention has no bias yet."""
@@ -44,10 +54,9 @@ class EncodeSpans:
             return
         canvas = canvas_for(model, f"{SPANS}/")
         spans = graph_input(SPANS, ir.DataType.INT32, ["context"])
-        if self.optional:
-            window = model.graph.initializers[_TABLE].shape
-            _give_default(model, spans, np.ones(window.numpy()[0] if window else 0, np.int32))
-        graph.inputs.append(spans)
+        table = graph.initializers[_TABLE].shape
+        window = table.numpy()[0] if table else 0
+        self._add_input(model, spans, np.ones(window, np.int32))
         middles, square, shared = _weighed(canvas, spans, graph.inputs[0])
         graph.insert_before(graph[0], canvas.nodes)
         for node in _slices(model):
@@ -65,15 +74,8 @@ class EncodeSpans:
         return f"{_TABLE} is still sliced" if _slices(model) else None
 
 
-class HearSpans:
-    """The decoder's cross-attention gets `past_bias_cross` added to its scores."""
-
-    def __init__(self, *, optional: bool = False) -> None:
-        """Let whoever does not know of an `optional` input add nothing without it."""
-        self.optional = optional
-
-    def requires(self, model: ir.Model) -> str | None:
-        """Cross-attention is a MultiHeadAttention."""
+class HearSpans(_TakesSpans):
+    """The decoder's cross-attention, MultiHeadAttention, adds `past_bias_cross` to its scores."""
 
     def apply(self, model: ir.Model) -> None:
         """Add the input and hand it to every cross-attention."""
@@ -81,9 +83,7 @@ class HearSpans:
             return
         canvas = canvas_for(model, f"past_{BIAS}/")
         bias = graph_input(f"past_{BIAS}", _FLOAT, ["batch", 1, 1, "context"])
-        if self.optional:
-            _give_default(model, bias, np.zeros((1, 1, 1, 1), np.float32))
-        model.graph.inputs.append(bias)
+        self._add_input(model, bias, np.zeros((1, 1, 1, 1), np.float32))
         op, ints = canvas.op, canvas.ints
         new = op("Shape", model.graph.inputs[0], start=1, end=2)
         square = op("Expand", bias, op("Concat", ints(1, 1), new, ints(1), axis=0))
@@ -97,14 +97,9 @@ class HearSpans:
         return f"{without[0].name} has no bias" if without else None
 
 
-def _give_default(model: ir.Model, value: ir.Value, default: npt.NDArray[np.generic]) -> None:
-    value.const_value = ir.Tensor(default, name=value.name)
-    model.graph.initializers[value.name or ""] = value
-
-
 def _slices(model: ir.Model) -> list[ir.Node]:
-    taken = (node for node in nodes(model, "Slice") if node.inputs[0] is not None)
-    return [node for node in taken if node.inputs[0].name == _TABLE]  # type: ignore[union-attr]  # not None
+    found = nodes(model, "Slice")
+    return [node for node in found if (table := node.inputs[0]) and table.name == _TABLE]
 
 
 def _weighed(

@@ -1,4 +1,4 @@
-"""What the passes that change the form of the self-attention cache have in common."""
+"""The self-attention cache in another form: growing, or kept in buffers of its own."""
 
 from typing import Literal
 
@@ -6,14 +6,50 @@ import numpy as np
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import Canvas, input_called
-from whisperopt.passes.grow_caches import GrowCaches, past_length
-from whisperopt.passes.rewrite import canvas_for, insert_before, nodes
+from whisperopt.passes.rewrite import Pass, canvas_for, insert_before, nodes
 
 OwnBuffers = Literal["static", "concat"]
 """Forms of a cache whose past and present are two buffers: of a fixed length, or growing."""
 
+_LENGTH = "past_sequence_length"
 # Far below any score, and still finite in fp16.
 _MASKED = -10_000.0
+
+
+class GrowCaches(Pass):
+    """The length of every self-attention cache becomes free; its operators stay.
+
+    The input `past_sequence_length` gives way to the length of the past. For runtimes that cut the
+    present of GroupQueryAttention to the tokens seen, such as OpenVINO where a length is dynamic.
+    """
+
+    def apply(self, model: ir.Model) -> None:
+        """Free the lengths, and derive the past's from its cache."""
+        graph, length = model.graph, input_called(model, _LENGTH)
+        if length is None:
+            return
+        for values, axis_name in ((graph.inputs, "past"), (graph.outputs, "total")):
+            for value in values:
+                if value.name and "_self_" in value.name and value.shape is not None:
+                    value.shape = ir.Shape([*value.shape[:2], axis_name, value.shape[3]])
+        graph.inputs.remove(length)
+        canvas = canvas_for(model, "past/")
+        derived = _past_length(model, canvas)
+        graph.insert_before(graph[0], canvas.nodes)
+        ir.convenience.replace_all_uses_with(length, derived)
+
+    def ensures(self, model: ir.Model) -> str | None:
+        """The past's length is no input any more."""
+        return f"{_LENGTH} is still an input" if input_called(model, _LENGTH) else None
+
+
+def _past_length(model: ir.Model, canvas: Canvas) -> ir.Value:
+    """Return the number of past tokens int32 [1]: an input, or the length of a growing cache."""
+    given = input_called(model, _LENGTH)
+    if given is not None:
+        return given
+    length = canvas.op("Shape", input_called(model, "past_key_self_0"), start=2, end=3)
+    return canvas.op("Cast", length, to=int(ir.DataType.INT32))
 
 
 class Slots:
@@ -30,7 +66,7 @@ class Slots:
         first = nodes(model, "GroupQueryAttention")[0]
         canvas = canvas_for(model, "cache/")
         op = canvas.op
-        past = past_length(model, canvas)
+        past = _past_length(model, canvas)
         new = op("Shape", input_called(model, "input_ids"), start=1, end=2)
         new = op("Cast", new, to=int(ir.DataType.INT32))
         zero = canvas.constant("zero_scalar", np.array(0, np.int32))
@@ -62,12 +98,3 @@ class Slots:
         if not self.static:
             return canvas.op("Concat", past, new, axis=2)
         return canvas.op("Where", self.is_new, canvas.op("Gather", new, self.source, axis=2), past)
-
-
-def grouped_heads(model: ir.Model) -> str | None:
-    """Return why the attention nodes cannot be rewritten head by head, or None."""
-    for node in nodes(model, "GroupQueryAttention"):
-        heads, kv_heads = (node.attributes[n].as_int() for n in ("num_heads", "kv_num_heads"))
-        if heads != kv_heads:
-            return f"{node.name} shares {kv_heads} key/value heads among {heads} heads"
-    return None

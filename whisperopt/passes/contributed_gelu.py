@@ -3,10 +3,10 @@
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import MICROSOFT
-from whisperopt.passes.rewrite import nodes
+from whisperopt.passes.rewrite import Pass, nodes
 
 
-class ContributedGelu:
+class ContributedGelu(Pass):
     """Gelu(x) -> com.microsoft.Gelu(x): the same function, in one kernel.
 
     ONNX Runtime spells a Gelu without a kernel out in simpler operators or computes it on the CPU;

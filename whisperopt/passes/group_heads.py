@@ -1,23 +1,23 @@
 """Fewer key/value heads in the decoder's self-attention, by mean pooling: it loses words."""
 
-import numpy as np
-import numpy.typing as npt
+from dataclasses import dataclass
+
 import onnx_ir as ir
 
-from whisperopt.graph.canvas import lazy
-from whisperopt.passes.rewrite import linear, nodes
+from whisperopt.graph.canvas import Array
+from whisperopt.passes.rewrite import Pass, linear, mapped, nodes
 
 
-class GroupHeads:
+@dataclass(frozen=True)
+class GroupHeads(Pass):
     """GroupQueryAttention over Hkv key/value heads -> over G, each the mean of Hkv / G neighbours.
 
     Weights and biases of the key and value projections and the caches shrink by the same factor.
     Without retraining this is not lossless: see docs/head-grouping.md.
     """
 
-    def __init__(self, kv_heads: int) -> None:
-        """Choose how many key/value heads to keep."""
-        self.kv_heads = kv_heads
+    kv_heads: int
+    """How many are kept."""
 
     def requires(self, model: ir.Model) -> str | None:
         """The number divides the heads that there are; keys and values have layers of their own."""
@@ -66,11 +66,10 @@ def _pool(parameter: ir.Value, heads: int, groups: int) -> None:
     *rows, width = tensor.shape.numpy()
     shape = [*rows, width * groups // heads]
 
-    def read() -> npt.NDArray[np.generic]:
-        array = tensor.numpy()
+    def pool(array: Array) -> Array:
         split = array.reshape(*rows, groups, heads // groups, width // heads)
-        mean: npt.NDArray[np.generic] = split.mean(axis=-2).astype(array.dtype)
-        return mean.reshape(shape)
+        mean: Array = split.mean(axis=-2).astype(array.dtype)
+        return mean
 
-    parameter.const_value = lazy(tensor.name or "", shape, read, tensor.dtype)
+    parameter.const_value = mapped(tensor, pool, shape=shape)
     parameter.shape = ir.Shape(shape)

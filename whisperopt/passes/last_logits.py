@@ -4,14 +4,14 @@ import numpy as np
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import input_called, typed
-from whisperopt.passes.rewrite import canvas_for, insert_before, nodes
+from whisperopt.passes.rewrite import Pass, canvas_for, insert_before, nodes
 
 LOGITS_FROM = "logits_from"
 """The input int64 [1]: the first position that gets logits, -1 being the last; 0 if not given."""
 _NORM = "decoder.layer_norm"
 
 
-class LogitsOfLast:
+class LogitsOfLast(Pass):
     """The last layer's output x -> Slice(x, logits_from, the end), and norm and logits of that.
 
     `logits_from` is an initializer that is also an input: whoever does not know it, such as ONNX

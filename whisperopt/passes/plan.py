@@ -9,32 +9,22 @@ import onnx_ir as ir
 
 from whisperopt import cache
 from whisperopt.backend import Recipe
-from whisperopt.graph.core import PARTS, CoreModel, Part
-from whisperopt.graph.files import write
+from whisperopt.graph.core import PARTS, CoreModel, Part, write
 from whisperopt.passes.audio_spans import EncodeSpans, HearSpans
+from whisperopt.passes.caches import GrowCaches
 from whisperopt.passes.contributed_gelu import ContributedGelu
-from whisperopt.passes.fold_bias import FoldBias
-from whisperopt.passes.gqa_to_attention import GqaToAttention
-from whisperopt.passes.gqa_to_decomposed import GqaToDecomposed
-from whisperopt.passes.gqa_to_mha import GqaToMha
+from whisperopt.passes.gqa import GqaToAttention, GqaToDecomposed, GqaToMha
 from whisperopt.passes.group_heads import GroupHeads
-from whisperopt.passes.grow_caches import GrowCaches
 from whisperopt.passes.half import Half
 from whisperopt.passes.last_logits import LogitsOfLast
-from whisperopt.passes.mha_to_attention import MhaToAttention
-from whisperopt.passes.mha_to_decomposed import MhaToDecomposed
-from whisperopt.passes.quantization.block_int8 import BlockInt8
-from whisperopt.passes.quantization.calibration import chosen
-from whisperopt.passes.quantization.dynamic_decoder import DynamicDecoder
-from whisperopt.passes.quantization.dynamic_int8 import DynamicInt8
-from whisperopt.passes.quantization.group_int8 import GroupInt8
+from whisperopt.passes.mha import MhaToAttention, MhaToDecomposed
+from whisperopt.passes.quantization.blocks import BlockInt8, GroupInt8
+from whisperopt.passes.quantization.calibration import AUTHORING, chosen
+from whisperopt.passes.quantization.dynamic import DynamicDecoder, DynamicInt8, FoldBias
 from whisperopt.passes.quantization.mixed import ALL, Choice
 from whisperopt.passes.rewrite import Pass, PassError, run
 from whisperopt.reasons import because
 from whisperopt.whisper import Dimensions
-
-_CODE = ("whisperopt.graph", "whisperopt.passes", "whisperopt.checkpoint", "whisperopt.whisper")
-"""The code that decides what graphs are, apart from the backends' own passes."""
 
 
 def passes_for(recipe: Recipe, part: Part, choice: Choice = ALL) -> list[Pass]:
@@ -143,7 +133,7 @@ def write_part(core: CoreModel, part: Part, passes: Sequence[Pass], out: Path) -
 def _key(core: CoreModel, part: Part, passes: Sequence[Pass]) -> str | None:
     """Name all that decides the bytes of a graph; None where something cannot be told apart."""
     modules = [type(step).__module__ for step in passes]
-    code = cache.code_key(*_CODE, *(name.rpartition(".")[0] or name for name in modules))
+    code = cache.code_key(*AUTHORING, *(name.rpartition(".")[0] or name for name in modules))
     steps = [(type(step).__qualname__, getattr(step, "__dict__", step)) for step in passes]
     checkpoint, libraries = core.checkpoint, [np.__version__, ir.__version__]
     try:

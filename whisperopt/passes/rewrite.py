@@ -1,15 +1,14 @@
 """What every pass is, how passes are run, and the few moves that they share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from whisperopt.errors import WhisperoptError
-from whisperopt.graph.canvas import Canvas, lazy
+from whisperopt.graph.canvas import Array, Canvas, lazy, made_by
 
 _NEWEST_OF_IR_10 = 22
 """The newest opset that was published together with ONNX's file format of version 10."""
@@ -18,14 +17,26 @@ _NEWEST_OF_IR_10 = 22
 class Pass(Protocol):
     """One rewrite of a graph, in place."""
 
-    def requires(self, model: ir.Model) -> str | None:
+    def requires(self, model: ir.Model) -> str | None:  # noqa: ARG002  # most ask for nothing
         """Return why `model` cannot be rewritten, or None."""
+        return None
 
     def apply(self, model: ir.Model) -> None:
         """Rewrite `model`; on a model that was already rewritten this changes nothing."""
 
     def ensures(self, model: ir.Model) -> str | None:
         """Return what is still not as promised, or None."""
+
+
+class Lowering(Pass, Protocol):
+    """One that leaves no node of the operator `lowered`."""
+
+    lowered: str
+
+    def ensures(self, model: ir.Model) -> str | None:
+        """No node of the operator is left."""
+        left = len(nodes(model, self.lowered))
+        return f"{left} {self.lowered} nodes are left" if left else None
 
 
 class PassError(WhisperoptError):
@@ -53,12 +64,6 @@ def nodes(model: ir.Model, op_type: str) -> list[ir.Node]:
     return [node for node in model.graph if node.op_type == op_type]
 
 
-def none_left(model: ir.Model, op_type: str) -> str | None:
-    """Return the promise that a lowering pass makes about the operator it removes."""
-    left = len(nodes(model, op_type))
-    return f"{left} {op_type} nodes are left" if left else None
-
-
 def canvas_for(model: ir.Model, prefix: str) -> Canvas:
     """Return a canvas whose drawing can replace nodes of `model`."""
     return Canvas(prefix, model.graph.initializers)
@@ -82,8 +87,7 @@ def replace(node: ir.Node, canvas: Canvas, values: Sequence[ir.Value]) -> None:
     """Put the drawing of `canvas` in the place of `node`; `values` take over its outputs' roles."""
     graph = node.graph
     if not isinstance(graph, ir.Graph):
-        msg = f"{node.name} is in no graph"
-        raise TypeError(msg)
+        raise TypeError(f"{node.name} is in no graph")
     for old, new in zip(node.outputs, values, strict=True):
         new.name, new.type, new.shape = old.name, old.type, old.shape
     ir.convenience.replace_nodes_and_values(
@@ -96,17 +100,15 @@ def linear(value: ir.Value | None) -> tuple[ir.Value, ...]:
 
     Nothing is returned where there is none, or where something else uses it too.
     """
-    parts: list[ir.Value | None] = []
-    used = [value]
-    node = value.producer() if value else None
-    if node is not None and node.op_type == "Add":
-        product, bias = node.inputs
-        parts.append(bias)
-        used.append(product)
-        node = product.producer() if product else None
-    if node is None or node.op_type != "MatMul":
+    used, biases = [value], list[ir.Value | None]()
+    if added := made_by(value, "Add"):
+        value, bias = added.inputs
+        used.append(value)
+        biases.append(bias)
+    product = made_by(value, "MatMul")
+    if product is None:
         return ()
-    parts.insert(0, node.inputs[1])
+    parts = [product.inputs[1], *biases]
     private = all(len(x.uses()) == 1 for x in (*used, *parts) if x)
     found = tuple(part for part in parts if part is not None and part.const_value is not None)
     return found if private and len(found) == len(parts) else ()
@@ -115,14 +117,34 @@ def linear(value: ir.Value | None) -> tuple[ir.Value, ...]:
 def rescale(value: ir.Value, factor: float) -> None:
     """Fold `value * factor` into the linear layer that produces it: x (fW) + fb."""
     for part in linear(value):
-        if part.const_value is not None:
-            part.const_value = _scaled(part.const_value, factor)
+        if (tensor := part.const_value) is not None:
+            part.const_value = mapped(tensor, lambda x: np.multiply(x, factor, dtype=x.dtype))
 
 
-def _scaled(tensor: ir.TensorProtocol, factor: float) -> ir.LazyTensor:
-    def read() -> npt.NDArray[np.generic]:
-        array = tensor.numpy()
-        scaled: npt.NDArray[np.generic] = np.multiply(array, factor, dtype=array.dtype)
-        return scaled
+def mapped(
+    tensor: ir.TensorProtocol,
+    change: Callable[[Array], Array],
+    *,
+    shape: Sequence[int] | None = None,
+    dtype: ir.DataType | None = None,
+) -> ir.LazyTensor:
+    """Return what `change` makes of `tensor`, once it is written; `shape` and `dtype` if other."""
+    shape = tensor.shape.numpy() if shape is None else shape
+    return lazy(tensor.name or "", shape, lambda: change(tensor.numpy()), dtype or tensor.dtype)
 
-    return lazy(tensor.name or "", tensor.shape.numpy(), read, tensor.dtype)
+
+def retype(
+    model: ir.Model,
+    old: Collection[ir.DataType],
+    new: ir.DataType,
+    convert: Callable[[ir.TensorProtocol], ir.TensorProtocol],
+) -> None:
+    """Declare every value of the types `old` as `new`, and `convert` the weights."""
+    graph = model.graph
+    for value in graph.initializers.values():
+        if value.const_value is not None and value.const_value.dtype in old:
+            value.const_value = convert(value.const_value)
+    outputs = [output for node in graph for output in node.outputs]
+    for value in [*graph.inputs, *graph.initializers.values(), *outputs]:
+        if value.dtype in old:
+            value.type = ir.TensorType(new)

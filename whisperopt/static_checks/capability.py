@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from msgspec import ValidationError
+from msgspec.structs import replace
 
 from whisperopt.errors import BadInputError
 from whisperopt.matrix import nearest
@@ -79,7 +81,7 @@ def load_table(source: Path | Traversable) -> CapabilityTable:
         why = because("capability.unreadable", source, why=error.strerror or "")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         why = because("capability.no-toml", source, why=str(error))
-    except msgspec.ValidationError as error:
+    except ValidationError as error:
         why = because("capability.odd", source, why=str(error))
     raise BadInputError(why)
 
@@ -100,29 +102,27 @@ def _convert(raw: dict[str, Any]) -> CapabilityTable:
     for name, table in rest.ops.items():
         try:
             ops[name] = _operator({"otherwise": rest.otherwise, **table}, groups)
-        except msgspec.ValidationError as error:
-            msg = f"[ops.{name}] {error}"
-            raise msgspec.ValidationError(msg) from None
+        except ValidationError as error:
+            raise ValidationError(f"[ops.{name}] {error}") from None
     own = {key: raw[key] for key in raw.keys() - {"schema", "otherwise", "groups"}}
-    return msgspec.structs.replace(msgspec.convert({**own, "ops": {}}, CapabilityTable), ops=ops)
+    return replace(msgspec.convert({**own, "ops": {}}, CapabilityTable), ops=ops)
 
 
 def _operator(table: dict[str, Any], groups: dict[str, tuple[str, ...]]) -> Operator:
-    rules = [_constraint(rule) for rule in table.get("constraints", [])]
     operator = msgspec.convert({**table, "constraints": []}, Operator)
     if bool(operator.refused) == bool(operator.dtypes):
-        msg = "either `dtypes` or `refused` must say whether the operator is executed"
-        raise msgspec.ValidationError(msg)
+        raise ValidationError(
+            "either `dtypes` or `refused` must say whether the operator is executed"
+        )
     for bound in (operator.since, operator.until):
         if bound and not _RELEASE.fullmatch(bound):
-            msg = f"{bound!r} is no version of a runtime"
-            raise msgspec.ValidationError(msg)
-    return msgspec.structs.replace(
+            raise ValidationError(f"{bound!r} is no version of a runtime")
+    return replace(
         operator,
         dtypes=_expand(operator.dtypes, groups),
         through_casts=_expand(operator.through_casts, groups),
         operands={name: _expand(types, groups) for name, types in operator.operands.items()},
-        constraints=tuple(rules),
+        constraints=tuple(map(_constraint, table.get("constraints", []))),
     )
 
 
@@ -130,20 +130,15 @@ def _constraint(table: dict[str, Any]) -> Constraint:
     parameters = dict(table)
     rule, consequence = parameters.pop("rule", None), parameters.pop("because", "")
     if rule not in RULES:
-        msg = f"There is no rule {rule!r}. {nearest(str(rule), RULES)}"
-        raise msgspec.ValidationError(msg)
-    problem = mismatch(rule, parameters)
-    if problem:
-        raise msgspec.ValidationError(problem)
+        raise ValidationError(f"There is no rule {rule!r}. {nearest(str(rule), RULES)}")
+    if problem := mismatch(rule, parameters):
+        raise ValidationError(problem)
     return Constraint(rule=rule, parameters=parameters, because=consequence)
 
 
 def _expand(types: tuple[str, ...], groups: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    expanded: dict[str, None] = {}
     for name in types:
         if name not in groups and name not in ELEMENT_TYPES:
             similar = nearest(name, [*groups, *ELEMENT_TYPES])
-            msg = f"There is no element type {name!r}. {similar}"
-            raise msgspec.ValidationError(msg)
-        expanded |= dict.fromkeys(groups.get(name, (name,)))
-    return tuple(expanded)
+            raise ValidationError(f"There is no element type {name!r}. {similar}")
+    return tuple(dict.fromkeys(inner for name in types for inner in groups.get(name, (name,))))

@@ -7,7 +7,7 @@ presents: no call depends on another runtime's answer, so an error stays where i
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -54,7 +54,8 @@ class Array(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One call of one graph."""
 
-    graph: Literal["encoder.onnx", "decoder.onnx"]
+    graph: str
+    """`encoder.onnx` or `decoder.onnx`."""
     label: str
     """E.g. `prefill, batch 2`."""
     feeds: tuple[Array, ...]
@@ -64,10 +65,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Slots (axis 2) of `present_*_self_*` that hold tokens; beyond them anything may stand."""
 
 
-class Trace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All calls, in the order in which they were made."""
-
-    runs: tuple[Run, ...]
+Trace: TypeAlias = tuple[Run, ...]
+"""All calls, in the order in which they were made."""
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,10 +95,26 @@ def record(
     `WhisperoptError` if the CPU cannot do it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    recorder = _Recorder(artifact, folder)
+    made = _Recorder(artifact, folder)
+    dims, prompt = artifact.manifest.dims, artifact.manifest.decoding.prompt(None)
+    put = made.encoder.get_inputs()[0]
     for batch in batches:
-        recorder.record(batch, steps, at_once)
-    return Trace(runs=tuple(recorder.runs))
+        made.written.clear()
+        sounds = _sounds(dims, batch).astype(NUMPY[put.type])
+        encoded = made.call("encoder", f"encoder, batch {batch}", {put.name: sounds})
+        cross, empty = pasts(encoded, "_cross_"), empty_caches(made.decoder, batch)
+        caches, past, ids = empty, 0, np.array([prompt] * batch, np.int32)
+        for step in range(steps + 1):
+            label = f"step {step}, batch {batch}" if step else f"prefill, batch {batch}"
+            decoded = made.decode(label, ids, past, caches | cross)
+            past += ids.shape[1]
+            ids = decoded["logits"][:, -1].argmax(-1).astype(np.int32)[:, None]
+            caches = pasts(decoded, "_self_")
+        if at_once:
+            several = np.arange(batch * at_once, dtype=np.int32).reshape(batch, at_once)
+            several = several * STRIDE % dims.vocabulary
+            made.decode(f"{at_once} at once, batch {batch}", several, 0, empty | cross)
+    return tuple(made.runs)
 
 
 def compare(trace: Trace, folder: Path, outputs: Path) -> tuple[Difference, ...]:
@@ -109,9 +124,7 @@ def compare(trace: Trace, folder: Path, outputs: Path) -> tuple[Difference, ...]
     each position, on which no probability depends.
     """
     return tuple(
-        _difference(call, expected, folder, outputs)
-        for call in trace.runs
-        for expected in call.outputs
+        _difference(call, expected, folder, outputs) for call in trace for expected in call.outputs
     )
 
 
@@ -139,31 +152,10 @@ class _Recorder:
     """Makes the calls, and writes each array once: an output that is fed again keeps its file."""
 
     def __init__(self, artifact: Artifact, folder: Path) -> None:
-        self.dims = artifact.manifest.dims
-        self.prompt = artifact.manifest.decoding.prompt(None)
         self.folder = folder
         self.runs: list[Run] = []
-        self.encoder = _open(artifact, "encoder")
-        self.decoder = _open(artifact, "decoder")
+        self.encoder, self.decoder = _open(artifact, "encoder"), _open(artifact, "decoder")
         self.written: list[tuple[Array, _Values]] = []
-
-    def record(self, batch: int, steps: int, at_once: int) -> None:
-        self.written = []
-        put = self.encoder.get_inputs()[0]
-        sounds = _sounds(self.dims, batch).astype(NUMPY[put.type])
-        encoded = self.call("encoder", f"encoder, batch {batch}", {put.name: sounds})
-        cross, empty = pasts(encoded, "_cross_"), empty_caches(self.decoder, batch)
-        caches, past, ids = empty, 0, np.array([self.prompt] * batch, np.int32)
-        for step in range(steps + 1):
-            label = f"step {step}, batch {batch}" if step else f"prefill, batch {batch}"
-            decoded = self.decode(label, ids, past, caches | cross)
-            past += ids.shape[1]
-            ids = decoded["logits"][:, -1].argmax(-1).astype(np.int32)[:, None]
-            caches = pasts(decoded, "_self_")
-        if at_once:
-            several = np.arange(batch * at_once, dtype=np.int32).reshape(batch, at_once)
-            several = several * STRIDE % self.dims.vocabulary
-            self.decode(f"{at_once} at once, batch {batch}", several, 0, empty | cross)
 
     def decode(self, label: str, ids: Tokens, past: int, caches: Values) -> Values:
         length = lengths(self.decoder, past)
@@ -172,10 +164,8 @@ class _Recorder:
 
     def call(self, part: "Part", label: str, feeds: Values, valid: int | None = None) -> Values:
         session = self.encoder if part == "encoder" else self.decoder
-        try:
+        with ort_graph.reasons(f"the CPU cannot run the {part}"):
             outputs = ort_graph.outputs(session, feeds)
-        except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
-            raise WhisperoptError(f"the CPU cannot run the {part}: {_first_line(error)}") from None
         for name, values in outputs.items():
             if valid is not None and "_self_" in name:
                 values[:, :, valid:] = 0  # undefined there; it is fed to the next step
@@ -183,9 +173,8 @@ class _Recorder:
             tuple(self.write(name, values) for name, values in arrays.items())
             for arrays in (feeds, outputs)
         )
-        graph: Literal["encoder.onnx", "decoder.onnx"]
-        graph = "encoder.onnx" if part == "encoder" else "decoder.onnx"
-        self.runs.append(Run(graph=graph, label=label, feeds=fed, outputs=computed, valid=valid))
+        made = Run(graph=f"{part}.onnx", label=label, feeds=fed, outputs=computed, valid=valid)
+        self.runs.append(made)
         return outputs
 
     def write(self, name: str, values: _Values) -> Array:
@@ -200,18 +189,11 @@ class _Recorder:
 
 
 def _open(artifact: Artifact, part: "Part") -> "ort.InferenceSession":
-    try:
+    with ort_graph.reasons(f"the CPU cannot open {artifact.name}"):
         session = ort_graph.on_cpu(artifact.graph(part), threads=usable_cores())
-    except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
-        reason = f"the CPU cannot open {artifact.name}: {_first_line(error)}"
-        raise WhisperoptError(reason) from None
     if odd := {put.type for put in session.get_inputs()} - set(NUMPY):
         raise WhisperoptError(f"numpy has no type for {', '.join(sorted(odd))}")
     return session
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _sounds(dims: Dimensions, batch: int) -> Floats:
@@ -234,12 +216,11 @@ def _difference(call: Run, expected: Array, folder: Path, outputs: Path) -> Diff
         if (outputs / expected.file).is_file():
             odd = because("io_trace.shape", place, shape=str(list(expected.shape)))
     else:
+        pair = [values.astype(np.float64) for values in (found, wanted)]
         if call.valid is not None and "_self_" in expected.name:
-            wanted, found = wanted[:, :, : call.valid], found[:, :, : call.valid]
-        wanted, found = wanted.astype(np.float64), found.astype(np.float64)
+            pair = [values[:, :, : call.valid] for values in pair]
         if expected.name == "logits":
-            wanted = wanted - wanted.mean(axis=-1, keepdims=True)
-            found = found - found.mean(axis=-1, keepdims=True)
-        error = relative_error(found, wanted)
+            pair = [values - values.mean(axis=-1, keepdims=True) for values in pair]
+        error = relative_error(*pair)
         odd = None if np.isfinite(error) else because("io_trace.not-finite", place)
     return Difference(label=call.label, output=expected.name, relative_l2=error, odd=odd)

@@ -77,18 +77,14 @@ def affordable(trace: Trace) -> Trace:
 
     The encoder does hundreds of times the decoder's work: it hears one recording, not two at once.
     """
-    decoder = (run for run in trace.runs if run.graph == "decoder.onnx")
-    encoder = (run for run in trace.runs if run.graph == "encoder.onnx")
-    alone = (run for run in encoder if run.feeds[0].shape[0] == 1)
-    return msgspec.structs.replace(trace, runs=(*decoder, *alone))
+    decoder = [run for run in trace if run.graph == "decoder.onnx"]
+    return (*decoder, *(run for run in trace if run not in decoder and run.feeds[0].shape[0] == 1))
 
 
 def differences(trace: Trace, replayed: Replayed, scratch: Path) -> tuple[Difference, ...]:
     """Compare the outputs of the calls that succeeded with the trace's."""
     done = {call.label for call in replayed.calls if not call.error}
-    kept = msgspec.structs.replace(
-        trace, runs=tuple(run for run in trace.runs if run.label in done)
-    )
+    kept = tuple(run for run in trace if run.label in done)
     return compare(kept, scratch / "trace", scratch / "outputs")
 
 
@@ -108,13 +104,13 @@ def judge(
         reason = f"not tried: the software device does not work: {replayed.device}"
         return Judgement(None, reason, facts)
     made = {call.label for call in replayed.calls}
-    missing = [run.label for run in trace.runs if run.label not in made]
+    missing = [run.label for run in trace if run.label not in made]
     failed = [call for call in replayed.calls if call.error][:1]
     far = within(found, limits.error) if found or not (missing or failed) else None
     wrong = [f"{limits.runtime} fails in the {call.label}: {call.error}" for call in failed]
     wrong += [*_misplaced(replayed.nodes, limits), *([str(far)] if far else [])]
     if missing and not wrong:
-        left = f"{len(missing)} of {len(trace.runs)} calls"
+        left = f"{len(missing)} of {len(trace)} calls"
         ended = replayed.ended or Failure(because("process.silent"))
         if ended.late:
             reason = f"not tried to the end: {ended.reason}, {left} are left"
@@ -122,7 +118,7 @@ def judge(
         wrong.append(f"{limits.runtime} broke off before {left}: {ended.reason}")
     worst = max((difference.relative_l2 for difference in found), default=0.0)
     shown = f"{limits.runtime}'s numbers are within {worst:.2g} of the CPU's"
-    return Judgement.of(wrong, f"{shown} in {len(trace.runs)} calls", facts)
+    return Judgement.of(wrong, f"{shown} in {len(trace)} calls", facts)
 
 
 def _misplaced(nodes: Iterable[Nodes], limits: Limits) -> Iterator[str]:

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import msgspec
+import onnx_ir as ir
 from msgspec.structs import replace
 from packaging.version import Version
 
@@ -13,9 +13,6 @@ from whisperopt.reasons import Reason, because
 from whisperopt.static_checks.capability import CapabilityTable, Operator
 from whisperopt.static_checks.operands import NodeView, Operand, qualified, view
 from whisperopt.static_checks.rules import RULES, NodeFinding, finding
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
 
 
 class Rejection(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +53,7 @@ class StructuralReport(msgspec.Struct, frozen=True, kw_only=True):
         return because("structure.refused", place, listed="; ".join(listed))
 
 
-def check(graph: "ir.Model", table: CapabilityTable, *, part: str = "decoder") -> StructuralReport:
+def check(graph: ir.Model, table: CapabilityTable, *, part: str = "decoder") -> StructuralReport:
     """Hold every node of `graph`, subgraphs included, against `table`; `graph` stays as it is.
 
     `part` is `encoder` or `decoder`. A type or shape that decides and that neither the author nor
@@ -65,10 +62,8 @@ def check(graph: "ir.Model", table: CapabilityTable, *, part: str = "decoder") -
     return judge(inferred(graph), table, part=part)
 
 
-def judge(model: "ir.Model", table: CapabilityTable, *, part: str) -> StructuralReport:
+def judge(model: ir.Model, table: CapabilityTable, *, part: str) -> StructuralReport:
     """Hold every node of a graph that `inferred` returned against `table`, as `check` does."""
-    import onnx_ir as ir
-
     opset = model.opset_imports.get("", 0)
     operators: Counter[str] = Counter()
     since = Version("0")
@@ -99,7 +94,7 @@ def judge(model: "ir.Model", table: CapabilityTable, *, part: str) -> Structural
 
 
 def _findings(
-    node: "ir.Node", table: CapabilityTable, *, opset: int, part: str
+    node: ir.Node, table: CapabilityTable, *, opset: int, part: str
 ) -> list[NodeFinding]:
     op = qualified(node)
     operator = table.ops.get(op)

@@ -10,7 +10,7 @@ from whisperopt.backends.directml.job import Request
 
 from whisperopt.process import Failure
 from whisperopt.reasons import because
-from whisperopt.static_checks.io_trace import Array, Run, Trace
+from whisperopt.static_checks.io_trace import Array, Run
 from whisperopt.static_checks.replay import Call, Nodes, Replayed
 
 PLACES = Path("/model"), Path("/scratch")
@@ -45,14 +45,12 @@ def decoder(label: str, *, past: int = 32) -> Run:
 
 
 def lines(*runs: Run, shared: bool = False) -> list[str]:
-    asked = job.requests(Trace(runs=runs), *PLACES, shared=shared)
+    asked = job.requests(runs, *PLACES, shared=shared)
     return [line for request in asked for line in request.lines]
 
 
 def test_a_graph_is_opened_once_for_all_its_runs() -> None:
-    asked = job.requests(
-        Trace(runs=(decoder("prefill"), decoder("step"), encoder(1))), *PLACES, shared=False
-    )
+    asked = job.requests((decoder("prefill"), decoder("step"), encoder(1)), *PLACES, shared=False)
     assert [request.label for request in asked] == [
         *("device", "opening of decoder.onnx", "prefill", "step"),
         *("opening of encoder.onnx", "encoder, batch 1"),

@@ -75,7 +75,7 @@ def test_a_chunk_behind_a_past_is_wrong_through_gqa_only(
 ) -> None:
     recipe = RUNGS[name]
     artifact = forms.write(small_checkpoint, recipe, tmp_path / "artifact")
-    trace = Trace(runs=(chunk(artifact, tmp_path / "trace"),))
+    trace = (chunk(artifact, tmp_path / "trace"),)
     told = judged(artifact, tmp_path, shared=recipe.cache == "shared", trace=trace)
     assert told.passed is right, told
     assert right or "(chunk) has a relative error of" in told.reason
@@ -85,7 +85,7 @@ def chunk(artifact: Artifact, folder: Path) -> Run:
     """Return what the CPU computes of three tokens at once behind the prompt."""
     import onnxruntime as ort
 
-    before = record(artifact, folder, batches=(1,), steps=0).runs[1]
+    before = record(artifact, folder, batches=(1,), steps=0)[1]
     past = before.feeds[0].shape[1]
     presents = {one.name.replace("present", "past", 1): one for one in before.outputs}
     feeds = {one.name: (presents.get(one.name, one)).read(folder) for one in before.feeds}

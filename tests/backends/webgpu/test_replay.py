@@ -44,7 +44,7 @@ def answer(
     request = {
         "graphs": str(made.path),
         "scratch": str(folder),
-        "runs": msgspec.to_builtins(traced.runs),
+        "runs": msgspec.to_builtins(traced),
         "stepwise": False,
         "in_place": False,
         **flags,
@@ -74,7 +74,7 @@ def test_calls_are_made_as_a_session_makes_them(
     traced = trace.record(made, tmp_path / "trace", at_once=9)
     found = answer(made, traced, tmp_path, monkeypatch, **flags)
     assert found["device"] is None
-    assert {call[0] for call in found["calls"]} == {run.label for run in traced.runs}
+    assert {call[0] for call in found["calls"]} == {run.label for run in traced}
     assert not any(call[2] for call in found["calls"])
     differences = trace.compare(traced, tmp_path / "trace", tmp_path / "outputs")
     assert trace.within(differences, 1e-5) is None
@@ -104,13 +104,13 @@ def test_a_graph_that_does_not_open_is_a_call_with_a_reason(
 
 def test_a_call_that_fails_leaves_the_others_alone(small_artifact, tmp_path, monkeypatch) -> None:
     traced = trace.record(small_artifact, tmp_path / "trace", batches=(1,), steps=1)
-    (tmp_path / "trace" / traced.runs[1].feeds[0].file).unlink()
+    (tmp_path / "trace" / traced[1].feeds[0].file).unlink()
     errors = [call[2] for call in answer(small_artifact, traced, tmp_path, monkeypatch)["calls"]]
     assert [bool(error) for error in errors] == [False, True, False]
 
 
 def test_a_device_that_does_not_load_is_told_first(small_artifact, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(replay, "_PROVIDER", "WebGpuExecutionProvider")
-    found = answer(small_artifact, Trace(runs=()), tmp_path, monkeypatch)
+    found = answer(small_artifact, (), tmp_path, monkeypatch)
     assert found["device"]
     assert found["calls"] == []

@@ -6,8 +6,7 @@ from whisperopt.backends.webgpu.wide_sums import WideSums
 
 from tests.passes import forms
 from whisperopt.checkpoint.checkpoint import Checkpoint
-from whisperopt.graph.core import CoreModel
-from whisperopt.graph.files import write
+from whisperopt.graph.core import CoreModel, write
 from whisperopt.passes.plan import make
 from whisperopt.passes.rewrite import PassError, run
 

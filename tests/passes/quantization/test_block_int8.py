@@ -8,7 +8,7 @@ from tests.makers import SMALL, weights
 from tests.passes import forms
 from tests.passes.forms import MadeCheckpoint
 from whisperopt.graph.core import PARTS, CoreModel, Part
-from whisperopt.passes.quantization.block_int8 import BlockInt8
+from whisperopt.passes.quantization.blocks import BlockInt8
 from whisperopt.passes.quantization.weights import BLOCK
 from whisperopt.passes.rewrite import nodes, run
 

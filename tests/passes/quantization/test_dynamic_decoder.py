@@ -7,9 +7,8 @@ from tests.makers import SMALL, weights
 from tests.passes import forms
 from tests.passes.forms import MadeCheckpoint
 from whisperopt.graph.core import CoreModel
-from whisperopt.passes.fold_bias import FoldBias
-from whisperopt.passes.quantization.block_int8 import BlockInt8
-from whisperopt.passes.quantization.dynamic_decoder import DynamicDecoder
+from whisperopt.passes.quantization.blocks import BlockInt8
+from whisperopt.passes.quantization.dynamic import DynamicDecoder, FoldBias
 from whisperopt.passes.rewrite import nodes, run
 from whisperopt.static_checks.weights import unpacking
 
@@ -42,7 +41,7 @@ def test_words_are_columns_of_the_table_that_logits_are_computed_with(
     table = logits.inputs[1]
     taken = [node for node in nodes(model, "Gather") if node.inputs[0] is table]
     assert len(taken) == 1
-    assert unpacking.word_scales(taken[0]) is logits.inputs[2]
+    assert unpacking.words(taken[0])[1] is logits.inputs[2]
     assert TABLE not in model.graph.initializers
     numbers, scales = (value.const_value.numpy() for value in logits.inputs[1:3])
     assert numbers.shape == (SMALL.width, SMALL.vocabulary)
@@ -68,7 +67,7 @@ def test_words_whose_scales_are_taken_elsewhere_are_not_recognized(
 ) -> None:
     model = rounded(small_core)
     taken = next(node for node in nodes(model, "Gather") if unpacking.words(node))
-    product = unpacking.words(taken)
+    product, _ = unpacking.words(taken)
     spread = next(v.producer() for v in product.inputs if v.producer().op_type == "Unsqueeze")
     spread.inputs[0].producer().replace_input_with(1, model.graph.inputs[1])
-    assert unpacking.word_scales(taken) is None
+    assert unpacking.words(taken) is None

@@ -7,7 +7,7 @@ from tests.makers import SMALL, weights
 from tests.passes import forms
 from tests.passes.forms import MadeCheckpoint
 from whisperopt.graph.core import CoreModel
-from whisperopt.passes.quantization.dynamic_int8 import DynamicInt8
+from whisperopt.passes.quantization.dynamic import DynamicInt8
 from whisperopt.passes.rewrite import PassError, nodes, run
 
 

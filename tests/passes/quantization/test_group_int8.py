@@ -8,7 +8,7 @@ from tests.makers import SMALL
 from tests.passes import forms
 from whisperopt.graph.core import PARTS, CoreModel, Part
 from whisperopt.passes.half import Half
-from whisperopt.passes.quantization.group_int8 import GroupInt8
+from whisperopt.passes.quantization.blocks import GroupInt8
 from whisperopt.passes.quantization.weights import BLOCK
 from whisperopt.passes.rewrite import PassError, nodes, run
 

@@ -7,11 +7,10 @@ import pytest
 
 from tests.makers import SMALL
 from tests.passes import forms
-from whisperopt.graph.core import CoreModel
-from whisperopt.graph.files import write
-from whisperopt.passes.quantization.dynamic_int8 import DynamicInt8
+from whisperopt.graph.core import CoreModel, write
+from whisperopt.passes.quantization.calibration import SWITCHES, Switches
+from whisperopt.passes.quantization.dynamic import DynamicInt8
 from whisperopt.passes.quantization.mixed import Choice
-from whisperopt.passes.quantization.switches import SWITCHES, Switches
 from whisperopt.passes.quantization.weights import products
 from whisperopt.passes.rewrite import Pass, PassError, run
 

@@ -12,8 +12,7 @@ from tests.makers import SMALL, weights
 from tests.passes.forms import MadeCheckpoint
 from whisperopt.graph.canvas import Canvas, graph_input
 from whisperopt.graph.core import CoreModel
-from whisperopt.passes.quantization.block_int8 import BlockInt8, unsigned
-from whisperopt.passes.quantization.group_int8 import GroupInt8
+from whisperopt.passes.quantization.blocks import BlockInt8, GroupInt8
 from whisperopt.passes.quantization.weights import BLOCK, Product, none_float, products, scales
 from whisperopt.passes.rewrite import PassError, run
 
@@ -55,7 +54,7 @@ def test_both_forms_mean_the_same_blocks() -> None:
 def test_unsigned_form_is_centred_on_128() -> None:
     array = np.zeros((BLOCK, 3), np.float32)
     array[:, 1] = np.linspace(-127, 127, BLOCK)
-    found = unsigned(product(array))
+    found = product(array).unsigned()
     assert (found[[0, 2]] == 128).all()
     assert (found[1, 0, 0], found[1, 0, -1]) == (1, 255)
 

@@ -12,12 +12,13 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from whisperopt import cache
 from whisperopt.errors import WhisperoptError
-from whisperopt.graph.core import CoreModel
-from whisperopt.graph.files import write
+from whisperopt.graph.canvas import Canvas, graph_input, input_called
+from whisperopt.graph.core import CoreModel, write
+from whisperopt.passes.quantization.dynamic import draw
 from whisperopt.passes.quantization.mixed import Choice, choose
-from whisperopt.passes.quantization.switches import SWITCHES, Switches
 from whisperopt.passes.quantization.weights import products
-from whisperopt.passes.rewrite import run
+from whisperopt.passes.rewrite import Pass, canvas_for, replace, run
+from whisperopt.reasons import because
 from whisperopt.runtime import audio, mel, ort_graph
 from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import Dimensions
@@ -29,17 +30,13 @@ _FRAMES = 400
 _WORK = 2e10
 """Weights times positions of one run: a second or less. Larger models hear fewer clips."""
 _KIND = "choices"
-_CODE = (
-    "whisperopt.graph",
-    "whisperopt.passes",
-    "whisperopt.runtime.audio",
-    "whisperopt.runtime.mel",
-    "whisperopt.runtime.ort_graph",
-    "whisperopt.checkpoint",
-    "whisperopt.whisper",
-)
+AUTHORING = tuple(f"whisperopt.{name}" for name in ("graph", "passes", "checkpoint", "whisper"))
+"""The code that decides what graphs are, apart from the backends' own passes."""
+_MEASURING = tuple(f"whisperopt.runtime.{name}" for name in ("audio", "mel", "ort_graph"))
 _MADE = "sha256:" + "0" * 64
 _HIDDEN = "hidden_states"
+SWITCHES = "rounded_products"
+"""The input bool [n]: which of the n products of the graph are rounded, in graph order."""
 
 
 def chosen(core: CoreModel, scratch: Path | None = None) -> Choice:
@@ -52,10 +49,7 @@ def chosen(core: CoreModel, scratch: Path | None = None) -> Choice:
     try:
         import onnxruntime as ort
     except ImportError:
-        raise WhisperoptError(
-            "ONNX Runtime is not installed, and it measures what may be rounded",
-            "pip install 'whisperopt[cpu]'",
-        ) from None
+        raise WhisperoptError(because("passes.no-runtime")) from None
     key = _key(core, ort.__version__)
     known = cache.recall(_KIND, key, Choice) if key else None
     if known is not None:
@@ -64,10 +58,8 @@ def chosen(core: CoreModel, scratch: Path | None = None) -> Choice:
         with tempfile.TemporaryDirectory(dir=scratch) as folder:
             found = _measured(core, Path(folder) / "encoder.onnx")
     except OSError as error:
-        raise WhisperoptError(
-            f"What may be rounded cannot be measured: {error.strerror or error}",
-            "Make room for the encoder in single precision",
-        ) from None
+        why = error.strerror or str(error)
+        raise WhisperoptError(because("passes.not-measured", why=why)) from None
     if key:
         cache.keep(_KIND, key, found)
     return found
@@ -87,7 +79,7 @@ def features(dims: Dimensions, weights: int) -> Floats:
 
 def _key(core: CoreModel, version: str) -> str | None:
     """Name all that a choice rests on; None for a checkpoint that is not in files."""
-    code, digest = cache.code_key(*_CODE), core.checkpoint.digest()
+    code, digest = cache.code_key(*AUTHORING, *_MEASURING), core.checkpoint.digest()
     if code is None or digest == _MADE:
         return None
     clips = [hashlib.sha256((_PACKAGE / name).read_bytes()).hexdigest() for name in _CLIPS]
@@ -118,3 +110,37 @@ def _measured(core: CoreModel, path: Path) -> Choice:
         return float((apart / length).max())
 
     return choose(sizes, error)
+
+
+class Switches(Pass):
+    """MatMul(x, W) -> If(rounded_products[i]) then its rounded form, else what it was."""
+
+    def requires(self, model: ir.Model) -> str | None:
+        """There are no switches yet."""
+        return f"it has {SWITCHES} already" if input_called(model, SWITCHES) else None
+
+    def apply(self, model: ir.Model) -> None:
+        """Put a switch before every product by a weight."""
+        switches = graph_input(SWITCHES, ir.DataType.BOOL, ["products"])
+        model.graph.inputs.append(switches)
+        for index, product in enumerate(list(products(model))):
+            name = product.node.name
+            rounded, plain = (
+                canvas_for(model, f"{name}/{form}/") for form in ("rounded", "plain")
+            )
+            canvas = canvas_for(model, f"{name}/switch/")
+            chosen = canvas.op(
+                "If",
+                canvas.op("Gather", switches, canvas.ints(index)),
+                then_branch=_branch(rounded, draw(rounded, product)),
+                else_branch=_branch(plain, plain.op("MatMul", *product.node.inputs)),
+            )
+            replace(product.node, canvas, [chosen])
+
+    def ensures(self, model: ir.Model) -> str | None:
+        """The switches are an input."""
+        return None if input_called(model, SWITCHES) else f"{SWITCHES} is no input"
+
+
+def _branch(canvas: Canvas, output: ir.Value) -> ir.Graph:
+    return ir.Graph([], [output], nodes=canvas.nodes, name=canvas.prefix)

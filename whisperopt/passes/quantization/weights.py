@@ -1,18 +1,20 @@
 """Products by weights: how passes find them, and how weights are rounded to 8 bits in blocks."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from whisperopt.graph.canvas import Canvas
+from whisperopt.graph.canvas import Array, Canvas, made_by
 from whisperopt.passes.rewrite import nodes
+from whisperopt.runtime.arrays import Floats
 
 BLOCK = 32
 """Weights that share one scale, along the input channels."""
 _PEAK = np.float32(127)
+_ZERO_POINT = 128
 
 
 class Product(msgspec.Struct, frozen=True):
@@ -27,32 +29,26 @@ class Product(msgspec.Struct, frozen=True):
     weight: ir.Value
     tensor: ir.TensorProtocol
     transposed: bool
-
-    @property
-    def name(self) -> str:
-        """Name of the weight."""
-        return self.weight.name or ""
-
-    @property
-    def channels(self) -> int:
-        """Size of the input."""
-        return self.tensor.shape.numpy()[1 if self.transposed else 0]
-
-    @property
-    def columns(self) -> int:
-        """Size of the output."""
-        return self.tensor.shape.numpy()[0 if self.transposed else 1]
+    name: str
+    """Of the weight."""
+    channels: int
+    """Size of the input."""
+    columns: int
+    """Size of the output."""
 
     @property
     def blocks(self) -> int:
         """Number of blocks along the input."""
         return self.channels // BLOCK
 
-    def read(self) -> npt.NDArray[np.float32]:
-        """Read the weight in blocks, float32 [out, in / 32, 32]."""
+    def matrix(self) -> Floats:
+        """Read the weight, float32 [in, out]."""
         array = np.asarray(self.tensor.numpy(), np.float32)
-        rows = array if self.transposed else array.T
-        return rows.reshape(self.columns, self.blocks, BLOCK)
+        return array.T if self.transposed else array
+
+    def read(self) -> Floats:
+        """Read the weight in blocks, float32 [out, in / 32, 32]."""
+        return self.matrix().T.reshape(self.columns, self.blocks, BLOCK)
 
     def rounded(self) -> npt.NDArray[np.int8]:
         """Return the weight as round(w / scale), int8 [out, in / 32, 32]."""
@@ -60,14 +56,31 @@ class Product(msgspec.Struct, frozen=True):
         rounded: npt.NDArray[np.int8] = np.rint(blocks / scales(blocks)).astype(np.int8)
         return rounded
 
+    def unsigned(self) -> npt.NDArray[np.uint8]:
+        """Return the weight as round(w / scale) + 128, uint8 [out, in / 32, 32]."""
+        return (self.rounded().astype(np.int16) + _ZERO_POINT).astype(np.uint8)
+
+    def lookups(self) -> list[ir.Node]:
+        """Return the nodes that take words from the weight, where that is a table of them."""
+        uses = self.weight.uses() if self.transposed else ()
+        return [use.node for use in uses if use.node.op_type == "Gather" and use.idx == 0]
+
+    def add_packed(
+        self, canvas: Canvas, read: Callable[[], Array], dtype: ir.DataType
+    ) -> ir.Value:
+        """Add what `read` returns of the weight to the graph, [out, in / 32, 32]."""
+        shape = [self.columns, self.blocks, BLOCK]
+        return canvas.weight(f"{self.name}_int8", shape, read, dtype=dtype)
+
     def add_scales(self, canvas: Canvas, *trailing: int) -> ir.Value:
         """Add the weight's scales to the graph, float32 [out, in / 32, *trailing]."""
         shape = [self.columns, self.blocks, *trailing]
-        name = f"{self.weight.name}_scales"
-        return canvas.weight(name, shape, lambda: scales(self.read()), dtype=ir.DataType.FLOAT)
+        return canvas.weight(
+            f"{self.name}_scales", shape, lambda: scales(self.read()), dtype=ir.DataType.FLOAT
+        )
 
 
-def scales(blocks: npt.NDArray[np.generic], steps: np.float32 = _PEAK) -> npt.NDArray[np.float32]:
+def scales(blocks: Array, steps: np.float32 = _PEAK) -> Floats:
     """Return what one step is worth, max|w| / steps, for each block [..., n] -> [..., 1]."""
     peaks = np.abs(blocks).max(axis=-1, keepdims=True)
     return np.where(peaks == 0, np.float32(1), peaks / steps).astype(np.float32)
@@ -76,24 +89,13 @@ def scales(blocks: npt.NDArray[np.generic], steps: np.float32 = _PEAK) -> npt.ND
 def products(model: ir.Model) -> Iterator[Product]:
     """Yield every MatMul by a weight, in graph order."""
     for node in nodes(model, "MatMul"):
-        weight = node.inputs[1]
-        producer = weight.producer() if weight else None
-        transposed = producer is not None and producer.op_type == "Transpose"
-        if producer is not None and transposed:
-            weight = producer.inputs[0]
-        if weight is not None and weight.const_value is not None:
-            yield Product(node, weight, weight.const_value, transposed)
-
-
-def undivided(model: ir.Model) -> str | None:
-    """Return why weights cannot be cut into blocks, or None."""
-    for product in products(model):
-        if product.channels % BLOCK:
-            return (
-                f"{product.node.name} has {product.channels} input channels,"
-                f" which {BLOCK} does not divide"
-            )
-    return None
+        turned = made_by(node.inputs[1], "Transpose")
+        weight = turned.inputs[0] if turned else node.inputs[1]
+        if weight is not None and (tensor := weight.const_value) is not None:
+            sizes = tensor.shape.numpy()
+            channels, columns = reversed(sizes) if turned else sizes
+            name = weight.name or ""
+            yield Product(node, weight, tensor, turned is not None, name, channels, columns)
 
 
 def none_float(model: ir.Model, but: Collection[str] = ()) -> str | None:

@@ -11,11 +11,10 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from whisperopt.backend import Recipe
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.canvas import Canvas, typed
-from whisperopt.graph.core import PARTS, CoreModel
-from whisperopt.graph.files import write
+from whisperopt.graph.core import PARTS, CoreModel, write
+from whisperopt.passes.half import widened
 from whisperopt.passes.plan import reference
 from whisperopt.passes.rewrite import canvas_for, replace
-from whisperopt.passes.twin import widened
 from whisperopt.reasons import because
 from whisperopt.runtime.arrays import Floats
 from whisperopt.static_checks.equivalence.comparison import AT
@@ -117,12 +116,12 @@ def _replaced(
 
 def _unpacked(node: ir.Node, canvas: Canvas, exact: ir.Value) -> ir.Node:
     """Put a standard operator over the weight `exact` in the place of `node`."""
-    ids, scaled = node.inputs[1], words(node)
-    node = scaled or node
-    if scaled is not None or node.op_type == _TABLE:
+    ids, looked_up = node.inputs[1], words(node)
+    if looked_up or node.op_type == _TABLE:
         made = canvas.op("Gather", exact, ids)
     else:
         made = canvas.op("MatMul", node.inputs[0], exact)
+    node = looked_up[0] if looked_up else node
     drawn = canvas.nodes[0]
     index = _BIAS.get(node.op_type, len(node.inputs))
     if index < len(node.inputs) and node.inputs[index] is not None:

@@ -36,6 +36,8 @@ _OWN_BOUNDS = {
 """Twice what rounding to a type can do; for single precision, what folding a factor can."""
 _HALF_GRAIN = 2.0**-24
 """The smallest number of half precision; weights come near to no other type's."""
+_ANY_GRAIN = 1e-12
+"""Below it nothing matters."""
 QUERY = ".q_proj."
 
 
@@ -46,9 +48,8 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """Largest |slope - 1| of a group, slope being the least-squares <a, b> / <b, b>."""
     error: float
     """Largest ||a - b|| / ||b|| of a group."""
-    grain: float = 1e-12
-    """How far off each number may be beyond that: the smallest numbers of a type are, and below
-    the default nothing matters."""
+    grain: float = _ANY_GRAIN
+    """How far off each number may be beyond that: the smallest numbers of a type are."""
     rounded: bool = False
     """Whether it is stored as whole numbers: then a group may also be off by their rounding."""
 
@@ -69,7 +70,7 @@ class Distance(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     """How many numbers are in a group."""
 
-    def figures(self, at: Any = ...) -> dict[str, float]:
+    def figures(self, at: Any) -> dict[str, float]:
         """Return relative error, slope, and largest difference by the peak, of the groups `at`."""
         length, peak = float(self.length[at].sum()) or 1.0, float(self.peak[at].max()) or 1.0
         return {
@@ -200,14 +201,14 @@ def _fault(name: str, apart: Distance, bounds: Bounds, row: str, part: str) -> R
     rows = np.flatnonzero(wrong.any(axis=1))
     if not rows.size:
         return None
-    place, at = repr(name), (slice(None), slice(None))
+    place, at = repr(name), np.s_[:, :]
     if 2 * rows.size <= len(wrong):
         groups = np.flatnonzero(wrong[rows[0]])
-        place, at = f"{row} {rows[0]} of {place}", (slice(rows[0], rows[0] + 1), slice(None))
+        place, at = f"{row} {rows[0]} of {place}", np.s_[rows[0], :]
         if groups.size < wrong.shape[1]:
             first = int(groups[0]) * apart.count
             place = f"inputs {first} to {first + apart.count - 1} of {place}"
-            at = (at[0], slice(groups[0], groups[0] + 1))
+            at = np.s_[rows[0], groups[0]]
     figures = apart.figures(at)
     if not all(map(math.isfinite, figures.values())):
         return because("weights.not-finite", place, part=part)
@@ -218,10 +219,9 @@ def _fault(name: str, apart: Distance, bounds: Bounds, row: str, part: str) -> R
 
 def _bounds(found: StoredWeight, recipe: Recipe, gates: Gates) -> Bounds:
     own = _OWN_BOUNDS.get(found.dtype, math.inf)
-    bounds = Bounds(
+    return Bounds(
         scale=min(own, gates.weight_scale),
         error=min(own, gates.weight_error),
+        grain=_HALF_GRAIN if found.dtype is ir.DataType.FLOAT16 else _ANY_GRAIN,
         rounded=found.dtype.is_integer() and "int8" in recipe.precisions,
     )
-    half = found.dtype is ir.DataType.FLOAT16
-    return msgspec.structs.replace(bounds, grain=_HALF_GRAIN) if half else bounds

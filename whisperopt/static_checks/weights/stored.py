@@ -6,9 +6,10 @@ import msgspec
 import numpy as np
 import onnx_ir as ir
 
+from whisperopt.graph.canvas import Array, made_by
 from whisperopt.runtime.arrays import Floats
 from whisperopt.static_checks.weights import unpacking
-from whisperopt.static_checks.weights.unpacking import PACKED, Array
+from whisperopt.static_checks.weights.unpacking import PACKED
 
 _PRODUCTS = ("MatMul", "Gemm", "FusedMatMul", *(op for op in PACKED if "MatMul" in op))
 
@@ -75,7 +76,7 @@ def stored_weights(model: ir.Model) -> Iterator[StoredWeight]:
     """Yield every constant that some node of `model` computes with, subgraphs included."""
     constants = _Constants()
     nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
-    steps = {found for node in nodes if (found := unpacking.word_scales(node)) is not None}
+    steps = {found[1] for node in nodes if (found := unpacking.words(node))}
     for node in nodes:
         if constants.computes(node) or (node.op_type == "Gather" and node.inputs[0] in steps):
             continue
@@ -166,10 +167,13 @@ def _input(node: ir.Node, index: int) -> ir.Value | None:
 
 def _scales(node: ir.Node, index: int | None, constants: _Constants) -> ir.Value | None:
     """Return the constant scales of a packed weight, or None."""
-    if node.op_type == "Gather":
-        value = unpacking.word_scales(node)
+    if index is not None:
+        value = _input(node, index)
+    elif node.op_type == "Gather":
+        found = unpacking.words(node)
+        value = found[1] if found else None
     else:
-        value = _applied_later(node, constants) if index is None else _input(node, index)
+        value = _applied_later(node, constants)
     return value if value is not None and value in constants else None
 
 
@@ -182,7 +186,6 @@ def _applied_later(node: ir.Node, constants: _Constants) -> ir.Value | None:
     for factor in factors:
         if factor in constants:
             return factor
-        made = factor.producer()
-        if made is not None and made.op_type == "Mul":
+        if made := made_by(factor, "Mul"):
             factors += [x for x in made.inputs if x is not None and x in constants]
     return None

@@ -1,12 +1,10 @@
 """Whole numbers with scales -> the weights that they stand for, as each operator packs them."""
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
+from whisperopt.graph.canvas import Array, made_by
 from whisperopt.runtime.arrays import Floats
-
-Array = npt.NDArray[np.generic]
 
 PACKED: dict[str, tuple[int, int | None, int]] = {
     "MatMulNBits": (1, 2, 3),
@@ -52,37 +50,25 @@ def unpack(node: ir.Node, numbers: Array, scales: Array, zeros: Array | None) ->
     return array * np.asarray(scales, np.float32)
 
 
-def words(node: ir.Node) -> ir.Node | None:
-    """Return what scales the words that a Gather takes from a table [width, rows] of whole numbers.
+def words(node: ir.Node) -> tuple[ir.Node, ir.Value] | None:
+    """Return what scales the words that a Gather takes from a table of whole numbers, and scales.
 
-    Mul(Cast(Transpose(Gather(table, ids, axis=1))), Unsqueeze(Gather(scales, ids))), or nothing.
+    Mul(Cast(Transpose(Gather(table [width, rows], ids, axis=1))), Unsqueeze(Gather(scales [rows],
+    ids))), or nothing.
     """
-    made = node
     if node.op_type != "Gather" or node.attributes.get_int("axis", 0) != 1:
         return None
+    made = node
     for op_type in ("Transpose", "Cast", "Mul"):
         uses = list(made.outputs[0].uses())
         if len(uses) != 1 or uses[0].node.op_type != op_type:
             return None
         made = uses[0].node
-    return made if _steps(made, node.inputs[1]) is not None else None
-
-
-def word_scales(node: ir.Node) -> ir.Value | None:
-    """Return the scales [rows] of the table that a Gather takes words from, as `words` tells."""
-    product = words(node)
-    return _steps(product, node.inputs[1]) if product is not None else None
-
-
-def _steps(product: ir.Node, ids: ir.Value | None) -> ir.Value | None:
-    """Return what the rows `ids` are taken from to be multiplied by."""
-    for factor in product.inputs:
-        spread = factor.producer() if factor is not None else None
-        if spread is None or spread.op_type != "Unsqueeze" or spread.inputs[0] is None:
-            continue
-        taken = spread.inputs[0].producer()
-        if taken is not None and taken.op_type == "Gather" and taken.inputs[1] is ids:
-            return taken.inputs[0]
+    for factor in made.inputs:
+        spread = made_by(factor, "Unsqueeze")
+        taken = made_by(spread.inputs[0], "Gather") if spread else None
+        if taken and taken.inputs[1] is node.inputs[1] and (scales := taken.inputs[0]) is not None:
+            return made, scales
     return None
 
 
@@ -92,8 +78,7 @@ def _in_blocks(node: ir.Node, numbers: Array, scales: Array, zeros: Array | None
     block = node.attributes.get_int("block_size", 128)
     width = numbers.shape[1]
     if block < 1 or -(-width // block) != blocks or len(numbers) != rows:
-        msg = f"{blocks} scales for {width} numbers in blocks of {block}"
-        raise ValueError(msg)
+        raise ValueError(f"{blocks} scales for {width} numbers in blocks of {block}")
     array = np.zeros((rows, blocks * block), np.float32)
     array[:, :width] = numbers
     split = array.reshape(rows, blocks, block)
