@@ -11,8 +11,8 @@ from whisperopt import registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
 from whisperopt.errors import WhisperoptError
-from whisperopt.evaluate import answers, trial
 from whisperopt.evaluate import clips as clip_sets
+from whisperopt.evaluate import trial
 from whisperopt.evaluate.answers import ReferenceOutputs
 from whisperopt.evaluate.journal import ResumeLog
 from whisperopt.evaluate.trial import TrialRequest, run
@@ -80,7 +80,7 @@ def test_a_sample_of_the_core_model_without_its_numbers_counts_for_nothing(
     decoded = _counted(monkeypatch)
     run(request_)
     third = clip_sets.read(request_.manifest, checked=True).clips[2]
-    (request_.references / answers._entry(third)).unlink()
+    ReferenceOutputs(request_.references)._file(third).unlink()
     (request_.references / "partial.npz").write_bytes(b"half of another")
     decoded.clear()
     run(request_)
