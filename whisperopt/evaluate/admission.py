@@ -15,7 +15,7 @@ from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import words
 from whisperopt.evaluate.answers import Answers
-from whisperopt.evaluate.clips import EMULATED_STRIDE, Clip, ClipSet
+from whisperopt.evaluate.clips import Clip, played
 from whisperopt.evaluate.evidence import SCHEMA, Evidence, Lap, Sample
 from whisperopt.reasons import Reason, because, escaped, places_of_control, quoted
 from whisperopt.release.catalog import Variant
@@ -119,11 +119,11 @@ def admit(
     docs/evidence.md says what cannot be known.
     """
     digest = evidence.clip_digest
-    played = next((a for a in answers if a.evidence.clip_digest == digest), None)
-    if played is None:
+    heard = next((a for a in answers if a.evidence.clip_digest == digest), None)
+    if heard is None:
         raise BadInputError(because("admission.other-clips", file, digest=quoted(digest)))
-    core = {s.clip: s for s in played.evidence.samples if not s.warm_up}
-    clips = {clip.file: clip for clip in played.clips if clip.file in core}
+    core = {s.clip: s for s in heard.evidence.samples if not s.warm_up}
+    clips = {clip.file: clip for clip in heard.clips if clip.file in core}
     objections = chain(
         _untimely(evidence, now),
         _other_host(evidence, variant),
@@ -196,9 +196,7 @@ def _other_clips(evidence: Evidence, clips: Mapping[str, Clip]) -> _Objections:
     for clip, count in counts.items():
         if count > 1:
             yield because("admission.clip-twice", clip=quoted(clip), count=count)
-    whole = ClipSet(name="", manifest=Path(), clips=tuple(clips.values()), digest="")
-    emulated = evidence.tier is Tier.EMULATED
-    wanted = [clip.file for clip in whole.thinned(EMULATED_STRIDE if emulated else 1)]
+    wanted = [clip.file for clip in played(clips.values(), evidence.tier)]
     if missing := [clip for clip in wanted if clip not in counts]:
         first, lacks = quoted(missing[0]), len(missing)
         yield because("admission.clips-missing", count=lacks, clips=len(wanted), first=first)

@@ -13,7 +13,7 @@ from whisperopt.backend import Backend, Recipe, Tier
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import journal
 from whisperopt.evaluate.answers import Answers, ReferenceOutputs
-from whisperopt.evaluate.clips import EMULATED_STRIDE, ClipSet
+from whisperopt.evaluate.clips import ClipSet
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.trial import EMULATOR, NoEvidence, TrialRequest, prove
 from whisperopt.graph.core import CoreModel
@@ -162,7 +162,6 @@ class ProofContext:
             references=self.references,
             threads=self.host.cores,
             journal=notes,
-            stride=1 if here else EMULATED_STRIDE,
             twin=twin,
         )
         evidence = prove(request, self._progress)

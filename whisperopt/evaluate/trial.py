@@ -53,8 +53,6 @@ class TrialRequest(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     journal: Path
     """Folder where every finished clip is noted, to go on from there."""
-    stride: int = 1
-    """Use only every so many-th clip of a kind."""
     twin: Path | None = None
     """Folder of the fp32 copy whose activations tell whether half precision overflows."""
 
@@ -106,7 +104,7 @@ class _Trial:
         self.clip_set = clip_sets.read(request.manifest, checked=True).within(
             self.dims.window, self.decoding.known_languages
         )
-        self.clips = self.clip_set.thinned(request.stride)
+        self.clips = clip_sets.played(self.clip_set.clips, request.tier)
         self.references = ReferenceOutputs(request.references)
         self.journal = ResumeLog(request.journal)
 

@@ -7,7 +7,7 @@ import msgspec
 from whisperopt.backend import Tier
 from whisperopt.evaluate import gates
 from whisperopt.evaluate.answers import Answers
-from whisperopt.evaluate.clips import EMULATED_STRIDE, ClipSet
+from whisperopt.evaluate.clips import played
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.matrix import Gates, Matrix
 from whisperopt.reasons import Reason, because
@@ -94,8 +94,7 @@ def _unseen(variant: Variant, evidence: Evidence) -> Reason | None:
 
 def _unheard(evidence: Evidence, answers: Answers) -> Reason | None:
     """Say how many clips were not played: they may be the ones that went wrong."""
-    whole = ClipSet(name="", manifest=Path(), clips=answers.clips, digest="")
-    wanted = whole.thinned(EMULATED_STRIDE if evidence.tier is Tier.EMULATED else 1)
+    wanted = played(answers.clips, evidence.tier)
     heard = {sample.clip for sample in evidence.samples if not sample.warm_up}
     missing = sum(clip.file not in heard for clip in wanted)
     values = {"missing": missing, "wanted": len(wanted)}
