@@ -45,18 +45,16 @@ def test_speeds_are_of_speech_only() -> None:
     noise = sample("n0.ogg", total_ns=9 * 10**9, seconds=30.0, text="", tokens=[])
     made = evidence(sample("s0.ogg"), noise)
     metrics = measure(made, answers(made, *clips(1), Clip(file="n0.ogg", kind="noise")))
-    assert metrics.latency_ms_p50 == metrics.latency_ms_p95 == 100
+    assert metrics.latency_ms_p50 == 100
     assert metrics.rtfx == pytest.approx(30)
 
 
-def test_percentiles_and_units() -> None:
+def test_units() -> None:
     made = evidence(*[sample(f"s{i}.ogg", total_ns=(i + 1) * 10**8) for i in range(4)])
     metrics = measure(made, answers())
     assert metrics.latency_ms_p50 == 250
-    assert metrics.latency_ms_p95 > 400 - 1
     assert metrics.latency_ms_interval is metrics.throughput is None
     assert metrics.rtfx == pytest.approx(12)
-    assert metrics.load_ms == 2
     assert metrics.peak_rss_mb == 1
 
 
@@ -72,7 +70,7 @@ def test_times_are_those_of_the_race_where_there_was_one() -> None:
     assert metrics.latency_ms_p50 == 20
     assert metrics.latency_ms_interval == (10, 30)
     assert metrics.rtfx == metrics.throughput == pytest.approx(150)
-    assert (metrics.load_ms, metrics.peak_rss_mb) == (7, 5)
+    assert metrics.peak_rss_mb == 5
 
 
 @given(st.lists(st.integers(0, 9)), st.lists(st.integers(0, 9), min_size=1, max_size=8))

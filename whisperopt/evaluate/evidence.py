@@ -11,7 +11,7 @@ import msgspec
 
 from whisperopt.backend import Tier
 from whisperopt.host import Host
-from whisperopt.release.report import LanguageErrors
+from whisperopt.release.report import CandidateMetrics
 
 SCHEMA = "1.1"
 
@@ -122,37 +122,16 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     race: Race | None = None
 
 
-class Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """What the samples of one run add up to; rates in percent, increases in percent points.
+class Metrics(CandidateMetrics, frozen=True, kw_only=True):
+    """What the samples of one run add up to: what the report shows, and clips gone wrong.
 
-    Latency and throughput are those of the race, where there was one: see `proof.times`.
+    Latency and throughput are those of the race, where there was one: see `times`.
     """
 
-    wer: float
-    wer_delta: float
-    wer_delta_interval: tuple[float, float]
-    wer_vs_core: float
-    languages: tuple[LanguageErrors, ...]
-    token_match: float
-    clips_no_worse: float
-    encoder_cosine: float
-    encoder_relative_error: float
-    top1_agreement: float
-    kl_divergence: float
-    batch_agreement: float | None
-    max_activation: float | None
     empty: int
     looping: int
     invented: int
     """Clips of noise or silence with a text that the core model does not have."""
-    rtfx: float
-    throughput: float | None
-    throughput_interval: tuple[float, float] | None
-    latency_ms_p50: float
-    latency_ms_interval: tuple[float, float] | None
-    latency_ms_p95: float
-    load_ms: float
-    peak_rss_mb: float
 
 
 def write(path: Path, content: msgspec.Struct) -> None:

@@ -14,8 +14,6 @@ from whisperopt.evaluate.words import Errors
 from whisperopt.release.report import LanguageErrors
 from whisperopt.runtime import greedy
 
-_NS_PER_MS = 1e6
-
 
 class Pair(msgspec.Struct, frozen=True):
     """What a variant and the core model made of one clip."""
@@ -43,7 +41,7 @@ def measure(evidence: Evidence, answers: Answers) -> Metrics:
     errors, core_errors = [p.errors for p in told], [p.core_errors for p in told]
     versus = [words.count(p.core.text, p.own.text, p.clip.language) for p in spoken]
     positions = max(1, sum(p.own.positions for p in both))
-    milliseconds = [p.own.total_ns / _NS_PER_MS for p in spoken]
+    latency_ms = statistics.median(p.own.total_ns / 1e6 for p in spoken)  # none: an error
     race = times(evidence.race) if evidence.race else None
     return Metrics(
         wer=words.rate(errors),
@@ -68,10 +66,8 @@ def measure(evidence: Evidence, answers: Answers) -> Metrics:
         rtfx=race.rtfx if race else _rtfx(spoken),
         throughput=race.throughput if race else None,
         throughput_interval=race.throughput_interval if race else None,
-        latency_ms_p50=race.latency_ms if race else statistics.median(milliseconds),
+        latency_ms_p50=race.latency_ms if race else latency_ms,
         latency_ms_interval=race.latency_interval if race else None,
-        latency_ms_p95=_p95(milliseconds),
-        load_ms=(evidence.race or evidence).load_ns / _NS_PER_MS,
         peak_rss_mb=(evidence.race or evidence).peak_rss_bytes / 2**20,
     )
 
@@ -126,9 +122,3 @@ def _share(found: Iterable[bool]) -> float:
 def _rtfx(spoken: Sequence[Pair]) -> float:
     seconds = sum(pair.own.seconds for pair in spoken)
     return seconds * 1e9 / max(1, sum(pair.own.total_ns for pair in spoken))
-
-
-def _p95(milliseconds: Sequence[float]) -> float:
-    if len(milliseconds) < 2:
-        return milliseconds[0]
-    return statistics.quantiles(milliseconds, n=20)[-1]

@@ -155,9 +155,8 @@ def validation_row(result: VariantResult, known: VariantResult | None) -> Row:
 
 def numbers(metrics: Metrics | None, size_bytes: int) -> CandidateMetrics:
     """Return the part of `metrics` that the report shows."""
-    names = set(CandidateMetrics.__struct_fields__) & set(Metrics.__struct_fields__)
-    shown = {name: getattr(metrics, name) for name in names} if metrics else {}
-    return CandidateMetrics(size_bytes=size_bytes, **shown)
+    shown = {name: getattr(metrics, name, None) for name in CandidateMetrics.__struct_fields__}
+    return CandidateMetrics(**shown | {"size_bytes": size_bytes})
 
 
 def _fate(ranked: "Ranked") -> Fate:
