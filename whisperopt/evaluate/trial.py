@@ -50,7 +50,6 @@ class TrialRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The core model's answers: a file, or the folder that the core model's own trial fills."""
     self_test: Path | None = None
     """Where the core model's own trial writes the self-test; None: this is a variant."""
-    threads: int
     journal: Path
     """Folder where every finished clip is noted, to go on from there."""
     twin: Path | None = None
@@ -65,7 +64,7 @@ def run(request: TrialRequest) -> Evidence:
     say("opening")
     began = datetime.now(UTC).isoformat(timespec="seconds")
     started = time.perf_counter_ns()
-    session = backend.open(trial.artifact, threads=request.threads)
+    session = backend.open(trial.artifact, threads=request.host.cores)
     load_ns = time.perf_counter_ns() - started
     say("testing itself")
     trial.test(session)
@@ -84,7 +83,7 @@ def run(request: TrialRequest) -> Evidence:
         started=began,
         clip_set=trial.clip_set.name,
         clip_digest=trial.clip_set.digest,
-        threads=request.threads,
+        threads=request.host.cores,
         load_ns=load_ns,
         peak_rss_bytes=peak_rss_bytes(),
         placement=session.placement,
@@ -245,11 +244,9 @@ class NoEvidence(msgspec.Struct, frozen=True):
     """Whether the variant is refused, and did not raise, crash or hang, or lack memory."""
 
 
-def prove(
-    request: TrialRequest, progress: Callable[[str], None], *, stall_seconds: float = STALL_SECONDS
-) -> Evidence | NoEvidence:
+def prove(request: TrialRequest, progress: Callable[[str], None]) -> Evidence | NoEvidence:
     """Run one trial and return its evidence, or why there is none."""
-    found = process.ask(run, request, stall=stall_seconds, progress=progress)
+    found = process.ask(run, request, stall=STALL_SECONDS, progress=progress)
     if isinstance(found, Failure):
         return NoEvidence(str(found), found.certain and not _short_of_memory(found))
     return found
