@@ -26,11 +26,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What the samples cannot tell."""
     metrics: Metrics
 
-    @property
-    def accepted(self) -> bool:
-        """Whether the variant may be selected."""
-        return not self.reasons
-
 
 def judge(evidence: Evidence, answers: Answers, gates: Gates, *, gpu: bool = False) -> Verdict:
     """Recompute all numbers from `evidence` and compare them with `gates`.
@@ -39,17 +34,13 @@ def judge(evidence: Evidence, answers: Answers, gates: Gates, *, gpu: bool = Fal
     """
     metrics = measure(evidence, answers)
     reasons = list(_failures(metrics, gates))
-    if gpu and evidence.tier is Tier.MEASURED:
-        reasons += _fallen_back(evidence.placement)
+    placement = evidence.placement
+    on_cpu, nodes = placement.get("CPUExecutionProvider", 0), sum(placement.values())
+    if gpu and evidence.tier is Tier.MEASURED and on_cpu > CPU_SHARE * nodes:
+        reasons.append(because("gates.cpu", on_cpu=on_cpu, nodes=nodes))
     return Verdict(
         reasons=tuple(reasons), notes=tuple(_notes(evidence, answers, gates)), metrics=metrics
     )
-
-
-def _fallen_back(placement: dict[str, int]) -> Iterator[Reason]:
-    on_cpu, nodes = placement.get("CPUExecutionProvider", 0), sum(placement.values())
-    if on_cpu > CPU_SHARE * nodes:
-        yield because("gates.cpu", on_cpu=on_cpu, nodes=nodes)
 
 
 def _failures(metrics: Metrics, gates: Gates) -> Iterator[Reason]:

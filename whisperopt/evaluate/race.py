@@ -4,7 +4,6 @@ What disturbs the machine for a while disturbs a round of all of them, and what 
 round feels is felt by each in turn.
 """
 
-import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -120,7 +119,7 @@ def choose(clip_set: ClipSet, count: int) -> tuple[Clip, ...]:
 
 
 class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What to open, and what will be played."""
+    """What one process opens, and what it will play."""
 
     artifact: Path
     threads: int | None
@@ -135,13 +134,6 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     load_ns: Nanoseconds
     max_batch: int | None
     seconds: tuple[Seconds, ...]
-
-
-class RunBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """Which clips of what was opened to decode now, in one batch."""
-
-    opened: OpenRequest
-    clips: tuple[int, ...]
 
 
 class _Racer:
@@ -191,12 +183,11 @@ class _Racer:
         opened = self._opened[-1]
         for place in rounds:
             for batch in _batches(len(self._request.clips), opened.max_batch):
-                request = RunBatch(opened=self._request, clips=batch)
                 lap = Lap(
                     round=place,
                     clips=tuple(self._request.clips[index].file for index in batch),
                     seconds=sum(opened.seconds[index] for index in batch),
-                    total_ns=self._ask(run_batch, request, limit if place else _FIRST * limit),
+                    total_ns=self._ask(run_batch, batch, limit if place else _FIRST * limit),
                 )
                 self._laps.append(lap)
         self._peak_rss_bytes = max(self._peak_rss_bytes, self._ask(idle, None, limit))
@@ -220,15 +211,37 @@ def _batches(clips: int, max_batch: int | None) -> Iterator[tuple[int, ...]]:
             yield tuple(range(start, start + size))
 
 
+_open: list[tuple[Recognizer, list[AudioChunk]]] = []
+"""What the process of a racer holds from `load` on."""
+
+
 def load(request: OpenRequest) -> Loaded:
-    """Open what is to be timed: like those below a handler of a process, which keeps it open."""
-    return _session(request)[0]
+    """Open what is to be timed: a handler of the racer's process, like those below."""
+    artifact = artifacts.read(request.artifact)
+    known = artifact.manifest.decoding.languages
+    clips = [
+        AudioChunk(
+            audio.read(request.folder / clip.file),
+            clip.language if clip.language in known else "en",
+        )
+        for clip in request.clips
+    ]
+    backend = registry.require(artifact.manifest.backend)
+    started = time.perf_counter_ns()
+    session = backend.open(artifact, threads=request.threads)
+    load_ns = time.perf_counter_ns() - started
+    _open.append((Recognizer(artifact, session), clips))
+    return Loaded(
+        load_ns=load_ns,
+        max_batch=session.max_batch,
+        seconds=tuple(clip.samples.size / SAMPLE_RATE for clip in clips),
+    )
 
 
-def run_batch(request: RunBatch) -> Nanoseconds:
+def run_batch(places: tuple[int, ...]) -> Nanoseconds:
     """Do what a user waits for, from samples to text, and return how long it took."""
-    _, recognizer, clips = _session(request.opened)
-    batch = [clips[index] for index in request.clips]
+    ((recognizer, clips),) = _open
+    batch = [clips[place] for place in places]
     started = time.perf_counter_ns()
     recognizer.recognize(batch)
     return time.perf_counter_ns() - started
@@ -246,25 +259,3 @@ def idle(_request: None) -> Count:
         time.sleep(_GLANCE_SECONDS)
         busy = (time.process_time() - before) / (time.monotonic() - started)
     return process.peak_rss_bytes()
-
-
-@functools.cache
-def _session(request: OpenRequest) -> tuple[Loaded, Recognizer, list[AudioChunk]]:
-    artifact = artifacts.read(request.artifact)
-    known = artifact.manifest.decoding.languages
-    clips = [
-        AudioChunk(
-            audio.read(request.folder / clip.file),
-            clip.language if clip.language in known else "en",
-        )
-        for clip in request.clips
-    ]
-    backend = registry.require(artifact.manifest.backend)
-    started = time.perf_counter_ns()
-    session = backend.open(artifact, threads=request.threads)
-    opened = Loaded(
-        load_ns=time.perf_counter_ns() - started,
-        max_batch=session.max_batch,
-        seconds=tuple(clip.samples.size / SAMPLE_RATE for clip in clips),
-    )
-    return opened, Recognizer(artifact, session), clips

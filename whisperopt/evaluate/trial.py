@@ -247,14 +247,11 @@ class NoEvidence(msgspec.Struct, frozen=True):
 def prove(request: TrialRequest, progress: Callable[[str], None]) -> Evidence | NoEvidence:
     """Run one trial and return its evidence, or why there is none."""
     found = process.ask(run, request, stall=STALL_SECONDS, progress=progress)
-    if isinstance(found, Failure):
-        return NoEvidence(str(found), found.certain and not _short_of_memory(found))
-    return found
-
-
-def _short_of_memory(failure: Failure) -> bool:
-    """Say whether a runtime refused for want of memory, which only its own words tell."""
-    return any(word in str(failure).lower() for word in ("memory", "alloc"))
+    if not isinstance(found, Failure):
+        return found
+    # only a runtime's own words tell that it lacked memory
+    short = any(word in str(found).lower() for word in ("memory", "alloc"))
+    return NoEvidence(str(found), found.certain and not short)
 
 
 def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> Range:

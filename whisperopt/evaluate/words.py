@@ -68,13 +68,14 @@ def _normalizer(language: str) -> Callable[[str], str]:
     from whisper_normalizer.basic import BasicTextNormalizer
     from whisper_normalizer.english import EnglishTextNormalizer
 
-    if language == "en":
-        english: Callable[[str], str] = EnglishTextNormalizer()
-        return english
-    basic: Callable[[str], str] = BasicTextNormalizer(
-        split_letters=language in UNSPACED, preserve_marks=language in _VOWEL_MARKS
+    made: Callable[[str], str] = (
+        EnglishTextNormalizer()
+        if language == "en"
+        else BasicTextNormalizer(
+            split_letters=language in UNSPACED, preserve_marks=language in _VOWEL_MARKS
+        )
     )
-    return basic
+    return made
 
 
 @functools.lru_cache(_CACHED)
