@@ -47,7 +47,7 @@ def test_speeds_are_of_speech_only() -> None:
     assert metrics.rtfx == pytest.approx(30)
 
 
-def test_units() -> None:
+def test_medians_and_units() -> None:
     made = evidence(*[sample(f"s{i}.ogg", total_ns=(i + 1) * 10**8) for i in range(4)])
     metrics = measure(made, answers())
     assert metrics.latency_ms_p50 == 250

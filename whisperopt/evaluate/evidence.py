@@ -123,7 +123,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Metrics(CandidateMetrics, frozen=True, kw_only=True):
-    """What the samples of one run add up to: what the report shows, and clips gone wrong.
+    """What the samples of one run add up to: what a report shows of them, and what gates count.
 
     Latency and throughput are those of the race, where there was one: see `times`.
     """

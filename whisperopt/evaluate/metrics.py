@@ -14,6 +14,8 @@ from whisperopt.evaluate.words import Errors
 from whisperopt.release.report import LanguageErrors
 from whisperopt.runtime.greedy import loops
 
+_NS_PER_MS = 1e6
+
 
 class Pair(msgspec.Struct, frozen=True):
     """What a variant and the core model made of one clip."""
@@ -41,7 +43,7 @@ def measure(evidence: Evidence, answers: Answers) -> Metrics:
     errors, core_errors = [p.errors for p in told], [p.core_errors for p in told]
     versus = [words.count(p.core.text, p.own.text, p.clip.language) for p in spoken]
     positions = max(1, sum(p.own.positions for p in both))
-    latency_ms = statistics.median(p.own.total_ns / 1e6 for p in spoken)  # none: an error
+    alone = statistics.median(p.own.total_ns / _NS_PER_MS for p in spoken)  # raises without
     race = times(evidence.race) if evidence.race else None
     return Metrics(
         wer=words.rate(errors),
@@ -66,7 +68,7 @@ def measure(evidence: Evidence, answers: Answers) -> Metrics:
         rtfx=race.rtfx if race else _rtfx(spoken),
         throughput=race.throughput if race else None,
         throughput_interval=race.throughput_interval if race else None,
-        latency_ms_p50=race.latency_ms if race else latency_ms,
+        latency_ms_p50=race.latency_ms if race else alone,
         latency_ms_interval=race.latency_interval if race else None,
         peak_rss_mb=(evidence.race or evidence).peak_rss_bytes / 2**20,
     )

@@ -155,7 +155,8 @@ def validation_row(result: VariantResult, known: VariantResult | None) -> Row:
 
 def numbers(metrics: Metrics | None, size_bytes: int) -> CandidateMetrics:
     """Return the part of `metrics` that the report shows."""
-    shown = {name: getattr(metrics, name, None) for name in CandidateMetrics.__struct_fields__}
+    found = metrics or CandidateMetrics()
+    shown = {name: getattr(found, name) for name in CandidateMetrics.__struct_fields__}
     return CandidateMetrics(**shown | {"size_bytes": size_bytes})
 
 
