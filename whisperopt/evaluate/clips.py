@@ -109,6 +109,16 @@ class ClipSet(msgspec.Struct, frozen=True, kw_only=True):
         """Read one clip: float32 mono at 16 kHz."""
         return audio.read(self.folder / clip.file)
 
+    def seconds(self, clip: Clip) -> float:
+        """Return how long one clip is, as its file says."""
+        import soundfile
+
+        path = self.folder / clip.file
+        try:
+            return float(soundfile.info(path).duration)
+        except (soundfile.LibsndfileError, TypeError):
+            raise BadInputError(because("clips.no-audio", path)) from None
+
     def within(self, window: int, languages: Collection[str] | None = None) -> Self:
         """Leave out what the model cannot hear; some speech must be left.
 
@@ -148,7 +158,7 @@ class ClipSet(msgspec.Struct, frozen=True, kw_only=True):
     def _unfit(self, clip: Clip, window: int, languages: Collection[str] | None) -> str | None:
         if clip.spoken and languages is not None and clip.language not in languages:
             return f"in {LANGUAGES[clip.language]}, which the model does not know"
-        if _seconds(self.folder / clip.file) * SAMPLE_RATE > window:
+        if self.seconds(clip) * SAMPLE_RATE > window:
             return f"longer than the model's window of {window / SAMPLE_RATE:g} s"
         return None
 
@@ -263,15 +273,6 @@ def _digest(data: bytes, paths: Iterable[Path]) -> str:
         except OSError as error:
             raise BadInputError(because("clips.clip", path, why=str(error.strerror))) from None
     return f"sha256:{digest.hexdigest()}"
-
-
-def _seconds(path: Path) -> float:
-    import soundfile
-
-    try:
-        return float(soundfile.info(path).duration)
-    except (soundfile.LibsndfileError, TypeError):
-        raise BadInputError(because("clips.no-audio", path)) from None
 
 
 def _either(languages: Collection[str] | None) -> str:

@@ -108,12 +108,8 @@ def run(
 
 def choose(clip_set: ClipSet, count: int) -> tuple[Clip, ...]:
     """Choose `count` clips in which somebody speaks, spread over their lengths, shortest first."""
-    import soundfile
-
-    spoken = sorted(
-        (clip for clip in clip_set.clips if clip.spoken),
-        key=lambda clip: (soundfile.info(clip_set.folder / clip.file).duration, clip.file),
-    )
+    spoken = [clip for clip in clip_set.clips if clip.spoken]
+    spoken.sort(key=lambda clip: (clip_set.seconds(clip), clip.file))
     count = min(count, len(spoken))
     return tuple(spoken[(2 * place + 1) * len(spoken) // (2 * count)] for place in range(count))
 
