@@ -26,11 +26,12 @@ from whisperopt.evaluate.case import ProofContext, listen
 from whisperopt.evaluate.clips import ClipSet
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.gates import Verdict
-from whisperopt.evaluate.metrics import loops
 from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.graph.core import CoreModel
 from whisperopt.passes.plan import dims_of
 from whisperopt.release import catalog
+from whisperopt.report.formats import percent
+from whisperopt.runtime.greedy import loops
 
 _TARGET = "cpu"
 _COLUMNS = (
@@ -66,7 +67,7 @@ def main() -> None:
 def _thinned(core: CoreModel, stride: int, folder: Path) -> ClipSet:
     """Copy every so many-th of the packaged clips into a set of its own."""
     packaged = clip_sets.read(clip_sets.packaged()).within(core.checkpoint.dims.window)
-    chosen = packaged.thinned(stride)
+    chosen = clip_sets.thinned(packaged.clips, stride)
     for clip in chosen:
         path = folder / clip.file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,8 +145,8 @@ def _row(run: Run) -> str:
         f"{run.kv_heads}",
         f"{run.cache_bytes_a_token / 1024:g}",
         f"{metrics.wer:.1f}",
-        f"{100 * metrics.top1_agreement:.1f}",
-        f"{sum(map(loops, heard))} of {len(heard)}",
+        percent(metrics.top1_agreement).removesuffix(" %"),
+        f"{sum(loops(sample.tokens) for sample in heard)} of {len(heard)}",
         ", ".join(parts) or "nothing",
     )
     return f"| {' | '.join(cells)} |"

@@ -37,6 +37,7 @@ from whisperopt.graph.core import CoreModel
 from whisperopt.matrix import Device, Matrix
 from whisperopt.release import catalog
 from whisperopt.release.catalog import Variant
+from whisperopt.report.formats import percent
 from whisperopt.results import grading
 from whisperopt.results.variant import told
 from whisperopt.runtime import self_test
@@ -222,8 +223,8 @@ def _opened(folder: Path, here: bool) -> str:  # noqa: FBT001  # a fact
 def _numbers(found: Metrics) -> str:
     return (
         f"cosine {found.encoder_cosine:.5f}, error {found.encoder_relative_error:.3g},"
-        f" top-1 {100 * found.top1_agreement:.2f} %, KL {found.kl_divergence:.2g},"
-        f" token match {100 * found.token_match:.0f} %, WER {found.wer_delta:+.2f}"
+        f" top-1 {percent(found.top1_agreement, '.2f')}, KL {found.kl_divergence:.2g},"
+        f" token match {percent(found.token_match, '.0f')}, WER {found.wer_delta:+.2f}"
     )
 
 
@@ -237,7 +238,7 @@ def _some_clips(folder: Path, stride: int) -> Path:
     """Write a manifest of every `stride`-th packaged clip, with copies of the recordings."""
     packaged = clip_sets.read(clip_sets.packaged())
     folder.mkdir()
-    chosen = packaged.thinned(stride)
+    chosen = clip_sets.thinned(packaged.clips, stride)
     for clip in chosen:
         shutil.copyfile(packaged.folder / clip.file, folder / clip.file)
     manifest = folder / "manifest.jsonl"

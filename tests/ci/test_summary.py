@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.report import made
-from whisperopt.release import report as reports
+from whisperopt.release import catalog
 
 SUMMARY = Path(__file__).parents[2] / "ci" / "summary"
 
@@ -21,7 +21,7 @@ def run(*arguments):
 @pytest.fixture
 def written(tmp_path):
     path = tmp_path / "report.json"
-    path.write_bytes(reports.encode(made.plain()[0]))
+    path.write_bytes(catalog.encode(made.plain()[0]))
     return path
 
 
@@ -34,7 +34,7 @@ def test_a_report_becomes_markdown(written):
 
 def test_with_a_report_before_changes_are_told(written, tmp_path):
     before = tmp_path / "before.json"
-    before.write_bytes(reports.encode(made.report(made.target("cpu", made.candidate("cpu-old")))))
+    before.write_bytes(catalog.encode(made.report(made.target("cpu", made.candidate("cpu-old")))))
     ended = run(written, before)
     assert "cpu\\-old (measured) → cpu\\-fast (measured)" in ended.stdout
 

@@ -90,7 +90,7 @@ def evidence_elsewhere(theirs: Path, home: Path) -> None:
     candidate = msgspec.structs.replace(row.candidates[0], proofs=(proof,))
     row = msgspec.structs.replace(row, candidates=(candidate, *row.candidates[1:]))
     told = msgspec.structs.replace(told, targets=(row,))
-    (theirs / report.NAME).write_bytes(report.encode(told))
+    (theirs / report.NAME).write_bytes(catalog.encode(told))
 
 
 TRAPS = [commit_elsewhere, trash_elsewhere, evidence_elsewhere]

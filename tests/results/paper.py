@@ -82,7 +82,7 @@ def write(release: Path, *told: tuple[Variant, Sequence[Evidence]]) -> Report:
     made = msgspec.structs.replace(made, models={MODEL: entry})
     (release / catalog.NAME).write_bytes(catalog.encode(made))
     report = writing.ranked(blank(), results, {})
-    (release / reports.NAME).write_bytes(reports.encode(report))
+    (release / reports.NAME).write_bytes(catalog.encode(report))
     return report
 
 

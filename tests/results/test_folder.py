@@ -21,7 +21,6 @@ from whisperopt.release import catalog
 from whisperopt.release.catalog import EvidenceEntry
 from whisperopt.release.report import Report
 from whisperopt.results import folder, projections
-from whisperopt.results.scores import Scores
 from whisperopt.results.variant import Proof, VariantResult
 
 METRICS = measure(samples.evidence(), samples.answers())
@@ -34,7 +33,6 @@ def recorded(
     facts = {
         "host_class": made.host_class,
         "tier": made.tier,
-        "scores": Scores(size_bytes=1),
         "evidence": made,
         "metrics": metrics,
         "report": folder.path_of(MODEL, made),

@@ -9,8 +9,7 @@ from tests.evaluate import samples
 from tests.results.paper import CPU, HERE, STAND_IN, THERE
 from whisperopt.backend import Tier
 from whisperopt.reasons import because
-from whisperopt.results.scores import Scores
-from whisperopt.results.variant import Proof, VariantResult, basis, merged, told
+from whisperopt.results.variant import Proof, VariantResult, basis, merged
 
 
 def verdict(
@@ -20,7 +19,6 @@ def verdict(
         host_class=host_class,
         tier=tier,
         reasons=(because("recorded.text", reason),) if reason else (),
-        scores=Scores(size_bytes=1),
         started=started,
     )
 
@@ -69,7 +67,7 @@ def test_a_measurement_elsewhere_is_none_here_and_a_failure_elsewhere_does_not_c
     made: list[Proof], tier: Tier, failure: str
 ) -> None:
     found = of(*made).standing(HERE)
-    assert (found.tier, told(found.failed.reasons if found.failed else ())) == (tier, failure)
+    assert (found.tier, found.reason) == (tier, failure)
 
 
 def test_variants_are_compared_on_the_wanted_kind_of_host_or_on_the_latest() -> None:

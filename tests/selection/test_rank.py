@@ -51,7 +51,7 @@ def entrant(
         host_class=HERE,
         tier=tier,
         reasons=(because("recorded.text", failure),) if failure else (),
-        scores=scores_of(metrics, size, tier),
+        scores=scores_of(metrics, size, tier) if metrics else Scores(size_bytes=size),
         metrics=metrics,
     )
     unproven = tier is Tier.STRUCTURAL and not failure

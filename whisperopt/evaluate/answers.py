@@ -166,7 +166,7 @@ class ReferenceOutputs:
     def save(self, clip: Clip, reference: ReferenceOutput) -> None:
         """Keep the core model's answer to `clip` in the folder."""
         partial = self.path / "partial.npz"
-        np.savez_compressed(partial, **reference.arrays(_key(clip)))
+        np.savez_compressed(partial, allow_pickle=False, **reference.arrays(_key(clip)))
         partial.replace(self._file(clip))
 
     def has(self, clip: Clip) -> bool:

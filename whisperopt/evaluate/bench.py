@@ -193,7 +193,7 @@ def observe(request: BenchRequest) -> Measured:
     decoding = artifact.manifest.decoding
     tokenizer = Tokenizer(artifact.tokenizer, decoding.end_of_text)
     moments.append(time.time())
-    imports, verify, open_, text = (1e3 * max(0.0, b - a) for a, b in pairwise(moments))
+    imports, verify, opening, reading = (1e3 * max(0.0, b - a) for a, b in pairwise(moments))
 
     clip_set = clip_sets.read(request.manifest).within(
         artifact.manifest.dims.window, decoding.known_languages
@@ -204,9 +204,8 @@ def observe(request: BenchRequest) -> Measured:
         for clip in spoken
     ]
     events: list[Event] = []
-    recognizer = Recognizer(
-        artifact, Watched(session, events, ("encode",)), Watched(tokenizer, events)
-    )
+    text: Any = Watched(tokenizer, events)
+    recognizer = Recognizer(artifact, Watched(session, events, ("encode",)), text)
     first_word = _first_word(recognizer, events, audio[0])
     played = [
         _played(clip, chunk, recognizer, events, request.rounds)
@@ -225,7 +224,9 @@ def observe(request: BenchRequest) -> Measured:
     return msgspec.structs.replace(
         summed(artifact.manifest.variant, artifact.manifest.model, played),
         peak_rss_mb=peak_rss_mb,
-        load=Load(imports=imports, verify=verify, open=open_, text=text, first_word=first_word),
+        load=Load(
+            imports=imports, verify=verify, open=opening, text=reading, first_word=first_word
+        ),
         operators=operators,
         notes=tuple(notes),
     )

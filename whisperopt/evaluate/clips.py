@@ -166,14 +166,18 @@ class ClipSet(msgspec.Struct, frozen=True, kw_only=True):
 def played(clips: Iterable[Clip], tier: Tier) -> tuple[Clip, ...]:
     """Return the clips that a run of `tier` plays, in order.
 
-    A stand-in's speed is not wanted, and every third clip of each language and kind still gives
-    hundreds of positions.
+    A stand-in's speed is not wanted, and every third clip still gives hundreds of positions.
     """
+    return thinned(clips, 3 if tier is Tier.EMULATED else 1)
+
+
+def thinned(clips: Iterable[Clip], stride: int) -> tuple[Clip, ...]:
+    """Return every `stride`-th clip, in order, each language and kind counted apart."""
     seen: Counter[tuple[str, str]] = Counter()
     kept = []
     for clip in clips:
         group = (clip.kind, clip.language if clip.spoken else "")
-        if tier is not Tier.EMULATED or seen[group] % 3 == 0:
+        if seen[group] % stride == 0:
             kept.append(clip)
         seen[group] += 1
     return tuple(kept)

@@ -18,7 +18,6 @@ from whisperopt.inspection.graphs import count_operators
 from whisperopt.matrix import LATENCY, Matrix, Target
 from whisperopt.passes.plan import make
 from whisperopt.reasons import Reason, because
-from whisperopt.results.scores import Scores
 from whisperopt.results.variant import Proof, VariantResult, unmade
 from whisperopt.selection.rank import rank
 from whisperopt.static_checks import structure
@@ -105,8 +104,7 @@ def _result(
 ) -> VariantResult:
     """Return what is known of a variant that nobody made."""
     variant = unmade(target, backend, recipe, name=recipe.name, place=place)
-    scores = Scores(size_bytes=0)
-    proof = Proof(host_class="", tier=Tier.STRUCTURAL, reasons=reasons, scores=scores)
+    proof = Proof(host_class="", tier=Tier.STRUCTURAL, reasons=reasons)
     return VariantResult(variant=variant, proofs=(proof,))
 
 

@@ -25,7 +25,6 @@ from whisperopt.pipeline.trials import Trials
 from whisperopt.reasons import Reason, because, escaped
 from whisperopt.rehearsal import rehearse
 from whisperopt.results.grading import GradingContext
-from whisperopt.results.scores import Scores
 from whisperopt.results.variant import Proof, VariantResult
 from whisperopt.static_checks import equivalence as equivalences
 from whisperopt.static_checks import structure as structures
@@ -85,7 +84,6 @@ def refuse(
         host_class=result.host_class,
         tier=tier,
         reasons=reasons,
-        scores=Scores(size_bytes=result.variant.size),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return msgspec.structs.replace(result.with_proof(proof), certain=result.certain and certain)

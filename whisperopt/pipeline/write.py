@@ -199,6 +199,6 @@ def commit(
     folder.keep(release, staging, content.models.values(), report)
     (staging / catalog.NAME).write_bytes(catalog.encode(content))
     if report is not None and shown is not None:
-        (staging / reports.NAME).write_bytes(reports.encode(report))
+        (staging / reports.NAME).write_bytes(catalog.encode(report))
         (staging / FILE).write_text(page.render(staging, report, *shown), "utf-8")
     store.commit(staging, release)

@@ -177,9 +177,9 @@ def read(release: Path) -> Catalog:
         raise BadInputError(because("release.no-catalog", release, file=NAME)) from None
 
 
-def encode(catalog: Catalog) -> bytes:
-    """Return the text of a catalog."""
-    return msgspec.json.format(msgspec.json.encode(catalog), indent=1) + b"\n"
+def encode(document: object) -> bytes:
+    """Return the text of a catalog, or of a document beside it, as people can read it."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
 def describe_files(folder: Path) -> tuple[File, ...]:

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from whisperopt.artifact import Manifest
+from whisperopt.release import catalog
 from whisperopt.whisper import HOP_LENGTH, SAMPLE_RATE, Dimensions
 
 # What GenAI calls the provider of a backend; the CPU is its default.
@@ -26,22 +25,12 @@ def write(folder: Path, manifest: Manifest) -> None:
         "tokenizer_config.json": {"tokenizer_class": "WhisperTokenizer"},
     }
     for name, document in documents.items():
-        text = msgspec.json.format(msgspec.json.encode(document), indent=1)
-        (folder / name).write_bytes(text + b"\n")
+        (folder / name).write_bytes(catalog.encode(document))
 
 
 def _config(manifest: Manifest) -> dict[str, Any]:
     dims, decoding = manifest.dims, manifest.decoding
     shared = manifest.recipe.cache != "concat"
-    decoder_inputs = {
-        "input_ids": "input_ids",
-        "past_key_names": "past_key_self_%d",
-        "past_value_names": "past_value_self_%d",
-        "cross_past_key_names": "past_key_cross_%d",
-        "cross_past_value_names": "past_value_cross_%d",
-    }
-    if shared:
-        decoder_inputs["past_sequence_length"] = "past_sequence_length"
     return {
         "model": {
             "type": "whisper",
@@ -63,7 +52,14 @@ def _config(manifest: Manifest) -> dict[str, Any]:
             "decoder": {
                 **_part(manifest, "decoder", dims.decoder_heads, dims.decoder_kv_heads),
                 "num_hidden_layers": dims.decoder_layers,
-                "inputs": decoder_inputs,
+                "inputs": {
+                    "input_ids": "input_ids",
+                    "past_key_names": "past_key_self_%d",
+                    "past_value_names": "past_value_self_%d",
+                    "cross_past_key_names": "past_key_cross_%d",
+                    "cross_past_value_names": "past_value_cross_%d",
+                    **({"past_sequence_length": "past_sequence_length"} if shared else {}),
+                },
                 "outputs": {
                     "logits": "logits",
                     "present_key_names": "present_key_self_%d",

@@ -56,6 +56,13 @@ class CandidateMetrics(msgspec.Struct, frozen=True, kw_only=True):
     peak_rss_mb: float | None = None
 
 
+MEASURED_ONLY = (
+    *("latency_ms_p50", "latency_ms_interval", "rtfx", "throughput", "throughput_interval"),
+    "peak_rss_mb",
+)
+"""Those that only the device itself tells, as the catalog calls them too."""
+
+
 class ProofReport(msgspec.Struct, frozen=True, kw_only=True):
     """What one kind of host has to say about a variant, recomputed from its raw samples."""
 
@@ -145,8 +152,3 @@ def read(release: Path) -> Report | None:
         return msgspec.json.decode((release / NAME).read_bytes(), type=Report)
     except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None
-
-
-def encode(report: Report) -> bytes:
-    """Return the text of a report."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"

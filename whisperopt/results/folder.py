@@ -16,7 +16,7 @@ from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.reasons import because
 from whisperopt.release import catalog
-from whisperopt.release.catalog import AnswersEntry, File, ModelEntry, Variant
+from whisperopt.release.catalog import AnswersEntry, ModelEntry, Variant
 from whisperopt.release.report import ProofReport, Report
 from whisperopt.results.variant import VariantResult
 
@@ -29,7 +29,10 @@ def path_of(model: str, evidence: Evidence) -> str:
 
     One kind of host has one file for a variant: newer evidence takes the place of older.
     """
-    return f"{EVIDENCE}/{model}--{evidence.variant}--{_plain(evidence.host_class)}.json"
+    host_class = re.sub(r"[^A-Za-z0-9._-]+", "-", evidence.host_class)
+    if host_class != evidence.host_class:  # others may become the same
+        host_class += f"-{hashlib.sha256(evidence.host_class.encode()).hexdigest()[:8]}"
+    return f"{EVIDENCE}/{model}--{evidence.variant}--{host_class}.json"
 
 
 def write_samples(staging: Path, result: VariantResult) -> None:
@@ -59,20 +62,28 @@ def keep(
     release: Path, staging: Path, models: Iterable[ModelEntry], report: Report | None
 ) -> None:
     """Copy what `models` and `report` name and `staging` lacks from `release`."""
-    rejected = [proof.report for proof in _proofs(report) if proof.report]
-    for path in (*rejected, *(path for model in models for path in _named(model))):
-        source, kept = release / path, staging / path
-        if _FILE.fullmatch(path) and not kept.exists() and _is_plain_file(source):
-            shutil.copyfile(source, kept)
+    paths = [proof.report for proof in _proofs(report)]
+    for model in models:
+        paths += [entry.report for variant in model.variants for entry in variant.evidence]
+        files = [file for known in model.answers for file in (known.document, known.references)]
+        paths += [f"{EVIDENCE}/{file.path}" for file in files]
+    for path in paths:
+        if _is_plain_file(release, path) and not (staging / path).exists():
+            shutil.copyfile(release / path, staging / path)
 
 
 def read_answers(release: Path, entry: AnswersEntry) -> tuple[Answers, Path]:
     """Return the answers that `entry` names and the file with their numbers, both unchanged."""
+    folder = release / EVIDENCE
     for file in (entry.document, entry.references):
-        _check(release / EVIDENCE / file.path, file)
-    document = release / EVIDENCE / entry.document.path
+        path, place = folder / file.path, f"{EVIDENCE}/{file.path}"
+        if not path.is_file() or folder.is_symlink():
+            raise BadInputError(because("evidence.missing", place))
+        if path.stat().st_size != file.size or cache.sha256(path) != file.sha256:
+            raise IntegrityError(because("evidence.other", place))
+    document = folder / entry.document.path
     try:
-        return answers_.read(document), release / EVIDENCE / entry.references.path
+        return answers_.read(document), folder / entry.references.path
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityError(because("evidence.unread", document, why=str(error))) from None
 
@@ -98,43 +109,19 @@ def read_rejected(release: Path, report: Report) -> Mapping[str, Evidence]:
 
 
 def _evidence(release: Path, path: str) -> Evidence | None:
-    """Read raw samples; a report may come from anywhere, and name anything."""
-    if not _FILE.fullmatch(path) or not _is_plain_file(release / path):
-        return None
     try:
-        return evidences.read(release / path)
+        return evidences.read(release / path) if _is_plain_file(release, path) else None
     except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None
 
 
-def _is_plain_file(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink() and not path.parent.is_symlink()
-
-
-def _plain(host_class: str) -> str:
-    """Make a part of a file's name of `host_class`, another one for every other."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", host_class)
-    if plain == host_class:
-        return plain
-    return f"{plain}-{hashlib.sha256(host_class.encode()).hexdigest()[:8]}"
+def _is_plain_file(release: Path, path: str) -> bool:
+    """Say whether `path` is a file of the folder; a report may be anybody's, and name anything."""
+    file, is_ours = release / path, _FILE.fullmatch(path) is not None
+    return is_ours and file.is_file() and not (file.is_symlink() or file.parent.is_symlink())
 
 
 def _proofs(report: Report | None) -> Iterable[ProofReport]:
     for row in report.targets if report else ():
         for candidate in row.candidates:
             yield from candidate.proofs
-
-
-def _named(model: ModelEntry) -> Iterable[str]:
-    for variant in model.variants:
-        yield from (entry.report for entry in variant.evidence if entry.report)
-    for answers in model.answers:
-        yield f"{EVIDENCE}/{answers.document.path}"
-        yield f"{EVIDENCE}/{answers.references.path}"
-
-
-def _check(path: Path, file: File) -> None:
-    if not path.is_file() or path.parent.is_symlink():
-        raise BadInputError(because("evidence.missing", f"{EVIDENCE}/{file.path}"))
-    if path.stat().st_size != file.size or cache.sha256(path) != file.sha256:
-        raise IntegrityError(because("evidence.other", f"{EVIDENCE}/{file.path}"))

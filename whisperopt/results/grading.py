@@ -1,5 +1,6 @@
 """Judges raw samples: every verdict follows from them, and what a release says is not believed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -46,11 +47,10 @@ class GradingContext(msgspec.Struct, frozen=True, kw_only=True):
             verdict = gates.judge(evidence, answers, self.gates(variant), gpu=gpu)
         except (ArithmeticError, AssertionError, LookupError, ValueError):
             return None  # samples may be anybody's
-        missed = (_unseen(variant, evidence), _unheard(evidence, answers))
         return Proof(
             host_class=evidence.host_class,
             tier=evidence.tier,
-            reasons=(*verdict.reasons, *filter(None, missed)),
+            reasons=(*verdict.reasons, *_lacking(variant, evidence, answers)),
             notes=verdict.notes,
             scores=scores_of(verdict.metrics, variant.size, evidence.tier),
             evidence=evidence,
@@ -86,19 +86,15 @@ def read(release: Path, model: str, entry: ModelEntry, matrix: Matrix) -> Gradin
     return GradingContext(model=model, entry=entry, matrix=matrix, answers=answers)
 
 
-def _unseen(variant: Variant, evidence: Evidence) -> Reason | None:
-    """Name what an emulation must look at: fp16 is computed through wider numbers there."""
-    blind = evidence.tier is Tier.EMULATED and evidence.activations is None
-    return because("gates.not-looked-at") if blind and "fp16" in variant.precisions else None
-
-
-def _unheard(evidence: Evidence, answers: Answers) -> Reason | None:
-    """Say how many clips were not played: they may be the ones that went wrong."""
+def _lacking(variant: Variant, evidence: Evidence, answers: Answers) -> Iterator[Reason]:
+    """Yield what was not looked at, or not played: there may be what went wrong."""
+    emulated = evidence.tier is Tier.EMULATED
+    if emulated and "fp16" in variant.precisions and evidence.activations is None:
+        yield because("gates.not-looked-at")  # it was computed through wider numbers
     wanted = played(answers.clips, evidence.tier)
     heard = {sample.clip for sample in evidence.samples if not sample.warm_up}
-    missing = sum(clip.file not in heard for clip in wanted)
-    values = {"missing": missing, "wanted": len(wanted)}
-    return because("gates.clips-missing", **values) if missing else None
+    if missing := sum(clip.file not in heard for clip in wanted):
+        yield because("gates.clips-missing", missing=missing, wanted=len(wanted))
 
 
 def _crashed(entry: EvidenceEntry, variant: Variant) -> Proof | None:

@@ -10,6 +10,7 @@ from whisperopt.backend import Tier
 from whisperopt.evaluate.evidence import Metrics
 from whisperopt.release.catalog import EvidenceEntry, Variant
 from whisperopt.release.report import (
+    MEASURED_ONLY,
     CandidateMetrics,
     CandidateReport,
     Fate,
@@ -17,15 +18,13 @@ from whisperopt.release.report import (
     TargetReport,
 )
 from whisperopt.results.validation import Origin, Row
-from whisperopt.results.variant import Proof, VariantResult, told
+from whisperopt.results.variant import Proof, VariantResult
 
 if TYPE_CHECKING:
     from whisperopt.selection.rank import Ranked
 
-_TIMES = (
-    *("latency_ms_p50", "latency_ms_interval", "rtfx", "throughput", "throughput_interval"),
-    "peak_rss_mb",
-)
+_SAID = ("host_class", "tier", "accepted", "reason", "started", "imported")
+"""What catalog and report say alike of a proof."""
 
 
 def catalog_variant(result: VariantResult) -> Variant:
@@ -37,29 +36,17 @@ def catalog_variant(result: VariantResult) -> Variant:
 def evidence_entry(proof: Proof) -> EvidenceEntry:
     """Return the catalog's entry of one kind of host; one that left no samples has no numbers."""
     metrics = proof.metrics
-    numbers = {name: _sound(getattr(metrics, name)) for name in _TIMES} if metrics else {}
-    return EvidenceEntry(
-        host_class=proof.host_class,
-        tier=proof.tier,
-        accepted=proof.accepted,
-        reason=told(proof.reasons),
-        started=proof.started,
-        imported=proof.imported,
-        wer_delta=metrics.wer_delta if metrics else None,
-        report=proof.report if metrics else "",
-        **numbers,
-    )
+    said = {name: getattr(proof, name) for name in _SAID}
+    if metrics is None:
+        return EvidenceEntry(**said)
+    times = {name: _sound(getattr(metrics, name)) for name in MEASURED_ONLY}
+    return EvidenceEntry(**said, **times, wer_delta=metrics.wer_delta, report=proof.report)
 
 
 def proof_report(proof: Proof, size_bytes: int) -> ProofReport:
     """Return the report's row of one kind of host."""
     return ProofReport(
-        host_class=proof.host_class,
-        tier=proof.tier,
-        accepted=proof.accepted,
-        reason=told(proof.reasons),
-        started=proof.started,
-        imported=proof.imported,
+        **{name: getattr(proof, name) for name in _SAID},
         metrics=numbers(proof.metrics, size_bytes),
         report=proof.report if proof.evidence else "",
     )
@@ -68,9 +55,9 @@ def proof_report(proof: Proof, size_bytes: int) -> ProofReport:
 def released(ranked: "Ranked", host_class: str | None) -> CandidateReport:
     """Return the report's entry of a variant that is in the release, as `host_class` sees it."""
     result = ranked.result
-    found = _candidate(result, result.decisive(host_class))
-    return msgspec.structs.replace(
-        found,
+    return _candidate(
+        result,
+        result.decisive(host_class),
         fate=_fate(ranked),
         accepted=ranked.accepted,
         reason=str(ranked.reason),
@@ -83,32 +70,34 @@ def released(ranked: "Ranked", host_class: str | None) -> CandidateReport:
 def unreleased(result: VariantResult) -> CandidateReport:
     """Return the report's entry of a variant that a build made, or need not make, and left out."""
     proof = result.proofs[0] if result.proofs else None
-    found = _candidate(result, proof)
     if result.skipped:
-        return msgspec.structs.replace(found, fate="not needed", reason=str(result.skipped))
+        return _candidate(result, proof, fate="not needed", reason=str(result.skipped))
     if proof is None or proof.evidence is None:
-        return found
+        return _candidate(result, proof)
     shown = (proof_report(proof, result.variant.size),)
-    return msgspec.structs.replace(found, tier=proof.tier, proofs=shown)
+    return _candidate(result, proof, tier=proof.tier, proofs=shown)
 
 
-def _candidate(result: VariantResult, proof: Proof | None) -> CandidateReport:
-    """Return what the report says of a variant by `proof`, before it is ranked: it is rejected."""
+def _candidate(result: VariantResult, proof: Proof | None, **known: Any) -> CandidateReport:
+    """Return what the report says of a variant by `proof`: it is rejected, if no more is `known`."""
     how = result.how
     if proof and proof.evidence and not how.endswith(proof.evidence.how):
         how = proof.evidence.how  # only a build knows what came before the run
+    facts: dict[str, Any] = {
+        "fate": "rejected",
+        "accepted": False,
+        "reason": proof.reason if proof else "",
+        "tier": Tier.STRUCTURAL if "structure" in result.passed else None,
+    }
     return CandidateReport(
         name=result.name,
         ladder_rank=result.variant.ladder_rank,
-        fate="rejected",
-        accepted=False,
-        reason=told(proof.reasons) if proof else "",
         notes=proof.notes if proof else (),
-        tier=Tier.STRUCTURAL if "structure" in result.passed else None,
         how=how,
         conditions=result.conditions,
         rehearsals=result.rehearsals,
         metrics=numbers(proof.metrics if proof else None, result.variant.size),
+        **facts | known,
     )
 
 
@@ -147,7 +136,7 @@ def validation_row(result: VariantResult, known: VariantResult | None) -> Row:
         host_class=result.host_class,
         tier=proof.tier if proof else None,
         accepted=proof.accepted if proof else None,
-        reason=told(proof.reasons) if proof else str(result.skipped or ""),
+        reason=proof.reason if proof else str(result.skipped or ""),
         notes=proof.notes if proof else (),
         metrics=numbers(proof.metrics, result.variant.size) if proof else None,
     )

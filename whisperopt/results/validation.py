@@ -8,15 +8,10 @@ import msgspec
 
 from whisperopt.reasons import escaped
 from whisperopt.release.catalog import EvidenceEntry, ModelEntry
-from whisperopt.release.report import CandidateMetrics, CandidateReport, Report
+from whisperopt.release.report import MEASURED_ONLY, CandidateMetrics, Report
 
-_NUMBERS = (
-    *("started", "latency_ms_p50", "latency_ms_interval", "rtfx", "throughput"),
-    *("throughput_interval", "peak_rss_mb", "wer_delta"),
-)
-_NOTHING = "nothing: no raw samples stand behind it"
+_NUMBERS = ("started", *MEASURED_ONLY, "wer_delta")
 _ROW = ("tier", "objective", "host_class")
-_CANDIDATE = CandidateReport.__struct_fields__
 _LONGEST = 120
 
 
@@ -45,7 +40,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     metrics: CandidateMetrics | None = None
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True):
     """A verdict or a selection that is another one than the release said before."""
 
     model: str
@@ -86,54 +81,50 @@ def verdict_changes(
     """
     held = {variant.name: variant for variant in now.variants}
     for variant in before.variants:
+        name, tier = variant.name, held[variant.name].tier
         old = {entry.host_class: entry for entry in variant.evidence}
-        new = {entry.host_class: entry for entry in held[variant.name].evidence}
+        new = {entry.host_class: entry for entry in held[name].evidence}
         found = []
         for host_class in sorted({*old, *new}):
-            numbers = (variant.name, host_class) not in told
-            change = _between(old.get(host_class), new.get(host_class), numbers=numbers)
-            if change:
-                found.append((f"{variant.name} on {host_class}", *change))
-        tier = held[variant.name].tier
+            numbers = () if (name, host_class) in told else _NUMBERS
+            if change := _between(old.get(host_class), new.get(host_class), numbers):
+                found.append(Change(model, f"{name} on {host_class}", *change))
         if not found and variant.tier != tier:
-            found.append((f"the best tier of {variant.name}", variant.tier, tier))
-        yield from (Change(model=model, what=w, before=b, now=n) for w, b, n in found)
+            found.append(Change(model, f"the best tier of {name}", variant.tier, tier))
+        yield from found
 
 
 def selection_changes(before: Report, now: Report, *, asked: bool) -> Iterator[Change]:
     """Yield which targets have another selected variant; `asked`: by another objective."""
     for old, row in zip(before.targets, now.targets, strict=True):
         if old.selected != row.selected:
-            yield Change(
-                model=now.model,
-                what=f"selected for {row.name}",
-                before=old.selected or "none",
-                now=row.selected or "none",
-                asked=asked,
-            )
+            chosen = old.selected or "none", row.selected or "none"
+            yield Change(now.model, f"selected for {row.name}", *chosen, asked=asked)
 
 
 def report_changes(before: Report, now: Report) -> Iterator[Change]:
     """Yield what else `report.json` says otherwise, though there is nothing new."""
     for old, row in zip(before.targets, now.targets, strict=True):
         known = {candidate.name: candidate for candidate in old.candidates}
-        pairs = [(known[found.name], found) for found in row.candidates if found.name in known]
         differing = [(row.name, _differing(old, row, _ROW))]
-        differing += [(new.name, _differing(old, new, _CANDIDATE)) for old, new in pairs]
+        differing += [
+            (new.name, _differing(known[new.name], new, new.__struct_fields__))
+            for new in row.candidates
+            if new.name in known
+        ]
         for name, found in differing:
             if found:
-                what = f"{name} in report.json"
-                yield Change(model=now.model, what=what, before=found[0], now=found[1])
+                yield Change(now.model, f"{name} in report.json", *found)
 
 
 def _between(
-    old: EvidenceEntry | None, new: EvidenceEntry | None, *, numbers: bool
+    old: EvidenceEntry | None, new: EvidenceEntry | None, numbers: Iterable[str]
 ) -> tuple[str, str] | None:
-    said = "nothing" if old is None else _said(old)
-    says = _NOTHING if new is None else _said(new)
+    said = _said(old) if old else "nothing"
+    says = _said(new) if new else "nothing: no raw samples stand behind it"
     if said != says:
         return said, says
-    return _differing(old, new, _NUMBERS) if numbers and old and new else None
+    return _differing(old, new, numbers) if old and new else None
 
 
 def _differing(
@@ -143,11 +134,10 @@ def _differing(
     pairs = [
         pair for name in fields for pair in _inside(name, getattr(old, name), getattr(new, name))
     ]
-    return (
-        (", ".join(said for said, _ in pairs), ", ".join(says for _, says in pairs))
-        if pairs
-        else None
-    )
+    if not pairs:
+        return None
+    said, says = zip(*pairs, strict=True)
+    return ", ".join(said), ", ".join(says)
 
 
 def _inside(place: str, old: object, new: object) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from whisperopt.matrix import Target
 from whisperopt.reasons import Reason, because
 from whisperopt.rehearsal import Rehearsed
 from whisperopt.release.catalog import EvidenceEntry, Variant
+from whisperopt.release.report import CandidateMetrics
 from whisperopt.results.scores import Scores, estimate, inverse
 
 
@@ -29,8 +30,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """Everything against it; empty if it passed."""
     notes: tuple[str, ...] = ()
     """What the samples cannot tell."""
-    scores: Scores
-    """What counts between variants; times only where the tier is `measured`."""
+    scores: Scores = Scores(size_bytes=0)
+    """What counts between variants if it passed; times only where the tier is `measured`."""
     evidence: Evidence | None = None
     """None: it left no samples there, or only the catalog was read."""
     metrics: Metrics | None = None
@@ -44,20 +45,15 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it met every gate."""
         return not self.reasons
 
-
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """How a variant stands on one kind of host."""
-
-    tier: Tier | None
-    """How far it counts as proven there; None: not even structurally accepted."""
-    scores: Scores
-    failed: Proof | None = None
-    """What speaks against it there, if anything does."""
+    @property
+    def reason(self) -> str:
+        """Everything against it, as documents hold it."""
+        return told(self.reasons)
 
     @property
     def measured(self) -> bool:
         """Whether it ran on that kind of host's device and passed."""
-        return self.tier is Tier.MEASURED and self.failed is None
+        return self.tier is Tier.MEASURED and self.accepted
 
 
 class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,19 +124,19 @@ class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
         emulated.sort(key=lambda proof: not proof.accepted)
         return self.of(host_class or "") or next(iter(emulated), None)
 
-    def standing(self, host_class: str | None) -> Standing:
-        """Return how the variant stands on one kind of host.
+    def standing(self, host_class: str | None) -> Proof:
+        """Return what the variant counts as on one kind of host, whoever proved that.
 
         A measurement elsewhere is none here, but it has run: so it is worth an emulation. Of what
         was not measured here the most errors that were found anywhere count.
         """
         proof = self.decisive(host_class)
         if proof is not None and (proof.tier is Tier.MEASURED or not proof.accepted):
-            failed = None if proof.accepted else proof
-            return Standing(tier=proof.tier, scores=proof.scores, failed=failed)
+            return proof
         errors = [p.scores.wer_delta for p in self.proofs if p.accepted]
         known = [value for value in errors if value is not None]
-        return Standing(
+        return Proof(
+            host_class=host_class or "",
             tier=min(self.best_tier, Tier.EMULATED, key=lambda tier: tier.rank),
             scores=Scores(size_bytes=self.variant.size, wer_delta=max(known, default=None)),
         )
@@ -229,10 +225,8 @@ def proof_of_entry(entry: EvidenceEntry, size_bytes: int) -> Proof:
     )
 
 
-def scores_of(numbers: Metrics | EvidenceEntry | None, size_bytes: int, tier: Tier) -> Scores:
+def scores_of(numbers: CandidateMetrics | EvidenceEntry, size_bytes: int, tier: Tier) -> Scores:
     """Take a variant's scores from its numbers: only a device itself tells times and memory."""
-    if numbers is None:
-        return Scores(size_bytes=size_bytes)
     if tier is not Tier.MEASURED:
         return Scores(size_bytes=size_bytes, wer_delta=numbers.wer_delta)
     latency, rate = numbers.latency_ms_p50, numbers.throughput or numbers.rtfx

@@ -11,7 +11,7 @@ from whisperopt.host import Host
 from whisperopt.host.distributions import SYSTEM
 from whisperopt.reasons import Reason, because
 from whisperopt.release.catalog import Variant
-from whisperopt.results.variant import Proof, Standing, VariantResult, told
+from whisperopt.results.variant import Proof, VariantResult
 
 INSTALLABLE = {
     "unfit.not-installed",
@@ -51,7 +51,7 @@ class Case(msgspec.Struct, frozen=True, dict=True):
         return self.host.host_class(self.variant.device, self.variant.runtime)
 
     @functools.cached_property
-    def standing(self) -> Standing:
+    def standing(self) -> Proof:
         """How the variant stands on this kind of host."""
         return self.result.standing(self.host_class)
 
@@ -219,8 +219,7 @@ def _failed_here(case: Case) -> Reason | None:
 
 
 def _failed(code: str, proof: Proof) -> Reason:
-    why = told(proof.reasons)
-    return because(code, why=why) if why else because(f"{code}-unsaid")
+    return because(code, why=proof.reason) if proof.reason else because(f"{code}-unsaid")
 
 
 def _are_names(wanted: object) -> bool:

@@ -15,8 +15,7 @@ from whisperopt.host import Host, fingerprint
 from whisperopt.matrix import LATENCY, Objective
 from whisperopt.reasons import Reason, because
 from whisperopt.release.catalog import Catalog, Variant
-from whisperopt.results.scores import Scores
-from whisperopt.results.variant import Proof, Standing, VariantResult, of_catalog
+from whisperopt.results.variant import Proof, VariantResult, of_catalog
 from whisperopt.selection import tuned
 from whisperopt.selection.checks import INSTALLABLE, Case, first_refusal
 from whisperopt.selection.compare import WORDS, amount, broken, close, outside
@@ -159,8 +158,7 @@ def _known(variant: Variant) -> VariantResult:
     recorded = any(proof.tier is Tier.EMULATED for proof in result.proofs)
     if variant.tier not in {Tier.EMULATED, Tier.MEASURED} or recorded:
         return result
-    scores = Scores(size_bytes=variant.size)
-    claim = Proof(host_class="", tier=Tier.EMULATED, scores=scores)
+    claim = Proof(host_class="", tier=Tier.EMULATED)
     return msgspec.structs.replace(result, proofs=(*result.proofs, claim))
 
 
@@ -198,7 +196,7 @@ def _ranked(
         structural = case.tier is Tier.STRUCTURAL
         return structural, _device(case.variant, catalog), not case.standing.measured
 
-    def limit(result: VariantResult, standing: Standing) -> Reason | None:
+    def limit(result: VariantResult, standing: Proof) -> Reason | None:
         """What was not measured here may keep the limits of times."""
         unkept = outside if standing.measured else broken
         return unkept(standing.scores, objective or result.variant.objective)

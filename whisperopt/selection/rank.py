@@ -9,18 +9,18 @@ from whisperopt.matrix import Objective
 from whisperopt.reasons import Reason, because
 from whisperopt.release.catalog import Variant
 from whisperopt.results.scores import Scores
-from whisperopt.results.variant import Standing, VariantResult, told
+from whisperopt.results.variant import Proof, VariantResult
 from whisperopt.selection.compare import WORDS, by_objective, close, faster, front, more, outside
 
 HostClass = Callable[[Variant], str | None] | str | None
-Limit = Callable[[VariantResult, Standing], Reason | None]
+Limit = Callable[[VariantResult, Proof], Reason | None]
 
 
 class Ranked(msgspec.Struct, frozen=True, kw_only=True):
     """Where one variant stands among others on one kind of host, and why."""
 
     result: VariantResult
-    standing: Standing
+    standing: Proof
     accepted: bool
     """Whether it passed every proof that it needs."""
     within: bool = False
@@ -122,14 +122,12 @@ def _judged(
     )
 
 
-def _refusal(variant: Variant, standing: Standing) -> Reason | None:
+def _refusal(variant: Variant, standing: Proof) -> Reason | None:
     """A build without proof selects on structure alone; a caution always asks for more."""
-    if standing.failed:
-        reasons = standing.failed.reasons
-        return reasons[0] if len(reasons) == 1 else because("recorded.text", told(reasons))
-    if (tier := standing.tier) is None:
-        return because("ranking.unproven")
-    needed, caution = Tier(variant.selectable_from), variant.caution
+    if standing.reasons:
+        first, *others = standing.reasons
+        return because("recorded.text", standing.reason) if others else first
+    tier, needed, caution = standing.tier, Tier(variant.selectable_from), variant.caution
     if tier.rank >= needed.rank or (tier is Tier.STRUCTURAL and not caution):
         return None
     return because("ranking.waits", tier=tier, needed=needed, caution=caution)
@@ -139,7 +137,7 @@ def _unproven(entry: Ranked, objective: Objective) -> tuple[int, int]:
     """Return what orders variants without a measurement, before their order on the ladder."""
     tier = entry.standing.tier
     by_size = not (objective.needs_times or entry.standing.measured)
-    return -tier.rank if tier else 1, entry.scores.size_bytes if by_size else 0
+    return -tier.rank, entry.scores.size_bytes if by_size else 0
 
 
 def _reason(entry: Ranked, order: Sequence[Ranked], objective: Objective) -> Reason:
