@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.evaluate.samples import answers, changed, clips, evidence, perfect, sample
+from tests.evaluate.samples import GATES, answers, changed, clips, evidence, perfect, sample
 from tests.evaluate.verdicts import LOOSE, STEPPING, WRONG, judged
 from whisperopt.backend import Tier
 from whisperopt.evaluate import gates
@@ -219,3 +219,8 @@ def test_a_gpu_that_was_measured_ran_the_graph_itself(
 
 def test_verdicts_are_plain_values() -> None:
     assert not msgspec.json.decode(msgspec.json.encode(judged(CORE)), type=gates.Verdict).reasons
+
+
+def test_a_number_that_is_not_there_never_passes() -> None:
+    metrics = msgspec.structs.replace(judged(CORE).metrics, wer_delta=None)
+    assert "WER increase unknown is above" in told(gates._failures(metrics, GATES))
