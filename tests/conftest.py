@@ -3,7 +3,10 @@
 And how they are shared out among processes: by folder where tests share what is dear to build.
 """
 
+import os
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.makers import SMALL, write_huggingface
 from tests.passes import forms
-from whisperopt import registry
+from whisperopt import process, registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
@@ -24,6 +27,9 @@ from whisperopt.host import usable_cores
 DEAR = ("sabotage", "pipeline/validate", "numerics", "interop", "golden")
 """Folders whose tests share what takes seconds to build: one process runs them, and first."""
 _MOST = 8
+OWN = frozenset({"cpu", "cuda", "directml", "openvino", "tensorrt", "webgpu"})
+UNSEEN = frozenset({"PYTEST_CURRENT_TEST", "WHISPEROPT_CACHE"})
+"""Variables that no probe looks at."""
 
 # A busy machine is no fault of what is tested.
 settings.register_profile("patient", deadline=None)
@@ -59,6 +65,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _look_again() -> None:
     """Let no test see what another found out about this machine."""
     registry.forget()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _probed_once() -> Iterator[None]:
+    """Probe our own backends once in each environment: another process finds the same there."""
+    real, answers = process.ask, {}
+
+    def ask(handler: Any, request: Any, **options: Any) -> Any:
+        if handler is not registry.probed or request not in OWN:
+            return real(handler, request, **options)
+        seen = {k: v for k, v in os.environ.items() if k not in UNSEEN}
+        place = (request, *sys.path, *sorted(seen.items()))
+        if place not in answers:
+            answers[place] = real(handler, request, **options)
+        return answers[place]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "ask", ask)
+        yield
 
 
 @pytest.fixture(scope="session")

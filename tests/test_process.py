@@ -307,3 +307,11 @@ def test_a_container_may_leave_less_memory_than_there_is(
     (tmp_path / "memory.current").write_text(used)
     found = process.available_bytes()
     assert found == available if available is not None else found > 2**20
+
+
+def test_a_system_that_hides_its_memory_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hidden() -> None:
+        raise PermissionError("/proc/meminfo")
+
+    monkeypatch.setattr("psutil.virtual_memory", hidden)
+    assert process.available_bytes() == 4_000_000_000

@@ -73,7 +73,7 @@ def read(path: Path) -> Artifact:
             values = {"found": repr(schema), "known": SCHEMA}
             raise BadInputError(because("artifact.schema", manifest, **values))
         found = msgspec.json.decode(raw, type=Manifest)
-        if problem := Dimensions.check(found.dims) or found.decoding.check(found.dims):
+        if problem := found.dims.check() or found.decoding.check(found.dims):
             raise msgspec.DecodeError(problem)  # noqa: TRY301  # told like any other damage
         return Artifact(path, found)
     except OSError:

@@ -205,15 +205,12 @@ def recall(kind: str, name: str, form: type[_Note], *, most: int = 1 << 30) -> _
     try:
         if not path.is_file() or path.stat().st_size > most:
             return None
-        found = msgspec.json.decode(path.read_bytes(), type=form, dec_hook=_path)
+        content = path.read_bytes()
+        found = msgspec.json.decode(content, type=form, dec_hook=lambda kind, text: kind(text))
     except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None
     use(path)
     return found
-
-
-def _path(form: type[Any], text: Any) -> Any:
-    return form(text)
 
 
 def keep(kind: str, name: str, content: Any) -> None:
@@ -243,15 +240,9 @@ def copy(kind: str, name: str, original: Path) -> KeptFile:
 
 @contextlib.contextmanager
 def new_file(kind: str) -> Iterator[Path]:
-    """Yield an empty file to fill and rename; what is still there afterwards is removed."""
-    place = folder(kind)
-    place.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=place)
-    os.close(handle)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    """Yield a path to write and rename; what is still there afterwards is removed."""
+    with new_folder(kind) as made:
+        yield made / "file"
     evict(kind)
 
 

@@ -41,6 +41,11 @@ def others_as(code: str) -> Iterator[None]:
         raise WhisperoptError(because(code, why=why)) from None
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what `error` says: behind it, runtimes tell of their own sources."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 class GateFailedError(WhisperoptError):
     """No variant of a required target passed its gates."""
 

@@ -169,25 +169,23 @@ def load(path: Path | None = None) -> Matrix:
 def parse(text: str, source: str) -> Matrix:
     """Parse the text of a matrix; every error names `source` and the key."""
     try:
-        raw = tomllib.loads(text)
+        return _convert(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise BadInputError(because("matrix.not-toml", source, why=str(error))) from None
-    try:
-        return _convert(raw)
     except msgspec.ValidationError as error:
         raise BadInputError(because("matrix.odd", source, why=str(error))) from None
 
 
 def _checked(target: Target) -> Target:
-    for precision, gates in target.gates.items():
-        for name in Gates.__struct_fields__:
-            if not math.isfinite(getattr(gates, name)):
-                msg = f"gates.{name} for {precision} is no number"
-                raise msgspec.ValidationError(msg)
-    for limit, bound in target.objective.at_most.items():
-        if not math.isfinite(bound):
-            msg = f"objective.at_most.{limit} is no number"
-            raise msgspec.ValidationError(msg)
+    numbers = {
+        f"gates.{name} for {precision}": bound
+        for precision, gates in target.gates.items()
+        for name, bound in msgspec.structs.asdict(gates).items()
+    }
+    numbers |= {f"objective.at_most.{name}": n for name, n in target.objective.at_most.items()}
+    for place, number in numbers.items():
+        if not math.isfinite(number):
+            raise msgspec.ValidationError(f"{place} is no number")
     wanted = target.requires.compute_capability
     try:
         SpecifierSet(wanted or "")
@@ -228,8 +226,7 @@ def _convert(raw: dict[str, Any]) -> Matrix:
             whole = {**table, "name": name, "gates": gates}
             targets.append(_checked(msgspec.convert(whole, Target)))
         except msgspec.ValidationError as error:
-            msg = f"[targets.{name}] {error}"
-            raise msgspec.ValidationError(msg) from None
+            raise msgspec.ValidationError(f"[targets.{name}] {error}") from None
     return Matrix(device_order=file.device_order, targets=tuple(targets))
 
 
@@ -238,15 +235,15 @@ def _resolved(*tables: _GateTable) -> dict[Precision, dict[str, float]]:
     for table in tables:
         for name, value in table.items():
             if isinstance(value, dict) and name not in _COARSEST_FIRST:
-                msg = f"gates.{name} is no precision: use one of {', '.join(_COARSEST_FIRST)}"
-                raise msgspec.ValidationError(msg)
+                known = ", ".join(_COARSEST_FIRST)
+                raise msgspec.ValidationError(f"gates.{name} is no precision: use one of {known}")
     resolved: dict[Precision, dict[str, float]] = {}
     for precision in _COARSEST_FIRST:
         own: dict[str, float] = {}
         for table in tables:
             own |= {name: value for name, value in table.items() if isinstance(value, float)}
-            finer = table.get(precision, {})
-            own |= finer if isinstance(finer, dict) else {}
+            if isinstance(finer := table.get(precision), dict):
+                own |= finer
         resolved[precision] = own
     return resolved
 

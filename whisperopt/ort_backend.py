@@ -1,6 +1,7 @@
 """What backends that read ONNX files share, and that of every provider of ONNX Runtime."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -52,6 +53,29 @@ class OnnxBackend(msgspec.Struct, frozen=True, kw_only=True):
         write_variant(recipe, core, out)
 
 
+@contextmanager
+def importing(runtime: str, extra: str) -> Iterator[None]:
+    """Say how to install what cannot be imported."""
+    try:
+        yield
+    except ImportError as error:
+        remedy = f"pip install 'whisperopt[{extra}]'"
+        raise WhisperoptError(f"{runtime} cannot be imported: {error}", remedy) from None
+
+
+GQA_FP16 = Recipe(
+    name="gqa-fp16",
+    summary="GroupQueryAttention in one shared buffer; cross-attention decomposed",
+    self_attention="gqa",
+    cross_attention="decomposed",
+    encoder_attention="decomposed",
+    cache="shared",
+    encoder_precision="fp16",
+    decoder_precision="fp16",
+)
+"""What the ladders of GPUs vary."""
+
+
 class OrtBackend(OnnxBackend, frozen=True, kw_only=True):
     """One execution provider with its ladder of recipes."""
 
@@ -61,9 +85,20 @@ class OrtBackend(OnnxBackend, frozen=True, kw_only=True):
         """Open a one-node graph in a process of its own."""
         return providers.probe(self.provider, self.runtime, self.extra)
 
-    def open(self, artifact: Artifact, *, threads: int | None = None) -> Session:
+    def provider_for(self, artifact: Artifact) -> Provider:  # noqa: ARG002  # others choose by it
+        """Return what opens `artifact`, with the options that it is to have."""
+        return self.provider
+
+    def open(
+        self, artifact: Artifact, *, threads: int | None = None, profile: Path | None = None
+    ) -> "OrtSession":
         """Open both graphs; a provider that does not load is an error, never the CPU."""
-        return self._open(artifact, threads)
+        from whisperopt.runtime.ort import OrtSession
+
+        provider = self.provider_for(artifact)
+        with importing("ONNX Runtime", self.extra):
+            import onnxruntime  # noqa: F401  # a missing wheel is a reason, not a crash later on
+        return OrtSession(artifact, provider, threads=threads, profile=profile)
 
     def operators(
         self, artifact: Artifact, play: Callable[[Session], None], *, threads: int | None = None
@@ -72,21 +107,7 @@ class OrtBackend(OnnxBackend, frozen=True, kw_only=True):
         from whisperopt.runtime import ort_graph
 
         with TemporaryDirectory() as folder:
-            session = self._open(artifact, threads, Path(folder))
+            session = self.open(artifact, threads=threads, profile=Path(folder))
             play(session)
             parts = {"encoder": session.encoder, "decoder": session.decoder}
             return {name: ort_graph.operators(part) for name, part in parts.items()}
-
-    def _open(
-        self, artifact: Artifact, threads: int | None, profile: Path | None = None
-    ) -> "OrtSession":
-        from whisperopt.runtime.ort import OrtSession
-
-        try:
-            import onnxruntime  # noqa: F401  # a missing wheel is a reason, not a crash later on
-        except ImportError as error:
-            raise WhisperoptError(
-                f"ONNX Runtime cannot be imported: {error}",
-                f"pip install 'whisperopt[{self.extra}]'",
-            ) from None
-        return OrtSession(artifact, self.provider, threads=threads, profile=profile)

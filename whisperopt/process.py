@@ -33,6 +33,8 @@ _INSIDE = "WHISPEROPT_ISOLATED"
 _NEVER = 4e6
 _PATIENCE = 5.0
 _LONGEST = 300
+_UNKNOWN = 4_000_000_000
+"""Bytes that are taken to be free where nobody can tell."""
 _PROC = Path("/proc/self")
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -86,8 +88,9 @@ class Worker:
         path = os.pathsep.join(dict.fromkeys(entry for entry in sys.path if entry))
         command = [sys.executable, "-P", "-m", "whisperopt.process"]
         variables = {"PYTHONPATH": path, _INSIDE: "1"}
-        self._process = _start(command, variables, self._errors) if possible() else IMPOSSIBLE
-        self._failure = self._process if isinstance(self._process, Failure) else None
+        started = _start(command, variables, self._errors) if possible() else IMPOSSIBLE
+        self._failure = started if isinstance(started, Failure) else None
+        self._process = None if isinstance(started, Failure) else started
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -129,23 +132,18 @@ class Worker:
 
     def close(self) -> None:
         """End the process and whatever it started."""
-        if isinstance(self._process, Failure):
-            self._errors.close()
-            return
-        _kill(self._process)
-        self._process.wait()
-        self._reader.join(_PATIENCE)
-        for stream in (self._process.stdin, self._process.stdout, self._errors):
-            with contextlib.suppress(OSError):  # a request that nobody read
-                if stream:
-                    stream.close()
+        if self._process:
+            _kill(self._process)
+            self._reader.join(_PATIENCE)
+            with contextlib.suppress(OSError), self._process:
+                pass  # its pipes are closed; there may be a request that nobody read
+        self._errors.close()
 
     def _send(self, line: bytes) -> None:
-        stdin = None if isinstance(self._process, Failure) else self._process.stdin
         with contextlib.suppress(OSError, ValueError):  # it has ended, and its last words say why
-            if stdin:
-                stdin.write(line)
-                stdin.flush()
+            if self._process and self._process.stdin:
+                self._process.stdin.write(line)
+                self._process.stdin.flush()
 
     def _heard(self, limit: float, stall: float) -> Iterator[bytes]:
         """Yield lines until time is over or the process ends."""
@@ -165,16 +163,13 @@ class Worker:
                 yield line
 
     def _read(self) -> None:
-        stdout = None if isinstance(self._process, Failure) else self._process.stdout
-        for line in stdout or ():
+        for line in (self._process and self._process.stdout) or ():
             self._lines.put(line)
         self._lines.put(None)
 
     def _ended(self) -> Failure:
-        if isinstance(self._process, Failure):
-            return self._process
         try:
-            status = self._process.wait(_PATIENCE)
+            status = self._process.wait(_PATIENCE) if self._process else 0
         except subprocess.TimeoutExpired:
             return Failure(because("process.closed"))
         if status == 1 and not self._started:
@@ -293,7 +288,10 @@ def available_bytes() -> int:
     """Return how much memory processes may still take, within a container's limit."""
     import psutil
 
-    free = int(psutil.virtual_memory().available)
+    try:
+        free = int(psutil.virtual_memory().available)
+    except (OSError, RuntimeError, AttributeError):  # such as a sandbox that hides /proc
+        return _UNKNOWN
     try:
         limit, used = (int((_CGROUP / f"memory.{n}").read_text()) for n in ("max", "current"))
     except (OSError, ValueError):  # another system, or no limit
@@ -341,9 +339,7 @@ def _answer(asked: _Call) -> object:
     module, _, name = asked.handler.partition(":")
     try:
         handler = getattr(import_module(module), name)
-        hints = get_type_hints(handler)
-        hints.pop("return", None)
-        return handler(_decoded(asked.request, next(iter(hints.values()))))
+        return handler(_decoded(asked.request, next(iter(get_type_hints(handler).values()))))
     except WhisperoptError as error:
         return Failure(error.reason, certain=True)
     except Exception as error:  # noqa: BLE001  # a backend's or a runtime's own

@@ -22,10 +22,7 @@ LIMIT = "WHISPEROPT_PROBE_SECONDS"
 """The variable that says how long a backend may take to answer."""
 
 _SECONDS = 120
-_MEMBERS = (
-    *("name", "runtime", "extra", "probe", "recipes"),
-    *("capabilities", "rehearsals", "build", "open"),
-)
+_MEMBERS = [member for member in vars(Backend) if not member.startswith("_")]
 _TOGETHER = 8
 
 Answer = TypeVar("Answer")
@@ -46,14 +43,19 @@ class Broken(msgspec.Struct, frozen=True):
             return f"pip uninstall -y {next(n for n in (first, *others) if n != OWN)}"
         return f"pip install --upgrade --force-reinstall {first}"
 
+    @property
+    def probe(self) -> Probe:
+        """What it is to those who ask whether it runs here."""
+        return Probe(runtime=self.distribution, reason=self.reason, remedy=self.remedy)
+
 
 class RehearsalProbe(msgspec.Struct, frozen=True, kw_only=True):
     """One rehearsal of a backend, and whether this machine can do it."""
 
     backend: str
-    name: str
-    summary: str
-    tier: Tier
+    name: str = ""
+    summary: str = ""
+    tier: Tier = Tier.STRUCTURAL
     """What a pass is worth."""
     probe: Probe
 
@@ -106,22 +108,23 @@ def probe(name: str) -> Probe:
     """Probe the backend called `name` in a process of its own, once: what it does is a reason."""
     backend = get(name)
     if isinstance(backend, Broken):
-        return Probe(runtime=backend.distribution, reason=backend.reason, remedy=backend.remedy)
-    answer = process.ask(probed, name, limit=_limit())
-    if answer == IMPOSSIBLE:
-        return probe_here(backend)
+        return backend.probe
+    answer = _elsewhere(probed, name)
     if isinstance(answer, Failure):
         return _unprobed(backend, f"its probe failed: {answer}")
     return answer
 
 
-def probe_all(wanted: Iterable[str] | None = None) -> dict[str, Probe]:
-    """Probe the backends called `wanted`, by default all, side by side."""
-    return _side_by_side(probe, names() if wanted is None else list(wanted))
+def probe_all(wanted: Iterable[str]) -> dict[str, Probe]:
+    """Probe the backends called `wanted`, side by side."""
+    return _side_by_side(probe, list(wanted))
 
 
-def probe_here(backend: Backend) -> Probe:
-    """Probe `backend` in this process; what it raises is a reason."""
+def probed(name: str) -> Probe:
+    """Import and probe the backend called `name` in this process; what it raises is a reason."""
+    backend = load(name)
+    if isinstance(backend, Broken):
+        return backend.probe
     try:
         found: Any = backend.probe()
     except Exception as error:  # noqa: BLE001  # it should not raise, but it may be anybody's
@@ -137,31 +140,20 @@ def imported(name: str) -> str:
     return backend.reason if isinstance(backend, Broken) else ""
 
 
-def probed(name: str) -> Probe:
-    """Import and probe the backend called `name` in this process."""
-    backend = load(name)
-    if isinstance(backend, Broken):
-        return Probe(runtime=backend.distribution, reason=backend.reason, remedy=backend.remedy)
-    return probe_here(backend)
+def all_rehearsals() -> tuple[RehearsalProbe, ...]:
+    """Probe the rehearsals of every backend, each in a process of its own, side by side."""
+    return tuple(found for each in _side_by_side(_rehearsals, names()).values() for found in each)
 
 
-def rehearsals(name: str) -> tuple[RehearsalProbe, ...]:
-    """Probe the rehearsals of the backend called `name` in a process of its own."""
+def _rehearsals(name: str) -> tuple[RehearsalProbe, ...]:
     backend = get(name)
     if isinstance(backend, Broken):
         return _no_rehearsals(name, backend.reason)
-    answer = process.ask(rehearsals_here, name, limit=_limit())
-    if answer == IMPOSSIBLE:
-        return rehearsals_here(name)
+    answer = _elsewhere(probed_rehearsals, name)
     return _no_rehearsals(name, str(answer)) if isinstance(answer, Failure) else answer
 
 
-def all_rehearsals() -> tuple[RehearsalProbe, ...]:
-    """Probe the rehearsals of every backend, side by side."""
-    return tuple(found for each in _side_by_side(rehearsals, names()).values() for found in each)
-
-
-def rehearsals_here(name: str) -> tuple[RehearsalProbe, ...]:
+def probed_rehearsals(name: str) -> tuple[RehearsalProbe, ...]:
     """Import the backend called `name` and probe its rehearsals in this process."""
     backend = load(name)
     if isinstance(backend, Broken):
@@ -216,33 +208,26 @@ def _side_by_side(question: Callable[[str], Answer], wanted: Sequence[str]) -> d
         return dict(zip(wanted, pool.map(question, wanted), strict=True))
 
 
-def _limit() -> float:
-    return process.seconds(LIMIT, _SECONDS)
+def _elsewhere(question: Callable[[str], Answer], name: str) -> Answer | Failure:
+    """Ask in a process of its own; in this one where there is no other Python."""
+    answer = process.ask(question, name, limit=process.seconds(LIMIT, _SECONDS))
+    return question(name) if answer == IMPOSSIBLE else answer
 
 
 @functools.cache
 def _import_problem(name: str) -> str:
     """Say how an import in a process of its own went wrong."""
-    answer = process.ask(imported, name, limit=_limit())
-    if answer == IMPOSSIBLE:
-        return ""
+    answer = _elsewhere(imported, name)
     return f"cannot be imported: {answer}" if isinstance(answer, Failure) else answer
 
 
 def _no_rehearsals(name: str, reason: str) -> tuple[RehearsalProbe, ...]:
-    probe = Probe(runtime=name, reason=reason)
-    tier = Tier.STRUCTURAL
-    return (RehearsalProbe(backend=name, name="", summary="", tier=tier, probe=probe),)
+    return (RehearsalProbe(backend=name, probe=Probe(runtime=name, reason=reason)),)
 
 
 def _unprobed(backend: Backend, reason: str) -> Probe:
-    runtime = str(getattr(backend, "runtime", "its runtime"))
-    return Probe(
-        runtime=runtime,
-        version=version(runtime),
-        reason=reason,
-        remedy=f"pip install --upgrade --force-reinstall {runtime}",
-    )
+    broken = Broken(backend.name, backend.runtime, reason)
+    return msgspec.structs.replace(broken.probe, version=version(backend.runtime))
 
 
 def _point(name: str) -> tuple[EntryPoint, Broken | None]:

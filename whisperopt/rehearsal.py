@@ -64,32 +64,26 @@ class Rehearsal(Protocol):
     @property
     def name(self) -> str:
         """Its name and that of its home folder, e.g. `cuda`."""
-        ...
 
     @property
     def summary(self) -> str:
         """What it proves, in a few words."""
-        ...
 
     @property
     def tier(self) -> Tier:
         """What a pass is worth: `structural`, or `emulated` if the graphs were really computed."""
-        ...
 
     def __hash__(self) -> int:
         """Tell it from others, so that a process asks it only once whether it is possible."""
-        ...
 
     def probe(self) -> Probe:
         """Say whether this machine can do it, and how to make it so; never raises."""
-        ...
 
     def run(self, artifact: "Artifact", scratch: Path) -> Judgement:
         """Rehearse `artifact` where `probe` is ready, in processes of its own with time limits.
 
         `scratch` is an empty folder to write to. Raises nothing but `NotTried`.
         """
-        ...
 
 
 def rehearse(

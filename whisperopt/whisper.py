@@ -1,8 +1,8 @@
 """What there is to know about one Whisper model apart from its weights."""
 
-import re
+import tomllib
 from collections.abc import Iterable
-from typing import Self
+from importlib import resources
 
 import msgspec
 
@@ -10,25 +10,8 @@ SAMPLE_RATE = 16_000
 """Samples per second that Whisper listens at."""
 HOP_LENGTH = 160
 """Samples between two log-mel frames."""
-LANGUAGES: dict[str, str] = dict(
-    re.findall(
-        r"(\w+)=(\w+)",
-        """
-        en=English zh=Chinese de=German es=Spanish ru=Russian ko=Korean fr=French ja=Japanese
-        pt=Portuguese tr=Turkish pl=Polish ca=Catalan nl=Dutch ar=Arabic sv=Swedish it=Italian
-        id=Indonesian hi=Hindi fi=Finnish vi=Vietnamese he=Hebrew uk=Ukrainian el=Greek ms=Malay
-        cs=Czech ro=Romanian da=Danish hu=Hungarian ta=Tamil no=Norwegian th=Thai ur=Urdu
-        hr=Croatian bg=Bulgarian lt=Lithuanian la=Latin mi=Maori ml=Malayalam cy=Welsh sk=Slovak
-        te=Telugu fa=Persian lv=Latvian bn=Bengali sr=Serbian az=Azerbaijani sl=Slovenian
-        kn=Kannada et=Estonian mk=Macedonian br=Breton eu=Basque is=Icelandic hy=Armenian ne=Nepali
-        mn=Mongolian bs=Bosnian kk=Kazakh sq=Albanian sw=Swahili gl=Galician mr=Marathi pa=Punjabi
-        si=Sinhala km=Khmer sn=Shona yo=Yoruba so=Somali af=Afrikaans oc=Occitan ka=Georgian
-        be=Belarusian tg=Tajik sd=Sindhi gu=Gujarati am=Amharic yi=Yiddish lo=Lao uz=Uzbek
-        fo=Faroese ht=Haitian ps=Pashto tk=Turkmen nn=Nynorsk mt=Maltese sa=Sanskrit
-        lb=Luxembourgish my=Burmese bo=Tibetan tl=Tagalog mg=Malagasy as=Assamese tt=Tatar
-        haw=Hawaiian ln=Lingala ha=Hausa ba=Bashkir jw=Javanese su=Sundanese yue=Cantonese
-        """,
-    )
+LANGUAGES: dict[str, str] = tomllib.loads(
+    resources.files("whisperopt").joinpath("languages.toml").read_text("utf-8")
 )
 """Code and English name of each language that a Whisper model may know, in their tokens' order."""
 UNSPACED = frozenset(("zh", "yue", "ja", "th", "lo", "my", "km"))
@@ -88,16 +71,15 @@ class Dimensions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Samples that the encoder hears at once: 30 s in every model that OpenAI published."""
         return self.frames * HOP_LENGTH
 
-    @classmethod
-    def check(cls, dims: Self) -> str | None:
+    def check(self) -> str | None:
         """Return why these sizes cannot be a Whisper model, or None."""
-        if dims.width % dims.encoder_heads or dims.width % dims.decoder_heads:
-            return f"width {dims.width} is not a multiple of the number of heads"
-        if dims.decoder_heads % dims.decoder_kv_heads:
-            heads, kv_heads = dims.decoder_heads, dims.decoder_kv_heads
+        if self.width % self.encoder_heads or self.width % self.decoder_heads:
+            return f"width {self.width} is not a multiple of the number of heads"
+        if self.decoder_heads % self.decoder_kv_heads:
+            heads, kv_heads = self.decoder_heads, self.decoder_kv_heads
             return f"{heads} decoder heads cannot share {kv_heads} key/value heads"
-        if dims.head_size % 8:
-            return f"head size {dims.head_size} is not a multiple of 8"
+        if self.head_size % 8:
+            return f"head size {self.head_size} is not a multiple of 8"
         return None
 
 

@@ -1,5 +1,14 @@
 """ONNX Runtime on the CPU."""
 
-from .adapter import BACKEND
+from whisperopt.ort_backend import OrtBackend
+from whisperopt.runtime.provider import Provider
 
-__all__ = ["BACKEND"]
+from .recipes import RECIPES
+
+BACKEND = OrtBackend(
+    name="cpu",
+    runtime="onnxruntime",
+    extra="cpu",
+    provider=Provider(name="CPUExecutionProvider", device="cpu"),
+    ladder=RECIPES,
+)

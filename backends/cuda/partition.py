@@ -1,7 +1,7 @@
 """Run as a script in the rehearsal's environment: where ONNX Runtime puts the nodes of a graph.
 
 stdin: `{"graph": FILE, "provider": NAME, "scratch": FOLDER}` with an empty folder. The last line of
-stdout is an object: `version`, and either `refused`, why no session was made, or `providers` of the
+stdout is an object: either `refused`, why no session was made, or `providers` of the
 session, `nodes` as [name, operator, provider] and `copies` as [direction, tensor, type, shape], which
 the runtime adds between devices. The graph is never run.
 """
@@ -16,15 +16,13 @@ _DIRECTIONS = {"MemcpyFromHost": "to the device", "MemcpyToHost": "to the host"}
 
 def main() -> None:
     """Answer one request."""
-    import onnxruntime as ort
-
     request = json.load(sys.stdin)
     try:
         found = partition(Path(request["graph"]), request["provider"], Path(request["scratch"]))
     except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
         lines = str(error).strip().splitlines() or [type(error).__name__]
         found = {"refused": lines[0]}
-    sys.stdout.write(json.dumps({"version": ort.__version__, **found}) + "\n")
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 def partition(graph: Path, provider: str, scratch: Path) -> dict[str, Any]:
@@ -63,12 +61,10 @@ def copies(optimized: Path) -> list[list[Any]]:
     known = {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
     found: list[list[Any]] = []
     for node in graph.node:
-        if node.op_type not in _DIRECTIONS:
-            continue
-        # one side keeps the name that the author gave, the other carries the provider's
-        name = min((node.input[0], node.output[0]), key=len)
-        value = known.get(name)
-        found.append([_DIRECTIONS[node.op_type], name, *_described(value)])
+        if direction := _DIRECTIONS.get(node.op_type):
+            # one side keeps the name that the author gave, the other carries the provider's
+            name = min((node.input[0], node.output[0]), key=len)
+            found.append([direction, name, *_described(known.get(name))])
     return found
 
 
@@ -78,13 +74,11 @@ def _described(value: Any) -> tuple[str | None, list[int | str] | None]:
     import onnx
 
     tensor = value.type.tensor_type
-    name = onnx.TensorProto.DataType.Name(tensor.elem_type)
-    if not tensor.HasField("shape"):
-        return name, None
-    return name, [
-        size.dim_value if size.HasField("dim_value") else size.dim_param or "?"
-        for size in tensor.shape.dim
+    sizes = [
+        s.dim_value if s.HasField("dim_value") else s.dim_param or "?" for s in tensor.shape.dim
     ]
+    name = onnx.TensorProto.DataType.Name(tensor.elem_type)
+    return name, sizes if tensor.HasField("shape") else None
 
 
 if __name__ == "__main__":

@@ -45,7 +45,6 @@ class Copy(msgspec.Struct, frozen=True, array_like=True):
 class Placed(msgspec.Struct, frozen=True):
     """What the partitioner made of one graph: the answer of `partition.py`."""
 
-    version: str
     refused: str = ""
     """Why there is no session; empty if there is one."""
     providers: tuple[str, ...] = ()

@@ -1,17 +1,13 @@
 """The ladder of CUDA: GroupQueryAttention exists there in half precision only."""
 
-from whisperopt.backend import Recipe, Tier
+from whisperopt.backend import Tier
+from whisperopt.ort_backend import GQA_FP16
 
 _HALF = ("gqa-fp16", "gqa-bf16", "gqa-decomposed-fp16", "mha-fp16", "attention-fp16")
-GQA = Recipe(
-    name="gqa-fp16",
+GQA = GQA_FP16.but(
     summary="GroupQueryAttention in one shared buffer; 4-D MultiHeadAttention over the audio",
-    self_attention="gqa",
     cross_attention="mha",
     encoder_attention="mha",
-    cache="shared",
-    encoder_precision="fp16",
-    decoder_precision="fp16",
 )
 MHA = GQA.but(
     name="mha-fp16",
@@ -20,12 +16,10 @@ MHA = GQA.but(
     cache="concat",
     stands_in_for=_HALF[:3],
 )
-DECOMPOSED = GQA.but(
+DECOMPOSED = GQA_FP16.but(
     name="decomposed-fp16",
     summary="Standard operators over a static cache: what every CUDA kernel set has",
     self_attention="decomposed",
-    cross_attention="decomposed",
-    encoder_attention="decomposed",
     cache="static",
 )
 
@@ -39,11 +33,9 @@ RECIPES = (
         selectable_from=Tier.MEASURED,
         caution="nothing on a CPU can emulate bfloat16",
     ),
-    DECOMPOSED.but(
+    GQA_FP16.but(
         name="gqa-decomposed-fp16",
         summary="GroupQueryAttention in one shared buffer; all other attention in standard operators",
-        self_attention="gqa",
-        cache="shared",
         stands_in_for=_HALF[:1],
     ),
     MHA,

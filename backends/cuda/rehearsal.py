@@ -31,6 +31,8 @@ class CudaRehearsal(msgspec.Struct, frozen=True):
 
     def run(self, artifact: "Artifact", scratch: Path) -> Judgement:
         """Partition both graphs, each in a process of its own."""
+        import onnx_ir as ir
+
         from whisperopt.graph.core import PARTS
 
         wrong: list[str] = []
@@ -42,7 +44,8 @@ class CudaRehearsal(msgspec.Struct, frozen=True):
                 wrong.append(f"{part}: ONNX Runtime's partitioner failed: {placed}")
                 continue
             facts[part] = placed.summary()
-            wrong += [f"{part}: {reason}" for reason in judge(placed, _outline(graph, placed))]
+            outline = Outline() if placed.refused else Outline.of(ir.load(graph))
+            wrong += [f"{part}: {reason}" for reason in judge(placed, outline)]
         shown = "; ".join(f"{part} {fact}" for part, fact in facts.items())
         return Judgement.of(wrong, f"all but arithmetic of lengths is on the GPU ({shown})", facts)
 
@@ -63,11 +66,3 @@ def partition(graph: Path, scratch: Path) -> Placed | Failure:
             "WHISPEROPT_STUB_DEVICE": "1",
         },
     )
-
-
-def _outline(graph: Path, placed: Placed) -> Outline:
-    if placed.refused:
-        return Outline()
-    import onnx_ir as ir
-
-    return Outline.of(ir.load(graph))

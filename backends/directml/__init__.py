@@ -1,5 +1,21 @@
 """ONNX Runtime on any D3D12 adapter through DirectML."""
 
-from .adapter import BACKEND
+from whisperopt.ort_backend import OrtBackend
+from whisperopt.runtime.provider import Provider
 
-__all__ = ["BACKEND"]
+from .recipes import RECIPES
+from .rehearsal import DirectmlRehearsal
+
+BACKEND = OrtBackend(
+    name="directml",
+    runtime="onnxruntime-directml",
+    extra="directml",
+    provider=Provider(
+        name="DmlExecutionProvider",
+        device="dml",
+        sequential=True,
+        chunked_prefill="none",
+    ),
+    ladder=RECIPES,
+    stages=(DirectmlRehearsal(),),
+)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from whisperopt.process import Failure
-from whisperopt.static_checks.io_trace import Array, Run, Trace
+from whisperopt.static_checks.io_trace import Run, Trace
 from whisperopt.static_checks.replay import Call, Nodes, Replayed
 
 DEVICE = "device"
@@ -14,14 +14,6 @@ DEVICE = "device"
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 _NODE = re.compile(r"running (\w+) node. Name:'([^']*)'.*\b([0-9A-F]{8} .*)")
 """What a reader needs of ONNX Runtime's own words: the node and what is wrong."""
-
-
-class Places(NamedTuple):
-    """Where the files of a job are."""
-
-    graphs: Path
-    trace: Path
-    outputs: Path
 
 
 class Request(NamedTuple):
@@ -33,16 +25,17 @@ class Request(NamedTuple):
     """Which one is used."""
 
 
-def requests(trace: Trace, places: Places, *, shared: bool) -> tuple[Request, ...]:
-    """Return what to ask for: the device, then each graph and its runs.
+def requests(trace: Trace, graphs: Path, scratch: Path, *, shared: bool) -> tuple[Request, ...]:
+    """Return what to ask for: the device, then each of `graphs` and its runs.
 
-    With `shared` caches, past and present of the self-attention are one buffer on the device.
+    `scratch` has the folders `trace` and `outputs`. With `shared` caches, past and present of the
+    self-attention are one buffer on the device.
     """
     asked = [Request(DEVICE, (DEVICE,))]
     for run in trace.runs:
         if run.graph != asked[-1].graph:
-            asked.append(opening(places.graphs / run.graph))
-        lines = (*_run(run, places, shared=shared), "run")
+            asked.append(opening(graphs / run.graph))
+        lines = (*_run(run, scratch, shared=shared), "run")
         asked.append(Request(run.label, lines, run.graph))
     return tuple(asked)
 
@@ -93,25 +86,16 @@ def _shortened(error: str) -> str:
     return f"{found[1]} ({found[2]}): {found[3].strip()}" if found else error
 
 
-def _run(run: Run, places: Places, *, shared: bool) -> Iterator[str]:
-    outputs = {output.name: output for output in run.outputs}
+def _run(run: Run, scratch: Path, *, shared: bool) -> Iterator[str]:
+    written = {array.name: _windows(scratch / "outputs" / array.file) for array in run.outputs}
     for feed in run.feeds:
-        present = outputs.get(feed.name.replace("past", "present", 1))
-        described = (
-            feed.dtype,
-            ",".join(map(str, feed.shape)),
-            _windows(places.trace / feed.file),
-        )
-        if shared and present is not None:
-            written = _windows(places.outputs / outputs.pop(present.name).file)
-            yield _line("share", feed.name, present.name, *described, written)
+        present, shape = feed.name.replace("past", "present", 1), ",".join(map(str, feed.shape))
+        described = (feed.dtype, shape, _windows(scratch / "trace" / feed.file))
+        if shared and present in written:
+            yield _line("share", feed.name, present, *described, written.pop(present))
         else:
             yield _line("feed", feed.name, *described)
-    yield from (_fetch(output, places) for output in outputs.values())
-
-
-def _fetch(output: Array, places: Places) -> str:
-    return _line("fetch", output.name, _windows(places.outputs / output.file))
+    yield from (_line("fetch", name, file) for name, file in written.items())
 
 
 def _line(*words: str) -> str:

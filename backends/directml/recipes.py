@@ -1,19 +1,9 @@
 """The ladder of DirectML, which stays at opset 20 and computes in half precision."""
 
-from whisperopt.backend import Recipe
+from whisperopt.ort_backend import GQA_FP16
 
-GQA = Recipe(
-    name="gqa-fp16",
-    summary="GroupQueryAttention in one shared buffer; cross-attention decomposed",
-    self_attention="gqa",
-    cross_attention="decomposed",
-    encoder_attention="decomposed",
-    cache="shared",
-    encoder_precision="fp16",
-    decoder_precision="fp16",
-    # its kernel is of com.microsoft's Gelu; that of ai.onnx is spelled out, over thrice as far off
-    traits=("contributed-gelu",),
-)
+# its kernel is of com.microsoft's Gelu; that of ai.onnx is spelled out, over thrice as far off
+GQA = GQA_FP16.but(traits=("contributed-gelu",))
 DECOMPOSED = GQA.but(
     name="decomposed-fp16",
     summary="Standard operators over a static cache: right on every adapter",

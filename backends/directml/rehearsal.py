@@ -54,20 +54,22 @@ class DirectmlRehearsal(msgspec.Struct, frozen=True):
         if recipe.precisions != {"fp16"}:
             raise NotTried("the software device lacks the shaders of anything but half precision")
         trace = recorded(artifact, scratch)
-        return judge(
-            trace, play(trace, artifact, scratch, shared=recipe.cache == "shared"), scratch
-        )
+        return compute(trace, artifact.path, scratch, shared=recipe.cache == "shared")
 
 
-def play(trace: "Trace", artifact: "Artifact", scratch: Path, *, shared: bool) -> "Replayed":
-    """Make the calls of the trace in `scratch/trace` with DirectML under wine.
+def compute(trace: "Trace", graphs: Path, scratch: Path, *, shared: bool) -> Judgement:
+    """Make the calls of the trace in `scratch/trace` with DirectML, and say whether it is right.
 
     With `shared` caches, past and present are one buffer on the device.
     """
+    from whisperopt.static_checks import replay
+
     from . import job
 
-    places = job.Places(artifact.path, scratch / "trace", scratch / "outputs")
-    return ask(job.requests(trace, places, shared=shared), scratch)
+    replayed = ask(job.requests(trace, graphs, scratch, shared=shared), scratch)
+    limits = replay.Limits(runtime="DirectML", error=_BAR, elsewhere=_MOST_LENGTHS)
+    found = replay.differences(trace, replayed, scratch)
+    return replay.judge(trace, replayed, found, limits)
 
 
 def ask(asked: "Sequence[Request]", scratch: Path) -> "Replayed":
@@ -81,15 +83,6 @@ def ask(asked: "Sequence[Request]", scratch: Path) -> "Replayed":
     ended = _wine().run([program, "job.txt", answered.name], folder=scratch, seconds=_SECONDS)
     text = answered.read_text("utf-8", errors="replace") if answered.is_file() else ""
     return job.read(text, asked, ended)
-
-
-def judge(trace: "Trace", replayed: "Replayed", scratch: Path) -> Judgement:
-    """Say whether DirectML computes the calls of `trace`, and why."""
-    from whisperopt.static_checks import replay
-
-    limits = replay.Limits(runtime="DirectML", error=_BAR, elsewhere=_MOST_LENGTHS)
-    found = replay.differences(trace, replayed, scratch)
-    return replay.judge(trace, replayed, found, limits)
 
 
 def _wine() -> Wine:

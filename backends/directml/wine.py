@@ -22,6 +22,7 @@ from whisperopt.reasons import because
 
 _WINES = ("/usr/lib/wine/wine64", "wine64", "wine")
 _SCREEN = "Xvfb"
+_LOG = "wine.log"
 _PATIENCE = 15.0
 
 
@@ -50,42 +51,24 @@ class Wine(msgspec.Struct, frozen=True, kw_only=True):
 
         One at a time: a program waits for the one before it, within its `seconds`.
         """
+        import filelock
+
         ends = time.monotonic() + seconds
+        alone = filelock.FileLock(self.prefix.with_suffix(".lock"), timeout=seconds)
         try:
-            with _alone(self.prefix.with_suffix(".lock"), ends), _screen() as display:
-                return self._wait_for([_wine(), *command], folder, display, ends)
-        except TimeoutError:
+            with alone, _screen() as display:
+                status = self._status([_wine(), *command], folder, display, ends)
+        except (TimeoutError, subprocess.TimeoutExpired):
             return Failure(because("process.too-long", seconds=seconds))
         except OSError as error:
             return Failure(because("process.not-started", "wine", why=str(error)))
-
-    def _wait_for(
-        self, command: Sequence[str | Path], folder: Path, display: str, ends: float
-    ) -> Failure | None:
-        variables = self._variables(folder, display)
-        log = folder / "wine.log"
-        with log.open("wb") as output:
-            program = subprocess.Popen(  # noqa: S603  # our own program
-                command,
-                cwd=folder,
-                env=variables,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-            try:
-                status = program.wait(max(0, ends - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                raise TimeoutError from None
-            finally:
-                _end(program)
-                _end_server(variables)
-        said = log.read_text("utf-8", errors="replace")
+        said = (folder / _LOG).read_text("utf-8", errors="replace")
         return how_it_ended(status, said) if status else None
 
-    def _variables(self, folder: Path, display: str) -> dict[str, str]:
-        return {
+    def _status(
+        self, command: Sequence[str | Path], folder: Path, display: str, ends: float
+    ) -> int:
+        variables = {
             **os.environ,
             "DISPLAY": display,
             "VK_DRIVER_FILES": str(self.vulkan),
@@ -96,6 +79,21 @@ class Wine(msgspec.Struct, frozen=True, kw_only=True):
             "WINEPREFIX": str(self.prefix),
             "XDG_RUNTIME_DIR": str(folder.absolute()),
         }
+        with (folder / _LOG).open("wb") as output:
+            program = subprocess.Popen(  # noqa: S603  # our own program
+                command,
+                cwd=folder,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+            try:
+                return program.wait(max(0, ends - time.monotonic()))
+            finally:
+                _end(program)
+                _end_server(variables)
 
 
 def _wine() -> str:
@@ -104,51 +102,30 @@ def _wine() -> str:
 
 
 @contextlib.contextmanager
-def _alone(path: Path, ends: float) -> Iterator[None]:
-    """Hold the lock `path`; raise `TimeoutError` if others do until then."""
-    import fcntl  # absent on Windows, where this module is imported all the same
-
-    with path.open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > ends:
-                    raise TimeoutError from None
-                time.sleep(0.2)
-        yield
-
-
-@contextlib.contextmanager
 def _screen() -> Iterator[str]:
     """Start a screen in memory; give its name, e.g. `:1`."""
-    told, tell = os.pipe()
-    command = [_SCREEN, "-displayfd", str(tell), "-screen", "0", "640x480x24", "-nolisten", "tcp"]
     screen = subprocess.Popen(  # noqa: S603
-        command,
+        [_SCREEN, "-displayfd", "1", "-screen", "0", "640x480x24", "-nolisten", "tcp"],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        pass_fds=[tell],
         start_new_session=True,
     )
-    os.close(tell)
-    try:
-        ready, _, _ = select.select([told], [], [], _PATIENCE)
-        number = os.read(told, 16).strip().decode() if ready else ""
-        if not number:
-            msg = f"{_SCREEN} does not start"
-            raise OSError(msg)
-        yield f":{number}"
-    finally:
-        os.close(told)
-        _end(screen, signal.SIGTERM)
+    with screen:
+        try:
+            told = screen.stdout
+            ready = told and select.select([told], [], [], _PATIENCE)[0]
+            number = os.read(told.fileno(), 16).strip().decode() if told and ready else ""
+            if not number:
+                raise OSError(f"{_SCREEN} does not start")
+            yield f":{number}"
+        finally:
+            _end(screen)
 
 
-def _end(process: "subprocess.Popen[bytes]", how: int = signal.SIGTERM) -> None:
+def _end(process: "subprocess.Popen[bytes]") -> None:
     """End a process and what it started in its session, at once if it must be."""
-    for sent in (how, signal.SIGKILL):
+    for sent in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, sent)
         with contextlib.suppress(subprocess.TimeoutExpired):

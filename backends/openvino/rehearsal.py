@@ -1,6 +1,5 @@
 """Proves that OpenVINO's CPU plugin takes every node of a variant, without running it."""
 
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -9,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from whisperopt import process
 from whisperopt.backend import Probe, Tier
 from whisperopt.host import distribution_version
-from whisperopt.process import Failure, ask_script
+from whisperopt.process import Failure
 from whisperopt.rehearsal import Judgement
-
-from .reasons import reason as shortened
 
 if TYPE_CHECKING:
     from whisperopt.artifact import Artifact
@@ -24,9 +22,8 @@ _SECONDS = 120
 
 
 class Queried(msgspec.Struct, frozen=True):
-    """What OpenVINO made of one graph: the answer of `query.py`."""
+    """What OpenVINO made of one graph."""
 
-    version: str
     refused: str = ""
     """Why it cannot be converted; empty if it can."""
     taken: int = 0
@@ -43,26 +40,34 @@ class OpenVinoRehearsal(msgspec.Struct, frozen=True):
 
     def probe(self) -> Probe:
         """Look for OpenVINO in this environment: it stands beside any other runtime."""
-        if find_spec(RUNTIME) is None:
-            return Probe(
-                runtime=RUNTIME,
-                reason="OpenVINO is not installed",
-                remedy="pip install 'whisperopt[openvino]'",
-            )
-        return Probe(runtime=RUNTIME, version=distribution_version(RUNTIME))
+        if find_spec(RUNTIME):
+            return Probe(runtime=RUNTIME, version=distribution_version(RUNTIME))
+        remedy = "pip install 'whisperopt[openvino]'"
+        return Probe(runtime=RUNTIME, reason="OpenVINO is not installed", remedy=remedy)
 
     def run(self, artifact: "Artifact", scratch: Path) -> Judgement:  # noqa: ARG002  # writes nothing
         """Ask about both graphs, each in a process of its own."""
         from whisperopt.graph.core import PARTS
 
-        return judge({part: query(artifact.graph(part)) for part in PARTS})
+        graphs = {part: artifact.graph(part).absolute() for part in PARTS}
+        return judge({p: process.ask(query, g, limit=_SECONDS) for p, g in graphs.items()})
 
 
-def query(graph: Path) -> Queried | Failure:
-    """Ask OpenVINO about `graph` in a process of its own."""
-    script = Path(__file__).with_name("query.py")
-    request = {"graph": str(graph.absolute())}
-    return ask_script(Queried, [sys.executable, "-P", script], request, limit=_SECONDS)
+def query(graph: Path) -> Queried:
+    """Convert `graph` and ask the plugin for every node; it is neither compiled nor run."""
+    import openvino as ov
+
+    from .session import reason
+
+    try:
+        core = ov.Core()
+        model = core.read_model(graph)
+        taken = core.query_model(model, "CPU")
+    except RuntimeError as error:
+        return Queried(refused=reason(error))
+    nodes = [(node.get_type_name(), node.get_friendly_name()) for node in model.get_ops()]
+    left = tuple(node for node in nodes if node[1] not in taken)
+    return Queried(taken=len(nodes) - len(left), left=left)
 
 
 def judge(parts: Mapping[str, Queried | Failure]) -> Judgement:
@@ -78,7 +83,7 @@ def _problem(found: Queried | Failure) -> str:
     if isinstance(found, Failure):
         return f"OpenVINO failed, {found.reason}"
     if found.refused:
-        return f"OpenVINO does not convert it: {shortened(found.refused)}"
+        return f"OpenVINO does not convert it: {found.refused}"
     if found.left:
         counts = Counter(kind for kind, _ in found.left)
         listed = ", ".join(f"{kind} x{count}" for kind, count in counts.most_common())

@@ -1,5 +1,6 @@
 """Compiles artifacts with OpenVINO; the self-attention cache is state inside the runtime."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,6 @@ from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.host import usable_cores
 from whisperopt.runtime import limits
 
-from .reasons import reason
 from .recipes import PRECISION
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 _DEVICE = "CPU"
 _LENGTH = "past_sequence_length"
+_PREAMBLE = re.compile(
+    r"Exception from |Check '|While validating |FrontEnd API failed|Model wasn't fully converted"
+    r"|Failed operations detailed log|Summary:|-- (.* )?with a message:$"
+)
 
 
 def probe() -> Probe:
@@ -55,6 +59,9 @@ class OpenVinoSession:
             # a thread that may not leave a core waits there for whoever else computes on it
             "ENABLE_CPU_PINNING": False,
         }
+        self.profile = profile
+        self.operators: dict[str, dict[str, tuple[int, float]]] = {"encoder": {}, "decoder": {}}
+        """Kind of node -> how many ran, and milliseconds in all, of each part with `profile`."""
         if profile:
             config["PERF_COUNT"] = True
         elif artifact.prepared:
@@ -93,8 +100,17 @@ class OpenVinoSession:
             if self.spans:
                 heard = limits.checked_spans(spans, features)
                 request.set_tensor("audio_spans", ov.Tensor(heard))
-            request.infer()
+            self.infer("encoder", request)
             return OpenVinoDecoder(self, request)
+
+    def infer(self, part: str, request: ov.InferRequest) -> None:
+        """Infer, and add up what was executed if that is asked for."""
+        request.infer()
+        for node in request.get_profiling_info() if self.profile else ():
+            if node.status == node.Status.EXECUTED:
+                count, spent = self.operators[part].get(node.node_type, (0, 0.0))
+                milliseconds = node.real_time.total_seconds() * 1e3
+                self.operators[part][node.node_type] = count + 1, spent + milliseconds
 
 
 class OpenVinoDecoder:
@@ -104,7 +120,7 @@ class OpenVinoDecoder:
 
     def __init__(self, session: OpenVinoSession, encoded: ov.InferRequest) -> None:
         """Hand the encoder's outputs to the decoder without a copy."""
-        self._capacity = session.text_context
+        self._session = session
         self._request = session.decoder.create_infer_request()
         self._heard: dict[str, ov.Tensor] = {}
         """What was made of the audio: the encoder's output, and the cross caches."""
@@ -134,12 +150,12 @@ class OpenVinoDecoder:
     def step(self, ids: "Tokens") -> "Floats":
         """Append `ids` int32 [B, S]; return logits float32 [B, S, V], valid until the next step."""
         limits.check_ids(ids, self._batch)
-        limits.check_room(self.past, ids.shape[1], self._capacity)
+        limits.check_room(self.past, ids.shape[1], self._session.text_context)
         with _reasons("OpenVINO failed to decode"):
             self._request.set_tensor("input_ids", ov.Tensor(np.ascontiguousarray(ids)))
             if _LENGTH in self._inputs:  # a cache of fixed length cannot tell how full it is
                 self._request.set_tensor(_LENGTH, ov.Tensor(np.array([self.past], np.int32)))
-            self._request.infer()
+            self._session.infer("decoder", self._request)
         self.past += ids.shape[1]
         return np.asarray(self._request.get_tensor("logits").data, np.float32)
 
@@ -167,6 +183,13 @@ def _reasons(what: str) -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise WhisperoptError(f"{what}: {reason(error)}") from None
+
+
+def reason(error: BaseException | str) -> str:
+    """Return the one line that says why; where in OpenVINO's source it arose is left out."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    found = next((line for line in lines if not _PREAMBLE.match(line)), "".join(lines[:1]))
+    return found.removeprefix("-- ").rstrip(".") or "no reason is given"
 
 
 def _picked(tensor: ov.Tensor, rows: "Tokens") -> ov.Tensor:

@@ -37,27 +37,16 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     the folder of the provider's plug-ins, or empty.
     """
     log = _Log()
-    answer: dict[str, Any] = {"version": trt.__version__, "engines": []}
     builder = trt.Builder(log)
     if request["plugins"]:
         _load_plugins(Path(request["plugins"]))
-    started = time.perf_counter()
-    network = _network(builder)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
-    answer["parsed"] = bool(parser.parse_from_file(request["graph"]))
-    answer["parse_seconds"] = round(time.perf_counter() - started, 2)
-    if not answer["parsed"]:
-        answer["errors"] = _errors(parser)
-        return answer
-    answer["errors"] = []
-    answer["layers"] = network.num_layers
-    for capability in request["capabilities"]:
-        answer["engines"].append(_build(builder, network, request["axes"], capability, log))
-    return answer
-
-
-def _network(builder: Any) -> Any:
-    return builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    if not parser.parse_from_file(request["graph"]):
+        errors = map(parser.get_error, range(parser.num_errors))
+        return {"parsed": False, "errors": [_described(error) for error in errors]}
+    engines = [_build(builder, network, request["axes"], c, log) for c in request["capabilities"]]
+    return {"parsed": True, "layers": network.num_layers, "engines": engines}
 
 
 def _load_plugins(folder: Path) -> None:
@@ -69,13 +58,8 @@ def _load_plugins(folder: Path) -> None:
         raise SystemExit("the plug-ins cannot be registered")
 
 
-def _errors(parser: Any) -> list[dict[str, Any]]:
-    return [_described(parser.get_error(index)) for index in range(parser.num_errors)]
-
-
 def _described(error: Any) -> dict[str, Any]:
     return {
-        "code": str(error.code()).rpartition(".")[2],
         "operator": error.node_operator(),
         "node": error.node_name(),
         "text": error.desc().strip()[:500],

@@ -1,30 +1,24 @@
 """The ladder of TensorRT: what its parser takes whole, so that one engine holds the whole graph."""
 
-from whisperopt.backend import Recipe, Tier
+from whisperopt.backend import Tier
+from whisperopt.ort_backend import GQA_FP16
 
 DEVICE = "device"
 RTX = "tensorrt-rtx"
 """The value of the option `device` of what only TensorRT for RTX takes."""
 
 _HALF = ("decomposed-fp16", "attention-fp16", "decomposed-bf16", "gqa-fp16")
-DECOMPOSED = Recipe(
+DECOMPOSED = GQA_FP16.but(
     name="decomposed-fp16",
     summary="Standard operators, static cache with an explicit mask",
     self_attention="decomposed",
-    cross_attention="decomposed",
-    encoder_attention="decomposed",
     cache="static",
-    encoder_precision="fp16",
-    decoder_precision="fp16",
 )
 
 RECIPES = (
     DECOMPOSED,
-    DECOMPOSED.but(
-        name="gqa-fp16",
+    GQA_FP16.but(
         summary="GroupQueryAttention in one shared buffer, a plug-in of TensorRT for RTX",
-        self_attention="gqa",
-        cache="shared",
         options={DEVICE: RTX},
         selectable_from=Tier.MEASURED,
         caution="only TensorRT for RTX has it, and only the GPU shows what its plug-in computes",

@@ -48,13 +48,14 @@ class TensorRtRehearsal(msgspec.Struct, frozen=True):
 
         dims = artifact.manifest.dims
         plug_ins = artifact.manifest.recipe.options.get(DEVICE) == RTX
-        graphs = {part: artifact.graph(part) for part in PARTS}
-        tried = [
-            Tried(part, compile_graph(graph, dims, plug_ins=plug_ins), operators(graph))
-            for part, graph in graphs.items()
-        ]
-        answers = ((graph.part, graph.answer) for graph in tried)
-        facts = {part: a.summary() for part, a in answers if isinstance(a, Compiled)}
+        tried: list[Tried] = []
+        facts: dict[str, str] = {}
+        for part in PARTS:
+            graph = artifact.graph(part)
+            answer = compile_graph(graph, dims, plug_ins=plug_ins)
+            tried.append(Tried(part, answer, operators(graph)))
+            if isinstance(answer, Compiled):
+                facts[part] = answer.summary()
         wrong = judge(tried, plug_ins=plug_ins)
         return Judgement.of(wrong, praise(tried, plug_ins=plug_ins), facts)
 

@@ -1,6 +1,6 @@
 """The lengths of every dynamic axis: an engine holds one range for each and runs nothing outside."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from whisperopt.whisper import Dimensions
 
@@ -10,11 +10,11 @@ PAST = "past_sequence_length"
 
 
 class Range(NamedTuple):
-    """From the least to the most, tuned for the usual length."""
+    """From the least to the most, tuned for the usual length; named as in TensorRT's profiles."""
 
-    least: int
-    usual: int
-    most: int
+    min: int
+    opt: int
+    max: int
 
 
 def ranges(dims: Dimensions) -> dict[str, Range]:
@@ -47,8 +47,8 @@ def inputs(dims: Dimensions) -> dict[str, tuple[int | str, ...]]:
     return shapes
 
 
-def profile(dims: Dimensions, bound: Literal["least", "usual", "most"]) -> str:
-    """Write one bound of all inputs as ONNX Runtime's providers read it: `input:1x80x3000,...`.
+def profile(dims: Dimensions, bound: str) -> str:
+    """Write one field of all ranges as ONNX Runtime's providers read it: `input:1x80x3000,...`.
 
     An input whose values decide shapes is given by its value instead.
     """

@@ -11,7 +11,6 @@ from whisperopt.process import Failure
 class Refused(msgspec.Struct, frozen=True):
     """One node that the parser does not take."""
 
-    code: str
     operator: str
     node: str
     text: str
@@ -26,25 +25,25 @@ class Engine(msgspec.Struct, frozen=True):
     bytes: int
     errors: tuple[str, ...] = ()
 
+    @property
+    def sm(self) -> str:
+        """The capability as NVIDIA's tools write it, e.g. `sm86`."""
+        return f"sm{self.capability.replace('.', '')}"
+
 
 class Compiled(msgspec.Struct, frozen=True):
     """What parser and builder made of one graph: the answer of `compile.py`."""
 
-    version: str
     parsed: bool
-    parse_seconds: float
     errors: tuple[Refused, ...] = ()
     engines: tuple[Engine, ...] = ()
     layers: int = 0
 
     def summary(self) -> str:
         """Return layers, and seconds and size of every engine that was built."""
-        built = (
-            f"sm{_sm(engine)} {engine.seconds:.1f} s {engine.bytes / 1e6:.1f} MB"
-            for engine in self.engines
-            if engine.built
-        )
-        return ", ".join([f"{self.layers} layers", *built])
+        built = [engine for engine in self.engines if engine.built]
+        sizes = (f"{e.sm} {e.seconds:.1f} s {e.bytes / 1e6:.1f} MB" for e in built)
+        return ", ".join([f"{self.layers} layers", *sizes])
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -54,20 +53,6 @@ class Tried(msgspec.Struct, frozen=True):
     answer: Compiled | Failure
     operators: Mapping[str, int] = {}
     """Number of nodes by operator; those outside ai.onnx carry their domain."""
-
-    @property
-    def foreign(self) -> str:
-        """Number and name of the operators that ai.onnx does not have, or nothing."""
-        return ", ".join(
-            f"{count} {name.rpartition('.')[2]}"
-            for name, count in self.operators.items()
-            if "." in name
-        )
-
-    def count(self, operator: str) -> int:
-        """Return the number of nodes of `operator`, whatever its domain."""
-        named = (n for name, n in self.operators.items() if name.rpartition(".")[2] == operator)
-        return sum(named)
 
 
 def judge(tried: Sequence[Tried], *, plug_ins: bool) -> tuple[str, ...]:
@@ -86,13 +71,12 @@ def judge(tried: Sequence[Tried], *, plug_ins: bool) -> tuple[str, ...]:
 
 def praise(tried: Sequence[Tried], *, plug_ins: bool) -> str:
     """Say in one sentence what was shown of graphs that nothing speaks against."""
-    engines = [
-        e for graph in tried if isinstance(graph.answer, Compiled) for e in graph.answer.engines
-    ]
-    failed = {_sm(engine): engine.errors for engine in engines if not engine.built}
-    built = ", ".join(dict.fromkeys(f"sm{_sm(e)}" for e in engines if _sm(e) not in failed))
+    answers = [graph.answer for graph in tried if isinstance(graph.answer, Compiled)]
+    engines = [engine for answer in answers for engine in answer.engines]
+    failed = {engine.sm: engine.errors for engine in engines if not engine.built}
+    built = ", ".join(dict.fromkeys(engine.sm for engine in engines if engine.sm not in failed))
     who = "with its plug-ins" if plug_ins else "without plug-ins, standing in for TensorRT,"
-    left_out = "".join(f"; sm{sm} is too old: {_short(errors)}" for sm, errors in failed.items())
+    left_out = "".join(f"; {sm} is too old: {_short(errors)}" for sm, errors in failed.items())
     return f"TensorRT for RTX {who} parsed both graphs and built them for {built}{left_out}"
 
 
@@ -129,13 +113,16 @@ def _problems(graph: Tried, *, plug_ins: bool) -> Iterator[str]:
         yield f"TensorRT for RTX failed, {graph.answer}"
         return
     for error in graph.answer.errors:
-        yield _explained(error, graph.count(error.operator))
+        names = graph.operators.items()  # with their domain, which an error does not tell
+        yield _explained(error, sum(n for x, n in names if x.rpartition(".")[2] == error.operator))
     if not graph.answer.parsed:
         if not graph.answer.errors:
             yield "TensorRT does not parse it and does not say why"
         return
-    if graph.foreign and not plug_ins:
-        yield f"only TensorRT for RTX imports {graph.foreign}, TensorRT must be assumed not to"
+    foreign = [f"{n} {x.rpartition('.')[2]}" for x, n in graph.operators.items() if "." in x]
+    if foreign and not plug_ins:
+        listed = ", ".join(foreign)
+        yield f"only TensorRT for RTX imports {listed}, TensorRT must be assumed not to"
     yield from _unbuilt(graph.answer.engines)
 
 
@@ -153,17 +140,13 @@ def _unbuilt(engines: Sequence[Engine]) -> Iterator[str]:
     some = any(engine.built for engine in engines)
     alike: dict[str, list[str]] = {}
     for engine in engines:
-        if engine.built or (some and _too_old(engine)):
+        if engine.built or (some and any(map(_TOO_OLD.search, engine.errors))):
             continue
-        alike.setdefault(_short(engine.errors), []).append(f"sm{_sm(engine)}")
+        alike.setdefault(_short(engine.errors), []).append(engine.sm)
     for reason, capabilities in alike.items():
         yield f"no engine can be built for {', '.join(capabilities)}: {reason}"
     if not engines:
         yield "no engine was asked for"
-
-
-def _too_old(engine: Engine) -> bool:
-    return any(_TOO_OLD.search(error) for error in engine.errors)
 
 
 def _short(errors: Sequence[str]) -> str:
@@ -178,7 +161,3 @@ def _text(error: str) -> str:
     """Return what a parser's error says without the condition that was not met."""
     quoted = re.search(r'&& "([^"]+)"', error)
     return (quoted.group(1) if quoted else error.rpartition(": ")[2]).rstrip(".")
-
-
-def _sm(engine: Engine) -> str:
-    return engine.capability.replace(".", "")

@@ -1,18 +1,8 @@
 """The ladder of WebGPU: half precision where shaders have it, which not every GPU offers."""
 
-from whisperopt.backend import Recipe
+from whisperopt.ort_backend import GQA_FP16
 
-GQA = Recipe(
-    name="gqa-fp16",
-    summary="GroupQueryAttention in one shared buffer; cross-attention decomposed",
-    self_attention="gqa",
-    cross_attention="decomposed",
-    encoder_attention="decomposed",
-    cache="shared",
-    encoder_precision="fp16",
-    decoder_precision="fp16",
-)
-DECOMPOSED = GQA.but(
+DECOMPOSED = GQA_FP16.but(
     name="decomposed-fp16",
     summary="Standard operators over a static cache: right for several tokens at once too",
     self_attention="decomposed",
@@ -20,8 +10,8 @@ DECOMPOSED = GQA.but(
 )
 
 RECIPES = (
-    GQA,
-    GQA.but(
+    GQA_FP16,
+    GQA_FP16.but(
         name="mha-fp16",
         summary="MultiHeadAttention with a growing cache; cross-attention decomposed",
         self_attention="mha",
@@ -29,7 +19,7 @@ RECIPES = (
         stands_in_for=("gqa-fp16",),
     ),
     DECOMPOSED,
-    GQA.but(
+    GQA_FP16.but(
         name="gqa-fp32",
         summary="GroupQueryAttention in single precision, for GPUs whose shaders lack half",
         precision="fp32",

@@ -7,15 +7,7 @@ import msgspec
 
 from whisperopt.backend import Precision, Probe, Tier
 from whisperopt.process import Failure, ask_script
-from whisperopt.rehearsal import (
-    PYTHON,
-    Judgement,
-    NotTried,
-    absent,
-    home,
-    installed,
-    python,
-)
+from whisperopt.rehearsal import PYTHON, Judgement, NotTried, absent, home, installed, python
 
 if TYPE_CHECKING:
     from whisperopt.artifact import Artifact
@@ -55,8 +47,7 @@ class WebgpuRehearsal(msgspec.Struct, frozen=True):
         """Compute the calls of a trace: the encoder for one recording, the decoder for 1 and 2."""
         from whisperopt.static_checks import replay as replays
 
-        if reason := unfit(artifact):
-            raise NotTried(reason)
+        check_fits(artifact)
         trace = replays.recorded(artifact, scratch, at_once=_AT_ONCE)
         replayed = replay(trace, artifact, scratch)
         bar = max(_BARS[precision] for precision in artifact.manifest.recipe.precisions)
@@ -75,8 +66,7 @@ def replay(trace: "Trace", artifact: "Artifact", scratch: Path) -> "Replayed":
         [python(NAME), Path(__file__).with_name("replay.py")],
         {
             "graphs": str(artifact.path),
-            "trace": str(scratch / "trace"),
-            "outputs": str(scratch / "outputs"),
+            "scratch": str(scratch),
             "runs": msgspec.to_builtins(trace.runs),
             "stepwise": recipe.self_attention != "decomposed",
             "in_place": recipe.cache == "shared",
@@ -92,18 +82,16 @@ def replay(trace: "Trace", artifact: "Artifact", scratch: Path) -> "Replayed":
     return Replayed(ended=answer) if isinstance(answer, Failure) else answer
 
 
-def unfit(artifact: "Artifact") -> str | None:
-    """Return why the software device cannot hold `artifact` to anything, or None."""
-    odd = artifact.manifest.recipe.precisions - set(_BARS)
-    if odd:
-        return f"there is no bar for {', '.join(sorted(odd))}"
+def check_fits(artifact: "Artifact") -> None:
+    """Raise `NotTried` where the software device cannot hold `artifact` to anything."""
+    if odd := artifact.manifest.recipe.precisions - set(_BARS):
+        raise NotTried(f"there is no bar for {', '.join(sorted(odd))}")
     dims = artifact.manifest.dims
     if (size := 4 * dims.encoder_heads * dims.audio_context**2) > _LARGEST_BUFFER:
-        return (
+        raise NotTried(
             f"the encoder's attention takes {size / 2**20:.0f} MiB,"
             f" the software device reaches {_LARGEST_BUFFER / 2**20:.0f} MiB at once"
         )
-    return None
 
 
 def _device() -> Path:

@@ -1,11 +1,11 @@
 """Run as a script in the rehearsal's environment: makes the calls of a trace with WebGPU.
 
-stdin: `{"graphs": FOLDER, "trace": FOLDER, "outputs": FOLDER, "runs": [...], "stepwise": BOOL,
-"in_place": BOOL}` with runs of an io trace. Every output is written under its name in the trace.
+stdin: `{"graphs": FOLDER, "scratch": FOLDER, "runs": [...], "stepwise": BOOL, "in_place": BOOL}` with
+runs of the io trace in `scratch/trace`. Every output gets its name there, in `scratch/outputs`.
 `stepwise` gives the tokens of a call one by one, `in_place` then binds one buffer as past and
-present. The last line of stdout is an object: `version`; `device`, why it does not work or null;
-`calls` as [label, seconds, error or null]; and `nodes` as [graph, operator, provider, count], where
-the runtime says that it computed them.
+present. The last line of stdout is an object: `device`, why it does not work or null; `calls` as
+[label, seconds, error or null]; and `nodes` as [graph, operator, provider, count], where the runtime
+says that it computed them.
 """
 
 import json
@@ -30,25 +30,21 @@ _ANY_GRAPH = bytes.fromhex(
 
 def main() -> None:
     """Answer one request."""
-    import onnxruntime as ort
-
     request = json.load(sys.stdin)
     calls: list[list[Any]] = []
     nodes: list[list[Any]] = []
     device = _device()
-    graphs = [] if device else list(dict.fromkeys(run["graph"] for run in request["runs"]))
-    for graph in graphs:
+    folder, outputs = Path(request["graphs"]), Path(request["scratch"]) / "outputs"
+    for graph in {} if device else dict.fromkeys(run["graph"] for run in request["runs"]):
         runs = [run for run in request["runs"] if run["graph"] == graph]
-        started = time.perf_counter()
         try:
-            session = _open(Path(request["graphs"]) / graph, Path(request["outputs"]) / graph)
+            session = _open(folder / graph, outputs / graph)
         except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
-            seconds = round(time.perf_counter() - started, 3)
-            calls.append([f"opening of {graph}", seconds, _line(error)])
+            calls.append([f"opening of {graph}", 0.0, _line(error)])
             continue
         calls += [_timed(session, run, request) for run in runs]
         nodes += [[graph, *placed] for placed in _placed(session)]
-    answer = {"version": ort.__version__, "device": device, "calls": calls, "nodes": nodes}
+    answer = {"device": device, "calls": calls, "nodes": nodes}
     sys.stdout.write("\n" + json.dumps(answer) + "\n")
     sys.stdout.flush()
     os._exit(0)  # what a driver does or prints at the end is not awaited
@@ -82,7 +78,7 @@ def _timed(session: Any, run: dict[str, Any], request: dict[str, Any]) -> list[A
     try:
         found = _call(session, run, request)
         for array in run["outputs"]:
-            found[array["name"]].tofile(Path(request["outputs"]) / array["file"])
+            found[array["name"]].tofile(Path(request["scratch"], "outputs", array["file"]))
     except Exception as problem:  # noqa: BLE001  # the runtime's exceptions have no common class
         error = _line(problem)
     return [run["label"], round(time.perf_counter() - started, 3), error]
@@ -90,7 +86,8 @@ def _timed(session: Any, run: dict[str, Any], request: dict[str, Any]) -> list[A
 
 def _call(session: Any, run: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     """Make one call, or as many as it has tokens; return all outputs as arrays."""
-    feeds = {array["name"]: _read(Path(request["trace"]), array) for array in run["feeds"]}
+    folder = Path(request["scratch"]) / "trace"
+    feeds = {array["name"]: _read(folder, array) for array in run["feeds"]}
     ids = feeds.pop("input_ids", None)
     length = feeds.pop("past_sequence_length", None)
     binding = session.io_binding()

@@ -59,7 +59,7 @@ def test_a_model_that_broke_off_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "millions"), [("small", 242), ("turbo", 809)])
 def test_sizes_are_those_of_openai(name: str, millions: int) -> None:
     dims = random_weights.dimensions(name)
-    assert Dimensions.check(dims) is None
+    assert dims.check() is None
     total = sum(int(np.prod(shape)) for shape in required(dims).values())
     assert round(total / 1e6) == pytest.approx(millions, abs=1)
 

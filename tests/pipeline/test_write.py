@@ -12,7 +12,7 @@ from whisperopt.backend import Tier
 from whisperopt.matrix import Objective
 from whisperopt.pipeline import write
 from whisperopt.release.report import CandidateReport, Report
-from whisperopt.report import of_release as page
+from whisperopt.report import page
 from whisperopt.results.variant import VariantResult
 
 RISKY = releases.variant(
@@ -119,7 +119,7 @@ def test_every_kind_of_host_is_reported_with_its_own_numbers(tmp_path: Path) -> 
 
 
 def rendered(release: Path, report: Report) -> str:
-    return page.render(release, report, paper.context(release), paper.replayed(release))
+    return page.of_release(release, report, paper.context(release), paper.replayed(release))
 
 
 def test_the_page_is_made_from_nothing_but_the_release(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_the_page_shows_the_samples_of_the_host_that_decided(
     proofs = [proof(CPU, 100), proof(CPU, 300, THERE)]
     report = paper.write(tmp_path, (CPU, proofs), (INT8, []))
     shown = {}
-    monkeypatch.setattr(page.page, "render", lambda _, samples, *__, **___: shown.update(samples))
+    monkeypatch.setattr(page, "render", lambda _, samples, *__, **___: shown.update(samples))
     for host_class, made in zip((HERE, THERE), proofs, strict=True):
         (only,) = report.targets
         only = msgspec.structs.replace(only, host_class=host_class)
@@ -149,4 +149,4 @@ def test_the_page_bears_a_release_without_any_samples(tmp_path: Path) -> None:
     report = paper.write(tmp_path, (CPU, [proof(CPU)]))
     known = msgspec.structs.replace(paper.context(tmp_path), answers={})
     bare = [VariantResult(variant=CPU, model=paper.MODEL)]
-    assert "gqa-fp32" in page.render(tmp_path, report, known, bare)
+    assert "gqa-fp32" in page.of_release(tmp_path, report, known, bare)

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from whisperopt.errors import BadInputError
+from whisperopt.reasons import because
 from whisperopt.runtime import audio
 from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import SAMPLE_RATE
@@ -133,6 +134,13 @@ def test_samples_that_are_no_numbers_are_refused_by_name(
 def test_array_of_two_dimensions_is_refused() -> None:
     with pytest.raises(BadInputError, match="The recording has 2 dimensions"):
         audio.check(tone(SAMPLE_RATE), "The recording")
+
+
+def test_an_array_of_integers_is_refused() -> None:
+    found = audio.recording(np.zeros(SAMPLE_RATE, np.int16), 1, SAMPLE_RATE)
+    assert isinstance(found, BadInputError)
+    assert found.reason == because("audio.no-floats", "int16")
+    assert found.remedy
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "ogg"])

@@ -55,13 +55,16 @@ def test_the_library_of_a_plug_in_is_looked_at_where_its_module_says(
 
 
 @LINUX
-def test_a_file_that_is_no_library_names_none(runtime: Path) -> None:
+def test_a_file_that_is_no_library_names_none(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert provider.missing_library(CUDA) is None  # there is no such file
     runtime.write_bytes(b"no library")
     assert provider.missing_library(CUDA) is None
     import _ctypes
 
-    assert provider.first_missing(Path(_ctypes.__file__)) is None
+    monkeypatch.setattr(provider, "_path", lambda _: Path(_ctypes.__file__))
+    assert provider.missing_library(CUDA) is None
 
 
 def test_a_plug_in_that_is_not_installed_names_no_library() -> None:
@@ -83,7 +86,8 @@ def test_windows_is_asked_for_each_library_that_one_imports(
     monkeypatch.setattr(platform, "system", lambda: "Windows")
     monkeypatch.setattr(ctypes, "CDLL", load)
     assert provider.imported(path)[:2] == ("cublasLt64_13.dll", "cudart64_13.dll")
-    assert provider.first_missing(path) == "cublasLt64_13.dll"
+    monkeypatch.setattr(provider, "_path", lambda _: path)
+    assert provider.missing_library(CUDA) == "cublasLt64_13.dll"
 
 
 @pytest.mark.parametrize(

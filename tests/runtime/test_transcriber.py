@@ -321,16 +321,6 @@ def test_batches_are_no_larger_than_the_memory_holds(
     assert max(tight.sizes) == most
 
 
-def test_a_system_that_hides_its_memory_is_no_error(
-    transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def hidden() -> int:
-        raise PermissionError("/proc/meminfo")
-
-    monkeypatch.setattr(recognizer, "available_bytes", hidden)
-    assert len(transcriber.transcribe(joined(5), "en", batch=4).segments) == 5
-
-
 @pytest.mark.parametrize("language", ["de", None])
 def test_where_nobody_speaks_the_language_is_the_one_asked_for(
     transcriber: Transcriber, language: str | None

@@ -22,7 +22,7 @@ def check_tensors(tensors: Mapping[str, Stored], dims: Dimensions, *, where: str
 
     Allowed beyond the required ones are biases of key projections and an output projection.
     """
-    if problem := Dimensions.check(dims):
+    if problem := dims.check():
         raise BadInputError(because("checkpoint.sizes", where, why=problem))
     optional: dict[str, Shape] = {_PROJECTION: (dims.vocabulary, dims.width)}
     known = set()

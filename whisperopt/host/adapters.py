@@ -1,9 +1,8 @@
 """Finds graphics adapters: NVIDIA's through NVML, the others where the system lists them."""
 
 import contextlib
-import ctypes
-import ctypes.util
 import platform
+import subprocess
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -37,16 +36,8 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 def find() -> tuple[Gpu, ...]:
     """Return every adapter that could compute; those of NVIDIA first."""
-    nvidia = nvidia_gpus()
-    match platform.system():
-        case "Windows":
-            others = windows_gpus()
-        case "Linux":
-            others = linux_gpus()
-        case "Darwin":
-            others = apple_gpus()
-        case _:
-            others = ()
+    systems = {"Windows": windows_gpus, "Linux": linux_gpus, "Darwin": apple_gpus}
+    nvidia, others = nvidia_gpus(), systems.get(platform.system(), tuple)()
     # NVML tells more of the same; without its driver the system still lists the adapter.
     return (*nvidia, *(gpu for gpu in others if gpu.vendor != "nvidia" or not nvidia))
 
@@ -55,17 +46,14 @@ def nvidia_gpus() -> tuple[Gpu, ...]:
     """Ask NVML; an adapter that fell off the bus is left out."""
     import pynvml as nvml
 
-    try:
+    with contextlib.suppress(nvml.NVMLError):  # no driver: no NVIDIA GPU that could be used
         nvml.nvmlInit()
-    except nvml.NVMLError:  # no driver: no NVIDIA GPU that could be used
-        return ()
-    try:
-        count = nvml.nvmlDeviceGetCount()
-        return tuple(gpu for index in range(count) if (gpu := _nvidia_gpu(nvml, index)))
-    except nvml.NVMLError:
-        return ()
-    finally:
-        nvml.nvmlShutdown()
+        try:
+            count = nvml.nvmlDeviceGetCount()
+            return tuple(gpu for index in range(count) if (gpu := _nvidia_gpu(nvml, index)))
+        finally:
+            nvml.nvmlShutdown()
+    return ()
 
 
 def _nvidia_gpu(nvml: Any, index: int) -> Gpu | None:
@@ -128,11 +116,12 @@ def _linux_gpu(device: Path) -> Gpu | None:
         return None
     product = _text(device / "device").removeprefix("0x")
     memory = _text(device / "mem_info_vram_total")  # of AMD's driver
+    facts = dict(line.partition("=")[::2] for line in _text(device / "uevent").splitlines())
     return Gpu(
         vendor=_VENDORS[code],
         name=_pci_name(code, product),
         memory_mb=int(memory) // 2**20 if memory.isdigit() else None,
-        driver=_facts(device / "uevent").get("DRIVER"),
+        driver=facts.get("DRIVER"),
     )
 
 
@@ -157,19 +146,12 @@ def apple_gpus() -> tuple[Gpu, ...]:
 
 def _sysctl(name: str) -> str:
     """Ask the kernel of macOS for a text."""
+    command = ["/usr/sbin/sysctl", "-n", name]
     try:
-        library = ctypes.CDLL(ctypes.util.find_library("c"))
-        size = ctypes.c_size_t(256)
-        text = ctypes.create_string_buffer(size.value)
-        failed = library.sysctlbyname(name.encode(), text, ctypes.byref(size), None, 0)
-    except (OSError, AttributeError):
+        told = subprocess.run(command, capture_output=True, timeout=5, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
         return ""
-    return "" if failed else text.value.decode("utf-8", "replace")
-
-
-def _facts(path: Path) -> dict[str, str]:
-    pairs = (line.partition("=") for line in _text(path).splitlines())
-    return {key: value for key, _, value in pairs}
+    return told.stdout.decode("utf-8", "replace").strip()
 
 
 def _text(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Which distributions bring runtimes, told by rules about their names: no runtime is listed."""
 
+import contextlib
 import functools
 import os
 import platform
@@ -8,12 +9,8 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
-
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
 
 GROUP = "whisperopt.backends"
 """The group of entry points by which backends are found."""
@@ -44,17 +41,14 @@ class Need(msgspec.Struct, frozen=True):
 
 def version(distribution: str) -> str | None:
     """Return the installed version of `distribution`, or None."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
+    found = _distribution(distribution)
+    return found.version if found else None
 
 
 @functools.cache
 def installed() -> dict[str, str]:
     """Return the runtimes that are installed, and what brings backends, with their versions."""
-    names = {name for name in _names() if name.startswith(_FAMILIES)}
-    found = {name: number for name in sorted(names) if (number := version(name))}
+    found = _beginning(_FAMILIES)
     for point in metadata.entry_points(group=GROUP):
         if point.dist and _canonical(point.dist.name) != OWN:
             found[_canonical(point.dist.name)] = point.dist.version
@@ -67,8 +61,7 @@ def installed() -> dict[str, str]:
 @functools.cache
 def libraries() -> dict[str, str]:
     """Return NVIDIA's own wheels, which bring what providers link, with their versions."""
-    names = {name for name in _names() if name.startswith("nvidia-")}
-    return {name: number for name in sorted(names) if (number := version(name))}
+    return _beginning(("nvidia-",))
 
 
 def plain(name: str) -> str:
@@ -98,16 +91,16 @@ def ways(runtime: str, extra: str, system: str) -> tuple[tuple[Need, ...], ...]:
     """
     from packaging.requirements import Requirement
 
-    extras: dict[str, list[Need]] = {}
-    for requirement in map(Requirement, requirements_of(OWN)):
-        for name in sorted(extras_of(OWN)):
-            if name == extra or name.startswith(f"{extra}-"):
-                needed = extras.setdefault(name, [])
-                if _applies(requirement, name, system):
-                    need = Need(_canonical(requirement.name), str(requirement.specifier))
-                    needed.append(need)
-    own = extras.pop(extra, None) or [Need(runtime)]
-    return (tuple(own), *(tuple(needed) for _, needed in sorted(extras.items()) if needed))
+    def needed(name: str) -> tuple[Need, ...]:
+        here = {**_MARKERS.get(system, {}), "extra": name}
+        return tuple(
+            Need(_canonical(requirement.name), str(requirement.specifier))
+            for requirement in map(Requirement, requirements_of(OWN))
+            if (marker := requirement.marker) and "extra" in str(marker) and marker.evaluate(here)
+        )
+
+    others = sorted(name for name in extras_of(OWN) if name.startswith(f"{extra}-"))
+    return (needed(extra) or (Need(runtime),), *filter(None, map(needed, others)))
 
 
 def fits(number: str, versions: str) -> bool:
@@ -123,10 +116,8 @@ def fits(number: str, versions: str) -> bool:
 
 def extras_of(distribution: str) -> frozenset[str]:
     """Return the extras of an installed distribution."""
-    try:
-        return frozenset(metadata.metadata(distribution).get_all("Provides-Extra") or ())
-    except metadata.PackageNotFoundError:
-        return frozenset()
+    found = _distribution(distribution)
+    return frozenset((found and found.metadata.get_all("Provides-Extra")) or ())
 
 
 def with_cuda(wheel: str) -> str:
@@ -138,10 +129,20 @@ def with_cuda(wheel: str) -> str:
 
 def requirements_of(distribution: str) -> tuple[str, ...]:
     """Return what an installed distribution and its extras require, as it says it."""
+    found = _distribution(distribution)
+    return tuple((found and found.requires) or ())
+
+
+def _distribution(name: str) -> metadata.Distribution | None:
     try:
-        return tuple(metadata.requires(distribution) or ())
+        return metadata.distribution(name)
     except metadata.PackageNotFoundError:
-        return ()
+        return None
+
+
+def _beginning(families: tuple[str, ...]) -> dict[str, str]:
+    names = sorted({name for name in _names() if name.startswith(families)})
+    return {name: number for name in names if (number := version(name))}
 
 
 def _names() -> Iterator[str]:
@@ -174,24 +175,13 @@ def _library(name: str) -> str | None:
             f"/usr/lib/{machine}-linux-gnu",
             *_LIBRARY_FOLDERS,
         ]
-    files = [path.name for folder in folders if folder and (path := _first(Path(folder), pattern))]
-    numbers = [found[0] for file in files if (found := re.findall(r"\d+\.\d+[.\d]*\d", file))]
-    return next(iter([*numbers, *(SYSTEM for _ in files)]), None)
-
-
-def _first(folder: Path, pattern: str) -> Path | None:
-    """Return the file with the longest name, which holds the whole version."""
-    try:
-        return max(folder.glob(pattern), key=lambda path: len(path.name), default=None)
-    except OSError:
-        return None
-
-
-def _applies(requirement: "Requirement", extra: str, system: str) -> bool:
-    marker = requirement.marker
-    if marker is None or "extra" not in str(marker):
-        return False
-    return marker.evaluate({**_MARKERS.get(system, {}), "extra": extra})
+    names: list[str] = []
+    for folder in filter(None, folders):
+        with contextlib.suppress(OSError):  # a folder that nobody may look into
+            found = (path.name for path in Path(folder).glob(pattern))
+            names += sorted(found, key=len, reverse=True)  # the longest holds the whole version
+    numbers = (number for name in names for number in re.findall(r"\d+\.\d+[.\d]*\d", name))
+    return next(numbers, SYSTEM if names else None)
 
 
 REMEMBERED = (installed, libraries, ways)

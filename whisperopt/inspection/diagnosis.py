@@ -92,7 +92,7 @@ def _probe(host: Host, backend: Backend | Broken, seen: Probe | None, *, idle: b
     device of this host, so nobody has to install it.
     """
     if isinstance(backend, Broken):
-        return Probe(runtime=backend.distribution, reason=backend.reason, remedy=backend.remedy)
+        return backend.probe
     if seen and seen.ready:
         return seen
     runtime, extra = backend.runtime, backend.extra

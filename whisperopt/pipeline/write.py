@@ -15,8 +15,7 @@ from whisperopt.release import catalog, store
 from whisperopt.release import report as reports
 from whisperopt.release.catalog import Catalog, ModelEntry
 from whisperopt.release.report import CandidateReport, Report, TargetReport
-from whisperopt.report import of_release as page
-from whisperopt.report.page import FILE
+from whisperopt.report import page
 from whisperopt.results import folder, grading, projections
 from whisperopt.results.grading import GradingContext
 from whisperopt.results.variant import VariantResult, basis, merged
@@ -200,5 +199,5 @@ def commit(
     (staging / catalog.NAME).write_bytes(catalog.encode(content))
     if report is not None and shown is not None:
         (staging / reports.NAME).write_bytes(catalog.encode(report))
-        (staging / FILE).write_text(page.render(staging, report, *shown), "utf-8")
+        (staging / page.FILE).write_text(page.of_release(staging, report, *shown), "utf-8")
     store.commit(staging, release)

@@ -4,11 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 
 from whisperopt.backend import Tier
-from whisperopt.release.report import Report, TargetReport
+from whisperopt.matrix import LATENCY
+from whisperopt.release.report import CandidateMetrics, Report, TargetReport
 from whisperopt.report import formats, view
 from whisperopt.report.formats import NONE, number, points
 from whisperopt.report.view import CandidateView
-from whisperopt.results.scores import UNKNOWN, Estimate, estimate
+from whisperopt.results.variant import scores_of
 from whisperopt.selection.compare import faster
 
 MOST_ROWS = 40
@@ -62,17 +63,15 @@ def _listed(title: str, items: Sequence[str]) -> list[str]:
 
 
 def _row(target: TargetReport, best: CandidateView | None) -> str:
-    if best is None:
-        state = "✗ **nothing**" + (" (required)" if target.required else "")
-        return _cells(escaped(target.name), state, *[NONE] * 6)
-    metrics = best.metrics
+    nothing = "✗ **nothing**" + (" (required)" if target.required else "")
+    metrics = best.metrics if best else CandidateMetrics()
     return _cells(
         escaped(target.name),
-        escaped(best.report.name),
-        str(best.report.tier),
+        escaped(best.report.name) if best else nothing,
+        str(best.report.tier) if best else NONE,
         number(metrics.wer, unit=" %"),
         _ranged(points(metrics.wer_delta), formats.interval(metrics.wer_delta_interval)),
-        _timed(best),
+        _timed(metrics),
         formats.finely(metrics.rtfx),
         formats.megabytes(metrics.size_bytes),
     )
@@ -114,15 +113,10 @@ def _moved(now: CandidateView, then: CandidateView) -> list[str]:
     changes = points(then.report.metrics.wer_delta), points(now.report.metrics.wer_delta)
     told = [f"change of the WER {changes[0]} → {changes[1]}"] if changes[0] != changes[1] else []
     if now.report.tier is Tier.MEASURED and now.target.host_class == then.target.host_class:
-        times = _time(now), _time(then)
+        times = [scores_of(own.metrics, 0, Tier.MEASURED).cost(LATENCY) for own in (now, then)]
         word = {faster(*times): "faster", faster(*times[::-1]): "slower"}.get(True)
-        told += [f"{word}, {_timed(then)} → {_timed(now)} ms"] if word else []
+        told += [f"{word}, {_timed(then.metrics)} → {_timed(now.metrics)} ms"] if word else []
     return told
-
-
-def _time(own: CandidateView) -> Estimate:
-    value = own.metrics.latency_ms_p50
-    return UNKNOWN if value is None else estimate(value, own.metrics.latency_ms_interval)
 
 
 def _languages(chosen: Mapping[str, CandidateView]) -> list[str]:
@@ -172,10 +166,9 @@ def _outcome(target: TargetReport) -> str:
     return f"{escaped(target.selected)} ({target.tier})" if target.selected else "nothing"
 
 
-def _timed(own: CandidateView) -> str:
+def _timed(own: CandidateMetrics) -> str:
     """Return the time for a clip in milliseconds, with the range of the rounds."""
-    interval = own.metrics.latency_ms_interval
-    return _ranged(formats.finely(own.metrics.latency_ms_p50), formats.rounds(interval))
+    return _ranged(formats.finely(own.latency_ms_p50), formats.rounds(own.latency_ms_interval))
 
 
 def _ranged(value: str, reach: str) -> str:

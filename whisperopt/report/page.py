@@ -1,9 +1,10 @@
-"""Renders a report as one HTML page that needs neither network nor script."""
+"""Renders the report of a release as one HTML page that needs neither network nor script."""
 
 import base64
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import jinja2
 
@@ -14,6 +15,9 @@ from whisperopt.matrix import Gates
 from whisperopt.release.report import CandidateMetrics, Report
 from whisperopt.report import formats, view
 from whisperopt.report.chart import change_scale, chart
+from whisperopt.results import folder
+from whisperopt.results.grading import GradingContext
+from whisperopt.results.variant import VariantResult
 from whisperopt.selection.compare import TOO_CLOSE
 
 FILE = "report.html"
@@ -24,6 +28,28 @@ _FILTERS = (
     *(formats.number, formats.percent, formats.points, formats.rounds, formats.shows),
     *(formats.span, view.aim, view.meaningful, change_scale),
 )
+
+
+def of_release(
+    release: Path, report: Report, grading: GradingContext, results: Sequence[VariantResult]
+) -> str:
+    """Return the page for `report`, with the raw samples of the hosts that decided.
+
+    Those of what was rejected are read from `release`.
+    """
+    decisive = {row.name: row.host_class for row in report.targets}
+    samples = dict(folder.read_rejected(release, report))
+    for result in results:
+        samples.pop(result.name, None)
+        proof = result.decisive(decisive.get(result.variant.target))
+        if proof is not None and proof.evidence is not None:
+            samples[result.name] = proof.evidence
+    digests = [evidence.clip_digest for evidence in samples.values()]
+    answered = sorted(grading.answers.keys() & digests)
+    played = max(answered, key=digests.count, default=None)
+    answers = grading.answers[played][0] if played else None
+    gates = {result.name: grading.gates(result.variant) for result in results}
+    return render(report, samples, answers, gates=gates)
 
 
 def render(
@@ -45,24 +71,19 @@ def render(
     by_target = view.grouped((candidate.target.name, candidate) for candidate in placed)
     sizes = (_WIDE if len(by_target) == 1 else _HALF, _NARROW)
     style = _templates().get_template("style.css").render()
-    text = (
-        _templates()
-        .get_template("page.html.j2")
-        .render(
-            report=report,
-            outcome=view.outcome(report),
-            candidates=candidates,
-            chosen=view.chosen(candidates),
-            heard=heard,
-            placed=placed,
-            charts={
-                k: [chart(own, placed, size) for size in sizes] for k, own in by_target.items()
-            },
-            notes=view.grouped((note, own) for own in heard for note in own.report.notes),
-            style=style,
-            digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-            too_close=formats.percent(TOO_CLOSE, ".0f"),
-        )
+    page = _templates().get_template("page.html.j2")
+    text = page.render(
+        report=report,
+        outcome=view.outcome(report),
+        candidates=candidates,
+        chosen=view.chosen(candidates),
+        heard=heard,
+        placed=placed,
+        charts={k: [chart(own, placed, size) for size in sizes] for k, own in by_target.items()},
+        notes=view.grouped((note, own) for own in heard for note in own.report.notes),
+        style=style,
+        digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        too_close=formats.percent(TOO_CLOSE, ".0f"),
     )
     return formats.clean(text)
 

@@ -1,19 +1,31 @@
 """What the page shows of each candidate, as values: from the report, its gates and raw samples."""
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from whisperopt.backend import Tier
+from whisperopt.evaluate import words
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.evidence import Evidence
+from whisperopt.evaluate.metrics import Pair, pairs
+from whisperopt.evaluate.words import Unit
 from whisperopt.matrix import Gates
-from whisperopt.release.report import CandidateMetrics, CandidateReport, Fate, Report, TargetReport
-from whisperopt.report.comparison import Comparison, compare
+from whisperopt.release.report import (
+    MEASURED_ONLY,
+    CandidateMetrics,
+    CandidateReport,
+    Fate,
+    Report,
+    TargetReport,
+)
 from whisperopt.report.formats import counted, finite
 from whisperopt.selection.compare import WORDS
 
+Kind = Literal["same", "missing", "extra"]
+"""Of a piece of a text: as in the reference, only there, or only in the text."""
+Marked = tuple[tuple[Kind, str], ...]
 K = TypeVar("K")
 V = TypeVar("V")
 _ACHIEVED = {
@@ -21,10 +33,7 @@ _ACHIEVED = {
     Tier.EMULATED: "proven in emulation",
     Tier.STRUCTURAL: "checked in structure only",
 }
-_MEASURED_ONLY = (
-    *("latency_ms_p50", "latency_ms_interval", "rtfx", "throughput", "throughput_interval"),
-    "peak_rss_mb",
-)
+_LONGEST = 120
 
 
 class Badge(NamedTuple):
@@ -42,6 +51,27 @@ FATES: dict[Fate, Badge] = {
     "rejected": Badge("rejected", "✗", "rejected"),
     "not needed": Badge("not-needed", "–", "not needed"),
 }
+
+
+class ClipDelta(msgspec.Struct, frozen=True, kw_only=True):
+    """What one clip gave; texts are as they are compared, after Whisper's normalisation."""
+
+    clip: str
+    unit: Unit
+    delta: int
+    """Errors above the core model's, counted in `unit`."""
+    same_text: bool
+    reference: str
+    core: Marked
+    variant: Marked
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """All clips that both heard, in the order of the set."""
+
+    clips: tuple[ClipDelta, ...]
+    transcribed: bool
+    """Whether errors are counted against transcripts; else against the core model's words."""
 
 
 class CandidateView(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +151,7 @@ def chosen(shown: Iterable[CandidateView]) -> dict[str, CandidateView]:
 
 def meaningful(metrics: CandidateMetrics, tier: Tier | None) -> CandidateMetrics:
     """Blank what is no number, and times and memory of a stand-in: they say nothing."""
-    blank: dict[str, None] = {} if tier is Tier.MEASURED else dict.fromkeys(_MEASURED_ONLY)
+    blank: dict[str, None] = {} if tier is Tier.MEASURED else dict.fromkeys(MEASURED_ONLY)
     for name, value in msgspec.structs.asdict(metrics).items():
         values = value if isinstance(value, tuple) else (value,)
         if not finite([v for v in values if isinstance(v, float)]):
@@ -139,7 +169,7 @@ def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
 
 def aim(objective: str) -> str:
     """Say a bare goal as people do; an objective with limits is a sentence already."""
-    return next((words.aim for goal, words in WORDS.items() if goal == objective), objective)
+    return next((told.aim for goal, told in WORDS.items() if goal == objective), objective)
 
 
 def outcome(report: Report) -> str:
@@ -154,6 +184,61 @@ def outcome(report: Report) -> str:
         who = "The target has"
     else:
         who = f"{'Both' if total == 2 else f'All {total}'} targets have"
-    parts = [f"{tiers.count(t)} {words}" for t, words in _ACHIEVED.items() if t in tiers]
+    parts = [f"{tiers.count(t)} {how}" for t, how in _ACHIEVED.items() if t in tiers]
     missing = f" Required and missing: {', '.join(report.missing)}." if report.missing else ""
     return f"{who} a variant: {', '.join(parts)}.{missing}"
+
+
+def compare(evidence: Evidence, answers: Answers) -> Comparison | None:
+    """Return a variant's run beside the core model's, or None where both heard other clips.
+
+    Clips that nobody speaks or that have no transcript are left out; if none has one, the core
+    model's words stand for the truth.
+    """
+    if evidence.clip_digest != answers.evidence.clip_digest:
+        return None
+    both = pairs(evidence, answers)
+    told = [pair for pair in both if pair.clip.spoken and pair.clip.text]
+    deltas = [_delta(p, p.clip.text) for p in told] or [_delta(p, p.core.text) for p in both]
+    return Comparison(clips=tuple(deltas), transcribed=bool(told)) if deltas else None
+
+
+def _delta(pair: Pair, truth: str) -> ClipDelta:
+    language, unit = pair.clip.language, words.unit(pair.clip.language)
+    texts = (truth, pair.core.text, pair.own.text)
+    reference, expected, heard = (words.normalized(text, language) for text in texts)
+    core_edits, own_edits = (words.count(truth, text, language).edits for text in texts[1:])
+    same = expected == heard
+    return ClipDelta(
+        clip=pair.clip.file,
+        unit=unit,
+        delta=own_edits - core_edits,
+        same_text=same,
+        reference=_shortened(reference.split(), unit),
+        core=() if same else marked(reference, expected, unit),
+        variant=() if same else marked(reference, heard, unit),
+    )
+
+
+def marked(reference: str, heard: str, unit: Unit = "words") -> Marked:
+    """Align two normalised texts, whose units have spaces between them, as errors are counted."""
+    import jiwer
+
+    wanted, got = reference.split(), heard.split()
+    if not wanted:
+        return (("extra", _shortened(got, unit)),) if got else ()
+    pieces: list[tuple[Kind, Sequence[str]]] = []
+    for chunk in jiwer.process_words(reference, heard).alignments[0]:
+        extra = got[chunk.hyp_start_idx : chunk.hyp_end_idx]
+        if chunk.type == "equal":
+            pieces.append(("same", extra))
+        else:
+            missing = wanted[chunk.ref_start_idx : chunk.ref_end_idx]
+            pieces += [("missing", missing), ("extra", extra)]
+    return tuple((kind, _shortened(piece, unit)) for kind, piece in pieces if piece)
+
+
+def _shortened(text: Sequence[str], unit: Unit) -> str:
+    left = len(text) - _LONGEST
+    shown = (" " if unit == "words" else "").join(text[:_LONGEST])
+    return f"{shown} … ({left} more {unit})" if left > 0 else shown

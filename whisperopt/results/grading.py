@@ -69,8 +69,7 @@ class GradingContext(msgspec.Struct, frozen=True, kw_only=True):
         samples = folder.read_evidence(release, variant)
         found = VariantResult(variant=variant, model=self.model)
         for entry in variant.evidence:
-            if entry.report in samples:
-                evidence = samples[entry.report]
+            if evidence := samples.get(entry.report):
                 proof = self.judge(variant, evidence, imported=entry.imported)
             else:
                 proof = _crashed(entry, variant)

@@ -72,11 +72,9 @@ class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
     certain: bool = True
     """False: a crash, a hang or somebody's exception, which another try may not meet."""
     how: str = ""
-    """What the tier rests on, in words."""
     conditions: tuple[str, ...] = ()
-    """What whoever runs it must keep to, from the structural check."""
     rehearsals: tuple[Rehearsed, ...] = ()
-    """What the real runtime says without its device."""
+    """All three as in a `CandidateReport`: only the build that made it can tell them."""
 
     @property
     def name(self) -> str:

@@ -66,18 +66,9 @@ def check(samples: Floats, name: str) -> Floats:
         raise BadInputError(because("audio.short", name, **facts))
     if not np.isfinite(samples).all():
         raise BadInputError(because("audio.no-numbers", name))
-    if not audible(samples):
+    if np.abs(samples).max() < _SILENT_PEAK:
         raise BadInputError(because("audio.silent", name))
     return samples
-
-
-def audible(samples: Floats) -> bool:
-    """Say whether `samples` are long and loud enough to hold a word."""
-    loud = samples.size > 0 and float(np.abs(samples).max()) >= _SILENT_PEAK
-    return loud and samples.size >= SHORTEST_SECONDS * SAMPLE_RATE
-
-
-_ONE_SECOND = SAMPLE_RATE
 
 
 class Recording(NamedTuple):
@@ -103,7 +94,10 @@ def recording(source: str | Path | Floats, place: int, window: int) -> Recording
             name, samples = str(source), read(Path(source))
         else:
             name = "the audio" if place == 1 else f"audio {place}"
-            samples = _floats(source)
+            samples = np.asarray(source)
+            if not np.issubdtype(samples.dtype, np.floating):
+                raise BadInputError(because("audio.no-floats", samples.dtype))  # noqa: TRY301
+            samples = samples.astype(np.float32, copy=False)
         check(samples, name)
     except BadInputError as error:
         return error
@@ -113,20 +107,13 @@ def recording(source: str | Path | Floats, place: int, window: int) -> Recording
     return Recording(name, samples, found, tuple(_notes(name, samples.size, found)))
 
 
-def _floats(samples: Floats) -> Floats:
-    kind = np.asarray(samples).dtype
-    if not np.issubdtype(kind, np.floating):
-        raise BadInputError(because("no-floats", kind))
-    return np.asarray(samples, np.float32)
-
-
 def _notes(name: str, samples: int, found: Sequence[Chunk]) -> Iterator[str]:
     if not found:
         yield f"nobody speaks in {name}"
         return
     yield f"{name} was heard in {len(found)} chunks, cut in its pauses"
     dropped = samples - sum(chunk.end - chunk.start for chunk in found)
-    if dropped >= _ONE_SECOND:
+    if dropped >= SAMPLE_RATE:
         yield f"{dropped / SAMPLE_RATE:.1f} s of silence in {name} were left out"
     split = sum(before.split for before, _ in pairwise(found))
     if split:

@@ -90,7 +90,7 @@ def _threshold(loudness: Floats) -> Floats:
     """Return for each frame the loudness above which somebody speaks."""
     centres = np.arange(0, len(loudness), _HOP)
     around = [loudness[max(0, centre - _AROUND) : centre + _AROUND] for centre in centres]
-    lowest, voice = np.array([np.percentile(one, (_FEW, 100 - _FEW)) for one in around]).T
+    lowest, voice = np.array([np.percentile(part, (_FEW, 100 - _FEW)) for part in around]).T
     noise = np.maximum(lowest, voice - _DEEPEST)
     known = voice - noise >= _RANGE
     if not known.any():

@@ -2,10 +2,12 @@
 
 A runtime or driver may hang, abort or compute wrong values. What passed once is known by its files,
 this host's hardware, drivers and runtimes, and is not tried again until one of them changes. So is
-what a runtime prepared meanwhile, from which it opens the artifact faster.
+what a runtime prepared meanwhile: a folder that it filled while it opened the artifact. From that
+it opens again only as it was left, byte for byte, and for good only if that session passes, too.
 """
 
 import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -15,18 +17,21 @@ from whisperopt import artifact as artifacts
 from whisperopt import cache, process, registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Backend, Session
-from whisperopt.errors import WhisperoptError, others_as
+from whisperopt.cache import Stamp
+from whisperopt.errors import BadInputError, WhisperoptError, others_as
 from whisperopt.host import fingerprint
 from whisperopt.process import Failure
 from whisperopt.reasons import because
-from whisperopt.runtime import compile_cache
 
 LIMIT = "WHISPEROPT_OPEN_SECONDS"
 """The variable that says how long the first opening may take."""
+KEPT = "WHISPEROPT_PREPARED_MB"
+"""The variable that says how many megabytes of prepared files are kept; 0 keeps none."""
 
 _SECONDS = 900  # a GPU's engines are built then
 _DAY = 24 * 60 * 60
 _KIND = "self-tests"
+_PREPARED = "prepared"
 
 
 class _Opening(msgspec.Struct, frozen=True):
@@ -36,6 +41,17 @@ class _Opening(msgspec.Struct, frozen=True):
     """The seconds after which it was given up; 0 if it passed."""
     at: float = 0
     """When that was, in seconds since 1970."""
+
+
+class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """What a runtime prepared; without files the artifact is opened without."""
+
+    files: tuple[Stamp, ...] = ()
+    """No change of a byte leaves size, inode and both times of change as they were."""
+    checked: bool = False
+    """A session opened from these files has passed the self-test."""
+    too_large: int = 0
+    """Bytes of the files, which are gone, where they were more than the limit at the time."""
 
 
 def open_session(artifact: Artifact, *, threads: int | None = None) -> Session:
@@ -116,45 +132,72 @@ def _open_prepared(
             prepared_too = msgspec.structs.replace(artifact, prepared=prepared)
             return backend.open(prepared_too, threads=threads)
 
-    key = f"{name}-{threads or 'all'}"
-    found = compile_cache.find(key)
-    if found is None:
-        folder = None
-        try:
-            with compile_cache.new(key) as folder:
-                return opened(folder)
-        except WhisperoptError:
-            if folder is None:
-                raise
-    elif not found[1].refused:
+    key, limit = f"{name}-{threads or 'all'}", _kept_bytes()
+    if not limit:
+        return opened(None)
+    place = cache.folder(_PREPARED) / key
+    left = cache.recall(_PREPARED, key, _Prepared)
+    if left is None or left.files != cache.stamps(place) or 0 < left.too_large <= limit:
+        cache.remove(place)
+        # the cache or what is prepared may be more than the disk takes: it is opened without
+        with contextlib.suppress(OSError, WhisperoptError), cache.new_folder(_PREPARED) as folder:
+            session = opened(folder)
+            _keep(folder, key, limit)
+            return session
+    elif left.files:
+        cache.use(place)
         # it may fail for want of memory or of a free device, which says nothing about the files
         with contextlib.suppress(WhisperoptError):
-            session = opened(found[0])
-            if found[1].checked or _fit(session, artifact, found):
+            session = opened(place)
+            if left.checked or _fit(session, artifact, key, left):
                 return session
-    return opened(None)  # where what is prepared does not fit, or fills the disk
+    return opened(None)
 
 
-def _fit(session: Session, artifact: Artifact, found: tuple[Path, compile_cache.Entry]) -> bool:
-    """Say whether `session`, opened from `found`, passes the self-test, and note it there."""
-    fit = False
+def _keep(folder: Path, key: str, limit: float) -> None:
+    """Keep what a runtime left in `folder`, or note that it is more than may be kept."""
+    with contextlib.suppress(OSError):  # full disk, or somebody else was faster
+        files = cache.stamps(folder)
+        size = sum(file.size for file in files)
+        if size > limit:
+            cache.write(_PREPARED, key, _Prepared(too_large=size))
+        elif files:
+            folder.rename(folder.with_name(key))
+            cache.write(_PREPARED, key, _Prepared(files=files))
+            cache.evict(_PREPARED, limit)
+
+
+def _fit(session: Session, artifact: Artifact, key: str, left: _Prepared) -> bool:
+    """Say whether `session`, opened from what was `left`, passes the self-test, and note it."""
+    judged = _Prepared()
     with contextlib.suppress(WhisperoptError):
         _check(session, artifact)
-        fit = True
-    compile_cache.judge(found, fit=fit)
-    return fit
+        judged = msgspec.structs.replace(left, checked=True)
+    if not judged.checked:
+        cache.remove(cache.folder(_PREPARED) / key)
+    cache.keep(_PREPARED, key, judged)
+    return judged.checked
+
+
+def _kept_bytes() -> float:
+    text = os.environ.get(KEPT) or "4096"
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = -1
+    if not limit >= 0:
+        raise BadInputError(because("runtime.no-megabytes", KEPT, text=repr(text[:40])))
+    return limit * 1e6
 
 
 def _check(session: Session, artifact: Artifact) -> None:
     """Compare with the stored values; without any, at least take two steps."""
     from whisperopt.runtime import self_test
 
-    if self_test.read(artifact) is not None:
-        self_test.check(session, artifact)
-        return
-    manifest = artifact.manifest
-    with others_as("runtime.first-step"):
-        self_test.record(session, manifest.dims, [manifest.decoding.start_of_transcript])
+    if not self_test.check(session, artifact):
+        manifest = artifact.manifest
+        with others_as("runtime.first-step"):
+            self_test.record(session, manifest.dims, [manifest.decoding.start_of_transcript])
 
 
 def _name(artifact: Artifact) -> str:

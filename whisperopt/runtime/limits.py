@@ -27,13 +27,6 @@ def check_room(past: int, new: int, capacity: int) -> None:
         raise WhisperoptError(because("runtime.room", capacity=capacity))
 
 
-def check_chunk(past: int, new: int, batch: int, *, most: int | None, reason: str) -> None:
-    """Refuse several tokens behind a past for a batch over `most`; None means any batch."""
-    if past and new > 1 and most is not None and batch > most:
-        found = because("runtime.chunk", new=new, past=past, batch=batch, why=reason)
-        raise WhisperoptError(found)
-
-
 def checked_rows(rows: Tokens, batch: int) -> npt.NDArray[np.int32]:
     """Return `rows` contiguous; refuse what does not name one row of the batch for each."""
     if rows.shape != (batch,):

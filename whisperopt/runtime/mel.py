@@ -2,18 +2,12 @@
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from whisperopt.runtime.arrays import Floats
-from whisperopt.whisper import HOP_LENGTH, SAMPLE_RATE
-
-if TYPE_CHECKING:
-    from whisperopt.backend import Decoder, Session
-    from whisperopt.runtime.arrays import Floats, Spans
-    from whisperopt.whisper import Dimensions
+from whisperopt.backend import Decoder, Session
+from whisperopt.runtime.arrays import Floats, Spans
+from whisperopt.whisper import HOP_LENGTH, SAMPLE_RATE, Dimensions
 
 _WINDOW = 400
 _FLOOR = np.float32(1e-10)
@@ -94,8 +88,10 @@ def filters(mels: int) -> Floats:
     Linear below 1 kHz (200 / 3 Hz a mel), logarithmic above (6.4 ^ (1 / 27) a mel): M. Slaney,
     Auditory Toolbox, 1998.
     """
-    top = _hertz_to_mel(np.array(SAMPLE_RATE / 2))
-    edges = _mel_to_hertz(np.linspace(0.0, float(top), mels + 2))
+    linear, step, knee = 200.0 / 3, np.log(6.4) / 27, 1000.0
+    below = knee / linear  # the mels up to the knee
+    scale = np.linspace(0.0, below + np.log(SAMPLE_RATE / 2 / knee) / step, mels + 2)
+    edges = np.where(scale < below, scale * linear, knee * np.exp(step * (scale - below)))
     bins = np.linspace(0.0, SAMPLE_RATE / 2, _WINDOW // 2 + 1)
     slopes = edges[:, None] - bins[None, :]
     widths = np.diff(edges)[:, None]
@@ -110,21 +106,6 @@ def _hann() -> Floats:
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_WINDOW) / _WINDOW)).astype(np.float32)
 
 
-_LINEAR = 200.0 / 3
-_KNEE_HERTZ = 1000.0
-_LOG_STEP = np.log(6.4) / 27
-
-
-def _hertz_to_mel(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    above = _KNEE_HERTZ / _LINEAR + np.log(np.maximum(hertz, 1e-9) / _KNEE_HERTZ) / _LOG_STEP
-    return np.where(hertz < _KNEE_HERTZ, hertz / _LINEAR, above)
-
-
-def _mel_to_hertz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    knee = _KNEE_HERTZ / _LINEAR
-    return np.where(mel < knee, mel * _LINEAR, _KNEE_HERTZ * np.exp(_LOG_STEP * (mel - knee)))
-
-
 _GROWTH = 0.1
 """How much longer spans get with their distance from what is heard whole."""
 _EDGE = 2
@@ -134,8 +115,8 @@ _STEP = 25
 
 
 def prepare(
-    clips: "Sequence[Floats]", dims: "Dimensions", tail: float | None
-) -> "tuple[Floats, Spans | None]":
+    clips: Sequence[Floats], dims: Dimensions, tail: float | None
+) -> tuple[Floats, Spans | None]:
     """Return log-mel features float32 [B, mels, 2 L] of `clips`, and how much of the window each is.
 
     Each of the L positions that the encoder computes stands for so many of the window's as the
@@ -152,7 +133,7 @@ def prepare(
     return np.concatenate([features[:, :, :heard], silence], axis=2), found
 
 
-def spans(seconds: float, dims: "Dimensions") -> "Spans":
+def spans(seconds: float, dims: Dimensions) -> Spans:
     """Return how many of the window's positions each that is computed stands for, int32 [L].
 
     Every position of the first `seconds` stands for itself; from there on a span is a tenth as
@@ -168,6 +149,6 @@ def spans(seconds: float, dims: "Dimensions") -> "Spans":
     return np.array([*found, *[1] * (dims.audio_context - start)], np.int32)
 
 
-def encode(session: "Session", features: "Floats", spans: "Spans | None") -> "Decoder":
+def encode(session: Session, features: Floats, spans: Spans | None) -> Decoder:
     """Encode what `prepare` gave; sessions of models without an audio tail know of no spans."""
     return session.encode(features) if spans is None else session.encode(features, spans)

@@ -1,6 +1,7 @@
 """The one session for every ONNX Runtime provider: caches stay on the device, steps copy only ids."""
 
-import functools
+import ctypes
+import math
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +15,8 @@ from whisperopt.artifact import Artifact
 from whisperopt.errors import WhisperoptError
 from whisperopt.reasons import because
 from whisperopt.runtime import limits, ort_graph
-from whisperopt.runtime.ort_graph import Element, Stored, element
+from whisperopt.runtime.ort_graph import Rows, Stored, element
 from whisperopt.runtime.provider import Provider, refusal
-from whisperopt.runtime.rows import Rows, reorder_in_place
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from whisperopt.runtime.arrays import Floats, Spans, Tokens
 
 CPU = Provider(name="CPUExecutionProvider", device="cpu")
-_LARGEST_CHUNK = {"any": None, "one": 1, "none": 0}
-_NO_CHUNK = "this provider's GroupQueryAttention does not compute that correctly"
+_LARGEST_CHUNK = {"any": math.inf, "one": 1, "none": 0}
 
 
 class OrtSession:
@@ -51,22 +50,38 @@ class OrtSession:
         self.dims = artifact.manifest.dims
         self.cache = recipe.cache
         self.spans = recipe.audio_tail is not None
-        opening = functools.partial(
-            _open, artifact, provider=provider, threads=threads, profile=profile
-        )
+
+        def opened(part: Literal["encoder", "decoder"]) -> "ort.InferenceSession":
+            session = ort_graph.start(
+                artifact.graph(part),
+                provider,
+                threads=threads,
+                name=f"the {part} of {artifact.name}",
+                profile=profile and profile / part,
+            )
+            if provider.name != CPU.name and (problem := refusal(ort_graph.nodes(session))):
+                reason = because("runtime.refused", artifact.name, part=part, why=problem)
+                raise WhisperoptError(reason)
+            return session
+
         if self.in_host_memory:
             with ThreadPoolExecutor(1) as aside:
-                decoder = aside.submit(opening, "decoder")
-                self.encoder = opening("encoder")
+                decoder = aside.submit(opened, "decoder")
+                self.encoder = opened("encoder")
             self.decoder = decoder.result()
         else:  # not every provider bears two openings at a time
-            self.encoder, self.decoder = opening("encoder"), opening("decoder")
+            self.encoder, self.decoder = opened("encoder"), opened("decoder")
         optional = {put.name for put in self.decoder.get_overridable_initializers()}
         self.last_logits = "logits_from" in optional
-        self.element = _element(artifact, self.encoder, self.decoder)
+        kind, other = self.encoder.get_inputs()[0].type, self.decoder.get_outputs()[0].type
+        if kind != other:
+            reason = because("runtime.types", artifact.name, encoder=kind, decoder=other)
+            raise WhisperoptError(reason)
+        self.element = element(kind)
         self.rows = Rows(provider, self.element, threads=threads)
         chunk = provider.chunked_prefill if recipe.self_attention == "gqa" else "any"
-        self.largest_chunk: int | None = _LARGEST_CHUNK[chunk]
+        self.largest_chunk = _LARGEST_CHUNK[chunk]
+        self.stepwise = provider.stepwise and recipe.self_attention != "decomposed"
 
     @property
     def placement(self) -> dict[str, int]:
@@ -82,10 +97,7 @@ class OrtSession:
         with ort_graph.reasons("ONNX Runtime failed to encode"):
             stored = self.element.store(features)
             binding = self.encoder.io_binding()
-            binding.bind_ortvalue_input(
-                "audio_features",
-                ort.OrtValue.ortvalue_from_numpy_with_onnx_type(stored, self.element.onnx),
-            )
+            binding.bind_ortvalue_input("audio_features", self.element.value(stored))
             if self.spans:
                 heard = limits.checked_spans(spans, features)
                 # not `bind_cpu_input`: it knows no inputs that need not be given
@@ -114,6 +126,9 @@ class OrtDecoder:
         self._bind_past(encoded)
         self._presents = [o.name for o in session.decoder.get_outputs()[1:]]
         self._buffers: list[dict[str, ort.OrtValue]] = []
+        """What holds the past, and what else there is to write the present to."""
+        self._shared: dict[str, ort.OrtValue] | None = None
+        """The buffer that is bound as past and present, and stays so from step to step."""
         self._given: dict[str, npt.NDArray[np.integer]] = {}
         """What every step is told, in the very memory that is bound."""
         self._logits: Stored = np.empty(0, session.element.stored)
@@ -122,15 +137,11 @@ class OrtDecoder:
     def reset(self) -> None:
         """Forget all tokens; the encoded audio stays."""
         self.past = 0
-        match self._session.cache:
-            case "shared":
-                self._buffers = self._buffers or [self._allocate(self._session.dims.text_context)]
-                self._share(self._buffers[0])
-            case "static":
-                capacity = self._session.dims.text_context
-                self._buffers = self._buffers or [self._allocate(capacity) for _ in range(2)]
-            case "concat":
-                self._buffers = [self._allocate(0)]
+        grows = self._session.cache == "concat"
+        if grows or not self._buffers:
+            length = 0 if grows else self._session.dims.text_context
+            count = 2 if self._session.cache == "static" else 1
+            self._buffers = [self._allocate(length) for _ in range(count)]
 
     def hidden_states(self) -> "Floats":
         """Return the encoder output float32 [B, frames / 2, D]."""
@@ -145,13 +156,21 @@ class OrtDecoder:
         return self._step(ids, ids.shape[-1] - 1 if self._session.last_logits else 0)[:, -1]
 
     def _step(self, ids: "Tokens", first: int) -> "Floats":
-        """Append `ids`; return the logits of them from the `first` on."""
+        """Append `ids`, one by one if it must be; return the logits of them from the `first` on."""
         limits.check_ids(ids, self._batch)
+        if not self._session.stepwise:
+            return self._run(ids, first)
+        columns = np.split(ids, ids.shape[1], axis=1)
+        # each run may write where the last one's logits lie
+        return np.concatenate([self._run(c, 0).copy() for c in columns], axis=1)[:, first:]
+
+    def _run(self, ids: "Tokens", first: int) -> "Floats":
         session, new = self._session, ids.shape[1]
         limits.check_room(self.past, new, session.dims.text_context)
-        limits.check_chunk(
-            self.past, new, self._batch, most=session.largest_chunk, reason=_NO_CHUNK
-        )
+        if self.past and new > 1 and self._batch > session.largest_chunk:
+            why = "this provider's GroupQueryAttention does not compute that correctly"
+            found = because("runtime.chunk", new=new, past=self.past, batch=self._batch, why=why)
+            raise WhisperoptError(found)
         with ort_graph.reasons("ONNX Runtime failed to decode"):
             self._give("input_ids", ids)
             if session.cache != "concat":
@@ -188,15 +207,13 @@ class OrtDecoder:
             return
         if session.in_host_memory:
             for value in seen.values():
-                reorder_in_place(value, rows, self.past, session.element.stored)
+                _reorder_in_place(value, rows, self.past, session.element.stored)
             return
         if len(self._buffers) == 1:
             self._buffers.append(self._allocate(session.dims.text_context))
         for name, value in seen.items():
             session.rows.pick(value, rows, into=self._buffers[1][name])
         self._buffers.reverse()
-        if session.cache == "shared":
-            self._share(self._buffers[0])
 
     def _give(self, name: str, values: npt.NDArray[np.integer]) -> None:
         """Set a small input: on the CPU by writing to what is bound, else by another copy."""
@@ -216,30 +233,24 @@ class OrtDecoder:
         if self._logits.shape == shape:
             return
         self._logits = np.empty(shape, self._session.element.stored)
-        self._binding.bind_output(
-            "logits", "cpu", 0, self._session.element.onnx, shape, self._logits.ctypes.data
-        )
+        self._binding.bind_ortvalue_output("logits", self._session.element.value(self._logits))
 
     def _bind_caches(self) -> None:
-        if self._session.cache == "static":
-            self._bind_past(self._buffers[0])
-            self._bind_present(self._buffers[1])
-        elif self._session.cache == "concat":
-            self._bind_past(self._buffers[0])
+        past, cache = self._buffers[0], self._session.cache
+        if past is self._shared:
+            return
+        self._bind_past(past)
+        if cache == "concat":
             for name in self._presents:
                 self._binding.bind_output(name, self._session.provider.device, 0)
-
-    def _share(self, values: dict[str, "ort.OrtValue"]) -> None:
-        self._bind_past(values)
-        self._bind_present(values)
+            return
+        for name, value in (past if cache == "shared" else self._buffers[1]).items():
+            self._binding.bind_ortvalue_output(name, value)
+        self._shared = past if cache == "shared" else None
 
     def _bind_past(self, values: dict[str, "ort.OrtValue"]) -> None:
         for name, value in values.items():
             self._binding.bind_ortvalue_input(name.replace("present", "past", 1), value)
-
-    def _bind_present(self, values: dict[str, "ort.OrtValue"]) -> None:
-        for name, value in values.items():
-            self._binding.bind_ortvalue_output(name, value)
 
     def _allocate(self, length: int) -> dict[str, "ort.OrtValue"]:
         dims = self._session.dims
@@ -253,32 +264,12 @@ class OrtDecoder:
         return {name: session.rows.pick(host, rows) for name in self._presents}
 
 
-def _open(
-    artifact: Artifact,
-    part: Literal["encoder", "decoder"],
-    *,
-    provider: Provider,
-    threads: int | None,
-    profile: Path | None,
-) -> "ort.InferenceSession":
-    session = ort_graph.start(
-        artifact.graph(part),
-        provider,
-        threads=threads,
-        name=f"the {part} of {artifact.name}",
-        profile=profile and profile / part,
-    )
-    if provider.name != CPU.name and (problem := refusal(ort_graph.nodes(session))):
-        raise WhisperoptError(because("runtime.refused", artifact.name, part=part, why=problem))
-    return session
-
-
-def _element(
-    artifact: Artifact, encoder: "ort.InferenceSession", decoder: "ort.InferenceSession"
-) -> Element:
-    """Return what both graphs compute in, told by the first input of one and output of the other."""
-    types = [encoder.get_inputs()[0].type, decoder.get_outputs()[0].type]
-    if types[0] != types[1]:
-        facts = {"encoder": types[0], "decoder": types[1]}
-        raise WhisperoptError(because("runtime.types", artifact.name, **facts))
-    return element(types[0])
+def _reorder_in_place(
+    value: "ort.OrtValue", rows: "Tokens", length: int, stored: type[np.generic]
+) -> None:
+    """Reorder the first `length` slots of a cache [B, H, C, Dh] in the CPU's memory."""
+    shape = value.shape()
+    size = math.prod(shape) * np.dtype(stored).itemsize
+    memory = (ctypes.c_char * size).from_address(value.data_ptr())
+    cache = np.frombuffer(memory, stored).reshape(shape)
+    cache[:, :, :length] = cache[rows, :, :length]

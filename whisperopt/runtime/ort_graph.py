@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from whisperopt.errors import WhisperoptError
+from whisperopt.errors import WhisperoptError, first_line
 from whisperopt.host import usable_cores
 from whisperopt.reasons import because
 from whisperopt.runtime import provider as providers
@@ -17,7 +17,6 @@ from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.provider import Provider
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import onnxruntime as ort
 
 Number: TypeAlias = np.float32 | np.float16 | np.uint16
@@ -49,6 +48,12 @@ class Element(NamedTuple):
             return (stored.astype(np.uint32) << _HIGH_BITS).view(np.float32)
         return stored.astype(np.float32, copy=False)
 
+    def value(self, stored: Stored) -> "ort.OrtValue":
+        """Return a value of the runtime's over the very memory of `stored`."""
+        import onnxruntime as ort
+
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(stored, self.onnx)
+
 
 FLOAT32 = Element(1, np.float32)
 FLOAT16 = Element(10, np.float16)
@@ -75,7 +80,6 @@ def _bfloat16(values: Floats) -> Stored:
     return np.where(np.isnan(values), np.uint16(0x7FC0), rounded)
 
 
-_RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 _SPIN = ("session.intra_op.spin_duration_us", "200")
 """How long idle threads wait awake. It bridges the gaps between operators; the default of several
 milliseconds takes the cores from the other session's threads, and from everybody else's."""
@@ -98,7 +102,7 @@ def start(
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads or usable_cores()
-    options.add_session_config_entry(_RECORD_PLACEMENT, "1")
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     options.add_session_config_entry(*_SPIN)
     if profile:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
@@ -147,12 +151,6 @@ def lengths(decoder: "ort.InferenceSession", past: int) -> Values:
     """Return how many tokens the caches hold, where a graph asks for it."""
     asked = any(put.name == "past_sequence_length" for put in decoder.get_inputs())
     return {"past_sequence_length": np.array([past], np.int32)} if asked else {}
-
-
-def run(session: "ort.InferenceSession", binding: "ort.IOBinding") -> None:
-    """Run once; a failure, such as a device that is gone, is an error with its reason."""
-    with reasons("ONNX Runtime failed"):
-        session.run_with_iobinding(binding)
 
 
 def nodes(session: "ort.InferenceSession") -> list[tuple[str, str]]:
@@ -204,5 +202,64 @@ def reasons(problem: str) -> Iterator[None]:
     except WhisperoptError:
         raise
     except Exception as error:  # noqa: BLE001  # the runtime's own exceptions have no common class
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise WhisperoptError(because("runtime.said", problem, said=lines[0])) from None
+        raise WhisperoptError(because("runtime.said", problem, said=first_line(error))) from None
+
+
+_GATHER = {
+    3: "08083a770a140a01780a04726f777312017922064761746865721204726f77735a200a0178121b0a1908TT12150a"
+    "07120562617463680a04120264310a04120264325a160a04726f7773120e0a0c080612080a061204726f7773621f0a"
+    "0179121a0a1808TT12140a061204726f77730a04120264310a041202643242021011",
+    4: "08083a83010a140a01780a04726f777312017922064761746865721204726f77735a260a017812210a1f08TT121b"
+    "0a07120562617463680a04120264310a04120264320a04120264335a160a04726f7773120e0a0c080612080a061204"
+    "726f777362250a017912200a1e08TT121a0a061204726f77730a04120264310a04120264320a041202643342021011",
+}
+"""y = Gather(x, rows) for `x` of each rank and type TT, opset 17, as `onnx.helper` writes it: no onnx
+is installed where models only run."""
+
+
+class Rows:
+    """Moves rows of tensors of one number type where they lie; nothing leaves the device unread."""
+
+    def __init__(self, provider: Provider, element: Element, *, threads: int | None) -> None:
+        """Open nothing yet: most sessions never reorder."""
+        if provider.mover:
+            self._provider = Provider(name=provider.mover, device=provider.device)
+        else:  # what is said of a model's own graphs, such as the range of each shape, is left out
+            self._provider = msgspec.structs.replace(provider, options={}, exclusive=False)
+        self._element, self._threads = element, threads
+        self._sessions: dict[int, ort.InferenceSession] = {}
+
+    def pick(
+        self,
+        value: "ort.OrtValue",
+        rows: npt.NDArray[np.int32],
+        into: "ort.OrtValue | None" = None,
+    ) -> "ort.OrtValue":
+        """Return `value`'s `rows` in their order, written to `into` or to new device memory."""
+        session = self._session(len(value.shape()))
+        binding = session.io_binding()
+        binding.bind_ortvalue_input("x", value)
+        binding.bind_cpu_input("rows", rows)
+        if into is None:
+            binding.bind_output("y", self._provider.device, 0)
+        else:
+            binding.bind_ortvalue_output("y", into)
+        with reasons("ONNX Runtime failed"):
+            session.run_with_iobinding(binding)
+        return into or binding.get_outputs()[0]
+
+    def read(self, value: "ort.OrtValue", rows: npt.NDArray[np.int32]) -> Stored:
+        """Return `value`'s `rows` in an array of this process."""
+        found: Stored = np.empty([rows.size, *value.shape()[1:]], self._element.stored)
+        self.pick(value, rows, self._element.value(found))
+        return found
+
+    def _session(self, rank: int) -> "ort.InferenceSession":
+        if rank not in self._sessions:
+            self._sessions[rank] = start(
+                bytes.fromhex(_GATHER[rank].replace("TT", f"{self._element.onnx:02x}")),
+                self._provider,
+                threads=self._threads,
+                name="the graph that reorders a batch",
+            )
+        return self._sessions[rank]

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from whisperopt.backend import Probe
-from whisperopt.errors import WhisperoptError
+from whisperopt.errors import WhisperoptError, first_line
 from whisperopt.host import distributions
 from whisperopt.reasons import Reason, because
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-_NO_CPU = "session.disable_cpu_ep_fallback"
 _NEG = bytes.fromhex(
     "08083a320a0b0a017812017922034e65671201705a0f0a0178120a0a08080112040a020801620f0a0179120a0a08080112040a02080142040a00100d"
 )
@@ -47,6 +46,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a node that the provider refuses is an error instead of the CPU's work."""
     chunked_prefill: Literal["any", "one", "none"] = "one"
     """Batches for which GroupQueryAttention takes several tokens behind a past."""
+    stepwise: bool = False
+    """Whether fused attention gets its tokens one by one, being wrong for several."""
     max_batch: int | None = None
     """The largest batch that is computed correctly; None means any."""
     allocates: bool = True
@@ -66,7 +67,7 @@ def apply(provider: Provider, options: "ort.SessionOptions") -> list[tuple[str, 
         options.enable_mem_pattern = False
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     if provider.exclusive:
-        options.add_session_config_entry(_NO_CPU, "1")
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     _preload(provider)
     if not provider.library:
         return [(provider.name, dict(provider.options))]
@@ -118,7 +119,7 @@ def why_not(provider: Provider) -> Reason | None:
     except WhisperoptError as error:
         return error.reason
     except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
-        return because("provider.not-loaded", provider.name, why=str(error).splitlines()[0])
+        return because("provider.not-loaded", provider.name, why=first_line(error))
     if session.get_providers()[0] != provider.name:
         return because("provider.only-listed", provider.name)
     return None
@@ -147,11 +148,9 @@ def _plugged_in(provider: Provider) -> "ort.OrtEpDevice":
     except ModuleNotFoundError:
         raise WhisperoptError(because("provider.no-plug-in", provider.library)) from None
     except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        cause = lines[0].rpartition(" with error: ")[2]
-        raise WhisperoptError(
-            because("provider.plug-in-not-loaded", provider.library, why=cause)
-        ) from None
+        why = first_line(error).rpartition(" with error: ")[2]
+        reason = because("provider.plug-in-not-loaded", provider.library, why=why)
+        raise WhisperoptError(reason) from None
     devices = [device for device in ort.get_ep_devices() if device.ep_name == provider.name]
     if not devices:
         raise WhisperoptError(because("provider.plug-in-idle", provider.library))
@@ -177,14 +176,8 @@ _KINDS = (
     (r"(lib)?nv(infer|onnxparser)", "pip install 'whisperopt[tensorrt]'"),
     (r"(lib)?(cu|nv)\w", "pip install '{wheel}'"),
     (r"msvcp|vcruntime", "winget install Microsoft.VCRedist.2015+.x64"),
+    (r"", "Install the system's package that has {library}"),
 )
-_OTHERWISE = "Install the system's package that has {library}"
-
-
-def missing_library(provider: Provider) -> str | None:
-    """Return the first library that is not found when `provider` is loaded into this process."""
-    path = _path(provider)
-    return first_missing(path) if path else None
 
 
 def without_cudnn(provider: Provider) -> str | None:
@@ -195,18 +188,18 @@ def without_cudnn(provider: Provider) -> str | None:
     return library if _problem(library) else None
 
 
-def first_missing(path: Path) -> str | None:
-    """Return the first library that is not found on loading the one at `path`, or None."""
+def missing_library(provider: Provider) -> str | None:
+    """Return the first library that is not found when `provider` is loaded into this process."""
+    path = _path(provider)
+    if path is None:
+        return None
     for shared in path.parent.glob("libonnxruntime_providers_shared.so"):
         _problem(str(shared))  # what every provider expects to be loaded
     problem = _problem(str(path))
-    if problem is None:
-        return None
-    if found := _ABSENT.match(problem):
-        return found[1]
-    if platform.system() == "Windows":  # it says that one is missing, not which
+    if problem and platform.system() == "Windows":  # it says that one is missing, not which
         return next((name for name in imported(path) if _problem(name)), None)
-    return None
+    found = _ABSENT.match(problem or "")
+    return found[1] if found else None
 
 
 def imported(path: Path) -> tuple[str, ...]:
@@ -219,8 +212,8 @@ def imported(path: Path) -> tuple[str, ...]:
 def library_remedy(library: str, wheels: Iterable[str]) -> str:
     """Return the command that brings `library`; the first of `wheels` brings those of CUDA."""
     wheel = distributions.with_cuda(next(iter(wheels), "onnxruntime-gpu"))
-    advice = next((text for kind, text in _KINDS if re.match(kind, library, re.IGNORECASE)), None)
-    return (advice or _OTHERWISE).format(wheel=wheel, library=library)
+    advice = next(text for kind, text in _KINDS if re.match(kind, library, re.IGNORECASE))
+    return advice.format(wheel=wheel, library=library)
 
 
 _CUDNN_FILES = {"Linux": "libcudnn.so.9", "Windows": "cudnn64_9.dll"}
@@ -245,10 +238,9 @@ def _path(provider: Provider) -> Path | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     short = provider.name.removesuffix("ExecutionProvider").lower()
-    ending = "dll" if platform.system() == "Windows" else "so"
-    prefix = "" if platform.system() == "Windows" else "lib"
-    folder = Path(next(iter(spec.submodule_search_locations))) / "capi"
-    path = folder / f"{prefix}onnxruntime_providers_{short}.{ending}"
+    name = f"onnxruntime_providers_{short}"
+    file = f"{name}.dll" if platform.system() == "Windows" else f"lib{name}.so"
+    path = Path(spec.submodule_search_locations[0]) / "capi" / file
     return path if path.is_file() else None
 
 

@@ -19,8 +19,6 @@ _ALIKE = 0.6
 """The shortest chunk of a batch, as a share of the longest."""
 _SHARE = 4
 """A batch takes at most this part of the free memory: estimates err, and others run here, too."""
-_UNKNOWN = 1_000_000_000
-"""Bytes for a batch where nobody can tell how much memory is free."""
 _FLOAT = 4
 
 
@@ -57,10 +55,9 @@ def window_bytes(dims: Dimensions) -> int:
     return _FLOAT * (cross + own + scores + positions * dims.encoder_ffn)
 
 
-def fitting(dims: Dimensions, free: int | None) -> int:
-    """Return how many windows fit in a share of `free` bytes, at least one; None: not known."""
-    room = _UNKNOWN if free is None else free // _SHARE
-    return max(1, room // window_bytes(dims))
+def fitting(dims: Dimensions, free: int) -> int:
+    """Return how many windows fit in a share of `free` bytes, at least one."""
+    return max(1, free // _SHARE // window_bytes(dims))
 
 
 class AudioChunk(NamedTuple):
@@ -102,7 +99,7 @@ class Recognizer:
     def most(self, wished: int) -> int:
         """Return how many chunks the runtime and the memory let be decoded at once of `wished`."""
         able = min(wished, self.session.max_batch or wished)
-        return min(able, fitting(self.dims, _free())) if able > 1 else able
+        return min(able, fitting(self.dims, available_bytes())) if able > 1 else able
 
     def recognize(self, audio: Sequence[AudioChunk]) -> list[Hypothesis]:
         """Return what is said in each chunk; a text that degenerates is decoded by other means."""
@@ -156,11 +153,3 @@ class Recognizer:
             return [language for language in named if language]
         found = greedy.detect_languages(decoder, self.decoding, len(named))
         return [a or b for a, b in zip(named, found, strict=True)]
-
-
-def _free() -> int | None:
-    """Return how many bytes of memory are free; None where the system does not say."""
-    try:
-        return available_bytes()
-    except (OSError, RuntimeError, AttributeError):  # such as a sandbox that hides /proc
-        return None

@@ -44,12 +44,7 @@ class Hidden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def error(self, hidden: Floats) -> float:
         """Return ||a - b|| / ||b|| over the kept means; what is no number is infinitely off."""
-        expected = np.array(self.means, np.float64)
-        found = _means(hidden)
-        if not np.isfinite(found).all():
-            return float("inf")
-        length = max(float(np.linalg.norm(expected)), 1e-30)
-        return float(np.linalg.norm(found - expected)) / length
+        return _error(_means(hidden), self.means)
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,11 +63,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def error(self, logits: Floats) -> float:
         """Return max|a - b| / max|b| over the kept tokens; what is no number is infinitely off."""
-        expected = np.array(self.logits, np.float64)
-        found = logits[self.tokens].astype(np.float64)
-        if not np.isfinite(found).all():
-            return float("inf")
-        return float(np.abs(found - expected).max() / np.abs(expected).max())
+        return _error(logits[self.tokens], self.logits, np.inf)
 
 
 class SelfTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,14 +100,15 @@ def record(session: Session, dims: Dimensions, prompt: list[int]) -> SelfTest:
     )
 
 
-def check(session: Session, artifact: Artifact) -> None:
+def check(session: Session, artifact: Artifact) -> bool:
     """Raise `WhisperoptError` if `session` does not compute what its artifact promises.
 
-    An artifact that was built without proof holds no expected values, and passes.
+    An artifact that was built without proof holds no expected values: False, and nothing was run.
     """
     if (expected := read(artifact)) is not None:
         with others_as("self-test.failed"):
             _compare(session, artifact, expected)
+    return expected is not None
 
 
 def _compare(session: Session, artifact: Artifact, expected: SelfTest) -> None:
@@ -125,8 +117,8 @@ def _compare(session: Session, artifact: Artifact, expected: SelfTest) -> None:
     agreed = ""
     if expected.encoder is not None:
         hidden = decoder.hidden_states()
-        _need_shape("encoder", hidden, (1, dims.audio_context, dims.width))
         own = {recipe.encoder_precision, recipe.computes or recipe.encoder_precision}
+        _need_shape("encoder", hidden, (1, dims.audio_context, dims.width))
         _need_close("encoder", expected.encoder.error(hidden[0]), own)
         agreed = ", though its encoder agrees"
     for name, step in (("prefill", expected.prefill), ("decode", expected.decode)):
@@ -151,6 +143,14 @@ def _need_close(
         raise WhisperoptError(
             because("self-test.off", name, error=off, allowed=tolerance, agreed=agreed)
         )
+
+
+def _error(found: npt.ArrayLike, expected: npt.ArrayLike, order: float | None = None) -> float:
+    """Return ||found - expected|| / ||expected|| in the norm of `order`, by default the 2-norm."""
+    a, b = (np.ravel(values).astype(np.float64) for values in (found, expected))
+    if not np.isfinite(a).all():
+        return float("inf")
+    return float(np.linalg.norm(a - b, order)) / max(float(np.linalg.norm(b, order)), 1e-30)
 
 
 def _means(hidden: Floats) -> npt.NDArray[np.float64]:

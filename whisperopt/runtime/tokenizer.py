@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -18,25 +18,17 @@ _BYTES = {chr(byte): byte for byte in _PRINTABLE} | {
 what follows Latin-1, in order (A. Radford et al., GPT-2, 2019)."""
 
 
-class _Added(msgspec.Struct):
-    id: int
-
-
 class _Model(msgspec.Struct):
     type: Literal["BPE"]
     vocab: dict[str, int]
-
-
-class _Decoder(msgspec.Struct):
-    type: Literal["ByteLevel"]
 
 
 class _File(msgspec.Struct):
     """What is needed of a tokenizer of bytes; the library takes many times as long to read it."""
 
     model: _Model
-    decoder: _Decoder
-    added_tokens: list[_Added] = []
+    decoder: dict[str, Any]
+    added_tokens: list[dict[str, Any]] = []
 
 
 class Tokenizer:
@@ -58,10 +50,11 @@ def _decoder(path: Path, end_of_text: int) -> Callable[[list[int]], str]:
         found = msgspec.json.decode(path.read_bytes(), type=_File)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return _library(path)  # of another kind, or it says what is wrong
-    if any(added.id < end_of_text for added in found.added_tokens):
+    of_bytes = found.decoder.get("type") == "ByteLevel"
+    if not of_bytes or any(added.get("id", 0) < end_of_text for added in found.added_tokens):
         return _library(path)
     words = {token: word for word, token in found.model.vocab.items()}
-    return lambda ids: b"".join(_spelled(words.get(one, "")) for one in ids).decode(
+    return lambda ids: b"".join(_spelled(words.get(token, "")) for token in ids).decode(
         "utf-8", "replace"
     )
 

@@ -34,7 +34,7 @@ SIGNATURE = (
 def placed(*nodes: tuple[str, str, str], copies: tuple[Copy, ...] = ()) -> Placed:
     """Return an answer with one MatMul on CUDA and `nodes` as name, operator and provider."""
     given = [PlacedNode(*node) for node in (("y", "MatMul", CUDA), *nodes)]
-    return Placed(version="1", providers=(CUDA, CPU), nodes=tuple(given), copies=copies)
+    return Placed(providers=(CUDA, CPU), nodes=tuple(given), copies=copies)
 
 
 @pytest.fixture
@@ -122,9 +122,9 @@ def test_lengths_are_copied_at_most_once(outline: Outline) -> None:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (Placed(version="1", refused="no such operator"), "refuses it: no such operator"),
-        (Placed(version="1", providers=(CPU,)), f"silently has only {CPU}: {CUDA} did not load"),
-        (Placed(version="1", providers=(CUDA, CPU)), "does not say where the nodes are"),
+        (Placed(refused="no such operator"), "refuses it: no such operator"),
+        (Placed(providers=(CPU,)), f"silently has only {CPU}: {CUDA} did not load"),
+        (Placed(providers=(CUDA, CPU)), "does not say where the nodes are"),
     ],
 )
 def test_no_session_on_the_gpu_is_a_failure(answer: Placed, reason: str) -> None:

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from whisperopt.backends.directml import job
-from whisperopt.backends.directml.job import Places, Request
+from whisperopt.backends.directml.job import Request
 
 from whisperopt.process import Failure
 from whisperopt.reasons import because
 from whisperopt.static_checks.io_trace import Array, Run, Trace
 from whisperopt.static_checks.replay import Call, Nodes, Replayed
 
-PLACES = Places(graphs=Path("/model"), trace=Path("/trace"), outputs=Path("/out"))
+PLACES = Path("/model"), Path("/scratch")
 
 
 def array(name: str, *shape: int, dtype: str = "float16") -> Array:
@@ -45,13 +45,13 @@ def decoder(label: str, *, past: int = 32) -> Run:
 
 
 def lines(*runs: Run, shared: bool = False) -> list[str]:
-    asked = job.requests(Trace(runs=runs), PLACES, shared=shared)
+    asked = job.requests(Trace(runs=runs), *PLACES, shared=shared)
     return [line for request in asked for line in request.lines]
 
 
 def test_a_graph_is_opened_once_for_all_its_runs() -> None:
     asked = job.requests(
-        Trace(runs=(decoder("prefill"), decoder("step"), encoder(1))), PLACES, shared=False
+        Trace(runs=(decoder("prefill"), decoder("step"), encoder(1))), *PLACES, shared=False
     )
     assert [request.label for request in asked] == [
         *("device", "opening of decoder.onnx", "prefill", "step"),
@@ -63,11 +63,11 @@ def test_inputs_and_outputs_are_named_with_type_shape_and_file() -> None:
     assert lines(decoder("step")) == [
         "device",
         "graph\tZ:\\model\\decoder.onnx",
-        "feed\tinput_ids\tint32\t1,2\tZ:\\trace\\input_ids.bin",
-        "feed\tpast_key_self_0\tfloat16\t1,4,32,16\tZ:\\trace\\past_key_self_0.bin",
-        "feed\tpast_key_cross_0\tfloat16\t1,4,20,16\tZ:\\trace\\past_key_cross_0.bin",
-        "fetch\tlogits\tZ:\\out\\logits.bin",
-        "fetch\tpresent_key_self_0\tZ:\\out\\present_key_self_0.bin",
+        "feed\tinput_ids\tint32\t1,2\tZ:\\scratch\\trace\\input_ids.bin",
+        "feed\tpast_key_self_0\tfloat16\t1,4,32,16\tZ:\\scratch\\trace\\past_key_self_0.bin",
+        "feed\tpast_key_cross_0\tfloat16\t1,4,20,16\tZ:\\scratch\\trace\\past_key_cross_0.bin",
+        "fetch\tlogits\tZ:\\scratch\\outputs\\logits.bin",
+        "fetch\tpresent_key_self_0\tZ:\\scratch\\outputs\\present_key_self_0.bin",
         "run",
     ]
 
@@ -76,7 +76,7 @@ def test_shared_caches_are_one_buffer_and_no_output_of_their_own() -> None:
     asked = lines(decoder("step"), shared=True)
     assert (
         "share\tpast_key_self_0\tpresent_key_self_0\tfloat16\t1,4,32,16"
-        "\tZ:\\trace\\past_key_self_0.bin\tZ:\\out\\present_key_self_0.bin"
+        "\tZ:\\scratch\\trace\\past_key_self_0.bin\tZ:\\scratch\\outputs\\present_key_self_0.bin"
     ) in asked
     assert [line.split("\t")[1] for line in asked if line.startswith("fetch")] == ["logits"]
     assert not any(line.startswith("feed\tpast_key_self") for line in asked)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from whisperopt.backends.directml.rehearsal import DirectmlRehearsal, judge, play
+from whisperopt.backends.directml.rehearsal import DirectmlRehearsal, compute
 
 from tests.backends.directml.variants import ODD, RUNGS
 from tests.makers import SMALL
@@ -28,7 +28,7 @@ def judged(
     """Let DirectML make the calls of `trace`, or else a prefill and a step of one row."""
     trace = trace or record(artifact, folder / "trace", batches=(1,), steps=1)
     (folder / "outputs").mkdir()
-    return judge(trace, play(trace, artifact, folder, shared=shared), folder)
+    return compute(trace, artifact.path, folder, shared=shared)
 
 
 @pytest.mark.parametrize("name", ["gqa-fp16", "mha-fp16", "decomposed-fp16"])

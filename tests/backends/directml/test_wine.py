@@ -5,6 +5,7 @@ import stat
 import time
 from pathlib import Path
 
+import filelock
 import pytest
 from whisperopt.backends.directml import wine
 from whisperopt.backends.directml.wine import Wine
@@ -106,7 +107,7 @@ def test_a_screen_that_does_not_start_is_a_reason(place: Wine, tmp_path: Path) -
 
 
 def test_a_program_waits_no_longer_than_its_limit_for_another(place: Wine, tmp_path: Path) -> None:
-    with wine._alone(tmp_path / "prefix.lock", time.monotonic() + 5):
+    with filelock.FileLock(tmp_path / "prefix.lock"):
         said = place.run(["replay.exe"], folder=tmp_path, seconds=0.3)
     assert said == Failure(because("process.too-long", seconds=0.3))
     assert not (tmp_path / "wine.log").exists()

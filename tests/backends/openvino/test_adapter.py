@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from whisperopt.backends.openvino import adapter
+from whisperopt.backends import openvino
 
 from whisperopt import registry
 
@@ -19,7 +19,7 @@ def test_an_installed_openvino_tells_its_device() -> None:
 
 
 def test_a_missing_openvino_is_a_reason_and_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter, "find_spec", lambda _name: None)
+    monkeypatch.setattr(openvino, "find_spec", lambda _name: None)
     monkeypatch.setitem(sys.modules, SESSION, None)
     probe = BACKEND.probe()
     assert probe.reason == "OpenVINO is not installed"

@@ -3,7 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from whisperopt.backends.openvino.reasons import reason
+
+pytest.importorskip("openvino", reason="pip install 'whisperopt[openvino]'")
+from whisperopt.backends.openvino.session import reason
 
 STATIC_BATCH = """Exception from src/inference/src/cpp/core.cpp:84:
 Check 'false' failed at src/frontends/common_translators/src/unconverted_ops_report.cpp:151:

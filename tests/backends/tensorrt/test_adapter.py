@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from whisperopt.backends.tensorrt import BACKEND, adapter
+from whisperopt.backends import tensorrt
+from whisperopt.backends.tensorrt import BACKEND
 
 from tests.makers import SMALL
 from whisperopt import host as hosts
@@ -23,7 +24,7 @@ OWN, PLUG_IN = "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider"
 class Opened:
     """Stands for a session, and remembers what it was asked for."""
 
-    def __init__(self, artifact: Artifact, provider: Provider, *, threads: int | None) -> None:
+    def __init__(self, artifact: Artifact, provider: Provider, **_: object) -> None:
         self.provider = provider
 
 
@@ -159,17 +160,22 @@ def test_a_stand_in_names_rungs_above_it() -> None:
         assert set(one.stands_in_for) <= set(names[:rank])
 
 
-def test_no_cache_is_shared_by_providers() -> None:
-    assert adapter.TENSORRT.name != adapter.TENSORRT_RTX.name
-    assert BACKEND._versions(adapter.TENSORRT) != BACKEND._versions(adapter.TENSORRT_RTX)
+def test_no_cache_is_shared_by_providers(loads: set[str], small_artifact: Artifact) -> None:
+    loads.add(OWN)
+    own = opened(small_artifact, "decomposed-fp16").options
+    loads.remove(OWN)
+    loads.add(PLUG_IN)
+    plug_in = opened(small_artifact, "decomposed-fp16").options
+    assert own["trt_engine_cache_path"] != plug_in["nv_runtime_cache_path"]
 
 
 def test_a_newer_tensorrt_of_the_system_takes_no_old_engines(
-    monkeypatch: pytest.MonkeyPatch,
+    loads: set[str], small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    loads.add(OWN)
     found = []
     for version in ("10.9.0", "10.15.1"):
         known = {"onnxruntime-gpu": "1.31.0", "tensorrt": version}
-        monkeypatch.setattr(adapter.distributions, "installed", lambda known=known: known)
-        found.append(BACKEND._versions(adapter.TENSORRT))
+        monkeypatch.setattr(tensorrt.distributions, "installed", lambda known=known: known)
+        found.append(opened(small_artifact, "decomposed-fp16").options["trt_engine_cache_path"])
     assert found[0] != found[1]

@@ -53,7 +53,7 @@ def test_the_installed_version_is_told(nowhere: Path) -> None:
     [
         ("nonsense", "it gave no answer"),
         ('{"version": "9.9"}', "its answer cannot be understood"),
-        ('{"version": "9.9", "parsed": true, "parse_seconds": 1}', "no engine was asked for"),
+        ('{"parsed": true}', "no engine was asked for"),
     ],
 )
 def test_a_useless_answer_does_not_pass(

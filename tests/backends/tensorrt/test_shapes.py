@@ -29,16 +29,16 @@ def test_every_axis_has_a_range() -> None:
     names = {axis for shape in shapes.inputs(SMALL).values() for axis in shape}
     known = shapes.ranges(SMALL)
     assert {name for name in names if isinstance(name, str)} | {shapes.PAST} == set(known)
-    assert all(one.least <= one.usual <= one.most for one in known.values())
+    assert all(one.min <= one.opt <= one.max for one in known.values())
 
 
 def test_the_longest_text_and_the_largest_batch_fit() -> None:
     known = shapes.ranges(SMALL)
-    assert known["sequence"].most == known[shapes.PAST].most + 1 == SMALL.text_context
-    assert known["batch"].most == shapes.MAX_BATCH >= 2
+    assert known["sequence"].max == known[shapes.PAST].max + 1 == SMALL.text_context
+    assert known["batch"].max == shapes.MAX_BATCH >= 2
 
 
-@pytest.mark.parametrize(("bound", "batch", "past"), [("least", 1, 0), ("most", 8, 31)])
+@pytest.mark.parametrize(("bound", "batch", "past"), [("min", 1, 0), ("max", 8, 31)])
 def test_a_profile_is_written_as_providers_read_it(bound: str, batch: int, past: int) -> None:
     written = dict(entry.split(":") for entry in shapes.profile(SMALL, bound).split(","))
     assert written["audio_features"] == f"{batch}x8x40"

@@ -38,12 +38,12 @@ def engine(capability: str, *errors: str) -> Engine:
 
 def built(*engines: Engine) -> Compiled:
     """Return a graph that was parsed."""
-    return Compiled("1.7", True, 0.01, (), engines or (engine("8.6"),), 487)
+    return Compiled(True, (), engines or (engine("8.6"),), 487)
 
 
 def refused(operator: str, text: str, node: str = "decoder.layers.0/attention") -> Compiled:
     """Return a graph that was not parsed because of one node."""
-    return Compiled("1.7", False, 0.01, (Refused("INVALID_NODE", operator, node, text),))
+    return Compiled(False, (Refused(operator, node, text),))
 
 
 def said(answer: Compiled | Failure, *, plug_ins: bool = False, **operators: int) -> str:
@@ -157,7 +157,7 @@ def test_no_engine_at_all_does_not_pass() -> None:
 
 
 def test_a_silent_refusal_does_not_pass() -> None:
-    assert "does not say why" in said(Compiled("1.7", False, 0.1))
+    assert "does not say why" in said(Compiled(False))
 
 
 def test_a_crash_is_a_reason() -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from whisperopt.backends.webgpu.rehearsal import WebgpuRehearsal, unfit
+from whisperopt.backends.webgpu.rehearsal import WebgpuRehearsal, check_fits
 
 from tests.passes import forms
 from whisperopt import registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
-from whisperopt.rehearsal import Rehearsed, rehearse
+from whisperopt.rehearsal import NotTried, Rehearsed, rehearse
 from whisperopt.static_checks.replay import Call, Nodes, Replayed
 
 GPU, CPU = "WebGpuExecutionProvider", "CPUExecutionProvider"
@@ -30,16 +30,16 @@ def sized(artifact: Artifact, **changes: int) -> Artifact:
 def test_models_that_the_device_cannot_hold_are_not_tried(small_artifact: Artifact) -> None:
     small = sized(small_artifact, encoder_heads=12, audio_context=1500)
     medium = sized(small_artifact, encoder_heads=16, audio_context=1500)
-    assert unfit(small) is None
-    reason = unfit(medium)
-    assert reason is not None
-    assert "137 MiB, the software device reaches 128 MiB" in reason
+    check_fits(small)
+    with pytest.raises(NotTried, match="137 MiB, the software device reaches 128 MiB"):
+        check_fits(medium)
 
 
 def test_precisions_without_a_bar_are_not_tried(small_artifact: Artifact) -> None:
     recipe = forms.form(decoder_precision="int8")
     manifest = msgspec.structs.replace(small_artifact.manifest, recipe=recipe)
-    assert unfit(Artifact(small_artifact.path, manifest)) == "there is no bar for int8"
+    with pytest.raises(NotTried, match="there is no bar for int8"):
+        check_fits(Artifact(small_artifact.path, manifest))
 
 
 @pytest.fixture

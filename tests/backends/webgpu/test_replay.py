@@ -43,8 +43,7 @@ def answer(
     (folder / "outputs").mkdir(exist_ok=True)
     request = {
         "graphs": str(made.path),
-        "trace": str(folder / "trace"),
-        "outputs": str(folder / "outputs"),
+        "scratch": str(folder),
         "runs": msgspec.to_builtins(traced.runs),
         "stepwise": False,
         "in_place": False,

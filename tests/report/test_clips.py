@@ -1,7 +1,7 @@
 from tests.evaluate.samples import WORDS, answers, changed, evidence, sample
 from tests.report.made import untold
 from whisperopt.evaluate.clips import Clip
-from whisperopt.report.comparison import compare, marked
+from whisperopt.report.view import compare, marked
 
 
 def test_errors_are_counted_above_the_core_models():
