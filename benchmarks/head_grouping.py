@@ -26,12 +26,12 @@ from whisperopt.evaluate.case import ProofContext, listen
 from whisperopt.evaluate.clips import ClipSet
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.gates import Verdict
-from whisperopt.evaluate.metrics import loops
 from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.graph.core import CoreModel
 from whisperopt.passes.plan import dims_of
 from whisperopt.release import catalog
 from whisperopt.report.formats import percent
+from whisperopt.runtime.greedy import loops
 
 _TARGET = "cpu"
 _COLUMNS = (
@@ -67,7 +67,7 @@ def main() -> None:
 def _thinned(core: CoreModel, stride: int, folder: Path) -> ClipSet:
     """Copy every so many-th of the packaged clips into a set of its own."""
     packaged = clip_sets.read(clip_sets.packaged()).within(core.checkpoint.dims.window)
-    chosen = packaged.thinned(stride)
+    chosen = clip_sets.thinned(packaged.clips, stride)
     for clip in chosen:
         path = folder / clip.file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +146,7 @@ def _row(run: Run) -> str:
         f"{run.cache_bytes_a_token / 1024:g}",
         f"{metrics.wer:.1f}",
         percent(metrics.top1_agreement).removesuffix(" %"),
-        f"{sum(map(loops, heard))} of {len(heard)}",
+        f"{sum(loops(sample.tokens) for sample in heard)} of {len(heard)}",
         ", ".join(parts) or "nothing",
     )
     return f"| {' | '.join(cells)} |"

@@ -238,7 +238,7 @@ def _some_clips(folder: Path, stride: int) -> Path:
     """Write a manifest of every `stride`-th packaged clip, with copies of the recordings."""
     packaged = clip_sets.read(clip_sets.packaged())
     folder.mkdir()
-    chosen = packaged.thinned(stride)
+    chosen = clip_sets.thinned(packaged.clips, stride)
     for clip in chosen:
         shutil.copyfile(packaged.folder / clip.file, folder / clip.file)
     manifest = folder / "manifest.jsonl"

@@ -43,6 +43,5 @@ def request_(tmp_path: Path, manifest: Path, small_artifact: Artifact) -> TrialR
         manifest=manifest,
         references=tmp_path / "references",
         self_test=tmp_path / "self_test.json",
-        threads=1,
         journal=tmp_path / "journal",
     )

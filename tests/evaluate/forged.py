@@ -11,8 +11,9 @@ import msgspec
 from tests.selection import releases
 from whisperopt.backend import Tier
 from whisperopt.evaluate import admission
+from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate.answers import Answers
-from whisperopt.evaluate.clips import EMULATED_STRIDE, Clip, ClipSet
+from whisperopt.evaluate.clips import Clip
 from whisperopt.evaluate.evidence import Evidence, Lap, Race, Range, Sample
 from whisperopt.host import Host
 from whisperopt.release.catalog import Variant
@@ -88,9 +89,8 @@ def honest(played: tuple[Clip, ...] = clips(), **changes: Any) -> Evidence:
 def emulated(played: tuple[Clip, ...] = clips()) -> Evidence:
     """Return what a run of `cuda-gqa-fp16` on the CPU in its place gave."""
     variant = VARIANTS[2]
-    whole = ClipSet(name="", manifest=Path(), clips=played, digest="")
     return _evidence(
-        whole.thinned(EMULATED_STRIDE),
+        clip_sets.played(played, Tier.EMULATED),
         HOST,
         variant=variant.name,
         digest=variant.digest,

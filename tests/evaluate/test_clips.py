@@ -11,6 +11,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import clips
 from whisperopt.evaluate.clips import Clip, ClipSet
@@ -332,36 +333,26 @@ def test_what_clips_cannot_show_is_said() -> None:
     assert note == "no clip is noise or silence: nothing shows whether words are invented"
 
 
-@given(st.lists(st.booleans(), min_size=1, max_size=20), st.integers(1, 5))
-def test_thinning_keeps_speech_wherever_it_stands(spoken: list[bool], stride: int) -> None:
-    made = clip_set(
-        *[Clip(file=f"{i}.ogg", kind="speech" if one else "noise") for i, one in enumerate(spoken)]
-    )
-    kept = made.thinned(stride)
-    assert sum(clip.spoken for clip in kept) == -(-sum(spoken) // stride)
-    assert len(kept) - sum(clip.spoken for clip in kept) == -(-spoken.count(False) // stride)
-    assert [clip for clip in made.clips if clip in kept] == list(kept)
-
-
 KINDS = st.sampled_from(["speech", "joined", "noise", "silence"])
 
 
-@given(
-    st.lists(st.tuples(KINDS, st.sampled_from(["en", "de", "zh"])), min_size=1), st.integers(1, 5)
-)
-def test_thinning_keeps_every_language_and_kind(
-    groups: list[tuple[Any, str]], stride: int
+@given(st.lists(st.tuples(KINDS, st.sampled_from(["en", "de", "zh"])), min_size=1))
+def test_a_stand_in_plays_a_third_of_every_language_and_kind(
+    groups: list[tuple[Any, str]],
 ) -> None:
-    made = clip_set(
-        *[Clip(file=str(i), kind=kind, language=code) for i, (kind, code) in enumerate(groups)]
-    )
-    kept = made.thinned(stride)
+    made = [Clip(file=str(i), kind=kind, language=code) for i, (kind, code) in enumerate(groups)]
+    kept = clips.played(made, Tier.EMULATED)
+    assert [clip for clip in made if clip in kept] == list(kept)
     for kind in ("noise", "silence"):
-        found, left = (sum(clip.kind == kind for clip in some) for some in (made.clips, kept))
-        assert left == -(-found // stride)
-    for group in {(clip.kind, clip.language) for clip in made.clips if clip.spoken}:
+        found, left = (sum(clip.kind == kind for clip in some) for some in (made, kept))
+        assert left == -(-found // 3)
+    for group in {(clip.kind, clip.language) for clip in made if clip.spoken}:
         found, left = (
-            sum((clip.kind, clip.language) == group for clip in some)
-            for some in (made.clips, kept)
+            sum((clip.kind, clip.language) == group for clip in some) for some in (made, kept)
         )
-        assert left == -(-found // stride)
+        assert left == -(-found // 3)
+
+
+def test_a_device_plays_every_clip() -> None:
+    made = tuple(Clip(file=str(i)) for i in range(9))
+    assert clips.played(made, Tier.MEASURED) == made

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.evaluate.samples import answers, changed, clips, evidence, perfect, sample
+from tests.evaluate.samples import GATES, answers, changed, clips, evidence, perfect, sample
 from tests.evaluate.verdicts import LOOSE, STEPPING, WRONG, judged
 from whisperopt.backend import Tier
 from whisperopt.evaluate import gates
@@ -22,7 +22,7 @@ CORE = evidence()
 
 def test_the_core_model_itself_passes() -> None:
     verdict = judged(CORE)
-    assert verdict.accepted
+    assert not verdict.reasons
     assert told(verdict.reasons) == ""
 
 
@@ -100,7 +100,7 @@ def test_a_bound_itself_is_allowed_and_what_is_beyond_is_not(gate: str) -> None:
     bound, inside, outside, reason = BOUNDS[gate]
     bounds = msgspec.structs.replace(LOOSE, **{gate: bound})
     assert told(judged(inside, bounds=bounds).reasons) == ""
-    assert judged(outside, bounds=LOOSE).accepted
+    assert not judged(outside, bounds=LOOSE).reasons
     assert told(judged(outside, bounds=bounds).reasons) == reason
 
 
@@ -108,14 +108,14 @@ def test_a_bound_itself_is_allowed_and_what_is_beyond_is_not(gate: str) -> None:
 @pytest.mark.parametrize("place", range(4))
 def test_what_is_no_number_never_passes(field: str, place: int) -> None:
     verdict = judged(changed(CORE, place, **{field: math.nan}))
-    assert not verdict.accepted
+    assert verdict.reasons
     assert " nan is " in told(verdict.reasons)
 
 
 def test_what_is_no_number_never_passes_without_a_clip_either() -> None:
-    assert not judged(evidence(batch_agreement=math.nan)).accepted
-    assert not judged(evidence(activation=math.nan)).accepted
-    assert not judged(evidence(activation=math.inf)).accepted
+    assert judged(evidence(batch_agreement=math.nan)).reasons
+    assert judged(evidence(activation=math.nan)).reasons
+    assert judged(evidence(activation=math.inf)).reasons
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
@@ -165,7 +165,7 @@ def test_silence_of_the_core_model_is_no_fault() -> None:
 def test_a_loop_is_refused_unless_the_core_model_has_it_too() -> None:
     looping = changed(CORE, 0, tokens=[7] * 8)
     assert told(judged(looping).reasons) == STEPPING + "1 clip ended in a loop"
-    assert judged(looping, answers(looping)).accepted
+    assert not judged(looping, answers(looping)).reasons
 
 
 @pytest.mark.parametrize("kind", ["noise", "silence"])
@@ -187,13 +187,13 @@ def test_a_text_from_nothing_is_refused_unless_the_core_model_has_one(
     core = evidence(*perfect(), sample("n.ogg", text=cores, units=0))
     verdict = judged(evidence(*perfect(), sample("n.ogg", text=own)), answers(core, *played))
     assert verdict.metrics.invented == invented
-    assert verdict.accepted == (not invented)
+    assert bool(verdict.reasons) == invented
     if invented:
         assert told(verdict.reasons) == STEPPING + "1 clip of noise or silence gave a text"
 
 
 def test_what_was_not_tried_is_not_judged() -> None:
-    assert judged(evidence(batch_agreement=None, activation=None)).accepted
+    assert not judged(evidence(batch_agreement=None, activation=None)).reasons
 
 
 @pytest.mark.parametrize(
@@ -211,11 +211,16 @@ def test_a_gpu_that_was_measured_ran_the_graph_itself(
     placement: dict[str, int], tier: Tier, *, gpu: bool, accepted: bool
 ) -> None:
     verdict = judged(evidence(placement=placement, tier=tier), gpu=gpu)
-    assert verdict.accepted == accepted
+    assert bool(verdict.reasons) != accepted
     if not accepted:
         on_cpu = placement["CPUExecutionProvider"]
         assert told(verdict.reasons) == f"{on_cpu} of 100 nodes ran on the CPU"
 
 
 def test_verdicts_are_plain_values() -> None:
-    assert msgspec.json.decode(msgspec.json.encode(judged(CORE)), type=gates.Verdict).accepted
+    assert not msgspec.json.decode(msgspec.json.encode(judged(CORE)), type=gates.Verdict).reasons
+
+
+def test_a_number_that_is_not_there_never_passes() -> None:
+    metrics = msgspec.structs.replace(judged(CORE).metrics, wer_delta=None)
+    assert "WER increase unknown is above" in told(gates._failures(metrics, GATES))

@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import msgspec
 import psutil
 import pytest
 
@@ -17,6 +16,7 @@ from tests.pipeline.recordings import write_clips
 from whisperopt import cache, matrix
 from whisperopt.evaluate import evidence as evidences
 from whisperopt.evaluate.evidence import Sample
+from whisperopt.evaluate.journal import ResumeLog
 from whisperopt.release import catalog
 from whisperopt.results import folder
 
@@ -52,10 +52,8 @@ def rows(tmp_path: Path) -> Path:
 def noted() -> dict[str, list[Sample]]:
     """Return what the journals hold: the core model's, which has its numbers, and the variant's."""
     return {
-        "core" if (path.parent / "references").is_dir() else "variant": [
-            msgspec.json.decode(line, type=Sample) for line in path.read_bytes().splitlines()
-        ]
-        for path in cache.folder("proofs").glob("*/samples.jsonl")
+        "core" if (path / "references").is_dir() else "variant": ResumeLog(path).samples()
+        for path in cache.folder("proofs").iterdir()
     }
 
 

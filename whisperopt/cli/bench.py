@@ -12,7 +12,7 @@ from whisperopt.reasons import because
 
 if TYPE_CHECKING:
     from whisperopt.artifact import Artifact
-    from whisperopt.evaluate.bench.figures import Measured
+    from whisperopt.evaluate.bench import Measured
 
 _PARTS = ("mel", "encoder", "prefill", "steps", "text", "python")
 _COLUMNS = ("variant", "clips", "x real time", "p50 ms", "p95 ms", "WER %", "peak MiB", "note")

@@ -15,7 +15,7 @@ from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import words
 from whisperopt.evaluate.answers import Answers
-from whisperopt.evaluate.clips import EMULATED_STRIDE, Clip, ClipSet
+from whisperopt.evaluate.clips import Clip, played
 from whisperopt.evaluate.evidence import SCHEMA, Evidence, Lap, Sample
 from whisperopt.reasons import Reason, because, escaped, places_of_control, quoted
 from whisperopt.release.catalog import Variant
@@ -38,8 +38,6 @@ _HOST_CLASS = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+!-]{0,99}")
 """It becomes part of a file's name."""
 
 Decode = Callable[[Sequence[int]], str]
-_Objections = Iterator[Reason]
-"""The first one counts; what comes later relies on what was found before."""
 
 
 def parse(path: Path) -> Evidence:
@@ -119,11 +117,12 @@ def admit(
     docs/evidence.md says what cannot be known.
     """
     digest = evidence.clip_digest
-    played = next((a for a in answers if a.evidence.clip_digest == digest), None)
-    if played is None:
+    heard = next((a for a in answers if a.evidence.clip_digest == digest), None)
+    if heard is None:
         raise BadInputError(because("admission.other-clips", file, digest=quoted(digest)))
-    core = {s.clip: s for s in played.evidence.samples if not s.warm_up}
-    clips = {clip.file: clip for clip in played.clips if clip.file in core}
+    core = {s.clip: s for s in heard.evidence.samples if not s.warm_up}
+    clips = {clip.file: clip for clip in heard.clips if clip.file in core}
+    # the first objection counts; what comes later relies on what was found before
     objections = chain(
         _untimely(evidence, now),
         _other_host(evidence, variant),
@@ -133,11 +132,11 @@ def admit(
         _odd_race(evidence, core),
         _odd_words(evidence, clips, tokenizer, vocabulary),
     )
-    for reason in objections:
+    if reason := next(objections, None):
         raise BadInputError(msgspec.structs.replace(reason, place=str(file)))
 
 
-def _untimely(evidence: Evidence, now: datetime) -> _Objections:
+def _untimely(evidence: Evidence, now: datetime) -> Iterator[Reason]:
     race = {"race.started": evidence.race.started} if evidence.race else {}
     for at, text in ({"started": evidence.started} | race).items():
         try:
@@ -151,7 +150,7 @@ def _untimely(evidence: Evidence, now: datetime) -> _Objections:
             yield because("admission.old", at=at, time=quoted(text), days=MAX_AGE.days)
 
 
-def _other_host(evidence: Evidence, variant: Variant) -> _Objections:
+def _other_host(evidence: Evidence, variant: Variant) -> Iterator[Reason]:
     """Yield which claims about the run do not follow from the facts of the host."""
     host, name, tier = evidence.host, variant.name, evidence.tier
     own = (variant.device, variant.runtime)
@@ -172,7 +171,7 @@ def _other_host(evidence: Evidence, variant: Variant) -> _Objections:
         yield because("admission.runtime", found=quoted(found), expected=repr(expected))
 
 
-def _not_measured(evidence: Evidence, variant: Variant) -> _Objections:
+def _not_measured(evidence: Evidence, variant: Variant) -> Iterator[Reason]:
     """Yield why the device itself cannot have computed; a stand-in may run anywhere."""
     host, name, device = evidence.host, variant.name, variant.device
     if evidence.tier is not Tier.MEASURED:
@@ -187,7 +186,7 @@ def _not_measured(evidence: Evidence, variant: Variant) -> _Objections:
         yield because("admission.no-placement")
 
 
-def _other_clips(evidence: Evidence, clips: Mapping[str, Clip]) -> _Objections:
+def _other_clips(evidence: Evidence, clips: Mapping[str, Clip]) -> Iterator[Reason]:
     """Yield a clip that was left out, as one that went wrong may be, is there twice or unknown."""
     for i, sample in enumerate(evidence.samples):
         if sample.clip not in clips:
@@ -196,9 +195,7 @@ def _other_clips(evidence: Evidence, clips: Mapping[str, Clip]) -> _Objections:
     for clip, count in counts.items():
         if count > 1:
             yield because("admission.clip-twice", clip=quoted(clip), count=count)
-    whole = ClipSet(name="", manifest=Path(), clips=tuple(clips.values()), digest="")
-    emulated = evidence.tier is Tier.EMULATED
-    wanted = [clip.file for clip in whole.thinned(EMULATED_STRIDE if emulated else 1)]
+    wanted = [clip.file for clip in played(clips.values(), evidence.tier)]
     if missing := [clip for clip in wanted if clip not in counts]:
         first, lacks = quoted(missing[0]), len(missing)
         yield because("admission.clips-missing", count=lacks, clips=len(wanted), first=first)
@@ -206,7 +203,7 @@ def _other_clips(evidence: Evidence, clips: Mapping[str, Clip]) -> _Objections:
         yield because("admission.clip-not-played", clip=quoted(extra))
 
 
-def _odd_samples(evidence: Evidence, core: Mapping[str, Sample]) -> _Objections:
+def _odd_samples(evidence: Evidence, core: Mapping[str, Sample]) -> Iterator[Reason]:
     """Yield what cannot come of the clip and of forcing the core model's words on the variant."""
     for i, sample in enumerate(evidence.samples):
         at, own = f"samples[{i}]", core[sample.clip]
@@ -224,7 +221,7 @@ def _odd_samples(evidence: Evidence, core: Mapping[str, Sample]) -> _Objections:
             yield because("admission.kl", at=at, found=sample.kl_sum, least=least, most=most)
 
 
-def _odd_length(at: str, timed: Sample | Lap, seconds: float) -> _Objections:
+def _odd_length(at: str, timed: Sample | Lap, seconds: float) -> Iterator[Reason]:
     clips = len(timed.clips) if isinstance(timed, Lap) else 1
     if abs(timed.seconds - seconds) > _SAME_SECONDS * clips:
         yield because("admission.seconds", at=at, found=timed.seconds, expected=seconds)
@@ -232,7 +229,7 @@ def _odd_length(at: str, timed: Sample | Lap, seconds: float) -> _Objections:
         yield because("admission.too-fast", at=at, ns=timed.total_ns, seconds=timed.seconds)
 
 
-def _odd_race(evidence: Evidence, core: Mapping[str, Sample]) -> _Objections:
+def _odd_race(evidence: Evidence, core: Mapping[str, Sample]) -> Iterator[Reason]:
     race = evidence.race
     if race is None:
         return
@@ -258,7 +255,7 @@ def _odd_race(evidence: Evidence, core: Mapping[str, Sample]) -> _Objections:
 
 def _odd_words(
     evidence: Evidence, clips: Mapping[str, Clip], tokenizer: Decode, vocabulary: int
-) -> _Objections:
+) -> Iterator[Reason]:
     """Yield where the text does not follow from the tokens, or the errors not from the text."""
     for i, sample in enumerate(evidence.samples):
         at, clip = f"samples[{i}]", clips[sample.clip]

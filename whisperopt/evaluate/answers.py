@@ -7,7 +7,7 @@ import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import msgspec
 import numpy as np
@@ -36,8 +36,6 @@ class ReferenceOutput(msgspec.Struct, frozen=True):
     cover prompt and tokens.
     """
 
-    PARTS: ClassVar = ("sketch", "hidden", "tokens", "best", "log_probabilities")
-
     sketch: Floats
     hidden: Floats
     tokens: list[int]
@@ -55,26 +53,28 @@ class ReferenceOutput(msgspec.Struct, frozen=True):
         sorted_kept = np.take_along_axis(kept, order, axis=-1)
         return cls(_sketch(hidden), hidden[::_EVERY], tokens, ranked, sorted_kept)
 
-    def save(self, path: Path) -> None:
-        """Write one file; hidden states in half precision, which moves a cosine by about 1e-7."""
-        np.savez_compressed(
-            path,
-            sketch=self.sketch.astype(np.float16),
-            hidden=self.hidden.astype(np.float16),
-            tokens=np.array(self.tokens, np.int32),
-            best=self.best,
-            log_probabilities=self.log_probabilities,
-        )
+    def arrays(self, key: str) -> dict[str, npt.NDArray[Any]]:
+        """Return what a file holds of it, each under `key`.
+
+        Hidden states are in half precision, which moves a cosine by about 1e-7.
+        """
+        held = msgspec.structs.asdict(self) | {
+            "sketch": self.sketch.astype(np.float16),
+            "hidden": self.hidden.astype(np.float16),
+            "tokens": np.array(self.tokens, np.int32),
+        }
+        return {f"{key}.{name}": array for name, array in held.items()}
 
     @classmethod
-    def load(cls, parts: Mapping[str, npt.NDArray[Any]]) -> Self:
-        """Make sense of the arrays that `save` wrote, by `PARTS`."""
+    def load(cls, arrays: Mapping[str, npt.NDArray[Any]], key: str) -> Self:
+        """Make sense of what `arrays` gave."""
+        held = {name: arrays[f"{key}.{name}"] for name in cls.__struct_fields__}
         return cls(
-            parts["sketch"].astype(np.float32),
-            parts["hidden"].astype(np.float32),
-            parts["tokens"].tolist(),
-            parts["best"],
-            parts["log_probabilities"],
+            held["sketch"].astype(np.float32),
+            held["hidden"].astype(np.float32),
+            held["tokens"].tolist(),
+            held["best"],
+            held["log_probabilities"],
         )
 
     def cosine(self, hidden: Floats) -> float:
@@ -166,35 +166,29 @@ class ReferenceOutputs:
     def save(self, clip: Clip, reference: ReferenceOutput) -> None:
         """Keep the core model's answer to `clip` in the folder."""
         partial = self.path / "partial.npz"
-        reference.save(partial)
-        partial.replace(self.path / _entry(clip))
+        np.savez_compressed(partial, allow_pickle=False, **reference.arrays(_key(clip)))
+        partial.replace(self._file(clip))
 
     def has(self, clip: Clip) -> bool:
         """Say whether the answer to `clip` is in the folder."""
-        return (self.path / _entry(clip)).is_file()
+        return self._file(clip).is_file()
 
     def load(self, clip: Clip) -> ReferenceOutput:
         """Return the core model's answer to `clip`."""
-        if self.path.is_dir():
-            with np.load(self.path / _entry(clip)) as own:
-                return ReferenceOutput.load(dict(own))
-        with np.load(self.path) as packed:
-            return ReferenceOutput.load(
-                {part: packed[f"{_key(clip)}.{part}"] for part in ReferenceOutput.PARTS}
-            )
+        with np.load(self._file(clip)) as arrays:
+            return ReferenceOutput.load(arrays, _key(clip))
 
     def pack(self, path: Path, clips: Iterable[Clip]) -> None:
         """Write the entries of all `clips` in the folder to one file."""
         arrays: dict[str, npt.NDArray[Any]] = {}
         for clip in clips:
-            with np.load(self.path / _entry(clip)) as own:
-                arrays |= {f"{_key(clip)}.{part}": own[part] for part in ReferenceOutput.PARTS}
+            with np.load(self._file(clip)) as own:
+                arrays |= own
         np.savez_compressed(path, allow_pickle=False, **arrays)
+
+    def _file(self, clip: Clip) -> Path:
+        return self.path / f"{_key(clip)}.npz" if self.path.is_dir() else self.path
 
 
 def _key(clip: Clip) -> str:
     return hashlib.sha256(clip.file.encode()).hexdigest()[:24]
-
-
-def _entry(clip: Clip) -> str:
-    return f"{_key(clip)}.npz"

@@ -13,7 +13,7 @@ from whisperopt.backend import Backend, Recipe, Tier
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import journal
 from whisperopt.evaluate.answers import Answers, ReferenceOutputs
-from whisperopt.evaluate.clips import EMULATED_STRIDE, ClipSet
+from whisperopt.evaluate.clips import ClipSet
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.trial import EMULATOR, NoEvidence, TrialRequest, prove
 from whisperopt.graph.core import CoreModel
@@ -78,7 +78,6 @@ def listen(
         manifest=clip_set.manifest,
         references=references,
         self_test=scratch / self_test.FILE,
-        threads=host.cores,
         journal=notes,
     )
     evidence = prove(request, progress)
@@ -101,25 +100,19 @@ def listen(
     )
 
 
-class ProofContext:
+class ProofContext(msgspec.Struct):
     """Lets variants stand against the core model's answers to one clip set."""
 
-    def __init__(
-        self,
-        answers: Answers,
-        references: Path,
-        *,
-        clip_set: ClipSet,
-        host: Host,
-        scratch: Path,
-        progress: Callable[[str], None],
-    ) -> None:
-        """Compare with `answers`, whose numbers are in the file `references`."""
-        self.answers, self.references = answers, references
-        self.clip_set, self.host = clip_set, host
-        self._scratch, self._progress = scratch, progress
-        self._emulated: dict[str, Evidence | NoEvidence] = {}
-        self._journals: list[Path] = []
+    answers: Answers
+    references: Path
+    """The file with the numbers of the `answers`."""
+    clip_set: ClipSet
+    host: Host
+    scratch: Path
+    progress: Callable[[str], None]
+    emulated: dict[str, Evidence] = {}
+    """By the digest of the graphs: several targets may ship the very same."""
+    journals: list[Path] = []
 
     def prove(
         self,
@@ -130,19 +123,15 @@ class ProofContext:
         *,
         here: bool,
     ) -> Evidence | NoEvidence:
-        """Measure `built` if its runtime and `device` are `here`, else emulate it on the CPU.
-
-        Several targets may ship the very same graphs: those are emulated once.
-        """
+        """Measure `built` if its runtime and `device` are `here`, else emulate it on the CPU."""
         digest = catalog.digest(files)
         graphs = catalog.digest([file for file in files if ".onnx" in file.path])
-        known = None if here else self._emulated.get(graphs)
-        if isinstance(known, Evidence):
+        if not here and (known := self.emulated.get(graphs)):
             return msgspec.structs.replace(known, variant=built.manifest.variant, digest=digest)
         twin = None
         # a machine that only measures may lack what rewrites graphs
         if built.manifest.recipe.half and all(map(importlib.util.find_spec, ("onnx", "onnx_ir"))):
-            twin = self._scratch / "twin"
+            twin = self.scratch / "twin"
             try:
                 write_twin(built.path, twin)
             except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
@@ -150,7 +139,7 @@ class ProofContext:
                 return NoEvidence(str(because("evaluate.no-copy", problem=str(error))))
         tier, clips = Tier.MEASURED if here else Tier.EMULATED, self.clip_set.digest
         notes = journal.folder("variant", digest, tier, self.host, clips, self.answers.checkpoint)
-        self._journals.append(notes)
+        self.journals.append(notes)
         where = (device, backend.runtime) if here else ("cpu", "onnxruntime")
         request = TrialRequest(
             artifact=built.path,
@@ -160,18 +149,16 @@ class ProofContext:
             host_class=self.host.host_class(*where),
             manifest=self.clip_set.manifest,
             references=self.references,
-            threads=self.host.cores,
             journal=notes,
-            stride=1 if here else EMULATED_STRIDE,
             twin=twin,
         )
-        evidence = prove(request, self._progress)
+        evidence = prove(request, self.progress)
         if twin:
             shutil.rmtree(twin, ignore_errors=True)
-        if not here:
-            self._emulated[graphs] = evidence
+        if not here and isinstance(evidence, Evidence):
+            self.emulated[graphs] = evidence
         return evidence
 
     def forget(self) -> None:
         """Drop the notes on what was proven, once the evidence is safe."""
-        journal.forget(*self._journals)
+        journal.forget(*self.journals)

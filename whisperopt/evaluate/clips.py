@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import msgspec
 import numpy as np
 
+from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import words
 from whisperopt.matrix import nearest
@@ -21,11 +22,7 @@ from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import LANGUAGES, SAMPLE_RATE
 
 Kind = Literal["speech", "joined", "noise", "silence"]
-_KINDS: dict[str, Kind] = {
-    "speech": "speech",
-    "joined": "joined",
-    "noise": "noise",
-    "silence": "silence",
+_KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)} | {
     # what other manifests call speech
     "utt": "speech",
     "utterance": "speech",
@@ -87,15 +84,6 @@ def _meant(language: str) -> str:
     return nearest(by_name.get(code, code), LANGUAGES)
 
 
-def named(language: str) -> str:
-    """Return the English name of a language."""
-    return LANGUAGES.get(language, language)
-
-
-__all__ = ["MAX_BYTES", "MAX_CLIPS", "Clip", "ClipSet", "packaged", "read"]
-
-EMULATED_STRIDE = 3
-"""A stand-in's speed is not wanted, and every third clip still gives hundreds of positions."""
 MAX_CLIPS = 10_000
 MAX_BYTES = 10_000_000
 """A manifest beyond these is a mistake: proving on it would take days."""
@@ -121,6 +109,16 @@ class ClipSet(msgspec.Struct, frozen=True, kw_only=True):
         """Read one clip: float32 mono at 16 kHz."""
         return audio.read(self.folder / clip.file)
 
+    def seconds(self, clip: Clip) -> float:
+        """Return how long one clip is, as its file says."""
+        import soundfile
+
+        path = self.folder / clip.file
+        try:
+            return float(soundfile.info(path).duration)
+        except (soundfile.LibsndfileError, TypeError):
+            raise BadInputError(because("clips.no-audio", path)) from None
+
     def within(self, window: int, languages: Collection[str] | None = None) -> Self:
         """Leave out what the model cannot hear; some speech must be left.
 
@@ -142,17 +140,6 @@ class ClipSet(msgspec.Struct, frozen=True, kw_only=True):
             )
         return msgspec.structs.replace(self, clips=kept, left_out=left_out)
 
-    def thinned(self, stride: int) -> tuple[Clip, ...]:
-        """Return every `stride`-th clip, in order, each language and kind counted apart."""
-        seen: Counter[tuple[str, str]] = Counter()
-        kept = []
-        for clip in self.clips:
-            group = (clip.kind, clip.language if clip.spoken else "")
-            if seen[group] % stride == 0:
-                kept.append(clip)
-            seen[group] += 1
-        return tuple(kept)
-
     def notes(self) -> tuple[str, ...]:
         """Return what these clips cannot show."""
         spoken = [clip for clip in self.clips if clip.spoken]
@@ -170,10 +157,30 @@ class ClipSet(msgspec.Struct, frozen=True, kw_only=True):
 
     def _unfit(self, clip: Clip, window: int, languages: Collection[str] | None) -> str | None:
         if clip.spoken and languages is not None and clip.language not in languages:
-            return f"in {named(clip.language)}, which the model does not know"
-        if _seconds(self.folder / clip.file) * SAMPLE_RATE > window:
+            return f"in {LANGUAGES[clip.language]}, which the model does not know"
+        if self.seconds(clip) * SAMPLE_RATE > window:
             return f"longer than the model's window of {window / SAMPLE_RATE:g} s"
         return None
+
+
+def played(clips: Iterable[Clip], tier: Tier) -> tuple[Clip, ...]:
+    """Return the clips that a run of `tier` plays, in order.
+
+    A stand-in's speed is not wanted, and every third clip still gives hundreds of positions.
+    """
+    return thinned(clips, 3 if tier is Tier.EMULATED else 1)
+
+
+def thinned(clips: Iterable[Clip], stride: int) -> tuple[Clip, ...]:
+    """Return every `stride`-th clip, in order, each language and kind counted apart."""
+    seen: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for clip in clips:
+        group = (clip.kind, clip.language if clip.spoken else "")
+        if seen[group] % stride == 0:
+            kept.append(clip)
+        seen[group] += 1
+    return tuple(kept)
 
 
 def packaged() -> Path:
@@ -272,16 +279,7 @@ def _digest(data: bytes, paths: Iterable[Path]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _seconds(path: Path) -> float:
-    import soundfile
-
-    try:
-        return float(soundfile.info(path).duration)
-    except (soundfile.LibsndfileError, TypeError):
-        raise BadInputError(because("clips.no-audio", path)) from None
-
-
 def _either(languages: Collection[str] | None) -> str:
     if languages is None or len(languages) > 3:
         return "a language that the model knows"
-    return " or ".join(map(named, sorted(languages)))
+    return " or ".join(LANGUAGES.get(code, code) for code in sorted(languages))

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from math import comb
+from math import comb, inf
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Literal
@@ -147,8 +147,6 @@ def read(path: Path) -> Evidence:
 
 
 Interval = tuple[float, float]
-_NEVER = float("inf")
-_SURE = 0.95
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,8 +176,8 @@ def times(race: Race) -> Times:
     latency = _by_round(alone, lambda laps: median(lap.total_ns for lap in laps) / 1e6)
     throughput = _by_round(together or alone, _rate)
     return Times(
-        latency_ms=median(latency or [_NEVER]),
-        latency_interval=_interval(latency or [_NEVER]),
+        latency_ms=median(latency or [inf]),
+        latency_interval=_interval(latency or [inf]),
         throughput=median(throughput or [0.0]),
         throughput_interval=_interval(throughput or [0.0]),
         rtfx=median(_by_round(alone, _rate) or [0.0]),
@@ -189,7 +187,7 @@ def times(race: Race) -> Times:
 def _interval(rounds: Sequence[float]) -> Interval:
     """Return the interval of the median of `rounds`; of few rounds from the best to the worst."""
     count, spared, tail = len(rounds), 0, 1
-    while 1 - 2 * (tail + comb(count, spared + 1)) / 2**count >= _SURE:
+    while 1 - 2 * (tail + comb(count, spared + 1)) / 2**count >= 0.95:
         spared += 1
         tail += comb(count, spared)
     ordered = sorted(rounds)

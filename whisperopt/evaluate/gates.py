@@ -26,11 +26,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What the samples cannot tell."""
     metrics: Metrics
 
-    @property
-    def accepted(self) -> bool:
-        """Whether the variant may be selected."""
-        return not self.reasons
-
 
 def judge(evidence: Evidence, answers: Answers, gates: Gates, *, gpu: bool = False) -> Verdict:
     """Recompute all numbers from `evidence` and compare them with `gates`.
@@ -39,17 +34,13 @@ def judge(evidence: Evidence, answers: Answers, gates: Gates, *, gpu: bool = Fal
     """
     metrics = measure(evidence, answers)
     reasons = list(_failures(metrics, gates))
-    if gpu and evidence.tier is Tier.MEASURED:
-        reasons += _fallen_back(evidence.placement)
+    placement = evidence.placement
+    on_cpu, nodes = placement.get("CPUExecutionProvider", 0), sum(placement.values())
+    if gpu and evidence.tier is Tier.MEASURED and on_cpu > CPU_SHARE * nodes:
+        reasons.append(because("gates.cpu", on_cpu=on_cpu, nodes=nodes))
     return Verdict(
         reasons=tuple(reasons), notes=tuple(_notes(evidence, answers, gates)), metrics=metrics
     )
-
-
-def _fallen_back(placement: dict[str, int]) -> Iterator[Reason]:
-    on_cpu, nodes = placement.get("CPUExecutionProvider", 0), sum(placement.values())
-    if on_cpu > CPU_SHARE * nodes:
-        yield because("gates.cpu", on_cpu=on_cpu, nodes=nodes)
 
 
 def _failures(metrics: Metrics, gates: Gates) -> Iterator[Reason]:
@@ -69,10 +60,10 @@ def _failures(metrics: Metrics, gates: Gates) -> Iterator[Reason]:
         yield _all("gates.decoder-alone" if not encoder else "gates.decoder", decoder)
     if words:
         yield _all("gates.words" if encoder or decoder else "gates.steps", words)
-    yield from _below(
-        "agreement in a batch of two", metrics.batch_agreement, gates.batch_agreement
-    )
-    yield from _above("largest activation", metrics.max_activation, gates.max_activation)
+    if (found := metrics.batch_agreement) is not None:
+        yield from _below("agreement in a batch of two", found, gates.batch_agreement)
+    if (found := metrics.max_activation) is not None:
+        yield from _above("largest activation", found, gates.max_activation)
 
 
 def _all(code: str, found: Iterable[Reason]) -> Reason:
@@ -102,17 +93,19 @@ def _languages(languages: Iterable[LanguageErrors], gates: Gates) -> Iterator[Re
 
 
 def _below(name: str, value: float | None, bound: float) -> Iterator[Reason]:
-    if value is not None and not value >= bound:
+    if value is None or not value >= bound:
         yield because("gates.below", name, shown=_told_apart(value, bound), bound=bound)
 
 
 def _above(name: str, value: float | None, bound: float) -> Iterator[Reason]:
-    if value is not None and not value <= bound:
+    if value is None or not value <= bound:
         yield because("gates.above", name, shown=_told_apart(value, bound), bound=bound)
 
 
-def _told_apart(value: float, bound: float) -> str:
+def _told_apart(value: float | None, bound: float) -> str:
     """Return `value` with four digits, or as many as it takes to see that it is not `bound`."""
+    if value is None:
+        return "unknown"
     texts = (f"{value:.{digits}g}" for digits in range(4, 18))
     return next((text for text in texts if float(text) != bound), f"{value:g}")
 

@@ -10,9 +10,6 @@ import msgspec
 from whisperopt import __version__, cache, process
 from whisperopt.evaluate.evidence import Sample
 
-_SAMPLES = "samples.jsonl"
-_OWNER = "owner"
-
 
 class ResumeLog:
     """One line for each clip that was finished; a line that was cut off counts for nothing."""
@@ -20,31 +17,22 @@ class ResumeLog:
     def __init__(self, folder: Path) -> None:
         """Go on in `folder`, which need not be there."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / _SAMPLES
+        self._path = folder / "samples.jsonl"
 
     def samples(self) -> list[Sample]:
         """Return what was found before."""
         found = []
-        with contextlib.suppress(FileNotFoundError):
-            for line in self._path.read_bytes().splitlines(keepends=True):
-                with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-                    if line.endswith(b"\n"):
-                        found.append(msgspec.json.decode(line, type=Sample))
+        for line in self._path.read_bytes().splitlines() if self._path.exists() else ():
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                found.append(msgspec.json.decode(line, type=Sample))
         return found
 
     def add(self, sample: Sample) -> None:
-        """Write one line through to the disk."""
+        """Write one line through to the disk, apart from one before it that was cut off."""
         with self._path.open("ab") as file:
-            if file.tell() and not self._ends_with_newline():
-                file.write(b"\n")
-            file.write(msgspec.json.encode(sample) + b"\n")
+            file.write(b"\n" + msgspec.json.encode(sample) + b"\n")
             file.flush()
             os.fsync(file.fileno())
-
-    def _ends_with_newline(self) -> bool:
-        with self._path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
 
 
 def folder(*facts: object) -> Path:
@@ -59,7 +47,7 @@ def folder(*facts: object) -> Path:
     except OSError:  # nothing can be kept: the notes serve this build alone
         return Path(tempfile.mkdtemp(prefix="whisperopt-"))
     cache.use(path)
-    return path if _owned(path / _OWNER) else path.with_name(f"{path.name}-{os.getpid()}")
+    return path if _owned(path / "owner") else path.with_name(f"{path.name}-{os.getpid()}")
 
 
 def _owned(owner: Path) -> bool:

@@ -17,18 +17,25 @@ class MachineWatch:
     def __init__(self, system: Path = Path("/sys")) -> None:
         """Begin to watch; `system` is where Linux tells about hardware."""
         self._system = system
-        self._clock, self._load, self._energy = _clock(), _load(), self._joules()
+        self._before = self._look()
 
     def machine(self) -> Machine:
         """Return what happened since the watch began."""
-        energy = self._joules()
-        drawn = None if energy is None or self._energy is None else energy - self._energy
-        return Machine(
-            clock_mhz=_both(self._clock, _clock()),
-            load=_both(self._load, _load()),
-            governor=_text(self._system / _GOVERNOR),
-            joules=drawn if drawn is not None and drawn >= 0 else None,  # counters wrap around
+        clock, load, joules = (
+            None if before is None or after is None else (before, after)
+            for before, after in zip(self._before, self._look(), strict=True)
         )
+        drawn = joules[1] - joules[0] if joules else -1.0  # counters wrap around
+        return Machine(
+            clock_mhz=clock,
+            load=load,
+            governor=_text(self._system / _GOVERNOR),
+            joules=drawn if drawn >= 0 else None,
+        )
+
+    def _look(self) -> tuple[float | None, float | None, float | None]:
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        return _clock(), load, self._joules()
 
     def _joules(self) -> float | None:
         """Add up the packages' counters, which only some users may read."""
@@ -51,16 +58,8 @@ def _clock() -> float | None:
     return float(found.current) if found and found.current > 0 else None
 
 
-def _load() -> float | None:
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-
-
 def _text(path: Path) -> str | None:
     try:
         return path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return None
-
-
-def _both(before: float | None, after: float | None) -> tuple[float, float] | None:
-    return None if before is None or after is None else (before, after)

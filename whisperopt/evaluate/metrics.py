@@ -12,7 +12,7 @@ from whisperopt.evaluate.clips import Clip
 from whisperopt.evaluate.evidence import Evidence, Metrics, Sample, times
 from whisperopt.evaluate.words import Errors
 from whisperopt.release.report import LanguageErrors
-from whisperopt.runtime import greedy
+from whisperopt.runtime.greedy import loops
 
 _NS_PER_MS = 1e6
 
@@ -63,7 +63,7 @@ def measure(evidence: Evidence, answers: Answers) -> Metrics:
         batch_agreement=evidence.batch_agreement,
         max_activation=evidence.activations.value if evidence.activations else None,
         empty=sum(not p.own.text and bool(p.core.text) for p in spoken),
-        looping=sum(loops(p.own) and not loops(p.core) for p in both),
+        looping=sum(loops(p.own.tokens) and not loops(p.core.tokens) for p in both),
         invented=sum(_says(p.own, p.clip) and not _says(p.core, p.clip) for p in both),
         rtfx=race.rtfx if race else _rtfx(spoken),
         throughput=race.throughput if race else None,
@@ -72,11 +72,6 @@ def measure(evidence: Evidence, answers: Answers) -> Metrics:
         latency_ms_interval=race.latency_interval if race else None,
         peak_rss_mb=(evidence.race or evidence).peak_rss_bytes / 2**20,
     )
-
-
-def loops(sample: Sample) -> bool:
-    """Say whether the text ends in one to eight tokens repeated at least eight times."""
-    return greedy.loops(sample.tokens)
 
 
 def pairs(evidence: Evidence, answers: Answers) -> list[Pair]:

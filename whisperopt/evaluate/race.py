@@ -4,23 +4,26 @@ What disturbs the machine for a while disturbs a round of all of them, and what 
 round feels is felt by each in turn.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from whisperopt import process
+from whisperopt import artifact as artifacts
+from whisperopt import process, registry
 from whisperopt.errors import WhisperoptError
-from whisperopt.evaluate import stopwatch
 from whisperopt.evaluate.clips import Clip, ClipSet
-from whisperopt.evaluate.evidence import Evidence, Lap, Race
-from whisperopt.evaluate.stopwatch import Loaded, OpenRequest, RunBatch, TimedClip
+from whisperopt.evaluate.evidence import Count, Evidence, Lap, Nanoseconds, Race, Seconds
 from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.process import Failure, Worker
 from whisperopt.reasons import because
+from whisperopt.runtime import audio
+from whisperopt.runtime.recognizer import AudioChunk, Recognizer
+from whisperopt.whisper import SAMPLE_RATE
 
 LIMIT = "WHISPEROPT_LAP_SECONDS"
 """The variable that says how long one decoding may take; opening may take three times as long."""
@@ -30,6 +33,9 @@ _FIRST = 3
 _NEEDED_PER_BYTE = 3
 """Memory that a process takes for each byte of its artifact, roughly, and rather too much."""
 _FREE_SHARE = 0.5
+_GLANCE_SECONDS = 0.02
+_CALM = 0.1
+_LONGEST_IDLE_SECONDS = 5.0
 Progress = Callable[[str], None]
 _Request = TypeVar("_Request")
 _Answer = TypeVar("_Answer")
@@ -76,28 +82,19 @@ def run(
     what is free, or `memory_bytes`, if a device has less.
     """
     chosen = choose(clip_set, clips)
-    played = tuple(
-        TimedClip(path=clip_set.folder / clip.file, language=clip.language) for clip in chosen
-    )
     started = datetime.now(UTC).isoformat(timespec="seconds")
     free = process.available_bytes()
     files = (file for _, folder in entrants if folder.is_dir() for file in folder.iterdir())
     needed = sum(file.stat().st_size for file in files) * _NEEDED_PER_BYTE
     apart = needed > min(free, memory_bytes or free) * _FREE_SHARE
     with ExitStack() as stack:
-        racers = [
-            stack.enter_context(
-                closing(
-                    _Racer(
-                        name,
-                        OpenRequest(artifact=folder, threads=threads, clips=played),
-                        tuple(clip.file for clip in chosen),
-                        apart=apart,
-                    )
-                )
+        racers = []
+        for name, folder in entrants:
+            request = OpenRequest(
+                artifact=folder, threads=threads, folder=clip_set.folder, clips=chosen
             )
-            for name, folder in entrants
-        ]
+            racers.append(_Racer(name, request, apart=apart))
+            stack.callback(racers[-1].close)
         for number in range(rounds + 1):
             first = number % max(1, len(racers))
             for racer in (*racers[first:], *racers[:first]):
@@ -111,23 +108,35 @@ def run(
 
 def choose(clip_set: ClipSet, count: int) -> tuple[Clip, ...]:
     """Choose `count` clips in which somebody speaks, spread over their lengths, shortest first."""
-    import soundfile
-
-    spoken = sorted(
-        (clip for clip in clip_set.clips if clip.spoken),
-        key=lambda clip: (soundfile.info(clip_set.folder / clip.file).duration, clip.file),
-    )
+    spoken = [clip for clip in clip_set.clips if clip.spoken]
+    spoken.sort(key=lambda clip: (clip_set.seconds(clip), clip.file))
     count = min(count, len(spoken))
     return tuple(spoken[(2 * place + 1) * len(spoken) // (2 * count)] for place in range(count))
+
+
+class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process opens, and what it will play."""
+
+    artifact: Path
+    threads: int | None
+    folder: Path
+    """Where the recordings are."""
+    clips: tuple[Clip, ...]
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """The artifact is open and the clips, of so many seconds, are in memory."""
+
+    load_ns: Nanoseconds
+    max_batch: int | None
+    seconds: tuple[Seconds, ...]
 
 
 class _Racer:
     """One variant in a process of its own: however that ends is its failure here."""
 
-    def __init__(
-        self, name: str, request: OpenRequest, files: tuple[str, ...], *, apart: bool
-    ) -> None:
-        self.name, self._request, self._files, self._apart = name, request, files, apart
+    def __init__(self, name: str, request: OpenRequest, *, apart: bool) -> None:
+        self.name, self._request, self._apart = name, request, apart
         self.failure: Failure | None = None
         self._worker: Worker | None = None
         self._opened: list[Loaded] = []
@@ -165,22 +174,19 @@ class _Racer:
         rounds = [number]
         if self._worker is None:
             self._worker = Worker()
-            opened = self._ask(stopwatch.load, self._request, _FIRST * limit)
-            self._opened.append(opened)
+            self._opened.append(self._ask(load, self._request, _FIRST * limit))
             rounds = [0, number] if number else [0]
+        opened = self._opened[-1]
         for place in rounds:
-            for batch in _batches(len(self._files), self._opened[-1].max_batch):
-                request = RunBatch(opened=self._request, clips=batch)
-                patience = limit if place else _FIRST * limit
+            for batch in _batches(len(self._request.clips), opened.max_batch):
                 lap = Lap(
                     round=place,
-                    clips=tuple(self._files[index] for index in batch),
-                    seconds=sum(self._opened[-1].seconds[index] for index in batch),
-                    total_ns=self._ask(stopwatch.run_batch, request, patience),
+                    clips=tuple(self._request.clips[index].file for index in batch),
+                    seconds=sum(opened.seconds[index] for index in batch),
+                    total_ns=self._ask(run_batch, batch, limit if place else _FIRST * limit),
                 )
                 self._laps.append(lap)
-        peak_rss_bytes = self._ask(stopwatch.idle, None, limit)
-        self._peak_rss_bytes = max(self._peak_rss_bytes, peak_rss_bytes)
+        self._peak_rss_bytes = max(self._peak_rss_bytes, self._ask(idle, None, limit))
 
     def _ask(
         self, handler: Callable[[_Request], _Answer], request: _Request, limit: float
@@ -199,3 +205,53 @@ def _batches(clips: int, max_batch: int | None) -> Iterator[tuple[int, ...]]:
     if size > 1:
         for start in range(0, clips - size + 1, size):
             yield tuple(range(start, start + size))
+
+
+_open: list[tuple[Recognizer, list[AudioChunk]]] = []
+"""What the process of a racer holds from `load` on."""
+
+
+def load(request: OpenRequest) -> Loaded:
+    """Open what is to be timed: a handler of the racer's process, like those below."""
+    artifact = artifacts.read(request.artifact)
+    known = artifact.manifest.decoding.languages
+    clips = [
+        AudioChunk(
+            audio.read(request.folder / clip.file),
+            clip.language if clip.language in known else "en",
+        )
+        for clip in request.clips
+    ]
+    backend = registry.require(artifact.manifest.backend)
+    started = time.perf_counter_ns()
+    session = backend.open(artifact, threads=request.threads)
+    load_ns = time.perf_counter_ns() - started
+    _open.append((Recognizer(artifact, session), clips))
+    return Loaded(
+        load_ns=load_ns,
+        max_batch=session.max_batch,
+        seconds=tuple(clip.samples.size / SAMPLE_RATE for clip in clips),
+    )
+
+
+def run_batch(places: tuple[int, ...]) -> Nanoseconds:
+    """Do what a user waits for, from samples to text, and return how long it took."""
+    ((recognizer, clips),) = _open
+    batch = [clips[place] for place in places]
+    started = time.perf_counter_ns()
+    recognizer.recognize(batch)
+    return time.perf_counter_ns() - started
+
+
+def idle(_request: None) -> Count:
+    """Wait until this process uses next to no processor, whose idle threads may spin.
+
+    Return the most memory that it has used.
+    """
+    ends = time.monotonic() + _LONGEST_IDLE_SECONDS
+    busy = 1.0
+    while busy > _CALM and time.monotonic() < ends:
+        before, started = time.process_time(), time.monotonic()
+        time.sleep(_GLANCE_SECONDS)
+        busy = (time.process_time() - before) / (time.monotonic() - started)
+    return process.peak_rss_bytes()

@@ -50,11 +50,8 @@ class TrialRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The core model's answers: a file, or the folder that the core model's own trial fills."""
     self_test: Path | None = None
     """Where the core model's own trial writes the self-test; None: this is a variant."""
-    threads: int
     journal: Path
     """Folder where every finished clip is noted, to go on from there."""
-    stride: int = 1
-    """Use only every so many-th clip of a kind."""
     twin: Path | None = None
     """Folder of the fp32 copy whose activations tell whether half precision overflows."""
 
@@ -67,7 +64,7 @@ def run(request: TrialRequest) -> Evidence:
     say("opening")
     began = datetime.now(UTC).isoformat(timespec="seconds")
     started = time.perf_counter_ns()
-    session = backend.open(trial.artifact, threads=request.threads)
+    session = backend.open(trial.artifact, threads=request.host.cores)
     load_ns = time.perf_counter_ns() - started
     say("testing itself")
     trial.test(session)
@@ -86,7 +83,7 @@ def run(request: TrialRequest) -> Evidence:
         started=began,
         clip_set=trial.clip_set.name,
         clip_digest=trial.clip_set.digest,
-        threads=request.threads,
+        threads=request.host.cores,
         load_ns=load_ns,
         peak_rss_bytes=peak_rss_bytes(),
         placement=session.placement,
@@ -106,7 +103,7 @@ class _Trial:
         self.clip_set = clip_sets.read(request.manifest, checked=True).within(
             self.dims.window, self.decoding.known_languages
         )
-        self.clips = self.clip_set.thinned(request.stride)
+        self.clips = clip_sets.played(self.clip_set.clips, request.tier)
         self.references = ReferenceOutputs(request.references)
         self.journal = ResumeLog(request.journal)
 
@@ -247,19 +244,14 @@ class NoEvidence(msgspec.Struct, frozen=True):
     """Whether the variant is refused, and did not raise, crash or hang, or lack memory."""
 
 
-def prove(
-    request: TrialRequest, progress: Callable[[str], None], *, stall_seconds: float = STALL_SECONDS
-) -> Evidence | NoEvidence:
+def prove(request: TrialRequest, progress: Callable[[str], None]) -> Evidence | NoEvidence:
     """Run one trial and return its evidence, or why there is none."""
-    found = process.ask(run, request, stall=stall_seconds, progress=progress)
-    if isinstance(found, Failure):
-        return NoEvidence(str(found), found.certain and not _short_of_memory(found))
-    return found
-
-
-def _short_of_memory(failure: Failure) -> bool:
-    """Say whether a runtime refused for want of memory, which only its own words tell."""
-    return any(word in str(failure).lower() for word in ("memory", "alloc"))
+    found = process.ask(run, request, stall=STALL_SECONDS, progress=progress)
+    if not isinstance(found, Failure):
+        return found
+    # only a runtime's own words tell that it lacked memory
+    short = any(word in str(found).lower() for word in ("memory", "alloc"))
+    return NoEvidence(str(found), found.certain and not short)
 
 
 def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> Range:

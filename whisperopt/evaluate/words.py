@@ -68,13 +68,14 @@ def _normalizer(language: str) -> Callable[[str], str]:
     from whisper_normalizer.basic import BasicTextNormalizer
     from whisper_normalizer.english import EnglishTextNormalizer
 
-    if language == "en":
-        english: Callable[[str], str] = EnglishTextNormalizer()
-        return english
-    basic: Callable[[str], str] = BasicTextNormalizer(
-        split_letters=language in UNSPACED, preserve_marks=language in _VOWEL_MARKS
+    made: Callable[[str], str] = (
+        EnglishTextNormalizer()
+        if language == "en"
+        else BasicTextNormalizer(
+            split_letters=language in UNSPACED, preserve_marks=language in _VOWEL_MARKS
+        )
     )
-    return basic
+    return made
 
 
 @functools.lru_cache(_CACHED)
@@ -101,7 +102,7 @@ def increase_interval(variant: Sequence[Errors], core: Sequence[Errors]) -> tupl
     ICASSP 2004). Fewer than `FEW_CLIPS` resemble one another by chance, one clip even always: then
     the interval also covers what `upper_limit` allows, in both directions.
     """
-    units, extra = _units(core), _extra(variant, core)
+    units, extra = _paired(variant, core)
     if not units.sum():
         return 0.0, 0.0
     draws = np.random.default_rng(0).integers(0, len(extra), (_RESAMPLES, len(extra)))
@@ -124,7 +125,7 @@ def upper_limit(variant: Sequence[Errors], core: Sequence[Errors]) -> float:
     worst that was, at least one; whole clips gone wrong are what other gates look for. The upper
     end of the resampled interval counts where that is higher. Infinite without a transcript.
     """
-    units, extra = _units(core), _extra(variant, core)
+    units, extra = _paired(variant, core)
     if not units.sum():
         return math.inf
     return max(100.0 * _most(extra) / float(units.sum()), increase_interval(variant, core)[1])
@@ -148,12 +149,10 @@ def allowance(
     )
 
 
-def _units(errors: Sequence[Errors]) -> _Floats:
-    return np.array([error.units for error in errors], float)
-
-
-def _extra(variant: Sequence[Errors], core: Sequence[Errors]) -> _Floats:
-    return np.array([v.edits - c.edits for v, c in zip(variant, core, strict=True)], float)
+def _paired(variant: Sequence[Errors], core: Sequence[Errors]) -> tuple[_Floats, _Floats]:
+    """Return the units of each clip, and its errors above the core model's."""
+    extra = [v.edits - c.edits for v, c in zip(variant, core, strict=True)]
+    return np.array([error.units for error in core], float), np.array(extra, float)
 
 
 def _most(extra: _Floats) -> float:

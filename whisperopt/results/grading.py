@@ -8,7 +8,7 @@ import msgspec
 from whisperopt.backend import Tier
 from whisperopt.evaluate import gates
 from whisperopt.evaluate.answers import Answers
-from whisperopt.evaluate.clips import EMULATED_STRIDE, ClipSet
+from whisperopt.evaluate.clips import played
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.matrix import Gates, Matrix
 from whisperopt.reasons import Reason, because
@@ -90,8 +90,7 @@ def _lacking(variant: Variant, evidence: Evidence, answers: Answers) -> Iterator
     emulated = evidence.tier is Tier.EMULATED
     if emulated and "fp16" in variant.precisions and evidence.activations is None:
         yield because("gates.not-looked-at")  # it was computed through wider numbers
-    whole = ClipSet(name="", manifest=Path(), clips=answers.clips, digest="")
-    wanted = whole.thinned(EMULATED_STRIDE if emulated else 1)
+    wanted = played(answers.clips, evidence.tier)
     heard = {sample.clip for sample in evidence.samples if not sample.warm_up}
     if missing := sum(clip.file not in heard for clip in wanted):
         yield because("gates.clips-missing", missing=missing, wanted=len(wanted))

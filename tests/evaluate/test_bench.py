@@ -12,7 +12,7 @@ from whisperopt import host, process, registry
 from whisperopt.artifact import Artifact
 from whisperopt.cli.bench import chosen
 from whisperopt.errors import BadInputError
-from whisperopt.evaluate.bench import bench
+from whisperopt.evaluate.bench import OperatorTime, bench
 from whisperopt.evaluate.clips import ClipSet
 from whisperopt.process import IMPOSSIBLE, Failure
 from whisperopt.reasons import because
@@ -28,7 +28,7 @@ HOST = msgspec.structs.replace(
 class Profiled(FakeBackend):
     def operators(self, artifact, play, *, threads=None):
         play(self.open(artifact, threads=threads))
-        return {"encoder": {"MatMul": (1, 2.0)}}
+        return {"encoder": {"Add": (3, 1.0), "MatMul": (2, 3.0)}}
 
 
 @pytest.fixture
@@ -70,7 +70,10 @@ def test_operators_come_from_backends_that_have_a_profiler(
 ) -> None:
     monkeypatch.setattr(registry, "require", lambda _name: Profiled(["hm"]))
     (found,) = bench([made], manifest=clips.manifest, rounds=1, profile=True)
-    assert [(one.part, one.name) for one in found.operators] == [("encoder", "MatMul")]
+    assert found.operators == (
+        OperatorTime(part="encoder", name="MatMul", count=2, share=0.75),
+        OperatorTime(part="encoder", name="Add", count=3, share=0.25),
+    )
     monkeypatch.setattr(registry, "require", lambda _name: FakeBackend(["hm"]))
     (found,) = bench([made], manifest=clips.manifest, rounds=1, profile=True)
     assert "the backend fake has no profiler of operators" in found.notes

@@ -1,21 +1,59 @@
-"""Events become parts of the time, and parts become what is shown."""
+"""Calls become events, events parts of the time, and parts what is shown."""
+
+import weakref
+from typing import Protocol, runtime_checkable
 
 import pytest
 
-from whisperopt.evaluate.bench.figures import (
-    Event,
-    Load,
-    Measured,
-    Observed,
-    OperatorTime,
-    Parts,
-    Played,
-    measured,
-    parts,
-)
+from whisperopt.evaluate.bench import Event, Parts, Played, Watched, parts, summed
 
 MS = 1_000_000
-LOAD = Load(imports=1, verify=2, open=3, text=4, first_word=5)
+
+
+@runtime_checkable
+class Counting(Protocol):
+    def count(self, by: int) -> int: ...
+
+
+class Tally:
+    kind = "tally"
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def count(self, by: int) -> int:
+        self.total += by
+        return self.total
+
+    def another(self) -> "Tally":
+        return Tally()
+
+
+def test_what_stands_in_keeps_the_contract_and_notes_calls() -> None:
+    noted: list[Event] = []
+    tally = Watched(Tally(), noted)
+    assert isinstance(tally, Counting)
+    assert [tally.count(2), tally.count(by=3)] == [2, 5]
+    assert (tally.total, tally.kind) == (5, "tally")
+    assert [event.name for event in noted] == ["count", "count"]
+    assert noted[0].started <= noted[0].ended <= noted[1].started <= noted[1].ended
+
+
+def test_results_are_watched_where_that_is_wished() -> None:
+    noted: list[Event] = []
+    Watched(Tally(), noted, ["another"]).another().count(1)
+    Watched(Tally(), noted).another().count(1)
+    assert [event.name for event in noted] == ["another", "count", "another"]
+
+
+def test_what_stands_in_goes_with_its_last_user() -> None:
+    tally = Tally()
+    gone = weakref.ref(tally)
+    watched = Watched(tally, [])
+    del tally
+    watched.count(1)
+    del watched
+    assert gone() is None
 
 
 def events(*calls: tuple[str, int, int]) -> list[Event]:
@@ -65,24 +103,17 @@ def played(seconds: float, *totals: float, edits: int | None = 0, units: int = 1
     return Played(file=file, seconds=seconds, text="a", rounds=rounds, edits=edits, units=units)
 
 
-def observed(*clips: Played) -> Observed:
-    return Observed(load=LOAD, clips=clips, peak_rss_bytes=2**21)
-
-
 def test_rates_errors_and_lengths_are_told() -> None:
-    found = measured(
-        "cpu-a",
-        "tiny",
-        observed(
-            played(2, 100, 300, 120, edits=1),
-            played(4, 200),
-            played(25, 1000),
-            played(60, 2000, edits=None, units=0),
-        ),
-    )
+    clips = [
+        played(2, 100, 300, 120, edits=1),
+        played(4, 200),
+        played(25, 1000),
+        played(60, 2000, edits=None, units=0),
+    ]
+    found = summed("cpu-a", "tiny", clips)
     assert found.rtfx == pytest.approx(91 / 3.32)
     assert found.latency_ms_p50 == pytest.approx(600)
-    assert (found.latency_ms_p95, found.clips, found.peak_rss_mb) == (2000, 4, 2)
+    assert (found.latency_ms_p95, found.clips) == (2000, 4)
     assert found.wer == pytest.approx(100 / 30)
     assert [(one.longest, one.clips) for one in found.buckets] == [(5, 2), (30, 1), (None, 1)]
     assert found.buckets[0].parts.total == pytest.approx(180)
@@ -90,19 +121,4 @@ def test_rates_errors_and_lengths_are_told() -> None:
 
 
 def test_without_transcripts_no_errors_are_claimed() -> None:
-    assert measured("cpu-a", "tiny", observed(played(2, 50, edits=None, units=0))).wer is None
-
-
-def test_operators_are_shown_by_their_share() -> None:
-    kinds = {"decoder": {"Add": (3, 1.0), "MatMul": (2, 3.0)}}
-    found = Observed(load=LOAD, clips=(played(1, 20),), peak_rss_bytes=1, operators=kinds)
-    assert measured("cpu-a", "tiny", found).operators == (
-        OperatorTime(part="decoder", name="MatMul", count=2, share=0.75),
-        OperatorTime(part="decoder", name="Add", count=3, share=0.25),
-    )
-
-
-def test_a_reason_stands_in_the_place_of_numbers() -> None:
-    assert measured("cpu-a", "tiny", "it crashed") == Measured(
-        variant="cpu-a", model="tiny", problem="it crashed"
-    )
+    assert summed("cpu-a", "tiny", [played(2, 50, edits=None, units=0)]).wer is None
