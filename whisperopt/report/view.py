@@ -9,10 +9,10 @@ from whisperopt.backend import Tier
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.matrix import Gates
+from whisperopt.reasons import sentences
 from whisperopt.release.report import CandidateMetrics, CandidateReport, Fate, Report, TargetReport
 from whisperopt.report.comparison import Comparison, compare
 from whisperopt.report.formats import counted, finite
-from whisperopt.selection.compare import WORDS
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -139,7 +139,7 @@ def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
 
 def aim(objective: str) -> str:
     """Say a bare goal as people do; an objective with limits is a sentence already."""
-    return next((words.aim for goal, words in WORDS.items() if goal == objective), objective)
+    return sentences().get(f"goal.{objective}", {}).get("aim", objective)
 
 
 def outcome(report: Report) -> str:
