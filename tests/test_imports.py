@@ -40,6 +40,10 @@ def test_help_imports_nothing_heavy() -> None:
     assert loaded(code) == set()
 
 
+def test_a_diagnosis_needs_nothing_that_only_builds_need() -> None:
+    assert not {"onnx", "onnx_ir", "jinja2"} & loaded("import whisperopt.cli.doctor")
+
+
 @pytest.mark.parametrize("name", registry.names())
 def test_a_backend_imports_without_its_runtime(name: str) -> None:
     code = f"from whisperopt import registry; registry.require({name!r}).recipes()"

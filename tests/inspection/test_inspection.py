@@ -24,13 +24,7 @@ from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.checkpoint.shapes import required
 from whisperopt.errors import BadInputError, WhisperoptError
-from whisperopt.inspection import (
-    failed_rehearsals,
-    inspect,
-    inspect_artifact,
-    inspect_checkpoint,
-    inspect_onnx,
-)
+from whisperopt.inspection.checkpoint import inspect_checkpoint
 from whisperopt.inspection.facts import (
     ArtifactFacts,
     CheckpointFacts,
@@ -40,6 +34,12 @@ from whisperopt.inspection.facts import (
     attention_layers,
     cache_bytes,
     parameters,
+)
+from whisperopt.inspection.inspect import (
+    failed_rehearsals,
+    inspect,
+    inspect_artifact,
+    inspect_onnx,
 )
 from whisperopt.whisper import Dimensions
 

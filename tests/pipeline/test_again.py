@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.evaluate import samples
 from tests.makers import write_huggingface
 from tests.pipeline import results
 from tests.pipeline.builds import Built, build
@@ -21,7 +22,8 @@ from whisperopt.matrix import Matrix
 from whisperopt.ort_backend import OrtBackend
 from whisperopt.passes import plan
 from whisperopt.pipeline import checks
-from whisperopt.pipeline.checks import CheckContext, Seen
+from whisperopt.pipeline.checks import CheckContext
+from whisperopt.pipeline.trials import Trials
 from whisperopt.reasons import because
 from whisperopt.results.variant import VariantResult
 from whisperopt.static_checks import equivalence, weights
@@ -256,17 +258,17 @@ def test_graphs_that_were_not_compared_are_compared_again_unless_they_never_can(
 ) -> None:
     told = Equivalence(not_compared=because("recorded.text", "as told"), certain=certain)
     monkeypatch.setattr(equivalence, "check", lambda *_: told)
-    context = CheckContext(
+    trials = Trials(
+        grading=results.grading(),
         folder=small_artifact.path.parent,
         scratch=tmp_path,
-        grading=results.grading(),
-        backend=None,
+        clip_set=None,
         core=small_core,
-        trials=None,
-        here=True,
-        left_out=frozenset(),
-        seen=Seen(),
+        host=samples.HOST,
         progress=lambda _name, _doing: None,
+    )
+    context = CheckContext(
+        trials=trials, backend=because("recorded.text", "none"), here=True, left_out=frozenset()
     )
     variant = releases.variant("cpu-gqa-fp32", path=small_artifact.path.name)
     found = checks.equivalence(VariantResult(variant=variant), context)

@@ -54,17 +54,22 @@ class Track:
         return msgspec.structs.replace(evidence, race=race)
 
 
+def unopened(scratch: Path) -> Trials:
+    return Trials(
+        grading=results.grading(),
+        folder=Path("staging"),
+        scratch=scratch,
+        clip_set=results.CLIPS,
+        core=None,
+        host=samples.HOST,
+        progress=lambda _name, _doing: None,
+    )
+
+
 @pytest.fixture
 def trials(tmp_path: Path) -> Trials:
     """Trials of which some were made already."""
-    opened = Trials(
-        results.grading(),
-        results.CLIPS,
-        None,
-        samples.HOST,
-        tmp_path,
-        lambda _name, _doing: None,
-    )
+    opened = unopened(tmp_path)
     opened.case = ProofContext(
         results.ANSWERS,
         tmp_path / "references.npz",
@@ -77,10 +82,10 @@ def trials(tmp_path: Path) -> Trials:
 
 
 def raced(
-    monkeypatch: pytest.MonkeyPatch, track: Track, trials: Trials | None, *given: VariantResult
+    monkeypatch: pytest.MonkeyPatch, track: Track, trials: Trials, *given: VariantResult
 ) -> dict[str, VariantResult]:
     monkeypatch.setattr(race, "timed", track.timed)
-    found = race.raced(given, results.grading(), trials, Path("staging"))
+    found = race.raced(given, trials)
     assert [one.name for one in found] == [one.name for one in given]
     return {one.name: one for one in found}
 
@@ -146,6 +151,6 @@ def test_nothing_races_where_nothing_was_proven(
     tmp_path: Path, trials: Trials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     track, given = Track(), made(tmp_path)
-    for opened in (None, trials):
+    for opened in (unopened(tmp_path), trials):
         assert raced(monkeypatch, track, opened, given) == {given.name: given}
     assert track.races == []

@@ -4,6 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def raced(one: Variant, *milliseconds: float, **more: Any) -> Raced:
 def tuning(*found: Raced, objective: Objective = LATENCY, **refused: str) -> Tuned:
     return Tuned(
         model=MODEL,
-        started="2026-11-22T10:00:00+00:00",
+        started=datetime(2026, 11, 22, 10, tzinfo=UTC),
         objective=objective,
         raced=found,
         refused={name.replace("_", "-"): why for name, why in refused.items()},
@@ -202,7 +203,9 @@ def test_another_state_of_things_recalls_nothing(
 
 
 def test_a_tuning_of_one_target_counts_for_it_alone(cache: Path) -> None:
-    newer = msgspec.structs.replace(tuning(raced(VINO, 2)), started="2026-11-23T10:00:00+00:00")
+    newer = msgspec.structs.replace(
+        tuning(raced(VINO, 2)), started=datetime(2026, 11, 23, 10, tzinfo=UTC)
+    )
     remember(ALL, "openvino", newer)
     assert recall(ALL, MODEL) is None
     assert recall(ALL, MODEL, "openvino") == newer

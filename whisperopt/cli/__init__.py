@@ -29,7 +29,13 @@ _COMMANDS = {
 
 COUNT = click.IntRange(min=1)
 PATH = click.Path(path_type=Path)
-json_option = click.option("as_json", "--json", is_flag=True, help="Print the result as JSON.")
+json_option = click.option(
+    "--json",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda context, _option, given: context.meta.update(as_json=given),
+    help="Print the result as JSON.",
+)
 
 
 class _Commands(click.Group):
@@ -67,6 +73,12 @@ def main() -> None:
     4 integrity, 5 disk, 6 network. With --json the result goes to stdout; tables, progress and
     messages always go to stderr.
     """
+
+
+def answer(result: Any) -> None:
+    """Write `result` to stdout as JSON if `--json` asks for it."""
+    if click.get_current_context().meta["as_json"]:
+        print_json(result)
 
 
 def print_json(result: Any) -> None:
@@ -114,12 +126,7 @@ def guarded(action: Callable[[], Any]) -> Any:
     """Run `action`; a failure that a user can act on ends the process with its sentence."""
     try:
         return action()
-    except WhisperoptError as error:
-        report(error)
-        raise click.exceptions.Exit(error.exit_code) from None
-    except BrokenPipeError:
-        raise
-    except (OSError, ModuleNotFoundError) as error:
+    except (WhisperoptError, OSError, ModuleNotFoundError) as error:
         known = _known(error)
         if known is None:
             raise
@@ -132,13 +139,18 @@ def report(error: WhisperoptError) -> None:
     click.echo(f"whisperopt: {error}", err=True)
 
 
-def _known(error: OSError | ModuleNotFoundError) -> WhisperoptError | None:
+def _known(error: Exception) -> WhisperoptError | None:
+    """Return what a user can act on of `error`, if anything."""
     from whisperopt.release.store import disk_error
 
+    if isinstance(error, WhisperoptError):
+        return error
     if isinstance(error, ModuleNotFoundError):  # some packages only some commands need
         package = (error.name or "whisperopt").partition(".")[0]
         ours = package in {"whisperopt", "backends"}
         return None if ours else BadInputError(because("cli.package", package))
+    if not isinstance(error, OSError) or isinstance(error, BrokenPipeError):
+        return None
     known = disk_error(error, Path(error.filename or "."))
     if isinstance(known, WhisperoptError):
         return known

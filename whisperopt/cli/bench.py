@@ -2,17 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from whisperopt.cli import COUNT, PATH, json_option, print_json
+from whisperopt import artifact as artifacts
+from whisperopt.artifact import Artifact
+from whisperopt.cli import COUNT, PATH, answer, json_option
+from whisperopt.cli.render import progress, show_rows
 from whisperopt.errors import BadInputError
+from whisperopt.evaluate import bench as benches
+from whisperopt.evaluate.bench import Measured
+from whisperopt.matrix import check_target
 from whisperopt.reasons import because
-
-if TYPE_CHECKING:
-    from whisperopt.artifact import Artifact
-    from whisperopt.evaluate.bench import Measured
+from whisperopt.release import store
+from whisperopt.selection.decisions import best, choose
 
 _PARTS = ("mel", "encoder", "prefill", "steps", "text", "python")
 _COLUMNS = ("variant", "clips", "x real time", "p50 ms", "p95 ms", "WER %", "peak MiB", "note")
@@ -30,36 +34,27 @@ _SHOWN_OPERATORS = 6
 @click.option("--threads", type=COUNT, help="CPU threads; default: all cores.")
 @click.option("--profile", is_flag=True, help="Show where the time goes.")
 @json_option
-def bench(*, clips: Path | None, profile: bool, as_json: bool, **asked: Any) -> None:
+def bench(*, clips: Path | None, profile: bool, **asked: Any) -> None:
     """Measure variants of the release or artifact DIR on this machine: speed, errors, memory.
 
     They run one after another, each in a process of its own; `tune` runs them in turns, which is
     fairer where two are close. With --profile it shows where the time goes: starting, the parts of
     listening by the length of the clip, and the runtime's operators.
     """
-    from whisperopt.cli.render import progress
-    from whisperopt.evaluate import bench as benches
-
-    artifacts = chosen(asked.pop("folder"), asked.pop("target"))
+    wanted = chosen(asked.pop("folder"), asked.pop("target"))
     with progress() as update:
-        found = benches.bench(artifacts, **asked, manifest=clips, profile=profile, progress=update)
+        found = benches.bench(wanted, **asked, manifest=clips, profile=profile, progress=update)
     _show(found, profile=profile)
-    if as_json:
-        print_json(found)
+    answer(found)
     if all(measured.problem for measured in found):
         raise click.exceptions.Exit(1)
 
 
-def chosen(folder: Path, target: str | None) -> "tuple[Artifact, ...]":
+def chosen(folder: Path, target: str | None) -> tuple[Artifact, ...]:
     """Return what of the release or artifact `folder` is measured.
 
     That is the best variant of each target that this host can use, or every usable one of `target`.
     """
-    from whisperopt import artifact as artifacts
-    from whisperopt.matrix import check_target
-    from whisperopt.release import store
-    from whisperopt.selection.decisions import best, choose
-
     if not store.is_release(folder):
         artifact = artifacts.read(folder)
         if target not in (None, artifact.manifest.target):
@@ -79,9 +74,7 @@ def chosen(folder: Path, target: str | None) -> "tuple[Artifact, ...]":
     return tuple(artifacts.read(store.place(folder, variant)) for variant in found)
 
 
-def _show(found: "Sequence[Measured]", *, profile: bool) -> None:
-    from whisperopt.cli.render import show_rows
-
+def _show(found: Sequence[Measured], *, profile: bool) -> None:
     show_rows("On this machine, one clip at a time", _COLUMNS, map(_row, found))
     for measured in found if profile else ():
         if (load := measured.load) is None:
@@ -102,7 +95,7 @@ def _show(found: "Sequence[Measured]", *, profile: bool) -> None:
             show_rows(f"{name}: operators", columns, _operators(measured))
 
 
-def _row(measured: "Measured") -> tuple[str, ...]:
+def _row(measured: Measured) -> tuple[str, ...]:
     if measured.problem:
         return (measured.variant, *[""] * 6, f"× {measured.problem}")
     numbers = (
@@ -113,14 +106,14 @@ def _row(measured: "Measured") -> tuple[str, ...]:
     return (measured.variant, str(measured.clips), *shown, "; ".join(measured.notes))
 
 
-def _buckets(measured: "Measured") -> Iterator[tuple[str, ...]]:
+def _buckets(measured: Measured) -> Iterator[tuple[str, ...]]:
     for bucket in measured.buckets:
         length = "longer" if bucket.longest is None else f"up to {bucket.longest:g}"
         parts = [f"{getattr(bucket.parts, name):.1f}" for name in (*_PARTS, "total")]
         yield (length, str(bucket.clips), *parts, f"{bucket.step:.2f}")
 
 
-def _operators(measured: "Measured") -> Iterator[tuple[str, ...]]:
+def _operators(measured: Measured) -> Iterator[tuple[str, ...]]:
     for part in dict.fromkeys(found.part for found in measured.operators):
         kinds = [found for found in measured.operators if found.part == part]
         for found in kinds[:_SHOWN_OPERATORS]:

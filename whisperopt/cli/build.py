@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisperopt.cli import PATH, aim_options, json_option, print_json
+from whisperopt import matrix as matrices
+from whisperopt.cli import PATH, aim_options, answer, json_option
+from whisperopt.cli.render import progress, show_report
 from whisperopt.errors import GateFailedError
 from whisperopt.matrix import Objective
 from whisperopt.reasons import because
@@ -32,15 +34,12 @@ def build(
     no_proof: bool,
     matrix: Path | None,
     objective: Objective | None,
-    as_json: bool,
     **asked: Any,
 ) -> None:
     """Build MODEL for every target, prove each variant, and select the best one for each target.
 
     MODEL is a path, a sample (tiny.en, base), or a model in the Hugging Face cache or hub.
     """
-    from whisperopt import matrix as matrices
-    from whisperopt.cli.render import progress, show_report
     from whisperopt.pipeline import build as builder
 
     with progress() as update:
@@ -48,8 +47,7 @@ def build(
         report = builder.build(**asked, out=out, proof=not no_proof, matrix=known, progress=update)
     show_report(report, {target.name: target.objective for target in known.targets})
     click.echo(f"{out / 'report.html'} shows all of it", err=True)
-    if as_json:
-        print_json(report)
+    answer(report)
     if report.missing:
         raise GateFailedError(because("cli.none-selected", ", ".join(report.missing)))
 
@@ -68,18 +66,16 @@ def build(
     help="int8: 8-bit weights.",
 )
 @json_option
-def export(*, model: str, out: Path, to: "Format", precision: "Precision", as_json: bool) -> None:
+def export(*, model: str, out: Path, to: "Format", precision: "Precision") -> None:
     """Write MODEL into the empty or new folder OUT as another runtime's own pipeline opens it.
 
     MODEL is a path, a sample (tiny.en, base), or a model in the Hugging Face cache or hub.
     Nothing is proven: `whisperopt build` proves.
     """
     from whisperopt import exporter
-    from whisperopt.cli.render import progress
 
     with progress() as update:
         exported = exporter.export(model, out, to=to, precision=precision, progress=update)
     size = exported.size_bytes / 1e6
     click.echo(f"{exported.model} ({precision}, {size:.0f} MB) is in {exported.path}", err=True)
-    if as_json:
-        print_json(exported)
+    answer(exported)

@@ -3,19 +3,20 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import msgspec
 
-from whisperopt.cli import PATH, json_option, print_json
-from whisperopt.matrix import Target
-
-if TYPE_CHECKING:
-    from whisperopt.backend import Probe
-    from whisperopt.host import Host
-    from whisperopt.host.adapters import Gpu
-    from whisperopt.inspection.diagnosis import Diagnosis
+from whisperopt import host as hosts
+from whisperopt import matrix as matrices
+from whisperopt import registry
+from whisperopt.backend import Probe
+from whisperopt.cli import PATH, answer, json_option
+from whisperopt.cli.render import show_rows
+from whisperopt.host import Gpu, Host
+from whisperopt.inspection.diagnosis import Diagnosis, diagnose
+from whisperopt.matrix import Matrix, Target
 
 _NOTHING = "–"
 _TOLD = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "sve", "i8mm", "bf16")
@@ -26,14 +27,9 @@ _TOLD = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "sve", "i8mm", "bf16")
 @click.option("--proofs", is_flag=True, help="Also list the proofs without a device.")
 @click.option("--record", type=PATH, help="Write this host's facts to a file.")
 @json_option
-def doctor(*, proofs: bool, record: Path | None, as_json: bool) -> None:
+def doctor(*, proofs: bool, record: Path | None) -> None:
     """Show this host's hardware and runtimes, what is wrong, and the command that mends it."""
-    from whisperopt import host as hosts
-    from whisperopt import matrix, registry
-    from whisperopt.inspection import diagnosis
-
-    recorded = os.environ.get(hosts.RECORDED)
-    found = diagnosis.diagnose(hosts.detect(), matrix.load(), recorded=recorded)
+    found = _diagnosis(matrices.load())
     if proofs:
         found = msgspec.structs.replace(found, proofs=registry.all_rehearsals())
     _show(found, proofs=proofs)
@@ -41,22 +37,16 @@ def doctor(*, proofs: bool, record: Path | None, as_json: bool) -> None:
         facts = msgspec.json.format(msgspec.json.encode(found.host), indent=1)
         record.write_bytes(facts + b"\n")
         click.echo(f"Recorded in {record}", err=True)
-    if as_json:
-        print_json(found)
+    answer(found)
 
 
 @click.command()
 @click.option("--matrix", type=PATH, help="Another targets.toml.")
 @json_option
-def targets(*, matrix: Path | None, as_json: bool) -> None:
+def targets(*, matrix: Path | None) -> None:
     """Show every target, its recipes in ladder order, and whether this host could measure it."""
-    from whisperopt import host as hosts
-    from whisperopt import matrix as matrices
-    from whisperopt.cli.render import show_rows
-    from whisperopt.inspection import diagnosis
-
     known = matrices.load(matrix)
-    found = diagnosis.diagnose(hosts.detect(), known, recorded=os.environ.get(hosts.RECORDED))
+    found = _diagnosis(known)
     facts = [_facts(target, found) for target in known.targets]
     columns = ("target", "device", "backend", "here, and the ladder of recipes")
     rows = [
@@ -64,13 +54,14 @@ def targets(*, matrix: Path | None, as_json: bool) -> None:
         for f in facts
     ]
     show_rows("Targets, in order of preference on one device", columns, rows)
-    if as_json:
-        print_json(facts)
+    answer(facts)
 
 
-def _facts(target: Target, found: "Diagnosis") -> dict[str, Any]:
-    from whisperopt import registry
+def _diagnosis(matrix: Matrix) -> Diagnosis:
+    return diagnose(hosts.detect(), matrix, recorded=os.environ.get(hosts.RECORDED))
 
+
+def _facts(target: Target, found: Diagnosis) -> dict[str, Any]:
     if target.backend not in found.backends:
         registry.require_for(target)
     backend = registry.get(target.backend)
@@ -84,7 +75,7 @@ def _facts(target: Target, found: "Diagnosis") -> dict[str, Any]:
     }
 
 
-def _here(target: Target, found: "Diagnosis") -> str:
+def _here(target: Target, found: Diagnosis) -> str:
     probe = found.backends[target.backend]
     if not probe.ready:
         return f"emulated only: {probe.reason}"
@@ -93,10 +84,8 @@ def _here(target: Target, found: "Diagnosis") -> str:
     return "can be measured"
 
 
-def _show(found: "Diagnosis", *, proofs: bool) -> None:
+def _show(found: Diagnosis, *, proofs: bool) -> None:
     """Print everything that was found; a recorded host is called one."""
-    from whisperopt.cli.render import show_rows
-
     if found.recorded:
         click.echo(
             f"This is the recorded host {found.recorded}, not this machine: nothing was probed.",
@@ -122,7 +111,7 @@ def _show(found: "Diagnosis", *, proofs: bool) -> None:
         show_rows(title, ("backend", "proof", "worth", shows), rows)
 
 
-def _host_facts(host: "Host") -> Iterator[tuple[str, str]]:
+def _host_facts(host: Host) -> Iterator[tuple[str, str]]:
     yield "system", f"{host.os} {host.arch}"
     yield "CPU", f"{host.cpu_vendor}, {host.isa}, {host.cores} usable cores"
     told = [name for name in host.cpu_features if name.startswith(_TOLD)]
@@ -133,7 +122,7 @@ def _host_facts(host: "Host") -> Iterator[tuple[str, str]]:
         yield "installed", runtime
 
 
-def _gpu(gpu: "Gpu") -> str:
+def _gpu(gpu: Gpu) -> str:
     facts = (
         gpu.name,
         f"{gpu.memory_mb} MB" if gpu.memory_mb else "",
@@ -143,7 +132,7 @@ def _gpu(gpu: "Gpu") -> str:
     return ", ".join(fact for fact in facts if fact)
 
 
-def _state(probe: "Probe", recorded: str | None) -> str:
+def _state(probe: Probe, recorded: str | None) -> str:
     if not probe.ready:
         return f"{probe.reason}. {probe.remedy}".rstrip()
     facts = ", ".join(f"{name}: {fact}" for name, fact in probe.facts.items())
@@ -151,7 +140,7 @@ def _state(probe: "Probe", recorded: str | None) -> str:
     return f"{ready}; {facts}" if facts else ready
 
 
-def _possible(probe: "Probe") -> str:
+def _possible(probe: Probe) -> str:
     if probe.ready:
         return f"can be done: {probe.runtime} {probe.version or ''}".rstrip()
     return f"cannot be tried: {probe.reason}. {probe.remedy}".rstrip()

@@ -1,17 +1,18 @@
 """`whisperopt explain` and `whisperopt fetch`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from whisperopt.cli import PATH, aim_options, json_option, print_json
+from whisperopt import download as fetcher
+from whisperopt import host as hosts
+from whisperopt.cli import PATH, aim_options, answer, json_option
+from whisperopt.cli.render import progress, show_decisions
 from whisperopt.errors import NothingFitsError
 from whisperopt.matrix import check_target
 from whisperopt.reasons import because
-
-if TYPE_CHECKING:
-    from whisperopt.selection.decisions import Decision
+from whisperopt.selection.decisions import Decision
 
 _HOST = click.option(
     "host_file", "--host", type=PATH, help="Decide for a recorded host instead of this one."
@@ -28,23 +29,16 @@ _TARGET = click.option("--target", help="Restrict the choice to one target.")
 @_INSECURE
 @aim_options
 @json_option
-def explain(
-    *, repo: str, host_file: Path | None, target: str | None, as_json: bool, **asked: Any
-) -> None:
+def explain(*, repo: str, host_file: Path | None, target: str | None, **asked: Any) -> None:
     """Say which variant of the release REPO (a folder or URL) a host gets, and why."""
-    from whisperopt import download as fetcher
-    from whisperopt import host as hosts
-    from whisperopt.cli.render import show_decisions
-
     host = hosts.read(host_file) if host_file else None
     answers = fetcher.explain(repo, host=host, target=target, **asked)
     known = sorted({d.variant.target for decisions in answers.values() for d in decisions})
     check_target(target, known, because("target.not-in", repo))
     for name, decisions in answers.items():
         show_decisions(name, decisions)
-    if as_json:
-        models = {name: [*map(_facts, decisions)] for name, decisions in answers.items()}
-        print_json({"host": host or hosts.detect(), "models": models})
+    models = {name: [*map(_facts, decisions)] for name, decisions in answers.items()}
+    answer({"host": host or hosts.detect(), "models": models})
     unserved = [
         name for name, d in answers.items() if not any(decision.accepted for decision in d)
     ]
@@ -52,7 +46,7 @@ def explain(
         raise NothingFitsError(because("cli.nothing-fits", ", ".join(unserved)))
 
 
-def _facts(decision: "Decision") -> dict[str, Any]:
+def _facts(decision: Decision) -> dict[str, Any]:
     return {
         name: getattr(decision, name)
         for name in ("variant", "accepted", "reason", "hint", "installable")
@@ -67,14 +61,8 @@ def _facts(decision: "Decision") -> dict[str, Any]:
 @_TARGET
 @_INSECURE
 @json_option
-def fetch(
-    *, model: str, to: Path | None, host_file: Path | None, as_json: bool, **asked: Any
-) -> None:
+def fetch(*, model: str, to: Path | None, host_file: Path | None, **asked: Any) -> None:
     """Fetch the best variant of MODEL for this host; every file's size and sha256 is checked."""
-    from whisperopt import download as fetcher
-    from whisperopt import host as hosts
-    from whisperopt.cli.render import progress, show_decisions
-
     host = hosts.read(host_file) if host_file else None
     asked |= {"model": model, "host": host}
     show_decisions(model, fetcher.explain(**asked)[model])
@@ -85,5 +73,4 @@ def fetch(
             progress=lambda file, done, size: update("", f"{file} {100 * done // max(size, 1)} %"),
         )
     click.echo(f"{artifact.manifest.variant} is in {artifact.path}", err=True)
-    if as_json:
-        print_json({"path": artifact.path, "variant": artifact.manifest.variant})
+    answer({"path": artifact.path, "variant": artifact.manifest.variant})

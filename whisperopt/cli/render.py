@@ -1,4 +1,4 @@
-"""Progress and the tables of builds and decisions, on stderr; for `inspect` see `render_facts`."""
+"""Progress and the tables of builds and decisions, on stderr."""
 
 import sys
 import time

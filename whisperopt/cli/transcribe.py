@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, get_args
 
 import click
 
 from whisperopt.cli import COUNT, PATH, json_option, print_json, report
 from whisperopt.errors import WhisperoptError
-
-if TYPE_CHECKING:
-    from whisperopt.runtime.transcriber import Transcript
+from whisperopt.loader import load
+from whisperopt.runtime.transcriber import Transcript
 
 Format = Literal["txt", "json", "srt", "vtt"]
 
@@ -31,7 +30,7 @@ Format = Literal["txt", "json", "srt", "vtt"]
 @click.option(
     "form",
     "--format",
-    type=click.Choice(["txt", "json", "srt", "vtt"]),
+    type=click.Choice(get_args(Format)),
     default="txt",
     help="What to print.",
 )
@@ -45,19 +44,17 @@ def transcribe(
     threads: int | None,
     batch: int,
     form: Format,
-    as_json: bool,
 ) -> None:
     """Transcribe AUDIO files with the variant that fits this host best.
 
     A file that cannot be used is named with the reason; the others are transcribed all the same.
     Long recordings are cut in their pauses.
     """
-    from whisperopt.loader import load
-
     transcriber = load(model, target, threads=threads)
     click.echo(f"Using {transcriber.decisions[0]}", err=True)
     for passed_over in transcriber.decisions[1:]:
         click.echo(f"  not {passed_over}", err=True)
+    as_json = form == "json" or click.get_current_context().meta["as_json"]
     done: list[tuple[str, Transcript]] = []
     worst = 0
     every = transcriber.transcribe_each(audio, language, batch=batch)
@@ -68,17 +65,17 @@ def transcribe(
             continue
         for note in transcript.notes:
             click.echo(f"Note: {note}.", err=True)
-        if as_json or form == "json":
+        if as_json:
             done.append((str(path), transcript))
         else:
             click.echo(_render(transcript, form, str(path) if len(audio) > 1 else ""))
-    if as_json or form == "json":
+    if as_json:
         print_json([{"audio": name, "transcript": transcript} for name, transcript in done])
     if worst:
         raise click.exceptions.Exit(worst)
 
 
-def _render(transcript: "Transcript", form: Format, name: str) -> str:
+def _render(transcript: Transcript, form: Format, name: str) -> str:
     if form == "txt":
         return f"{name}: {transcript.text}" if name else transcript.text
     spoken = [segment for segment in transcript.segments if segment.text]

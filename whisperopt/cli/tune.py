@@ -1,16 +1,15 @@
 """`whisperopt tune`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from whisperopt.cli import COUNT, PATH, aim_options, json_option, print_json
-from whisperopt.evaluate.evidence import times
-
-if TYPE_CHECKING:
-    from whisperopt.evaluate.evidence import Race
-    from whisperopt.pipeline.tune import Tuning
-    from whisperopt.selection.rank import Ranked
+from whisperopt.cli import COUNT, PATH, aim_options, answer, json_option
+from whisperopt.cli.render import progress, show_rows
+from whisperopt.evaluate.evidence import Race, times
+from whisperopt.pipeline import tune as tuner
+from whisperopt.pipeline.tune import Tuning
+from whisperopt.selection.rank import Ranked
 
 
 @click.command()
@@ -22,25 +21,19 @@ if TYPE_CHECKING:
 )
 @aim_options
 @json_option
-def tune(*, target: str | None, as_json: bool, **asked: Any) -> None:
+def tune(*, target: str | None, **asked: Any) -> None:
     """Time the best variants of the release DIR on this machine and remember the order.
 
     From then on `transcribe`, `explain` and `fetch` put the winner first, until a driver, a
     runtime or the release changes; with --target only where that target is asked for.
     """
-    from whisperopt.cli.render import progress
-    from whisperopt.pipeline import tune as tuner
-
     with progress() as update:
         found = tuner.tune(**asked, target=target, progress=update)
     _show(found, target)
-    if as_json:
-        print_json(_facts(found))
+    answer(_facts(found))
 
 
-def _show(found: "Tuning", target: str | None) -> None:
-    from whisperopt.cli.render import show_rows
-
+def _show(found: Tuning, target: str | None) -> None:
     columns = ("variant", "median ms", "of rounds", "x real time", "MB", "peak MiB", "verdict")
     refused = [(name, *[""] * 5, f"✗ {reason}") for name, reason in found.refused.items()]
     title = f"{found.model} on this machine, by {found.objective}"
@@ -50,7 +43,7 @@ def _show(found: "Tuning", target: str | None) -> None:
     click.echo(f"{found.winner} goes first on this machine{where} from now on", err=True)
 
 
-def _facts(found: "Tuning") -> dict[str, Any]:
+def _facts(found: Tuning) -> dict[str, Any]:
     """Return what tools want to know; the raw samples are in the file that was remembered."""
     return {
         "model": found.model,
@@ -73,7 +66,7 @@ def _facts(found: "Tuning") -> dict[str, Any]:
     }
 
 
-def _row(place: "Ranked", race: "Race") -> tuple[str, ...]:
+def _row(place: Ranked, race: Race) -> tuple[str, ...]:
     found = times(race)
     low, high = found.latency_interval
     return (

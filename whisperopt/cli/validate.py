@@ -1,16 +1,16 @@
 """`whisperopt validate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from whisperopt.cli import PATH, aim_options, json_option, print_json
+from whisperopt import matrix as matrices
+from whisperopt.cli import PATH, aim_options, answer, json_option
+from whisperopt.cli.render import console, progress, show_rows
 from whisperopt.errors import BadInputError, GateFailedError, IntegrityError
 from whisperopt.reasons import because
-
-if TYPE_CHECKING:
-    from whisperopt.results.validation import Row, Validation
+from whisperopt.results.validation import Row, Validation
 
 _SOURCES = ("import", "replay", "clips", "checkpoint")
 """What the verdicts can come from; the first two run nothing."""
@@ -34,15 +34,13 @@ _SOURCES = ("import", "replay", "clips", "checkpoint")
 @click.option("--matrix", type=PATH, help="Another targets.toml.")
 @aim_options
 @json_option
-def validate(*, matrix: Path | None, as_json: bool, **asked: Any) -> None:
+def validate(*, matrix: Path | None, **asked: Any) -> None:
     """Prove the release DIR on this machine, and rank its variants by what was found.
 
     Every variant that this machine can run is proven in a process of its own, and those that pass
     are timed side by side. Killed in the middle, it goes on from the last clip when it is called
     again. The evidence is written into DIR; bring it to another copy with --import.
     """
-    from whisperopt import matrix as matrices
-    from whisperopt.cli.render import progress
     from whisperopt.pipeline import validate as validator
 
     sources = {**asked, "import": asked["imports"]}
@@ -52,8 +50,7 @@ def validate(*, matrix: Path | None, as_json: bool, **asked: Any) -> None:
     with progress() as update:
         found = validator.validate(**asked, matrix=matrices.load(matrix), progress=update)
     show(found)
-    if as_json:
-        print_json(found)
+    answer(found)
     if found.damaged:
         raise IntegrityError(because("cli.damaged", ", ".join(found.damaged)))
     if found.failed:
@@ -63,10 +60,8 @@ def validate(*, matrix: Path | None, as_json: bool, **asked: Any) -> None:
         raise GateFailedError(because("cli.replay"))
 
 
-def show(found: "Validation") -> None:
+def show(found: Validation) -> None:
     """Print what each variant did here, what that changes, and which variants are selected."""
-    from whisperopt.cli.render import console, show_rows
-
     if found.rows:
         title = f"What was found out about {found.release}"
         heads = ("variant", "verdict", "WER", "median ms", "why")
@@ -86,13 +81,13 @@ def show(found: "Validation") -> None:
         console().print(f"{found.report.model} selects {selected}")
 
 
-def _verdict(row: "Row") -> str:
+def _verdict(row: Row) -> str:
     if row.accepted is None:
         return str(row.source)
     return f"{row.source}: {row.tier if row.accepted else 'rejected'}"
 
 
-def _numbers(row: "Row") -> tuple[str, str]:
+def _numbers(row: Row) -> tuple[str, str]:
     if row.metrics is None or row.metrics.wer is None:
         return "", ""
     wer = f"{row.metrics.wer:.2f} ({row.metrics.wer_delta or 0:+.2f})"
@@ -103,5 +98,5 @@ def _numbers(row: "Row") -> tuple[str, str]:
     return wer, f"{latency:.0f}{around}"
 
 
-def _why(row: "Row") -> str:
+def _why(row: Row) -> str:
     return "; ".join((*filter(None, [row.reason]), *row.notes)) or "met every gate"

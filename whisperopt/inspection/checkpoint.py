@@ -1,8 +1,10 @@
 """Inspects a checkpoint, and holds its core model against the ladder of every target."""
 
+from typing import get_args
+
 from whisperopt import matrix as matrices
 from whisperopt import registry
-from whisperopt.backend import Backend, Recipe, Tier
+from whisperopt.backend import Recipe, Tier
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.errors import WhisperoptError
 from whisperopt.graph.core import PARTS, CoreModel
@@ -23,7 +25,7 @@ from whisperopt.selection.rank import rank
 from whisperopt.static_checks import structure
 from whisperopt.static_checks.capability import CapabilityTable
 
-_KINDS: tuple[AttentionKind, ...] = ("encoder", "self", "cross")
+_KINDS: tuple[AttentionKind, ...] = get_args(AttentionKind)
 
 
 def inspect_checkpoint(checkpoint: Checkpoint, matrix: Matrix | None = None) -> CheckpointFacts:
@@ -60,16 +62,14 @@ def climb(core: CoreModel, target: Target) -> Ladder:
     results, conditions = [], {}
     for place, recipe in enumerate(recipes):
         reasons, conditions[recipe.name] = _structure(core, recipe, table)
-        results.append(_result(target, backend, recipe, place, reasons))
+        variant = unmade(target, backend, recipe, name=recipe.name, place=place)
+        proof = Proof(host_class="", tier=Tier.STRUCTURAL, reasons=reasons)
+        results.append(VariantResult(variant=variant, proofs=(proof,)))
     ranked = {entry.name: entry for entry in rank(results, LATENCY, None)}
     rungs = tuple(
         Rung(
             recipe=recipe.name,
-            forms={
-                "encoder": recipe.encoder_attention,
-                "self": recipe.self_attention,
-                "cross": recipe.cross_attention,
-            },
+            forms={kind: getattr(recipe, f"{kind}_attention") for kind in _KINDS},
             taken=ranked[recipe.name].selected,
             accepted=ranked[recipe.name].accepted,
             waits=ranked[recipe.name].waits,
@@ -97,15 +97,6 @@ def _structure(
         if not report.accepted:
             refusals.append(report.summary())
     return tuple(refusals), tuple(conditions)
-
-
-def _result(
-    target: Target, backend: Backend, recipe: Recipe, place: int, reasons: tuple[Reason, ...]
-) -> VariantResult:
-    """Return what is known of a variant that nobody made."""
-    variant = unmade(target, backend, recipe, name=recipe.name, place=place)
-    proof = Proof(host_class="", tier=Tier.STRUCTURAL, reasons=reasons)
-    return VariantResult(variant=variant, proofs=(proof,))
 
 
 def _ladder(target: Target, runtime: str, rungs: tuple[Rung, ...], unusable: str = "") -> Ladder:

@@ -38,10 +38,8 @@ class _Scene(msgspec.Struct, frozen=True, kw_only=True):
     matrix: Matrix
     backends: Mapping[str, Backend | Broken]
     probes: Mapping[str, Probe]
-    cuda: Mapping[str, str] = {}
-    """The major version of CUDA that installed runtimes are built with."""
-    visible: str | None = None
-    """What `CUDA_VISIBLE_DEVICES` says."""
+    live: bool
+    """Whether the host is this machine, which tells more than a recording."""
 
     @property
     def usable(self) -> dict[str, Backend]:
@@ -78,8 +76,7 @@ def diagnose(host: Host, matrix: Matrix, *, recorded: str | None = None) -> Diag
         matrix=matrix,
         backends=backends,
         probes=probes,
-        cuda={} if recorded else _cuda_of(backends),
-        visible=None if recorded else os.environ.get(HIDING),
+        live=not recorded,
     )
     found = _found(scene)
     return Diagnosis(host=host, recorded=recorded, backends=probes, findings=found)
@@ -150,20 +147,9 @@ def _known_remedy(host: Host, reason: str) -> str:
     """Return what mends a fault that shows in `reason`, whatever backend has it."""
     if _DRIVER.search(reason):
         return _GET_DRIVER
-    missing = reasons.read(reason, "provider.library-missing")
-    return (
-        provider.library_remedy(str(missing.values["library"]), host.overwriting)
-        if missing
-        else ""
-    )
-
-
-def _cuda_of(backends: Mapping[str, Backend | Broken]) -> dict[str, str]:
-    """Return the major version of CUDA that installed runtimes are built with."""
-    known = [backend for backend in backends.values() if not isinstance(backend, Broken)]
-    lines = {b.runtime: " ".join(distributions.requirements_of(b.runtime)) for b in known}
-    found = ((runtime, _CUDA_RUNTIME.search(text)) for runtime, text in lines.items())
-    return {runtime: match[1] for runtime, match in found if match}
+    if missing := reasons.read(reason, "provider.library-missing"):
+        return provider.library_remedy(str(missing.values["library"]), host.overwriting)
+    return ""
 
 
 def _served(host: Host, matrix: Matrix) -> list[Target]:
@@ -215,14 +201,19 @@ def _of_drivers(scene: _Scene) -> Iterator[Finding]:
         reason = "NVIDIA's driver does not answer: it is not installed, or another drives the GPU"
         yield Finding(gpu.name, reason, _GET_DRIVER)
         return
-    if scene.visible is not None and scene.visible.strip() in ("", "-1", "NoDevFiles"):
-        yield Finding(gpu.name, f"{HIDING}={scene.visible} hides it", f"unset {HIDING}")
+    if not scene.live:
+        return
+    visible = os.environ.get(HIDING)
+    if visible is not None and visible.strip() in ("", "-1", "NoDevFiles"):
+        yield Finding(gpu.name, f"{HIDING}={visible} hides it", f"unset {HIDING}")
     major = (gpu.driver or "").partition(".")[0]
-    for name, cuda in sorted(scene.cuda.items()):
-        needed = _DRIVERS.get(cuda, 0)
-        if name in scene.host.runtimes and major.isdigit() and int(major) < needed:
+    runtimes = {backend.runtime for backend in scene.usable.values()}
+    for name in sorted(runtimes & scene.host.runtimes.keys()):
+        cuda = _CUDA_RUNTIME.search(" ".join(distributions.requirements_of(name)))
+        needed = _DRIVERS.get(cuda[1], 0) if cuda else 0
+        if cuda and major.isdigit() and int(major) < needed:
             reason = (
-                f"its driver {gpu.driver} is too old for the CUDA {cuda} of {name}:"
+                f"its driver {gpu.driver} is too old for the CUDA {cuda[1]} of {name}:"
                 f" {needed} or newer is needed"
             )
             yield Finding(gpu.name, reason, _GET_DRIVER)

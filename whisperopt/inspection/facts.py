@@ -190,21 +190,15 @@ Facts: TypeAlias = CheckpointFacts | ReleaseFacts | ArtifactFacts | OnnxFacts
 
 def attention_layers(dims: Dimensions) -> tuple[AttentionLayers, ...]:
     """Return the three attentions of a model of these sizes."""
-
-    def of(kind: AttentionKind, layers: int, heads: int, kv_heads: int) -> AttentionLayers:
-        return AttentionLayers(
-            attention=kind,
-            layers=layers,
-            heads=heads,
-            kv_heads=kv_heads,
-            head_size=dims.width // heads,
-        )
-
     heads, layers = dims.decoder_heads, dims.decoder_layers
-    return (
-        of("encoder", dims.encoder_layers, dims.encoder_heads, dims.encoder_heads),
-        of("self", layers, heads, dims.decoder_kv_heads),
-        of("cross", layers, heads, heads),
+    kinds: tuple[tuple[AttentionKind, int, int, int], ...] = (
+        ("encoder", dims.encoder_layers, dims.encoder_heads, dims.encoder_heads),
+        ("self", layers, heads, dims.decoder_kv_heads),
+        ("cross", layers, heads, heads),
+    )
+    return tuple(
+        AttentionLayers(attention=kind, layers=n, heads=h, kv_heads=kv, head_size=dims.width // h)
+        for kind, n, h, kv in kinds
     )
 
 

@@ -3,28 +3,28 @@
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import msgspec
-
+from whisperopt import cache, registry
 from whisperopt import host as hosts
 from whisperopt import matrix as matrices
-from whisperopt import registry
-from whisperopt.backend import Recipe
+from whisperopt.backend import Backend, Recipe
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate.clips import ClipSet
-from whisperopt.matrix import Matrix, Objective
-from whisperopt.pipeline import Progress
+from whisperopt.graph.core import CoreModel
+from whisperopt.graph.graph_cache import GraphCache
+from whisperopt.matrix import Matrix, Objective, Target
+from whisperopt.pipeline import Progress, build_cache, space
+from whisperopt.pipeline.make import Maker
+from whisperopt.pipeline.race import raced
+from whisperopt.pipeline.request import BuildRequest, TargetRequest
+from whisperopt.pipeline.write import publish
 from whisperopt.reasons import because
 from whisperopt.release import catalog, store
 from whisperopt.release.report import Report
 from whisperopt.whisper import Dimensions
-
-if TYPE_CHECKING:
-    from whisperopt.pipeline.request import BuildRequest
 
 __all__ = ["build"]
 
@@ -54,48 +54,13 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
     What an earlier build on the same grounds made, proved and timed is used again, down to a
     release in which nothing has changed; `fresh` proves and times everything anew.
     """
-    from whisperopt.pipeline import build_cache
-
-    started = time.monotonic()
-    request = _resolved(
-        model,
-        (matrix or matrices.load()).aiming_at(objective),
-        targets=target.split(",") if isinstance(target, str) else target,
-        out=Path(out),
-        clips=Path(clips) if clips else clip_sets.packaged(),
-        proof=proof,
-        kv_heads=kv_heads,
-        progress=progress,
-    )
-    request = msgspec.structs.replace(request, version=version, fresh=fresh)
-    if report := build_cache.unchanged(request, Path(out)):
-        progress(report.model, f"nothing has changed since {report.created}")
-        return report
-    return _released(request, Path(out), progress, started)
-
-
-def _resolved(  # as `build`
-    model: str,
-    matrix: Matrix,
-    *,
-    targets: Iterable[str],
-    out: Path,
-    clips: Path,
-    proof: bool,
-    kv_heads: int | None,
-    progress: Progress,
-) -> "BuildRequest":
-    """Find everything that a release follows from, and refuse what cannot be built."""
-    from whisperopt.pipeline.request import BuildRequest, TargetRequest
-
-    chosen = matrix.choose(targets)
+    started, out = time.monotonic(), Path(out)
+    matrix = (matrix or matrices.load()).aiming_at(objective)
+    chosen = matrix.choose(target.split(",") if isinstance(target, str) else target)
     backends = [registry.require_for(target) for target in chosen]
-    ladders = [
-        _with_pooled(registry.ladder(target, backend), kv_heads)
-        for target, backend in zip(chosen, backends, strict=True)
-    ]
+    ladders = [_ladder(*pair, kv_heads) for pair in zip(chosen, backends, strict=True)]
     store.recover(out)
-    clip_set = clip_sets.read(clips) if proof else None
+    clip_set = clip_sets.read(Path(clips) if clips else clip_sets.packaged()) if proof else None
     checkpoint = resolve(model)
     if not catalog.is_model_name(checkpoint.name):
         raise BadInputError(because("build.name", repr(checkpoint.name)))
@@ -103,7 +68,7 @@ def _resolved(  # as `build`
     if clip_set is not None:
         clip_set = _played(clip_set, checkpoint, progress)
     probes = registry.probe_all(dict.fromkeys(backend.name for backend in backends))
-    return BuildRequest(
+    request = BuildRequest(
         checkpoint=checkpoint,
         matrix=matrix,
         targets=tuple(
@@ -112,35 +77,33 @@ def _resolved(  # as `build`
         ),
         host=hosts.probe(),
         clip_set=clip_set,
+        version=version,
+        fresh=fresh,
     )
+    if report := build_cache.unchanged(request, out):
+        progress(report.model, f"nothing has changed since {report.created}")
+        return report
+    return _released(request, out, progress, started)
 
 
-def _released(request: "BuildRequest", out: Path, progress: Progress, started: float) -> Report:
+def _released(request: BuildRequest, out: Path, progress: Progress, started: float) -> Report:
     """Make, check, race, rank and write everything that is not known from before."""
-    from whisperopt import cache
-    from whisperopt.graph.core import CoreModel
-    from whisperopt.graph.graph_cache import GraphCache
-    from whisperopt.pipeline import build_cache, space
-    from whisperopt.pipeline.make import Maker
-    from whisperopt.pipeline.race import raced
-    from whisperopt.pipeline.write import publish
-
+    recipes = [recipe for wanted in request.targets for recipe in wanted.ladder]
     proof = request.clip_set is not None
-    space.check(space.needed(request.checkpoint, request.recipes, proof=proof), out)
+    space.check(space.needed(request.checkpoint, recipes, proof=proof), out)
     core = CoreModel(request.checkpoint, GraphCache(lasting=True))
     known = build_cache.BuildCache(request.grounds(), fresh=request.fresh)
     with store.staging(out) as staging:
         maker = Maker(request, core, staging, progress, known)
         made = [result for wanted in request.targets for result in maker.run(wanted)]
-        results = raced(made, maker.grading, maker.trials, staging, known)
+        results = raced(made, maker.trials)
         with store.locked(out):
             seconds = time.monotonic() - started
-            report = publish(staging, out, request, maker.grading, results, seconds)
+            report = publish(staging, out, request, maker.trials.grading, results, seconds)
             store.prune(out)
             left = cache.stamps(out)
         core.cache.moved(staging.resolve(), out.resolve())
-    if maker.trials is not None:
-        maker.trials.forget()
+    maker.trials.forget()
     if all(result.certain for result in results):
         build_cache.remember(request, out, left)
     return report
@@ -156,7 +119,9 @@ def _played(clip_set: ClipSet, checkpoint: Checkpoint, progress: Progress) -> Cl
     return found
 
 
-def _with_pooled(ladder: tuple[Recipe, ...], kv_heads: int | None) -> tuple[Recipe, ...]:
+def _ladder(target: Target, backend: Backend, kv_heads: int | None) -> tuple[Recipe, ...]:
+    """Return what is tried for `target`: its recipes, and what of them can pool its heads."""
+    ladder = registry.ladder(target, backend)
     if kv_heads is None:
         return ladder
     pooled = [r.pooled(kv_heads) for r in ladder if r.self_attention == "gqa"]

@@ -7,9 +7,10 @@ is refused. What differs between a build and a validation is in the context alon
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import msgspec
+import onnx_ir as ir
 from packaging.version import Version
 
 from whisperopt import artifact, cache
@@ -17,51 +18,30 @@ from whisperopt.backend import Backend, Tier
 from whisperopt.download import difference
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate.trial import NoEvidence
-from whisperopt.graph.core import PARTS, CoreModel
+from whisperopt.graph.core import PARTS
 from whisperopt.graph.inference import inferred
 from whisperopt.matrix import Device
-from whisperopt.pipeline import Progress
 from whisperopt.pipeline.trials import Trials
 from whisperopt.reasons import Reason, because, escaped
 from whisperopt.rehearsal import rehearse
-from whisperopt.results.grading import GradingContext
 from whisperopt.results.variant import Proof, VariantResult
 from whisperopt.static_checks import equivalence as equivalences
 from whisperopt.static_checks import structure as structures
 from whisperopt.static_checks import weights as comparisons
 
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
 _T = TypeVar("_T")
-
-
-class Seen(msgspec.Struct):
-    """What several variants have alike, looked at once."""
-
-    graphs: dict[str, "ir.Model"] = {}
-    """With all types inferred, by the digest of their file."""
-    weights: comparisons.Seen = {}
 
 
 class CheckContext(msgspec.Struct, frozen=True, kw_only=True):
     """What the checks of a variant rest on."""
 
-    folder: Path
-    """Where the variants' own folders are."""
-    scratch: Path
-    grading: GradingContext
-    backend: Backend | None
-    core: CoreModel | None
-    trials: Trials | None
+    trials: Trials
+    backend: Backend | Reason
+    """Or why it cannot be tried at all on this machine."""
     here: bool
-    """Whether its runtime and device are here; if not, it is emulated, unless it is `absent`."""
-    absent: Reason | None = None
-    """Why it cannot be tried at all on this machine, if so."""
+    """Whether its runtime and device are here; if not, it is emulated."""
     left_out: frozenset[str]
     """The checks that do not apply, by name."""
-    seen: Seen
-    progress: Progress
 
 
 def check(result: VariantResult, context: CheckContext) -> VariantResult:
@@ -91,7 +71,7 @@ def refuse(
 
 def files(result: VariantResult, context: CheckContext) -> VariantResult:
     """The files are those of the catalog, and the manifest says what they are."""
-    folder = context.folder / result.variant.path
+    folder = context.trials.folder / result.variant.path
     if not folder.is_dir():
         return _skip(result, because("check.no-folder", folder.name))
     if why := difference(folder, result.variant):
@@ -107,10 +87,10 @@ def files(result: VariantResult, context: CheckContext) -> VariantResult:
 
 def structure(result: VariantResult, context: CheckContext) -> VariantResult:
     """The runtime's table takes every node."""
-    context.progress(result.name, "checking every node")
+    context.trials.progress(result.name, "checking every node")
     table, built = _given(context.backend).capabilities(), _artifact(result, context)
     reports = [
-        structures.judge(_inferred(built.graph(part), context.seen), table, part=part)
+        structures.judge(_inferred(built.graph(part), context.trials.graphs), table, part=part)
         for part in PARTS
     ]
     refused = [report.summary() for report in reports if not report.accepted]
@@ -128,11 +108,11 @@ def structure(result: VariantResult, context: CheckContext) -> VariantResult:
 
 def weights(result: VariantResult, context: CheckContext) -> VariantResult:
     """Every weight is the checkpoint's: noise of small numbers hides much."""
-    context.progress(result.name, "comparing weights")
-    built, gates = _artifact(result, context), context.grading.gates(result.variant)
+    context.trials.progress(result.name, "comparing weights")
+    built, gates = _artifact(result, context), context.trials.grading.gates(result.variant)
     try:
-        core, recipe = _given(context.core), built.manifest.recipe
-        found = comparisons.check(core, built.path, recipe, gates, context.seen.weights)
+        core, recipe = _given(context.trials.core), built.manifest.recipe
+        found = comparisons.check(core, built.path, recipe, gates, context.trials.weights)
     except (MemoryError, OSError):  # this machine's trouble, not the files'
         raise
     except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
@@ -143,9 +123,9 @@ def weights(result: VariantResult, context: CheckContext) -> VariantResult:
 
 def equivalence(result: VariantResult, context: CheckContext) -> VariantResult:
     """With exact weights the graphs compute what the core model does: coarse ones hide faults."""
-    context.progress(result.name, "comparing graphs")
-    built, core = _artifact(result, context), _given(context.core)
-    found = equivalences.check(core, built.path, built.manifest.recipe, context.scratch)
+    context.trials.progress(result.name, "comparing graphs")
+    built, core = _artifact(result, context), _given(context.trials.core)
+    found = equivalences.check(core, built.path, built.manifest.recipe, context.trials.scratch)
     how = "with exact weights the graphs compute what the core model computes"
     if found.not_compared:
         how = f"not compared with exact weights: {found.not_compared}"
@@ -155,9 +135,9 @@ def equivalence(result: VariantResult, context: CheckContext) -> VariantResult:
 
 def rehearsal(result: VariantResult, context: CheckContext) -> VariantResult:
     """The real runtime, without its device, takes it."""
-    context.progress(result.name, "rehearsing")
+    context.trials.progress(result.name, "rehearsing")
     built, stages = _artifact(result, context), _given(context.backend).rehearsals()
-    rehearsals = rehearse(built, stages, context.scratch)
+    rehearsals = rehearse(built, stages, context.trials.scratch)
     result = msgspec.structs.replace(result, rehearsals=rehearsals)
     result = _shown(
         result, *(f"{r.runtime} {r.version}: {r.reason}" for r in rehearsals if r.passed)
@@ -170,19 +150,19 @@ def rehearsal(result: VariantResult, context: CheckContext) -> VariantResult:
 
 def trial(result: VariantResult, context: CheckContext) -> VariantResult:
     """It says to the clips what the core model says, on its device or emulated on the CPU."""
-    if context.absent:
-        return _skip(result, context.absent)
+    if isinstance(context.backend, Reason):
+        return _skip(result, context.backend)
     built, variant = _artifact(result, context), result.variant
     if not context.here and "bf16" in variant.precisions:
         return _shown(result, "nothing here can stand in for it to compute bfloat16")
-    case = _given(context.trials).open(built.manifest)
-    context.progress(result.name, "proving")
-    device, backend = msgspec.convert(variant.device, Device), _given(context.backend)
-    evidence = case.prove(built, variant.files, device, backend, here=context.here)
+    case = context.trials.open(built.manifest)
+    context.trials.progress(result.name, "proving")
+    device = msgspec.convert(variant.device, Device)
+    evidence = case.prove(built, variant.files, device, context.backend, here=context.here)
     if isinstance(evidence, NoEvidence):
         why = because("check.trial", evidence.reason)
         return refuse(result, why, tier=Tier.MEASURED, certain=evidence.certain)
-    proof = context.grading.judge(variant, evidence)
+    proof = context.trials.grading.judge(variant, evidence)
     if proof is None:
         return refuse(result, because("gates.no-numbers"), tier=Tier.MEASURED, certain=False)
     return _shown(result, evidence.how).with_proof(proof)
@@ -199,24 +179,22 @@ CHECKS: Mapping[str, Callable[[VariantResult, CheckContext], VariantResult]] = {
 """By name, in order; behind the trial comes a race of all that passed."""
 
 
-def _given(value: _T | None) -> _T:
+def _given(value: _T | Reason | None) -> _T:
     """Return what a check needs; where that is not there, the check is `left_out`."""
-    if value is None:
+    if value is None or isinstance(value, Reason):
         raise TypeError("a check that does not apply was made")
     return value
 
 
 def _artifact(result: VariantResult, context: CheckContext) -> artifact.Artifact:
-    return artifact.read(context.folder / result.variant.path)
+    return artifact.read(context.trials.folder / result.variant.path)
 
 
-def _inferred(path: Path, seen: Seen) -> "ir.Model":
-    import onnx_ir as ir
-
+def _inferred(path: Path, seen: dict[str, ir.Model]) -> ir.Model:
     name = cache.sha256(path)
-    if name not in seen.graphs:
-        seen.graphs[name] = inferred(ir.load(path))
-    return seen.graphs[name]
+    if name not in seen:
+        seen[name] = inferred(ir.load(path))
+    return seen[name]
 
 
 def _skip(result: VariantResult, why: Reason) -> VariantResult:

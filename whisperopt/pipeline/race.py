@@ -1,43 +1,25 @@
 """Races what was measured: the variants of one device side by side, whatever their target."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from whisperopt.backend import Tier
+from whisperopt.evaluate.clips import ClipSet
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.race import timed
 from whisperopt.evaluate.trial import NoEvidence
-from whisperopt.pipeline.build_cache import BuildCache
 from whisperopt.pipeline.trials import Trials
 from whisperopt.reasons import because
-from whisperopt.results.grading import GradingContext
-from whisperopt.results.variant import Proof, VariantResult
+from whisperopt.results.variant import VariantResult
 
 
-class _Finish(msgspec.Struct, frozen=True):
-    """What became of the entrants of one race."""
-
-    evidence: dict[str, Evidence]
-    """With times, of those that came through."""
-    fell_out: dict[str, str]
-    """Why the others did not."""
-
-
-def raced(
-    results: Sequence[VariantResult],
-    grading: GradingContext,
-    trials: Trials | None,
-    folder: Path,
-    known: BuildCache | None = None,
-) -> list[VariantResult]:
+def raced(results: Sequence[VariantResult], trials: Trials) -> list[VariantResult]:
     """Return `results` with times of a race in the proofs of everything that passed here.
 
-    The variants are in `folder`. The very same ones are not raced again: `known` has the times of
-    an earlier build.
+    The very same variants are not raced again if the times of an earlier build are known.
     """
-    if trials is None or trials.case is None:
+    if trials.case is None:
         return list(results)
     entrants: dict[str, dict[str, VariantResult]] = {}
     for result in results:
@@ -45,54 +27,48 @@ def raced(
             entrants.setdefault(result.variant.device, {})[result.name] = result
     found: dict[str, VariantResult] = {}
     for device, group in entrants.items():
-        finish = _finish(device, group, trials, folder, known or BuildCache())
-        for name, evidence in finish.evidence.items():
-            proof = grading.judge(group[name].variant, evidence)
-            found[name] = group[name].with_proof(proof) if proof else group[name]
-        for name, why in finish.fell_out.items():
-            found[name] = _fallen(group[name], why)
+        for name, times in _times(device, group, trials, trials.case.clip_set).items():
+            found[name] = _finished(group[name], times, trials)
     return [found.get(result.name, result) for result in results]
 
 
-def _measured(result: VariantResult) -> Proof | None:
+def _measured(result: VariantResult) -> Evidence | None:
+    """Return the samples of a variant that was measured here and passed."""
     proof = result.of(result.host_class)
-    return proof if proof and proof.accepted and proof.tier is Tier.MEASURED else None
+    passed = proof and proof.accepted and proof.tier is Tier.MEASURED
+    return proof.evidence if proof and passed else None
 
 
-def _finish(
-    device: str,
-    group: dict[str, VariantResult],
-    trials: Trials,
-    folder: Path,
-    known: BuildCache,
-) -> _Finish:
-    proofs = {name: _measured(result) for name, result in group.items()}
-    entrants = {name: p.evidence for name, p in proofs.items() if p and p.evidence}
-    finish = known.recall("races", _Finish, entrants)
-    if finish is not None or trials.case is None:
-        return finish or _Finish({}, {})
+def _times(
+    device: str, group: dict[str, VariantResult], trials: Trials, clip_set: ClipSet
+) -> Mapping[str, Evidence | NoEvidence]:
+    """Return the samples of each variant with its times, or why it fell out."""
+    entrants = {name: samples for name, r in group.items() if (samples := _measured(r))}
+    if known := trials.known.recall("races", dict[str, Evidence], entrants):
+        return known
     trials.progress("race", f"{len(entrants)} variants in turn")
     found = timed(
         entrants,
-        {name: folder / group[name].variant.path for name in entrants},
-        trials.case.clip_set,
+        {name: trials.folder / group[name].variant.path for name in entrants},
+        clip_set,
         threads=trials.host.cores,
         memory_bytes=trials.host.memory_of(device),
         progress=lambda line: trials.progress("race", line),
     )
-    finish = _Finish(
-        {name: times for name, times in found.items() if isinstance(times, Evidence)},
-        {name: times.reason for name, times in found.items() if isinstance(times, NoEvidence)},
-    )
-    if not finish.fell_out:
-        known.keep("races", finish, entrants)
-    return finish
+    if not any(isinstance(times, NoEvidence) for times in found.values()):
+        trials.known.keep("races", found, entrants)
+    return found
 
 
-def _fallen(result: VariantResult, why: str) -> VariantResult:
-    """Refuse what fell out of the race; its samples stay, though they do not show why."""
+def _finished(
+    result: VariantResult, times: Evidence | NoEvidence, trials: Trials
+) -> VariantResult:
+    """Judge anew with times; what fell out is refused, and its samples, which show no why, stay."""
+    if isinstance(times, Evidence):
+        timed_proof = trials.grading.judge(result.variant, times)
+        return result.with_proof(timed_proof) if timed_proof else result
     proof = result.of(result.host_class)
     if proof is None:
         return result
-    fallen = msgspec.structs.replace(proof, reasons=(because("check.race", why),))
+    fallen = msgspec.structs.replace(proof, reasons=(because("check.race", times.reason),))
     return msgspec.structs.replace(result.with_proof(fallen), certain=False)

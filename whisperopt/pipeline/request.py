@@ -3,8 +3,6 @@
 import hashlib
 import importlib
 import os
-from collections.abc import Iterable
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -19,7 +17,6 @@ from whisperopt.rehearsal import probed
 
 _OURS = ("PYTHON", "WHISPEROPT_")
 """Beginnings of the variables that proofs listen to, apart from the runtimes'."""
-_ELSEWHERE = {cache.HOME}
 _LIBRARIES = (
     *("numpy", "onnx", "onnx-ir", "soundfile", "soxr", "tokenizers"),
     *("jiwer", "whisper-normalizer"),
@@ -49,16 +46,24 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool = False
     """Whether proofs and times of earlier builds count for nothing."""
 
-    @property
-    def recipes(self) -> list[Recipe]:
-        """Return every recipe of every target."""
-        return list(chain.from_iterable(request.ladder for request in self.targets))
-
     def grounds(self) -> list[Any]:
         """Return what every proof of this build rests on, whatever the variant."""
-        found = _circumstances(self.host, (request.backend for request in self.targets))
-        tokenizer = hashlib.sha256(self.checkpoint.tokenizer_json()).hexdigest()
-        return [*found, self.clip_set and self.clip_set.digest, tokenizer]
+        variables = fingerprint.variables(*_OURS)
+        umath = importlib.import_module("numpy._core._multiarray_umath")
+        features = vars(umath)[
+            "__cpu_features__"
+        ]  # what the processor itself says, emulated or not
+        modules = [registry.module(request.backend.name) for request in self.targets]
+        homes = {name.rpartition(".")[0] or name for name in modules}
+        return [
+            self.host,
+            [sorted(name for name, there in features.items() if there), _usable()],
+            {name: value for name, value in variables.items() if name != cache.HOME},
+            [distributions.version(name) for name in _LIBRARIES],
+            cache.code_key("whisperopt", "whisperopt.backends", *homes),
+            self.clip_set and self.clip_set.digest,
+            hashlib.sha256(self.checkpoint.tokenizer_json()).hexdigest(),
+        ]
 
     def key(self) -> str:
         """Return a name that another build has only if it would make the same release."""
@@ -75,30 +80,11 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def _circumstances(host: Host, backends: Iterable[Backend]) -> list[Any]:
-    """Return facts for a key: whatever a proof by `backends` on `host` may depend on."""
-    variables = {k: v for k, v in fingerprint.variables(*_OURS).items() if k not in _ELSEWHERE}
-    libraries = [distributions.version(name) for name in _LIBRARIES]
-    return [host, _processor(), variables, libraries, _code(backends)]
-
-
 def rehearsal_probes(backend: Backend) -> list[Probe]:
     """Return what each rehearsal of `backend` finds here."""
     return [probed(rehearsal) for rehearsal in backend.rehearsals()]
 
 
-def _processor() -> list[Any]:
-    """Return what the processor itself says it can, which an emulator's may not, and how many."""
-    features = vars(importlib.import_module("numpy._core._multiarray_umath"))["__cpu_features__"]
-    return [sorted(name for name, there in features.items() if there), _usable()]
-
-
 def _usable() -> list[int]:
+    """Return the processors that this process may use, where the system tells."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-
-
-def _code(backends: Iterable[Backend]) -> str | None:
-    """Return a digest of whisperopt and of all packages in which `backends` are."""
-    modules = [registry.module(backend.name) for backend in backends]
-    homes = {name.rpartition(".")[0] or name for name in modules}
-    return cache.code_key("whisperopt", "whisperopt.backends", *homes)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import msgspec
+import onnx_ir as ir
 
 from whisperopt.artifact import Manifest
 from whisperopt.errors import BadInputError
@@ -16,39 +17,41 @@ from whisperopt.pipeline import Progress
 from whisperopt.pipeline.build_cache import BuildCache
 from whisperopt.reasons import because
 from whisperopt.results.grading import GradingContext
+from whisperopt.static_checks.weights import Seen
 
 
-class Trials:
-    """Opened with the first variant: without one there is nothing that the core model must hear."""
+class Trials(msgspec.Struct, kw_only=True):
+    """What all variants of one model are checked with, and held to.
 
-    def __init__(  # noqa: PLR0917  # what every trial rests on
-        self,
-        grading: GradingContext,
-        clip_set: ClipSet | None,
-        core: CoreModel | None,
-        host: Host,
-        scratch: Path,
-        progress: Progress,
-        known: BuildCache | None = None,
-    ) -> None:
-        """Play `clip_set`, by default the packaged clips if the release was proven on them.
+    Opened with the first variant: without one there is nothing that the core model must hear.
+    """
 
-        Clips that `grading` has no answers to need the `core` model, whose answers are added.
-        """
-        self.host, self.core, self.scratch, self.progress = host, core, scratch, progress
-        self.heard: CoreOutputs | None = None
-        """What the core model said, if it had to be asked."""
-        self.case: ProofContext | None = None
-        """None: nothing was tried yet."""
-        self._grading, self._clip_set, self._known = grading, clip_set, known or BuildCache()
+    grading: GradingContext
+    """Clips that it has no answers to need the `core` model, whose answers are added."""
+    folder: Path
+    """Where the variants' own folders are."""
+    scratch: Path
+    clip_set: ClipSet | None
+    """None: the packaged clips, if the release was proven on them."""
+    core: CoreModel | None
+    host: Host
+    progress: Progress
+    known: BuildCache = msgspec.field(default_factory=BuildCache)
+    heard: CoreOutputs | None = None
+    """What the core model said, if it had to be asked."""
+    case: ProofContext | None = None
+    """None: nothing was tried yet."""
+    graphs: dict[str, ir.Model] = {}
+    """With all types inferred, by the digest of their file: several variants have some alike."""
+    weights: Seen = {}
 
     def open(self, manifest: Manifest) -> ProofContext:
         """Return what variants are held to; `manifest` is that of any of them."""
         if self.case is None:
-            clip_set = self._clip_set or self._packaged()
-            if clip_set.digest not in self._grading.answers:
+            clip_set = self.clip_set or self._packaged()
+            if clip_set.digest not in self.grading.answers:
                 clip_set = self._listened(manifest, clip_set)
-            answers, references = self._grading.answers[clip_set.digest]
+            answers, references = self.grading.answers[clip_set.digest]
             heard = tuple(clip for clip in clip_set.clips if answers.clip(clip.file))
             self.case = ProofContext(
                 answers,
@@ -69,21 +72,21 @@ class Trials:
 
     def _packaged(self) -> ClipSet:
         found = clip_sets.read(clip_sets.packaged())
-        known = [answers.evidence.clip_set for answers, _ in self._grading.answers.values()]
-        if known and found.digest not in self._grading.answers:
-            reason = because("validate.other-clips", self._grading.model, known=", ".join(known))
+        known = [answers.evidence.clip_set for answers, _ in self.grading.answers.values()]
+        if known and found.digest not in self.grading.answers:
+            reason = because("validate.other-clips", self.grading.model, known=", ".join(known))
             raise BadInputError(reason)
         return found
 
     def _listened(self, manifest: Manifest, clip_set: ClipSet) -> ClipSet:
         """Let the core model answer clips that it has not heard, for which it must be here."""
         if self.core is None:
-            model = self._grading.model
+            model = self.grading.model
             raise BadInputError(because("validate.no-answers", model, clips=clip_set.name))
         checkpoint = self.core.checkpoint
         clip_set = clip_set.within(checkpoint.dims.window, checkpoint.decoding.known_languages)
         facts = [manifest.checkpoint, manifest.model, manifest.decoding, checkpoint.dims]
-        self.heard = self._known.heard(*facts)
+        self.heard = self.known.heard(*facts)
         if self.heard is None:
             self.progress("core model", "listening to the clips")
             self.heard = listen(
@@ -94,6 +97,6 @@ class Trials:
                 scratch=self.scratch,
                 progress=lambda line: self.progress("", line),
             )
-            self._known.keep_heard(self.heard, *facts)
-        self._grading.answers[clip_set.digest] = (self.heard.answers, self.heard.references)
+            self.known.keep_heard(self.heard, *facts)
+        self.grading.answers[clip_set.digest] = (self.heard.answers, self.heard.references)
         return clip_set

@@ -80,16 +80,13 @@ def tune(
     usable = [result.variant for name, result in results.items() if name not in beyond]
     failed: dict[str, str] = {}
     entrants = [*_entrants(folder, usable, top, failed=failed, progress=progress)]
-    races: dict[str, Race] = {}
+    raced = []
     for variant, race in _race(entrants, progress).items():
         if isinstance(race, Race):
-            races[variant] = race
+            digest = results[variant].variant.digest
+            raced.append(Raced(variant=variant, digest=digest, race=race))
         else:
             failed[variant] = str(because("tuned.fell-out", race))
-    raced = [
-        Raced(variant=variant, digest=results[variant].variant.digest, race=race)
-        for variant, race in races.items()
-    ]
     places = tuned.rank_raced(raced, results.values(), wish)
     refused = {**failed, **beyond}
     if not any(place.within for place in places):
@@ -98,7 +95,7 @@ def tune(
         raise NothingFitsError(because("tuned.nobody-won", name, why=told))
     found = Tuned(
         model=name,
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        started=datetime.now(UTC),
         objective=wish,
         raced=tuple(raced),
         refused={variant: reason[:_LONGEST] for variant, reason in failed.items()},
@@ -107,7 +104,7 @@ def tune(
         model=name,
         objective=wish,
         places=places,
-        races=races,
+        races={entry.variant: entry.race for entry in raced},
         refused=refused,
         remembered=tuned.remember(content, target, found),
     )

@@ -1,26 +1,29 @@
 """Proves a release on this machine, or takes in what another machine said, and selects anew."""
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
 
 import msgspec
+from packaging.version import InvalidVersion, Version
 
+from whisperopt import artifact, registry
 from whisperopt import host as hosts
 from whisperopt import matrix as matrices
-from whisperopt import registry
+from whisperopt.backend import Backend
 from whisperopt.checkpoint.resolve import resolve
 from whisperopt.errors import BadInputError, WhisperoptError
+from whisperopt.evaluate import admission
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.graph.core import CoreModel
 from whisperopt.host import Host
 from whisperopt.matrix import Matrix, Objective
 from whisperopt.pipeline import Progress, write
-from whisperopt.pipeline.arrivals import arrived
-from whisperopt.pipeline.checks import CheckContext, Seen, check
+from whisperopt.pipeline.checks import CheckContext, check
 from whisperopt.pipeline.race import raced
 from whisperopt.pipeline.trials import Trials
-from whisperopt.reasons import because
+from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog, store
 from whisperopt.release import report as reports
 from whisperopt.release.catalog import Catalog, ModelEntry, Variant
@@ -35,7 +38,8 @@ from whisperopt.results.validation import (
     selection_changes,
     verdict_changes,
 )
-from whisperopt.results.variant import VariantResult, merged
+from whisperopt.results.variant import Proof, VariantResult, merged
+from whisperopt.runtime.tokenizer import Tokenizer
 
 __all__ = ["validate"]
 
@@ -76,14 +80,21 @@ def validate(  # noqa: PLR0913  # every one a choice of the user's, by name
         for grading in models if not imports and not replay else ():
             scratch = staging / f".proof-{grading.model}"
             scratch.mkdir()
-            core, host = _core(grading, checkpoint), hosts.probe()
-            own = Trials(grading, clip_set, core, host, scratch, progress)
+            own = Trials(
+                grading=grading,
+                folder=folder,
+                scratch=scratch,
+                clip_set=clip_set,
+                core=_core(grading, checkpoint),
+                host=hosts.probe(),
+                progress=progress,
+            )
             trials.append(own)
-            found += raced(_checked(folder, grading, own, targets), grading, own, folder)
+            found += raced(_checked(own, targets), own)
         with store.locked(folder):
             if imports:
                 models = _models(folder, names, matrix)
-                found = arrived(folder, models, [Path(path) for path in imports])
+                found = _arrived(folder, models, [Path(path) for path in imports])
             said = _written(folder, staging, models, found, objective)
     for own in trials:
         own.forget()
@@ -112,46 +123,94 @@ def _core(grading: GradingContext, checkpoint: str | None) -> CoreModel | None:
     return None
 
 
-def _checked(
-    folder: Path, grading: GradingContext, trials: Trials, targets: set[str]
-) -> list[VariantResult]:
+def _checked(trials: Trials, targets: set[str]) -> list[VariantResult]:
     """Check one variant after another, as far as this machine can."""
     left_out = {"structure", "rehearsal"}  # the runtime itself speaks here, or nobody does
     if trials.core is None:
         left_out |= {"weights", "equivalence"}
-    context = CheckContext(
-        folder=folder,
-        grading=grading,
-        backend=None,
-        core=trials.core,
-        trials=trials,
-        here=True,
-        left_out=frozenset(left_out),
-        seen=Seen(),
-        scratch=trials.scratch,
-        progress=trials.progress,
-    )
     results = []
-    for variant in grading.entry.variants:
+    for variant in trials.grading.entry.variants:
         if variant.target in targets:
+            backend = _backend(variant, trials.host)
+            context = CheckContext(
+                trials=trials, backend=backend, here=True, left_out=frozenset(left_out)
+            )
             host_class = trials.host.host_class(variant.device, variant.runtime)
-            result = VariantResult(variant=variant, model=grading.model, host_class=host_class)
-            results.append(check(result, _on_this_machine(context, variant, trials.host)))
+            model = trials.grading.model
+            result = VariantResult(variant=variant, model=model, host_class=host_class)
+            results.append(check(result, context))
     return results
 
 
-def _on_this_machine(context: CheckContext, variant: Variant, host: Host) -> CheckContext:
-    """Return `context` with the backend of `variant`, or with the reason why it cannot run here."""
+def _backend(variant: Variant, host: Host) -> Backend | Reason:
+    """Return the backend of `variant`, or why it cannot run here."""
     if variant.device != "cpu" and host.gpu_for(variant.device) is None:
-        why = because("check.no-device", variant.target)
-        return msgspec.structs.replace(context, absent=why)
+        return because("check.no-device", variant.target)
     try:
         backend = registry.require(variant.backend)
     except WhisperoptError as error:
-        return msgspec.structs.replace(context, absent=error.reason)
-    found = registry.probe(backend.name).reason
-    absent = because("recorded.text", found) if found else None
-    return msgspec.structs.replace(context, backend=backend, absent=absent)
+        return error.reason
+    broken = registry.probe(backend.name).reason
+    return because("recorded.text", broken) if broken else backend
+
+
+def _arrived(
+    release: Path, models: Sequence[GradingContext], files: Sequence[Path]
+) -> list[VariantResult]:
+    """Admit every file that another machine made, the oldest first.
+
+    Raises BadInputError for one that must be refused: it is untrusted until every check let it pass.
+    """
+    found = [_admitted(release, models, file) for file in files]
+    return sorted(found, key=lambda result: _moment(result.proofs[0].started))
+
+
+def _admitted(release: Path, models: Sequence[GradingContext], file: Path) -> VariantResult:
+    evidence = admission.parse(file)
+    variants = [variant for model in models for variant in model.entry.variants]
+    if not variants:
+        raise BadInputError(because("admission.no-variants"))
+    variant = admission.claimed(file, evidence, variants)
+    grading = next(model for model in models if variant in model.entry.variants)
+    built = artifact.read(release / variant.path)
+    tokenizer = Tokenizer(built.tokenizer, built.manifest.decoding.end_of_text)
+    admission.admit(
+        file,
+        evidence,
+        variant,
+        answers=[answers for answers, _ in grading.answers.values()],
+        tokenizer=lambda tokens: tokenizer.decode(list(tokens)),
+        vocabulary=built.manifest.dims.vocabulary,
+        now=datetime.now(UTC),
+    )
+    proof = grading.judge(variant, evidence, imported=True)
+    if proof is None:
+        raise BadInputError(because("validate.no-numbers", file))
+    _check_may_replace(variant, proof, file)
+    return VariantResult(
+        variant=variant, model=grading.model, host_class=proof.host_class, proofs=(proof,)
+    )
+
+
+def _check_may_replace(variant: Variant, proof: Proof, file: Path) -> None:
+    """Let nothing bury what is newer, and nothing but a failure what was found first-hand."""
+    entry = next((e for e in variant.evidence if e.host_class == proof.host_class), None)
+    if entry is None:
+        return
+    held = {"variant": variant.name, "host_class": entry.host_class}
+    if _moment(entry.started) > _moment(proof.started):
+        times = {"found": proof.started, "held": entry.started}
+        raise BadInputError(because("admission.older", file, **held, **times))
+    if not entry.imported and (proof.accepted or not entry.accepted):
+        raise BadInputError(because("admission.second-hand", file, **held))
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _written(
@@ -221,19 +280,14 @@ def _content(folder: Path) -> Catalog:
         raise BadInputError(because("release.none", folder))
     store.recover(folder)
     content = catalog.read(folder)
-    if _is_newer(content.schema):
+    try:
+        newer = Version(content.schema) > Version(catalog.SCHEMA)
+    except InvalidVersion:
+        newer = True
+    if newer:
         schemas = {"found": content.schema, "own": catalog.SCHEMA}
         raise BadInputError(because("validate.newer", folder, **schemas))
     return content
-
-
-def _is_newer(schema: str) -> bool:
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return Version(schema) > Version(catalog.SCHEMA)
-    except InvalidVersion:
-        return True
 
 
 def _targets(target: str | Iterable[str], content: Catalog, models: Sequence[str]) -> set[str]:

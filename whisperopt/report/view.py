@@ -12,6 +12,7 @@ from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.metrics import Pair, pairs
 from whisperopt.evaluate.words import Unit
 from whisperopt.matrix import Gates
+from whisperopt.reasons import sentences
 from whisperopt.release.report import (
     MEASURED_ONLY,
     CandidateMetrics,
@@ -21,7 +22,6 @@ from whisperopt.release.report import (
     TargetReport,
 )
 from whisperopt.report.formats import counted, finite
-from whisperopt.selection.compare import WORDS
 
 Kind = Literal["same", "missing", "extra"]
 """Of a piece of a text: as in the reference, only there, or only in the text."""
@@ -169,7 +169,7 @@ def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
 
 def aim(objective: str) -> str:
     """Say a bare goal as people do; an objective with limits is a sentence already."""
-    return next((told.aim for goal, told in WORDS.items() if goal == objective), objective)
+    return sentences().get(f"goal.{objective}", {}).get("aim", objective)
 
 
 def outcome(report: Report) -> str:

@@ -13,15 +13,6 @@ from whisperopt.reasons import Reason, because
 from whisperopt.release.catalog import Variant
 from whisperopt.results.variant import Proof, VariantResult
 
-INSTALLABLE = {
-    "unfit.not-installed",
-    "unfit.several-not-installed",
-    "unfit.overwritten",
-    "unfit.unfit-version",
-    "unfit.other-version",
-}
-"""Codes of refusals where the hardware serves the variant: its runtime must be installed (again)."""
-
 _REQUIREMENTS = {"compute_capability", "cpu_features", "platforms", "runtime"}
 _SPECIFIER = re.compile(r"\s*[<>=!~][\w.,<>=!~*+ -]*")
 """What stands in hints as it is: no `===`, say, that shields what a shell would run."""
@@ -151,12 +142,12 @@ def _unknown_requirement(case: Case) -> Reason | None:
 def _no_runtime(case: Case) -> Reason | None:
     host, runtime, extra = case.host, case.variant.runtime, case.variant.extra
     if missing := host.missing(runtime, extra):
-        code = "unfit.not-installed" if len(missing) == 1 else "unfit.several-not-installed"
+        code = "installable.missing" if len(missing) == 1 else "installable.several-missing"
         place = " and ".join(missing)
     elif clash := host.clash(runtime, extra):
-        code, place = "unfit.overwritten", " and ".join(clash)
+        code, place = "installable.overwritten", " and ".join(clash)
     elif unfit := host.unfit(runtime, extra):
-        code, place = "unfit.unfit-version", "; ".join(unfit)
+        code, place = "installable.unfit-version", "; ".join(unfit)
     else:
         return None
     return because(code, place, install=host.install(runtime, extra))
@@ -172,7 +163,11 @@ def _other_version(case: Case) -> Reason | None:
     fits = _version_fits(version, wanted)
     if fits is None:
         return because("unfit.not-understood", "runtime")
-    return None if fits else because("unfit.other-version", name, wanted=wanted, version=version)
+    return (
+        None
+        if fits
+        else because("installable.other-version", name, wanted=wanted, version=version)
+    )
 
 
 def _broken_here(case: Case) -> Reason | None:
@@ -184,7 +179,7 @@ def _broken_here(case: Case) -> Reason | None:
 def _wrong_files(case: Case) -> Reason | None:
     """What is wrong with the files themselves is wrong on every host."""
     wrong = case.result.wrong_files
-    return _failed("unfit.wrong-files", wrong) if wrong else None
+    return _failed("unfit.wrong-files", wrong.reason) if wrong else None
 
 
 def _failed_in_emulation(case: Case) -> Reason | None:
@@ -192,7 +187,7 @@ def _failed_in_emulation(case: Case) -> Reason | None:
     emulated = [proof for proof in case.result.proofs if proof.tier is Tier.EMULATED]
     if case.standing.measured or not emulated or any(proof.accepted for proof in emulated):
         return None
-    return _failed("unfit.failed-in-emulation", emulated[0])
+    return _failed("unfit.failed-in-emulation", emulated[0].reason)
 
 
 def _too_little_proof(case: Case) -> Reason | None:
@@ -211,15 +206,11 @@ def _failed_here(case: Case) -> Reason | None:
     """A failure counts whatever its tier is called: a newer whisperopt may have new ones."""
     own = (entry for entry in case.variant.evidence if entry.host_class == case.host_class)
     failed = next((entry for entry in own if not entry.accepted), None)
-    if failed is None:
-        return None
-    if not failed.reason:
-        return because("unfit.failed-here-unsaid")
-    return because("unfit.failed-here", why=failed.reason)
+    return _failed("unfit.failed-here", failed.reason) if failed else None
 
 
-def _failed(code: str, proof: Proof) -> Reason:
-    return because(code, why=proof.reason) if proof.reason else because(f"{code}-unsaid")
+def _failed(code: str, why: str) -> Reason:
+    return because(code, why=why) if why else because(f"{code}-unsaid")
 
 
 def _are_names(wanted: object) -> bool:

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from whisperopt.matrix import Goal, Objective
-from whisperopt.reasons import Reason, because
+from whisperopt.matrix import Objective
+from whisperopt.reasons import Reason, because, sentences
 from whisperopt.results.scores import Estimate, Scores
 
 T = TypeVar("T")
@@ -15,30 +15,12 @@ TOO_CLOSE = 0.05
 """Values that differ by less than this share are too close to call on a machine with noise."""
 
 
-class Words(NamedTuple):
-    """How people speak of a goal."""
+def words(objective: Objective) -> Mapping[str, str]:
+    """Return how people speak of a goal.
 
-    aim: str
-    best: str
-    best_here: str
-    behind: str
-    of_what: str
-    """What the number is of, to go behind it."""
-
-
-WORDS: Mapping[Goal, Words] = {
-    "latency": Words(
-        *("the least time for a clip", "fastest measured", "fastest here", "slower", " median"),
-    ),
-    "throughput": Words(
-        *("the most audio in the same time", "most audio a second", "most audio a second here"),
-        *("slower with many clips", " with many clips"),
-    ),
-    "size": Words("the least space on disk", "smallest", "smallest", "larger", ""),
-    "memory": Words(
-        *("the least memory", "least memory", "least memory here", "more memory", " of memory"),
-    ),
-}
+    That is its `aim`, what is `best`, or `best-here`, or `behind` by it, and what its number is `of`.
+    """
+    return sentences()[f"goal.{objective.goal}"]
 
 
 def faster(own: Estimate, other: Estimate) -> bool:
@@ -144,10 +126,8 @@ def front(points: Mapping[K, tuple[float | None, float | None]]) -> set[K]:
         for key, (x, y) in points.items()
         if x is not None and y is not None and math.isfinite(x) and math.isfinite(y)
     }
-    kept: set[K] = set()
-    best: tuple[float, float] | None = None
-    for key, cost in sorted(costs.items(), key=lambda item: item[1]):
-        if best is None or cost[1] < best[1] or cost == best:
-            kept.add(key)
-            best = cost
-    return kept
+    return {
+        key
+        for key, (x, y) in costs.items()
+        if not any(a <= x and b <= y and (a, b) != (x, y) for a, b in costs.values())
+    }

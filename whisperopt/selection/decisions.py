@@ -17,8 +17,8 @@ from whisperopt.reasons import Reason, because
 from whisperopt.release.catalog import Catalog, Variant
 from whisperopt.results.variant import Proof, VariantResult, of_catalog
 from whisperopt.selection import tuned
-from whisperopt.selection.checks import INSTALLABLE, Case, first_refusal
-from whisperopt.selection.compare import WORDS, amount, broken, close, outside
+from whisperopt.selection.checks import Case, first_refusal
+from whisperopt.selection.compare import amount, broken, close, outside, words
 from whisperopt.selection.rank import Ranked, rank
 
 _READY = "probes"
@@ -45,7 +45,7 @@ class Decision(msgspec.Struct, frozen=True):
     @property
     def installable(self) -> bool:
         """Whether the hardware serves the variant: it only needs its runtime installed (again)."""
-        return self.why.code in INSTALLABLE
+        return self.why.code.startswith("installable.")
 
 
 def choose(
@@ -171,7 +171,7 @@ def _tuned(
     results = {case.result.name: case.result for case in cases}
     failed = {name: why for name, why in tuning.refused.items() if name in results}
     raced = [result for name, result in results.items() if name not in failed]
-    date = tuning.started[:10]
+    date = tuning.started.date().isoformat()
     first: list[Decision] = []
     last: list[Decision] = []
     for entry in tuned.rank_raced(tuning.raced, raced, objective or tuning.objective):
@@ -253,4 +253,4 @@ def _number(entry: Ranked, objective: Objective) -> str:
     cost = entry.scores.cost(objective)
     if objective.goal == "latency" and not math.isfinite(cost.value):
         return "passed, but was not timed"
-    return amount(cost, objective) + WORDS[objective.goal].of_what
+    return amount(cost, objective) + words(objective)["of"]

@@ -10,7 +10,7 @@ from whisperopt.reasons import Reason, because
 from whisperopt.release.catalog import Variant
 from whisperopt.results.scores import Scores
 from whisperopt.results.variant import Proof, VariantResult
-from whisperopt.selection.compare import WORDS, by_objective, close, faster, front, more, outside
+from whisperopt.selection.compare import by_objective, close, faster, front, more, outside, words
 
 HostClass = Callable[[Variant], str | None] | str | None
 Limit = Callable[[VariantResult, Proof], Reason | None]
@@ -96,12 +96,12 @@ def behind(
     cost, least = own.cost(objective), best.cost(objective)
     if not (cost.known and least.known):
         return because("ranking.unknown", objective.goal)
-    words = WORDS[objective.goal].behind
+    worse = words(objective)["behind"]
     if faster(least, cost):
-        return because("ranking.behind", percent=more(cost, least), words=words)
+        return because("ranking.behind", percent=more(cost, least), words=worse)
     for name, rival in (rivals or {}).items():
         if faster(other := rival.cost(objective), cost):
-            return because("ranking.behind-other", name, percent=more(cost, other), words=words)
+            return because("ranking.behind-other", name, percent=more(cost, other), words=worse)
     code = "ranking.too-close" if close(cost, least) else "ranking.too-noisy"
     return because(code, percent=more(cost, least))
 
@@ -155,7 +155,7 @@ def _reason(entry: Ranked, order: Sequence[Ranked], objective: Objective) -> Rea
 def _why_best(best: Ranked, order: Sequence[Ranked], objective: Objective) -> Reason:
     if len(order) == 1:
         return because("ranking.alone")
-    tier, words = best.standing.tier, WORDS[objective.goal]
+    tier, praise = best.standing.tier, words(objective)["best"]
     if tier is not Tier.MEASURED:
         code = "ranking.first-of-tier" if objective.needs_times else "ranking.smallest-of-tier"
         return because(code, str(tier))
@@ -165,5 +165,5 @@ def _why_best(best: Ranked, order: Sequence[Ranked], objective: Objective) -> Re
     own, least = best.scores.cost(objective), min(costs, key=lambda cost: cost.value)
     if own.value > least.value:
         code = "ranking.smaller-close" if close(own, least) else "ranking.smaller-noisy"
-        return because(code, words=words.best)
-    return because("ranking.best", words=words.best)
+        return because(code, words=praise)
+    return because("ranking.best", words=praise)

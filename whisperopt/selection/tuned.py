@@ -19,7 +19,7 @@ from whisperopt.release import store
 from whisperopt.release.catalog import Catalog
 from whisperopt.results.scores import Scores, estimate, inverse
 from whisperopt.results.variant import Proof, VariantResult
-from whisperopt.selection.compare import WORDS, amount
+from whisperopt.selection.compare import amount, words
 from whisperopt.selection.rank import Ranked, behind, rank
 
 _KIND = "tuned"
@@ -43,8 +43,7 @@ class Tuned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     schema: Literal["1.0"] = "1.0"
     model: str
-    started: str
-    """ISO 8601, UTC."""
+    started: Annotated[datetime, msgspec.Meta(tz=True)]
     objective: Objective
     raced: tuple[Raced, ...]
     refused: dict[Name, Text] = {}
@@ -68,9 +67,10 @@ def rank_raced(
     timed = [r for r in proven if r.standing(_HERE).scores.cost(objective).known]
     ranked = rank(timed, objective, _HERE)
     order = [entry for entry in ranked if entry.within]
-    reasons = {entry.name: _why(entry, order, objective) for entry in order}
     return tuple(
-        msgspec.structs.replace(entry, reason=reasons.get(entry.name, entry.reason))
+        msgspec.structs.replace(entry, reason=_why(entry, order, objective))
+        if entry.within
+        else entry
         for entry in ranked
     )
 
@@ -117,7 +117,7 @@ def recall(catalog: Catalog, model: str, target: str | None = None) -> Tuned | N
         return None
     names = [_name(catalog, model, served) for served in dict.fromkeys((None, target))]
     found = [tuned for name in names if (tuned := _read(name, model))]
-    return max(found, key=lambda tuned: datetime.fromisoformat(tuned.started), default=None)
+    return max(found, key=lambda tuned: tuned.started, default=None)
 
 
 def _name(catalog: Catalog, model: str, target: str | None) -> str:
@@ -129,12 +129,8 @@ def _read(name: str, model: str) -> Tuned | None:
     tuned = cache.recall(_KIND, name, Tuned, most=_MAX_BYTES)
     if tuned is None or tuned.model != model:
         return None
-    try:
-        aware = datetime.fromisoformat(tuned.started).tzinfo is not None
-    except ValueError:
-        return None
     strange = next(places_of_control(msgspec.json.decode(msgspec.json.encode(tuned))), None)
-    return tuned if aware and strange is None else None
+    return tuned if strange is None else None
 
 
 def _why(entry: Ranked, order: Sequence[Ranked], objective: Objective) -> Reason:
@@ -150,4 +146,4 @@ def _why(entry: Ranked, order: Sequence[Ranked], objective: Objective) -> Reason
     values = {"number": number, "least": amount(least, objective)}
     if least.value < cost.value:
         return because("tuned.close", rival.name, **values)
-    return because("tuned.best", rival.name, words=WORDS[objective.goal].best_here, **values)
+    return because("tuned.best", rival.name, words=words(objective)["best-here"], **values)

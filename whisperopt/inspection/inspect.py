@@ -1,4 +1,4 @@
-"""Inspects what lies on disk: releases, artifacts and single ONNX files."""
+"""Inspects whatever somebody names: a release, an artifact, an ONNX file or a checkpoint."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,17 +11,21 @@ import onnx_ir as ir
 from whisperopt import artifact as artifacts
 from whisperopt import registry, rehearsal
 from whisperopt.artifact import Artifact
-from whisperopt.errors import WhisperoptError
+from whisperopt.checkpoint.resolve import resolve
+from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.graph.core import PARTS
+from whisperopt.inspection.checkpoint import inspect_checkpoint
 from whisperopt.inspection.facts import (
     ArtifactFacts,
     BackendVerdict,
+    Facts,
     OnnxFacts,
     ReleaseFacts,
     attention_layers,
     cache_bytes,
 )
 from whisperopt.inspection.graphs import graph_facts, open_graph, part_of, quiet
+from whisperopt.reasons import because
 from whisperopt.rehearsal import Rehearsed
 from whisperopt.release import store
 from whisperopt.static_checks import structure
@@ -29,6 +33,37 @@ from whisperopt.static_checks.capability import CapabilityTable
 
 _OLDEST_OPSET = 13
 """Where the tables begin: CUDA's lists the kernels of each operator from version 13 on."""
+
+
+def inspect(source: str | Path, *, rehearse: bool = False) -> Facts:
+    """Look into an ONNX file, a release, an artifact, or anything that `build` takes as a model.
+
+    With `rehearse` the variants of a release or artifact are also handed to their real runtimes.
+
+    Raises BadInputError for what does not exist or cannot be read, IntegrityError for a damaged
+    catalog, NetworkError when the hub was needed and could not be reached.
+    """
+    path = Path(source).expanduser()
+    if rehearse and not (store.is_release(path) or artifacts.is_artifact(path)):
+        raise BadInputError(because("inspection.not-rehearsed", source))
+    if path.suffix.lower() == ".onnx" and not path.is_dir():
+        return inspect_onnx(path)
+    if store.is_release(path):
+        return inspect_release(path, rehearse=rehearse)
+    if artifacts.is_artifact(path):
+        return inspect_artifact(artifacts.read(path), rehearse=rehearse)
+    return inspect_checkpoint(resolve(str(source)))
+
+
+def failed_rehearsals(facts: Facts) -> list[str]:
+    """Return the names of the variants that a real runtime refused."""
+    variants = facts.variants if isinstance(facts, ReleaseFacts) else (facts,)
+    return [
+        variant.variant
+        for variant in variants
+        if isinstance(variant, ArtifactFacts)
+        and any(rehearsed.passed is False for rehearsed in variant.rehearsals)
+    ]
 
 
 def inspect_release(folder: Path, *, rehearse: bool = False) -> ReleaseFacts:
@@ -78,7 +113,7 @@ def inspect_onnx(path: Path) -> OnnxFacts:
     model = open_graph(path)
     facts = graph_facts(model)
     tables = {name: _table(name) for name in registry.names()}
-    covered = {op for one in tables.values() if not isinstance(one, str) for op in one.ops}
+    covered = {op for table in tables.values() if not isinstance(table, str) for op in table.ops}
     opset = model.opset_imports.get("", _OLDEST_OPSET)
     reasons = []
     if foreign := [f"{op} x{n}" for op, n in facts.operators.items() if op not in covered]:
