@@ -71,7 +71,6 @@ def write_release(folder: Path, small: Artifact) -> Path:
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "deed"),
     [
@@ -97,7 +96,6 @@ def test_loading_goes_to_the_next_rung(
     assert SAID[deed] in passed_over
 
 
-@pytest.mark.slow
 def test_a_backend_that_behaves_is_opened(tmp_path: Path, small_artifact: Artifact) -> None:
     site = Site(tmp_path / "site")
     vocabulary = small_artifact.manifest.dims.vocabulary
@@ -107,7 +105,6 @@ def test_a_backend_that_behaves_is_opened(tmp_path: Path, small_artifact: Artifa
     assert said.startswith("wild-gqa-fp32: ")
 
 
-@pytest.mark.slow
 def test_doctor_lists_every_one_of_them_at_once(tmp_path: Path) -> None:
     site = Site(tmp_path)
     told = {}

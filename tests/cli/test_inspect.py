@@ -44,15 +44,6 @@ def test_tables_go_to_stderr_and_json_to_stdout(
     assert ran.stderr == silent.stderr
 
 
-def test_json_says_which_rung_each_attention_takes(run: Run, model: Path) -> None:
-    ran = run("inspect", model, "--json")
-    targets = {one["target"]: one for one in ran.json["targets"]}
-    chosen = {one["attention"]: one for one in targets["directml"]["attention"]}
-    assert set(chosen) == {"encoder", "self", "cross"}
-    assert chosen["self"]["rung"] == "gqa-fp16"
-    assert "ONNX Runtime DirectML" in chosen["self"]["reason"]
-
-
 def _garbage(folder: Path) -> Path:
     (folder / "x.onnx").write_bytes(b"this is no model" * 10)
     return folder / "x.onnx"

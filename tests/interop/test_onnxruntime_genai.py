@@ -18,7 +18,7 @@ from whisperopt.whisper import SAMPLE_RATE
 
 genai = pytest.importorskip("onnxruntime_genai", reason="pip install 'whisperopt[dev]'")
 
-pytestmark = [pytest.mark.sample, pytest.mark.slow]
+pytestmark = pytest.mark.sample
 
 PROMPT = "<|startoftranscript|><|notimestamps|>"
 VARIANTS = [

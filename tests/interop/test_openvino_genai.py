@@ -42,10 +42,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Any], P
 
 
 @pytest.mark.sample
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "precision", "language"),
-    [("tiny.en", "fp32", None), ("tiny.en", "int8", None), ("base", "fp32", "en")],
+    [
+        *(("tiny.en", "fp32", None), ("tiny.en", "int8", None)),
+        pytest.param("base", "fp32", "en", marks=pytest.mark.soak),
+    ],
 )
 def test_sample_models_say_the_same_words(
     name: str,
@@ -60,7 +62,6 @@ def test_sample_models_say_the_same_words(
 
 
 @pytest.mark.sample
-@pytest.mark.slow
 def test_words_have_times(exported: Callable[[str, Any], Path], heard: Heard) -> None:
     pipeline = genai.WhisperPipeline(
         exported("tiny.en", "fp32"), "CPU", word_timestamps=True, **F32

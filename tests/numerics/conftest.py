@@ -64,6 +64,12 @@ def core(
     shutil.rmtree(folder)
 
 
+LIVE = pytest.mark.parametrize(
+    "core", ["tiny.en", pytest.param("base", marks=pytest.mark.soak)], indirect=True
+)
+"""Beside a reference that runs now; that of the larger model was recorded, too."""
+
+
 @pytest.fixture
 def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Keep relative errors with the test's report, where `--junitxml` shows them."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.numerics import speech
-from tests.numerics.conftest import Sample
+from tests.numerics.conftest import LIVE, Sample
 from tests.passes import forms
 from whisperopt.evaluate import clips
 from whisperopt.runtime import greedy
@@ -87,12 +87,14 @@ def encoded(core: Sample, faster, batch: list[Path]):
     return faster.encode(StorageView.from_array(core.features(batch)), to_cpu=True)
 
 
+@LIVE
 def test_encoder_output_equals(core: Sample, batch, encoded, measured) -> None:
     error = forms.relative_error(core.decoder(batch).hidden_states(), np.array(encoded))
     measured(f"encoder {error:.1e}")
     assert error < speech.TOLERANCE
 
 
+@LIVE
 def test_greedy_tokens_equal_to_the_end_of_the_text(core: Sample, batch, faster, encoded) -> None:
     # the prompt asks for no timestamps, so that they apply no rules but the two lists
     results = faster.generate(

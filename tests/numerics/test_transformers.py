@@ -1,21 +1,22 @@
 """The core model computes what Hugging Face's Whisper computes in PyTorch, fp32."""
 
 from functools import cache
+from importlib.util import find_spec
 
 import msgspec
 import pytest
 
 from tests.makers import SMALL, weights, write_huggingface
 from tests.numerics import speech
-from tests.numerics.conftest import Sample
+from tests.numerics.conftest import LIVE, Sample
 from tests.passes import forms
 from tests.passes.forms import MadeCheckpoint
 from whisperopt.checkpoint.resolve import open_checkpoint
 
-pytest.importorskip("torch", reason="torch is not installed: pip install 'whisperopt[reference]'")
-pytest.importorskip("transformers", reason="install it: pip install 'whisperopt[reference]'")
-
+LACKING = " and ".join(name for name in ("torch", "transformers") if find_spec(name) is None)
+"""Looked for, not imported: that takes seconds of every process that collects the tests."""
 pytestmark = [
+    pytest.mark.skipif(bool(LACKING), reason=f"no {LACKING}: pip install 'whisperopt[reference]'"),
     pytest.mark.reference,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -48,6 +49,7 @@ def expected(core: Sample):
     return compute
 
 
+@LIVE
 @pytest.mark.sample
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("pair", list(PAIRS))

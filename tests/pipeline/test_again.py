@@ -276,7 +276,6 @@ def test_graphs_that_were_not_compared_are_compared_again_unless_they_never_can(
     assert found.how == "not compared with exact weights: as told"
 
 
-@pytest.mark.slow
 def test_a_proven_release_is_known_whole_and_in_parts(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,7 +76,6 @@ def kill_while_proving(model: Path, clips: Path, out: Path, rows: Path) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
 def test_a_build_that_is_killed_goes_on_where_it_stopped(
     model: Path, tmp_path: Path, rows: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from tests.pipeline.recordings import write_clips
 from tests.pipeline.results import against
@@ -107,7 +106,6 @@ def test_a_backend_that_raises_loses_that_rung_only(small_core: CoreModel, tmp_p
     assert {path.name for path in tmp_path.iterdir()} == {SCRATCH, second.variant.path}
 
 
-@pytest.mark.slow
 class TestProven:
     def test_a_stand_in_is_not_made_while_the_better_rung_is_accepted(
         self, small_core: CoreModel, tmp_path: Path

@@ -23,7 +23,6 @@ from whisperopt.results import folder, grading
 CONTRIB = "com.microsoft"
 
 
-@pytest.mark.slow
 class TestProven:
     def test_every_target_has_a_selected_variant(self, proven: Built) -> None:
         assert [target.name for target in proven.report.targets] == list(TARGETS)

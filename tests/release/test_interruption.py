@@ -193,8 +193,8 @@ def _leftovers(release: Path) -> list[str]:
     return [path.name for path in release.glob(".*")]
 
 
-@pytest.mark.slow
-def test_a_build_that_is_killed_leaves_the_old_release(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moments", [3, pytest.param(8, marks=pytest.mark.soak)])
+def test_a_build_that_is_killed_leaves_the_old_release(tmp_path: Path, moments: int) -> None:
     model, release = tmp_path / "small", tmp_path / "release"
     write_huggingface(model)
     assert _build(model, release).wait() == 0
@@ -205,10 +205,10 @@ def test_a_build_that_is_killed_leaves_the_old_release(tmp_path: Path) -> None:
     seconds = time.monotonic() - started
     names = verify(release)
     interrupted = 0
-    for moment in range(8):
+    for moment in range(moments):
         write_huggingface(model, seed=moment + 1)
         process = _build(model, release)
-        time.sleep(seconds * (0.3 + 0.1 * moment))
+        time.sleep(seconds * (0.3 + 0.8 * moment / moments))
         process.kill()
         process.wait()
         interrupted += bool(_leftovers(release))

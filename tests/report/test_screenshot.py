@@ -38,7 +38,13 @@ def few_of_the_worst():
     return worst(8)
 
 
-@pytest.mark.parametrize("made", [plain, few_of_the_worst, hostile_words, travelled])
+@pytest.mark.parametrize(
+    "made",
+    [
+        *(few_of_the_worst, hostile_words),
+        *(pytest.param(made, marks=pytest.mark.soak) for made in (plain, travelled)),
+    ],
+)
 def test_it_is_legible_quiet_and_fits_every_screen(tmp_path, made):
     ended = look(tmp_path, made(), "--open")
     keep(tmp_path, made.__name__)

@@ -16,10 +16,8 @@ from whisperopt.rehearsal import Judgement, rehearse
 from whisperopt.static_checks.io_trace import Array, Run, Trace, record
 
 PROBE = DirectmlRehearsal().probe()
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not PROBE.ready, reason=f"{PROBE.reason}. {PROBE.remedy}"),
-]
+SOAK = pytest.mark.soak
+pytestmark = pytest.mark.skipif(not PROBE.ready, reason=f"{PROBE.reason}. {PROBE.remedy}")
 
 
 def judged(
@@ -31,7 +29,9 @@ def judged(
     return compute(trace, artifact.path, folder, shared=shared)
 
 
-@pytest.mark.parametrize("name", ["gqa-fp16", "mha-fp16", "decomposed-fp16"])
+@pytest.mark.parametrize(
+    "name", ["gqa-fp16", *(pytest.param(n, marks=SOAK) for n in ("mha-fp16", "decomposed-fp16"))]
+)
 def test_every_rung_computes_what_the_cpu_computes(
     name: str, small_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
@@ -47,8 +47,14 @@ def test_every_rung_computes_what_the_cpu_computes(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("mha-cross", "MultiHeadAttention (decoder.layers.0.encoder_attn/attention): 80070057"),
-        ("mha-unmasked", "has a relative error of"),
+        pytest.param(
+            *(
+                "mha-cross",
+                "MultiHeadAttention (decoder.layers.0.encoder_attn/attention): 80070057",
+            ),
+            marks=SOAK,
+        ),
+        pytest.param("mha-unmasked", "has a relative error of", marks=SOAK),
         ("attention", "2 Attention would silently run on the CPU"),
     ],
 )
@@ -69,7 +75,10 @@ def test_gqa_in_two_buffers_loses_the_past(small_checkpoint: Checkpoint, tmp_pat
     assert "(step 1, batch 1)" in told.reason
 
 
-@pytest.mark.parametrize(("name", "right"), [("gqa-fp16", False), ("decomposed-fp16", True)])
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [("gqa-fp16", False), pytest.param("decomposed-fp16", True, marks=SOAK)],
+)
 def test_a_chunk_behind_a_past_is_wrong_through_gqa_only(
     name: str, right: bool, small_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:

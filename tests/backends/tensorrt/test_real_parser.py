@@ -19,10 +19,7 @@ from whisperopt.rehearsal import rehearse
 from whisperopt.static_checks import structure
 
 PROBE = TensorRtRehearsal().probe()
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not PROBE.ready, reason=f"{PROBE.reason}. {PROBE.remedy}"),
-]
+pytestmark = pytest.mark.skipif(not PROBE.ready, reason=f"{PROBE.reason}. {PROBE.remedy}")
 GPUS = ("8.6",)
 
 

@@ -16,13 +16,13 @@ from whisperopt.static_checks.replay import Limits, differences, judge, recorded
 
 PROBE = WebgpuRehearsal().probe()
 RUNGS = {recipe.name: recipe for recipe in registry.require("webgpu").recipes()}
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not PROBE.ready, reason=f"{PROBE.reason}. {PROBE.remedy}"),
-]
+pytestmark = pytest.mark.skipif(not PROBE.ready, reason=f"{PROBE.reason}. {PROBE.remedy}")
 
 
-@pytest.mark.parametrize("name", RUNGS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.soak if n.endswith("fp32") else ()) for n in RUNGS],
+)
 def test_every_rung_computes_what_the_cpu_computes(
     name: str, small_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:

@@ -119,7 +119,6 @@ def test_the_same_file_again_changes_nothing(shop_: Shop, abroad: Abroad) -> Non
     assert tree(shop_.release) == before
 
 
-@pytest.mark.slow
 def test_a_real_run_is_taken_in_with_its_real_times(
     built: Shop, workshop: Shop, tmp_path: Path
 ) -> None:

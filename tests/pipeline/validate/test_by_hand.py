@@ -64,7 +64,6 @@ def test_a_build_selects_what_its_samples_say(built: Shop) -> None:
     assert by_hand(built.release, "cpu", host_class) == winner
 
 
-@pytest.mark.slow
 def test_a_validation_selects_what_its_samples_say(
     workshop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

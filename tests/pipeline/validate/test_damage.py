@@ -88,7 +88,6 @@ CASES = [(what, False) for what in SABOTAGE]
 CASES += [(what, True) for what in SABOTAGE if "graph" in what or "weights" in what]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("what", "with_checkpoint"), CASES)
 def test_garbage_that_was_hashed_again_is_a_reason(
     built: Shop,

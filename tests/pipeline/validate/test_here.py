@@ -25,7 +25,6 @@ from whisperopt.selection.decisions import best, resolve
 HERE = hosts.probe().host_class("cpu", "onnxruntime")
 
 
-@pytest.mark.slow
 def test_what_this_machine_can_run_is_proven_and_written_into_the_release(workshop: Shop) -> None:
     before = tree(workshop.release)
     found = workshop.validate()
@@ -63,7 +62,6 @@ def test_another_winner_is_a_change(shop_: Shop, monkeypatch: pytest.MonkeyPatch
     assert best(resolve(shop_.catalog, MODEL, host)).name == MIXED
 
 
-@pytest.mark.slow
 def test_the_notes_of_a_proof_are_forgotten_once_it_is_written(
     workshop: Shop, cache: Path
 ) -> None:
@@ -133,7 +131,6 @@ def test_other_clips_than_the_packaged_ones_are_asked_for(shop_: Shop) -> None:
     assert tree(shop_.release) == before
 
 
-@pytest.mark.slow
 def test_clips_without_answers_need_the_checkpoint(workshop: Shop, tmp_path: Path) -> None:
     other = write_clips(tmp_path / "others", spoken=2)
     before = tree(workshop.release)
@@ -189,7 +186,6 @@ def test_a_damaged_report_does_not_stop_a_proof(shop_: Shop, damage: bytes) -> N
     assert shop_.validate(replay=True).report is None
 
 
-@pytest.mark.slow
 def test_two_models_are_proven_side_by_side(
     workshop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,8 +18,6 @@ from whisperopt import host as hosts
 from whisperopt.release import catalog
 from whisperopt.selection.decisions import resolve
 
-pytestmark = pytest.mark.slow
-
 SLOW = """
 import time
 from whisperopt.backend import Probe
@@ -31,7 +29,7 @@ class Session:
         self.inner, self.max_batch, self.placement = inner, inner.max_batch, inner.placement
 
     def encode(self, features):
-        time.sleep(0.1)
+        time.sleep(0.03)
         return self.inner.encode(features)
 
 
@@ -94,7 +92,9 @@ def _in_the_race(process: "subprocess.Popen[str]", _cache: Path) -> None:
     next(line for line in listened(process) if "round 2" in line)
 
 
-@pytest.mark.parametrize("moment", [_after_two_clips, _in_the_race])
+@pytest.mark.parametrize(
+    "moment", [_after_two_clips, pytest.param(_in_the_race, marks=pytest.mark.soak)]
+)
 def test_what_was_killed_goes_on_where_it_stopped(
     workshop: Shop, site: Site, cache: Path, moment: Moment
 ) -> None:
@@ -172,7 +172,7 @@ def _dying(after: int) -> str:
         if self.done > {after}:
             import os
             os.abort()"""
-    return SLOW.replace("time.sleep(0.1)", die).replace("slow", "wild")
+    return SLOW.replace("time.sleep(0.03)", die).replace("slow", "wild")
 
 
 WILD = {
