@@ -217,10 +217,10 @@ def test_two_models_are_proven_side_by_side(
 def test_a_disk_that_takes_nothing_is_told_before_anything_is_run(
     shop_: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(**_: object) -> str:
+    def refuse(_: Path) -> str:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(store.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(store, "new_folder", refuse)
     before = tree(shop_.release)
     with pytest.raises(BadInputError, match="cannot be written: Read-only file system"):
         shop_.validate()

@@ -70,7 +70,7 @@ def lines(cache: Path) -> list[bytes]:
     return [
         line
         for path in cache.glob("proofs/*/samples.jsonl")
-        for line in path.read_bytes().splitlines()
+        for line in filter(None, path.read_bytes().splitlines())
     ]
 
 
