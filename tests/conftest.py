@@ -32,7 +32,7 @@ UNSEEN = frozenset({"PYTEST_CURRENT_TEST", "WHISPEROPT_CACHE"})
 """Variables that no probe looks at."""
 
 # A busy machine is no fault of what is tested.
-settings.register_profile("patient", deadline=None)
+settings.register_profile("patient", deadline=None, max_examples=50)
 settings.load_profile("patient")
 
 

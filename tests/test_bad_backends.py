@@ -105,6 +105,7 @@ def test_a_backend_that_behaves_is_opened(tmp_path: Path, small_artifact: Artifa
     assert said.startswith("wild-gqa-fp32: ")
 
 
+@pytest.mark.soak
 def test_doctor_lists_every_one_of_them_at_once(tmp_path: Path) -> None:
     site = Site(tmp_path)
     told = {}

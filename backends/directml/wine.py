@@ -71,6 +71,7 @@ class Wine(msgspec.Struct, frozen=True, kw_only=True):
         variables = {
             **os.environ,
             "DISPLAY": display,
+            "GALLIVM_PERF": "nopt",  # its shaders take longer to compile than to run
             "VK_DRIVER_FILES": str(self.vulkan),
             "VK_ICD_FILENAMES": str(self.vulkan),
             "WINEARCH": "win64",

@@ -75,6 +75,7 @@ def replay(trace: "Trace", artifact: "Artifact", scratch: Path) -> "Replayed":
         environment={
             "VK_DRIVER_FILES": driver,
             "VK_ICD_FILENAMES": driver,  # its name for older loaders
+            "GALLIVM_PERF": "nopt",  # shaders take longer to compile than to run
             "MESA_SHADER_CACHE_DIR": str(home(NAME) / "shaders"),
             "XDG_RUNTIME_DIR": str(scratch),
         },

@@ -29,7 +29,7 @@ python3 -c 'import ensurepip' 2>/dev/null || need python3-venv no-such-command
 if [ "$(cat "$home/pins" 2>/dev/null)" != "${pins[*]}" ]; then
     rm -rf "$home/venv" "$home/pins"
     python3 -m venv "$home/venv"
-    "$home/venv/bin/pip" install --quiet "${pins[@]}"
+    "$home/venv/bin/pip" install --quiet --no-compile "${pins[@]}"
 fi
 site=$("$home/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 rm -rf "$home/stubs"

@@ -46,7 +46,7 @@ fi
 install_tools
 rm -rf "$home/venv" "$home/links" "$home/pins"
 python3 -m venv "$home/venv"
-"$home/venv/bin/pip" install --quiet "${pins[@]}"
+"$home/venv/bin/pip" install --quiet --no-compile "${pins[@]}"
 mkdir "$home/links"
 plugins=$(site)/onnxruntime_ep_nv_tensorrt_rtx
 ln -s "$plugins/libtensorrt_plugins.so" "$home/links/"

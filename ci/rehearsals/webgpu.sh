@@ -27,7 +27,7 @@ fi
 
 rm -rf "$home/venv" "$home/pins"
 python3 -m venv "$home/venv"
-"$home/venv/bin/pip" install --quiet "${pins[@]}"
+"$home/venv/bin/pip" install --quiet --no-compile "${pins[@]}"
 mkdir -p "$home/shaders"
 echo "${pins[*]}" >"$home/pins"
 say "${pins[*]} is in place"

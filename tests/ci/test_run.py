@@ -27,7 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_clips(tmp_path_factory.mktemp("clips") / "short")
+    return write_clips(tmp_path_factory.mktemp("clips") / "short", spoken=2)
 
 
 def run(*arguments: str | Path, **variables: str | Path) -> subprocess.CompletedProcess[str]:

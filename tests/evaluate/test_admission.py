@@ -286,7 +286,7 @@ def test_a_device_that_never_ends_is_not_read() -> None:
 
 
 def test_another_schema_is_refused_by_both_names(wrong: Wrong) -> None:
-    for schema in ("1.0", "1.2", "2.0", "\x1b[2J"):
+    for schema in ("1.0", "1.3", "2.0", "\x1b[2J"):
         reason = wrong(changed("schema", schema))
         assert (reason.code, reason.values["found"]) == ("admission.schema", repr(schema))
 

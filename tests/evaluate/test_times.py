@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.evaluate.races import lap, race
-from whisperopt.evaluate.evidence import times
+from whisperopt.evaluate.times import times
 
 rounds = st.lists(st.integers(1, 10**6), min_size=1, max_size=8)
 

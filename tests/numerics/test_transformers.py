@@ -68,6 +68,7 @@ def test_encoder_and_logits_equal_pytorch_on_speech(
     assert max(encoder, prefill, *steps) < speech.TOLERANCE
 
 
+@LIVE
 @pytest.mark.sample
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("pair", list(PAIRS))

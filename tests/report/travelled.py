@@ -179,7 +179,7 @@ def _other(
 
 def _openvino() -> Sequence[CandidateReport]:
     smaller = "too close to call with the fastest measured, and smaller"
-    close = "too noisy to call (+7 %, the ranges of the rounds overlap) and not smaller"
+    close = "+7 % by its median, which is undecided: the rounds disagree"
     cannot = "this CPU computes no bfloat16 (OpenVINO reports FP32, INT8, BIN)"
     return (
         candidate(

@@ -11,16 +11,18 @@ from whisperopt.backend import Tier
 from whisperopt.matrix import Objective
 
 
-def test_rounds_that_overlap_go_to_the_smaller() -> None:
+def test_noise_brings_nothing_that_may_be_slower_to_the_front() -> None:
     big = timed("cpu-big", 100, 900, latency_ms_interval=(80, 125))
-    small = timed("cpu-small", 140, 300, latency_ms_interval=(120, 160))
-    decisions = decide(VM, big, small)
+    small = timed("cpu-small", 140, 300, latency_ms_interval=(90, 160))
+    assert accepted(decide(VM, big, small)) == ["cpu-big", "cpu-small"]
+    unsure = timed("cpu-small", 104, 300, latency_ms_paired=(104, 90, 111))
+    assert accepted(decide(VM, big, unsure)) == ["cpu-big", "cpu-small"]
+    close = timed("cpu-small", 104, 300, latency_ms_paired=(104, 90, 109))
+    decisions = decide(VM, big, close)
     assert accepted(decisions) == ["cpu-small", "cpu-big"]
     assert decisions[0].reason == (
-        "measured here: 140 ms median, too noisy to tell from 100 ms median, and smaller"
+        "measured here: 104 ms median, too close to call with 100 ms median, and smaller"
     )
-    apart = timed("cpu-small", 140, 300, latency_ms_interval=(126, 160))
-    assert accepted(decide(VM, big, apart)) == ["cpu-big", "cpu-small"]
 
 
 @pytest.mark.parametrize(

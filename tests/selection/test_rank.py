@@ -100,12 +100,12 @@ def test_just_outside_of_too_close_the_faster_wins() -> None:
     assert names(big, small) == ["big", "small"]
 
 
-def test_rounds_that_overlap_are_too_noisy_to_call() -> None:
+def test_where_rounds_overlap_the_better_median_goes_first_and_doubt_is_said() -> None:
     big = entrant("big", 100, interval=(80, 125), size=400)
     small = entrant("small", 140, interval=(120, 160), size=100)
     assert reasons(big, small) == {
-        "small": "too noisy to tell from the fastest measured, and smaller",
-        "big": "too noisy to call (-29 %, the ranges of the rounds overlap) and not smaller",
+        "big": "fastest measured by its median, undecided against others: the rounds disagree",
+        "small": "+40 % by its median, which is undecided: the rounds disagree",
     }
     apart = entrant("small", 140, interval=(126, 160), size=100)
     assert reasons(big, apart) == {"big": "fastest measured", "small": "40 % slower"}
@@ -427,5 +427,5 @@ def test_not_smaller_is_only_said_of_what_is_not_smaller(
 ) -> None:
     within = [one for one in ranked(*made, aim=aim) if one.within]
     for one in within[1:]:
-        if one.reason.code in {"ranking.too-close", "ranking.too-noisy", "ranking.not-smaller"}:
+        if one.reason.code in {"ranking.too-close", "ranking.not-smaller"}:
             assert one.scores.size_bytes >= within[0].scores.size_bytes

@@ -6,7 +6,8 @@ import click
 
 from whisperopt.cli import COUNT, PATH, aim_options, answer, json_option
 from whisperopt.cli.render import progress, show_rows
-from whisperopt.evaluate.evidence import Race, times
+from whisperopt.evaluate.evidence import Race
+from whisperopt.evaluate.times import times
 from whisperopt.pipeline import tune as tuner
 from whisperopt.pipeline.tune import Tuning
 from whisperopt.selection.rank import Ranked

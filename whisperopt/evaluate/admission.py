@@ -16,7 +16,7 @@ from whisperopt.errors import BadInputError
 from whisperopt.evaluate import words
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.clips import Clip, played
-from whisperopt.evaluate.evidence import SCHEMA, Evidence, Lap, Sample
+from whisperopt.evaluate.evidence import SCHEMAS, Evidence, Lap, Sample
 from whisperopt.reasons import Reason, because, escaped, places_of_control, quoted
 from whisperopt.release.catalog import Variant
 
@@ -46,9 +46,9 @@ def parse(path: Path) -> Evidence:
     try:
         data.decode()
         schema = msgspec.json.decode(data, type=_Schema).schema
-        if schema != SCHEMA:
+        if schema not in SCHEMAS:
             raise BadInputError(
-                because("admission.schema", path, found=quoted(schema), own=SCHEMA)
+                because("admission.schema", path, found=quoted(schema), own=SCHEMAS[-1])
             )
         evidence = msgspec.json.decode(data, type=Evidence)
         raw = json.loads(data, object_pairs_hook=_without_twins)

@@ -9,7 +9,8 @@ import numpy as np
 from whisperopt.evaluate import words
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.clips import Clip
-from whisperopt.evaluate.evidence import Evidence, Metrics, Sample, times
+from whisperopt.evaluate.evidence import Evidence, Metrics, Sample
+from whisperopt.evaluate.times import times
 from whisperopt.evaluate.words import Errors
 from whisperopt.release.report import LanguageErrors
 from whisperopt.runtime.greedy import loops
@@ -68,8 +69,10 @@ def measure(evidence: Evidence, answers: Answers) -> Metrics:
         rtfx=race.rtfx if race else _rtfx(spoken),
         throughput=race.throughput if race else None,
         throughput_interval=race.throughput_interval if race else None,
+        throughput_paired=race.throughput_paired if race else None,
         latency_ms_p50=race.latency_ms if race else alone,
         latency_ms_interval=race.latency_interval if race else None,
+        latency_ms_paired=race.latency_paired if race else None,
         peak_rss_mb=(evidence.race or evidence).peak_rss_bytes / 2**20,
     )
 

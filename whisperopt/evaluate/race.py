@@ -1,7 +1,7 @@
 """A race: in every round each variant in turn decodes the same clips, so none has the quiet hour.
 
 What disturbs the machine for a while disturbs a round of all of them, and what only the first of a
-round feels is felt by each in turn.
+round feels is felt by each in turn. Who has certainly lost drops out; who may win goes on.
 """
 
 import time
@@ -18,6 +18,14 @@ from whisperopt import process, registry
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate.clips import Clip, ClipSet
 from whisperopt.evaluate.evidence import Count, Evidence, Lap, Nanoseconds, Race, Seconds
+from whisperopt.evaluate.times import (
+    LEAST_ROUNDS,
+    MOST_ROUNDS,
+    latencies,
+    leader,
+    paces,
+    undecided,
+)
 from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.process import Failure, Worker
 from whisperopt.reasons import because
@@ -68,16 +76,17 @@ def run(
     entrants: Sequence[tuple[str, Path]],
     clip_set: ClipSet,
     *,
-    rounds: int = 10,
+    rounds: int = MOST_ROUNDS,
     clips: int = 3,
     threads: int | None = None,
     memory_bytes: int | None = None,
     progress: Progress = lambda _: None,
 ) -> dict[str, Race | Failure]:
-    """Time `entrants`, names and folders, on a few clips in `rounds` rounds after a warm-up.
+    """Time `entrants`, names and folders, on a few clips in at most `rounds` after a warm-up.
 
-    In each round each decodes every clip alone, and then, if it takes batches, all of them at
-    once. One that crashes, hangs or raises falls out, and the failure says why; the others go on.
+    There are as many as it takes to know who wins: see `evaluate.times`. In each round each decodes
+    every clip alone, and then, if it takes batches, all of them at once. One that crashes, hangs or
+    raises falls out, and the failure says why; the others go on.
     Their processes stay open side by side, asleep, unless memory is too short for that: by default
     what is free, or `memory_bytes`, if a device has less.
     """
@@ -95,15 +104,21 @@ def run(
             )
             racers.append(_Racer(name, request, apart=apart))
             stack.callback(racers[-1].close)
+        left = racers
         for number in range(rounds + 1):
-            first = number % max(1, len(racers))
-            for racer in (*racers[first:], *racers[:first]):
-                if racer.failure is None:
-                    doing = f"round {number} of {rounds}" if number else "warming up"
-                    progress(f"{doing}: {racer.name}")
-                    racer.run(number)
-        rivals = tuple(racer.name for racer in racers if racer.failure is None)
-        return {racer.name: racer.failure or racer.race(rivals, started) for racer in racers}
+            first = number % max(1, len(left))
+            for racer in (*left[first:], *left[:first]):
+                doing = f"round {number} of at most {rounds}" if number else "warming up"
+                progress(f"{doing}: {racer.name}")
+                racer.run(number)
+            left = _left(racers, number)
+            if not left:
+                break
+        ended = [racer for racer in racers if racer.failure is None]
+        rivals = tuple(racer.name for racer in ended)
+        laps = {racer.name: racer.laps for racer in ended}
+        best = laps[leader({name: latencies(own) for name, own in laps.items()})] if laps else []
+        return {racer.name: racer.failure or racer.race(rivals, started, best) for racer in racers}
 
 
 def choose(clip_set: ClipSet, count: int) -> tuple[Clip, ...]:
@@ -112,6 +127,16 @@ def choose(clip_set: ClipSet, count: int) -> tuple[Clip, ...]:
     spoken.sort(key=lambda clip: (clip_set.seconds(clip), clip.file))
     count = min(count, len(spoken))
     return tuple(spoken[(2 * place + 1) * len(spoken) // (2 * count)] for place in range(count))
+
+
+def _left(racers: Sequence["_Racer"], number: int) -> list["_Racer"]:
+    """Return who goes on after a round: whoever may still win in latency or in throughput."""
+    running = [racer for racer in racers if racer.failure is None]
+    if number < LEAST_ROUNDS or not running:
+        return running
+    wanted = undecided({racer.name: latencies(racer.laps) for racer in running})
+    wanted |= undecided({racer.name: paces(racer.laps) for racer in running})
+    return [racer for racer in running if racer.name in wanted]
 
 
 class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +165,7 @@ class _Racer:
         self.failure: Failure | None = None
         self._worker: Worker | None = None
         self._opened: list[Loaded] = []
-        self._laps: list[Lap] = []
+        self.laps: list[Lap] = []
         self._peak_rss_bytes = 0
 
     def run(self, number: int) -> None:
@@ -158,14 +183,15 @@ class _Racer:
             self._worker.close()
         self._worker = None
 
-    def race(self, rivals: tuple[str, ...], started: str) -> Race:
+    def race(self, rivals: tuple[str, ...], started: str, leader: Sequence[Lap]) -> Race:
         """Return what was measured."""
         return Race(
             rivals=rivals,
             started=started,
             load_ns=self._opened[0].load_ns,
             peak_rss_bytes=self._peak_rss_bytes,
-            laps=tuple(self._laps),
+            laps=tuple(self.laps),
+            leader=tuple(leader),
         )
 
     def _run(self, number: int) -> None:
@@ -185,7 +211,7 @@ class _Racer:
                     seconds=sum(opened.seconds[index] for index in batch),
                     total_ns=self._ask(run_batch, batch, limit if place else _FIRST * limit),
                 )
-                self._laps.append(lap)
+                self.laps.append(lap)
         self._peak_rss_bytes = max(self._peak_rss_bytes, self._ask(idle, None, limit))
 
     def _ask(

@@ -56,9 +56,12 @@ class EvidenceEntry(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms_p50: Positive | None = None
     latency_ms_interval: tuple[Positive, Positive] | None = None
     """Of the median over the rounds of the race."""
+    latency_ms_paired: tuple[Positive, Positive, Positive] | None = None
+    """By the ratio to the race's leader within each round, with its interval."""
     rtfx: Positive | None = None
     throughput: Positive | None = None
     throughput_interval: tuple[Positive, Positive] | None = None
+    throughput_paired: tuple[Positive, Positive, Positive] | None = None
     peak_rss_mb: Positive | None = None
     wer_delta: float | None = None
     report: str = ""

@@ -49,16 +49,20 @@ class CandidateMetrics(msgspec.Struct, frozen=True, kw_only=True):
     throughput: float | None = None
     """Audio seconds / wall seconds, with as many clips at once as the session takes."""
     throughput_interval: tuple[float, float] | None = None
+    throughput_paired: tuple[float, float, float] | None = None
     latency_ms_p50: float | None = None
     latency_ms_interval: tuple[float, float] | None = None
     """Of the median over the rounds of a race; None: not timed in rounds."""
+    latency_ms_paired: tuple[float, float, float] | None = None
+    """By the ratio to the race's leader within each round, with its interval: what counts between
+    variants. None: there was no leader."""
     size_bytes: int | None = None
     peak_rss_mb: float | None = None
 
 
 MEASURED_ONLY = (
-    *("latency_ms_p50", "latency_ms_interval", "rtfx", "throughput", "throughput_interval"),
-    "peak_rss_mb",
+    *("latency_ms_p50", "latency_ms_interval", "latency_ms_paired", "rtfx"),
+    *("throughput", "throughput_interval", "throughput_paired", "peak_rss_mb"),
 )
 """Those that only the device itself tells, as the catalog calls them too."""
 

@@ -15,6 +15,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     value: float
     low: float
     high: float
+    paired: bool = False
+    """Whether it is by ratios within rounds, so that the interval holds whatever disturbed them."""
 
     @property
     def known(self) -> bool:
@@ -49,15 +51,22 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
                 return self.throughput or UNKNOWN
 
 
-def estimate(value: float, interval: Interval | None = None) -> Estimate:
+def estimate(value: float, interval: Interval | None = None, *, paired: bool = False) -> Estimate:
     """Return a measured number with its interval; without one there is no doubt to weigh."""
     low, high = interval or (value, value)
-    return Estimate(value=value, low=low, high=high)
+    return Estimate(value=value, low=low, high=high, paired=paired)
 
 
-def inverse(rate: float, interval: Interval | None = None) -> Estimate:
+def within_rounds(
+    value: float | None, interval: Interval | None, paired: tuple[float, float, float] | None
+) -> tuple[float | None, Interval | None]:
+    """Return the number to compare, and its interval: that by ratios within rounds if there is."""
+    return (paired[0], paired[1:]) if paired else (value, interval)
+
+
+def inverse(rate: float, interval: Interval | None = None, *, paired: bool = False) -> Estimate:
     """Return a rate, of which more is better, as what it costs."""
     low, high = interval or (rate, rate)
     if not min(low, rate, high) > 0:
         return UNKNOWN
-    return Estimate(value=1 / rate, low=1 / high, high=1 / low)
+    return Estimate(value=1 / rate, low=1 / high, high=1 / low, paired=paired)

@@ -16,7 +16,7 @@ from whisperopt.reasons import Reason, because
 from whisperopt.rehearsal import Rehearsed
 from whisperopt.release.catalog import EvidenceEntry, Variant
 from whisperopt.release.report import CandidateMetrics
-from whisperopt.results.scores import Scores, estimate, inverse
+from whisperopt.results.scores import Scores, estimate, inverse, within_rounds
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,11 +227,20 @@ def scores_of(numbers: CandidateMetrics | EvidenceEntry, size_bytes: int, tier: 
     """Take a variant's scores from its numbers: only a device itself tells times and memory."""
     if tier is not Tier.MEASURED:
         return Scores(size_bytes=size_bytes, wer_delta=numbers.wer_delta)
-    latency, rate = numbers.latency_ms_p50, numbers.throughput or numbers.rtfx
+    latency, reach = within_rounds(
+        numbers.latency_ms_p50, numbers.latency_ms_interval, numbers.latency_ms_paired
+    )
+    rate, spread = within_rounds(
+        numbers.throughput or numbers.rtfx, numbers.throughput_interval, numbers.throughput_paired
+    )
     return Scores(
         size_bytes=size_bytes,
-        latency_ms=estimate(latency, numbers.latency_ms_interval) if latency else None,
-        throughput=inverse(rate, numbers.throughput_interval) if rate else None,
+        latency_ms=estimate(latency, reach, paired=numbers.latency_ms_paired is not None)
+        if latency
+        else None,
+        throughput=inverse(rate, spread, paired=numbers.throughput_paired is not None)
+        if rate
+        else None,
         peak_rss_mb=numbers.peak_rss_mb,
         wer_delta=numbers.wer_delta,
     )

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from whisperopt.evaluate.times import SAME
 from whisperopt.matrix import Objective
 from whisperopt.reasons import Reason, because, sentences
 from whisperopt.results.scores import Estimate, Scores
@@ -13,6 +14,8 @@ K = TypeVar("K", bound=Hashable)
 
 TOO_CLOSE = 0.05
 """Values that differ by less than this share are too close to call on a machine with noise."""
+_SMALLER = 0.05
+"""The share by which something must be smaller before anybody notices."""
 
 
 def words(objective: Objective) -> Mapping[str, str]:
@@ -62,11 +65,11 @@ def amount(cost: Estimate, objective: Objective) -> str:
 def by_objective(
     items: Iterable[T], *, scores: Callable[[T], Scores], objective: Objective
 ) -> list[T]:
-    """Order by cost; of those that none left beats, the cheapest among them, the smallest goes first.
+    """Order by cost; of those too close to the cheapest, a noticeably smaller one goes first.
 
-    So nothing ever stands before what beats it. Where the sizes are equal too the cheaper goes
-    first, and of twins the one that came first. What has no number for its cost goes last, the
-    smallest first.
+    Where rounds were paired it must certainly be close: so no noise brings what may be much dearer
+    to the front. Of twins the one that came first goes first. What has no number for its cost goes
+    last, the smallest first.
     """
 
     def cost(item: T) -> Estimate:
@@ -76,15 +79,20 @@ def by_objective(
         return scores(item).size_bytes
 
     given = list(items)
-    left = sorted((item for item in given if cost(item).known), key=lambda item: cost(item).value)
+    known = (item for item in given if cost(item).known)
+    left = sorted(known, key=lambda item: (cost(item).value, size(item)))
     ordered = []
     while left:
-        unbeaten = [
-            place
-            for place, item in enumerate(left)
-            if not any(faster(cost(other), cost(item)) for other in left)
+        cheapest, *others = left
+        smaller = [
+            item
+            for item in others
+            if size(item) <= size(cheapest) * (1 - _SMALLER)
+            and close(cost(item), cost(cheapest))
+            and (not cost(item).paired or cost(item).high <= cost(cheapest).value * SAME)
         ]
-        ordered.append(left.pop(min(unbeaten, key=lambda place: size(left[place]))))
+        ordered.append(min(smaller, key=size, default=cheapest))
+        left.remove(ordered[-1])
     unknown = sorted((item for item in given if not cost(item).known), key=size)
     return [*ordered, *unknown]
 

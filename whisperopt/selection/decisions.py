@@ -18,7 +18,7 @@ from whisperopt.release.catalog import Catalog, Variant
 from whisperopt.results.variant import Proof, VariantResult, of_catalog
 from whisperopt.selection import tuned
 from whisperopt.selection.checks import Case, first_refusal
-from whisperopt.selection.compare import amount, broken, close, outside, words
+from whisperopt.selection.compare import amount, broken, outside, words
 from whisperopt.selection.rank import Ranked, rank
 
 _READY = "probes"
@@ -245,8 +245,7 @@ def _why(entry: Ranked, rest: Sequence[Ranked], objective: Objective) -> Reason:
     cost, least = entry.scores.cost(objective), closest.scores.cost(objective)
     if least.value >= cost.value:
         return because("here.measured", numbers=numbers)
-    code = "here.smaller-close" if close(cost, least) else "here.smaller-noisy"
-    return because(code, numbers=numbers, least=_number(closest, objective))
+    return because("here.smaller-close", numbers=numbers, least=_number(closest, objective))
 
 
 def _number(entry: Ranked, objective: Objective) -> str:

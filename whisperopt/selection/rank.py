@@ -102,8 +102,12 @@ def behind(
     for name, rival in (rivals or {}).items():
         if faster(other := rival.cost(objective), cost):
             return because("ranking.behind-other", name, percent=more(cost, other), words=worse)
-    code = "ranking.too-close" if close(cost, least) else "ranking.too-noisy"
-    return because(code, percent=more(cost, least))
+    if not close(cost, least):
+        return because("ranking.undecided", percent=more(cost, least))
+    smaller = own.size_bytes < best.size_bytes
+    return because(
+        "ranking.close-smaller" if smaller else "ranking.too-close", percent=more(cost, least)
+    )
 
 
 def _judged(
@@ -162,8 +166,8 @@ def _why_best(best: Ranked, order: Sequence[Ranked], objective: Objective) -> Re
     costs = [entry.scores.cost(objective) for entry in order if entry.standing.measured]
     if len(costs) == 1:
         return because("ranking.alone-measured")
-    own, least = best.scores.cost(objective), min(costs, key=lambda cost: cost.value)
-    if own.value > least.value:
-        code = "ranking.smaller-close" if close(own, least) else "ranking.smaller-noisy"
-        return because(code, words=praise)
-    return because("ranking.best", words=praise)
+    own = best.scores.cost(objective)
+    if own.value > min(cost.value for cost in costs):
+        return because("ranking.smaller-close", words=praise)
+    unsure = any(not (close(own, cost) or faster(own, cost)) for cost in costs)
+    return because("ranking.best-undecided" if unsure else "ranking.best", words=praise)

@@ -11,13 +11,14 @@ import msgspec
 from whisperopt import cache
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
-from whisperopt.evaluate.evidence import Race, times
+from whisperopt.evaluate.evidence import Race
+from whisperopt.evaluate.times import times
 from whisperopt.host import RECORDED, fingerprint
 from whisperopt.matrix import Objective
 from whisperopt.reasons import Reason, because, places_of_control
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog
-from whisperopt.results.scores import Scores, estimate, inverse
+from whisperopt.results.scores import Scores, estimate, inverse, within_rounds
 from whisperopt.results.variant import Proof, VariantResult
 from whisperopt.selection.compare import amount, words
 from whisperopt.selection.rank import Ranked, behind, rank
@@ -84,11 +85,18 @@ def untimed(result: VariantResult) -> Scores:
 def proven_by(result: VariantResult, race: Race) -> VariantResult:
     """Return a variant as `race` found it on this machine."""
     found = times(race)
-    rate, interval = found.throughput, found.throughput_interval
+    latency, reach = within_rounds(found.latency_ms, found.latency_interval, found.latency_paired)
+    rate, spread = within_rounds(
+        found.throughput, found.throughput_interval, found.throughput_paired
+    )
     scores = msgspec.structs.replace(
         untimed(result),
-        latency_ms=estimate(found.latency_ms, found.latency_interval),
-        throughput=inverse(rate, interval) if interval[0] else None,
+        latency_ms=estimate(latency, reach, paired=found.latency_paired is not None)
+        if latency
+        else None,
+        throughput=inverse(rate, spread, paired=found.throughput_paired is not None)
+        if rate and spread and spread[0]
+        else None,
         peak_rss_mb=race.peak_rss_bytes / 2**20,
     )
     proof = Proof(host_class=_HERE, tier=Tier.MEASURED, scores=scores)

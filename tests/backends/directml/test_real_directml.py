@@ -44,17 +44,12 @@ def test_every_rung_computes_what_the_cpu_computes(
     assert int(found[1]) > 50
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        pytest.param(
-            *(
-                "mha-cross",
-                "MultiHeadAttention (decoder.layers.0.encoder_attn/attention): 80070057",
-            ),
-            marks=SOAK,
-        ),
-        pytest.param("mha-unmasked", "has a relative error of", marks=SOAK),
+        ("mha-cross", "MultiHeadAttention (decoder.layers.0.encoder_attn/attention): 80070057"),
+        ("mha-unmasked", "has a relative error of"),
         ("attention", "2 Attention would silently run on the CPU"),
     ],
 )

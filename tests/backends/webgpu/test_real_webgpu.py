@@ -36,6 +36,7 @@ def test_every_rung_computes_what_the_cpu_computes(
     assert "on WebGpu" in told.facts["decoder.onnx"]
 
 
+@pytest.mark.soak
 def test_attention_of_opset_23_is_found_on_the_cpu(
     small_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:

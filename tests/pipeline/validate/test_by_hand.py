@@ -18,7 +18,6 @@ from tests.pipeline.validate.shop import Shop
 from tests.results import paper
 from tests.selection import releases
 
-TOO_CLOSE = 0.05
 SIZES = [100, 90, 90, 50]
 
 
@@ -30,27 +29,38 @@ def by_hand(release: Path, target: str, host_class: str) -> str:
     for path in (release / "evidence").glob("*.json"):
         found = json.loads(path.read_text())
         if found.get("variant") in sizes and found["host_class"] == host_class:
-            timed[found["variant"]] = figure(found["race"]["laps"])
+            timed[found["variant"]] = figure(found["race"])
+    value, _, first = min((timed[name][0], sizes[name], name) for name in timed)
+    smaller = [
+        name
+        for name, (own, high) in timed.items()
+        if sizes[name] <= 0.95 * sizes[first] and value >= 0.95 * own and high <= 1.1 * value
+    ]
+    return min(smaller, key=lambda name: sizes[name], default=first)
 
-    def beats(one: str, other: str) -> bool:
-        (value, _, high), (worse, low, _) = timed[one], timed[other]
-        return high < low and value < worse * (1 - TOO_CLOSE)
 
-    unbeaten = [name for name in timed if not any(beats(other, name) for other in timed)]
-    return min(unbeaten, key=lambda name: (sizes[name], timed[name][0]))
+def figure(race: dict[str, Any]) -> tuple[float, float]:
+    """Return a time by ratios to the leader's, and the end of the interval that holds it with 99.9 %.
 
-
-def figure(laps: list[dict[str, Any]]) -> tuple[float, float, float]:
-    """Return the median of the rounds' medians, and the interval that holds it with 95 %."""
-    alone = [lap for lap in laps if lap["round"] > 0 and len(lap["clips"]) == 1]
-    rounds = sorted(
-        median(lap["total_ns"] for lap in alone if lap["round"] == number)
-        for number in {lap["round"] for lap in alone}
-    )
-    n, spared = len(rounds), 0
-    while 1 - 2 * sum(comb(n, i) for i in range(spared + 2)) / 2**n >= 1 - TOO_CLOSE:
+    Without a leader it is the median of the rounds, about which there is no doubt to weigh.
+    """
+    own, first = by_round(race["laps"]), by_round(race["leader"])
+    if not first:
+        return median(own.values()), 0
+    ratios, scale = sorted(own[n] / first[n] for n in own.keys() & first), median(first.values())
+    n, spared = len(ratios), 0
+    while 1 - 2 * sum(comb(n, i) for i in range(spared + 2)) / 2**n >= 0.999:
         spared += 1
-    return median(rounds), rounds[spared], rounds[-1 - spared]
+    return median(ratios) * scale, ratios[-1 - spared] * scale
+
+
+def by_round(laps: list[dict[str, Any]]) -> dict[int, float]:
+    """Return each round's median time of a clip alone."""
+    alone = [lap for lap in laps if lap["round"] > 0 and len(lap["clips"]) == 1]
+    return {
+        number: median(lap["total_ns"] for lap in alone if lap["round"] == number)
+        for number in {lap["round"] for lap in alone}
+    }
 
 
 def selected(release: Path) -> tuple[str, str]:
