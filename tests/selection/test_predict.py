@@ -351,18 +351,16 @@ def test_throughput_is_predicted_from_throughput() -> None:
     assert accepted(decide(host("plain-vm-linux"), *made)) == ["cpu-v0", "cpu-v1"]
 
 
-def test_without_any_proof_the_predicted_best_goes_first() -> None:
+def test_what_never_ran_is_not_preferred_for_its_speed() -> None:
+    """Without any proof lossless goes first: for some models the gates refuse the quickest form."""
     made = [
         msgspec.structs.replace(one, tier=Tier.STRUCTURAL)
         for one in release(TINY, None)
-        if one.device == "cpu"
+        if one.target == "cpu"
     ]
     best = first("intel-laptop-linux", *made)
-    assert best.variant.name == VNNI
-    assert best.reason.startswith("only structurally proven: comes after everything that ran; not")
-    proven = variant("cpu-gqa-fp32")
-    others = [one for one in made if one.name != "cpu-gqa-fp32"]
-    assert first("intel-laptop-linux", *others, proven).variant.name == "cpu-gqa-fp32"
+    assert best.variant.name == "cpu-gqa-fp32"
+    assert best.reason == "only structurally proven: comes after everything that ran"
 
 
 def on_gpu(target: str, latency: float, capability: str = "8.0") -> EvidenceEntry:

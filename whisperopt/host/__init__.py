@@ -33,9 +33,7 @@ _ISA_LEVELS = (
     ("neon", {"asimd"}),
 )
 _UNIT = "|".join((r"sm\d{2,3}", "gpu", *(level for level, _ in _ISA_LEVELS), "baseline"))
-_CLASS = re.compile(
-    rf"(?P<os>[^-]+)-(?P<arch>[^-]+)-(?P<vendor>.+?)-(?P<unit>{_UNIT})-.+"
-)
+_CLASS = re.compile(rf"(?P<os>[^-]+)-(?P<arch>[^-]+)-(?P<vendor>.+?)-(?P<unit>{_UNIT})-.+")
 _ARCH = {"amd64": "x86_64", "x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 _OS = {"Linux": "linux", "Windows": "windows", "Darwin": "macos"}
 
@@ -163,7 +161,9 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 def hardware(host_class: str) -> Hardware | None:
     """Return the hardware that a host class names; None: it names none that is known here."""
     found = _CLASS.fullmatch(host_class)
-    return Hardware(**{name: found[name] for name in Hardware.__struct_fields__}) if found else None
+    return (
+        Hardware(**{name: found[name] for name in Hardware.__struct_fields__}) if found else None
+    )
 
 
 def detect() -> Host:

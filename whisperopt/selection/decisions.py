@@ -101,7 +101,8 @@ def resolve(
     4. then by size if that is the objective, by time as far as that can be predicted, else in the
        order of targets, and within a target that of its ladder
     5. variants that never ran anywhere come last, but for those that lost or failed in the race;
-       among the rejected the installable come first
+       they keep the order of targets and ladders: speed does not speak for what nobody heard
+    6. among the rejected the installable come first
     """
     entry = catalog.model(model)
     variants = sorted(entry.variants, key=lambda v: (v.target_rank, v.ladder_rank, v.name))
@@ -211,11 +212,12 @@ def _ranked(
     for (unproven, _, unmeasured), found in itertools.groupby(sorted(cases, key=group), key=group):
         results = [case.result for case in found]
         wish = objective or results[0].variant.objective
-        predicted = predict(results, classes, wish) if unmeasured else {}
+        predicted = predict(results, classes, wish) if unmeasured and not unproven else {}
         ranked = rank(results, wish, host_class, limit=limit, predicted=predicted)
         kept = [entry for entry in ranked if entry.within]
         if unproven:
-            structural += [_accepted(e, _structural(predicted.get(e.name))) for e in ranked]
+            why = because("here.structural")
+            structural += [_accepted(entry, why) for entry in ranked]
         else:
             within += [
                 _accepted(entry, _why(entry, kept[place:], wish, predicted.get(entry.name)))
@@ -234,12 +236,6 @@ def _device(variant: Variant, catalog: Catalog) -> tuple[int, str]:
 
 def _accepted(entry: Ranked, why: Reason) -> Decision:
     return Decision(entry.result.variant, accepted=True, why=why)
-
-
-def _structural(predicted: Prediction | None) -> Reason:
-    if predicted is None:
-        return because("here.structural")
-    return because("here.structural-predicted", predicted.why)
 
 
 def _why(
