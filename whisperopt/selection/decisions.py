@@ -198,9 +198,6 @@ def _ranked(
         structural = case.tier is Tier.STRUCTURAL
         return structural, _device(case.variant, catalog), not case.standing.measured
 
-    def host_class(variant: Variant) -> str:
-        return classes[variant.name]
-
     def limit(result: VariantResult, standing: Proof) -> Reason | None:
         """What was not measured here may keep the limits of times."""
         unkept = outside if standing.measured else broken
@@ -213,7 +210,7 @@ def _ranked(
         results = [case.result for case in found]
         wish = objective or results[0].variant.objective
         predicted = predict(results, classes, wish) if unmeasured and not unproven else {}
-        ranked = rank(results, wish, host_class, limit=limit, predicted=predicted)
+        ranked = rank(results, wish, lambda v: classes[v.name], limit=limit, predicted=predicted)
         kept = [entry for entry in ranked if entry.within]
         if unproven:
             why = because("here.structural")
