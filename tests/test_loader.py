@@ -83,48 +83,48 @@ def opened(transcriber: Transcriber) -> str:
 
 def test_the_best_variant_is_opened_and_the_reason_kept(backend: Backend, release: Path) -> None:
     transcriber = loader.load(release, threads=3)
-    assert opened(transcriber) == "cpu-gqa-fp32"
-    assert backend.opened == [("cpu-gqa-fp32", 3)]
-    assert transcriber.decisions[0].startswith("cpu-gqa-fp32: ")
+    assert opened(transcriber) == "cpu-gqa-int8"
+    assert backend.opened == [("cpu-gqa-int8", 3)]
+    assert transcriber.decisions[0].startswith("cpu-gqa-int8: ")
 
 
 def test_a_variant_that_does_not_open_gives_way_to_the_next(
     backend: Backend, release: Path
 ) -> None:
-    backend.refuses = {"cpu-gqa-fp32"}
+    backend.refuses = {"cpu-gqa-int8"}
     transcriber = loader.load(release)
-    assert opened(transcriber) == "cpu-gqa-int8"
-    assert "cpu-gqa-fp32: The driver is too old. Update it." in transcriber.decisions
+    assert opened(transcriber) == "cpu-gqa-fp32"
+    assert "cpu-gqa-int8: The driver is too old. Update it." in transcriber.decisions
 
 
 def test_a_runtime_that_is_not_installed_is_named_with_the_remedy(
     backend: Backend, release: Path
 ) -> None:
-    backend.refuses = {"cpu-gqa-fp32", "cpu-gqa-int8"}
+    backend.refuses = {"cpu-gqa-int8", "cpu-gqa-fp32"}
     with pytest.raises(NothingFitsError) as caught:
         loader.load(release)
     assert caught.value.exit_code == 3
-    assert "cpu-gqa-fp32: The driver is too old" in str(caught.value)
     assert "cpu-gqa-int8: The driver is too old" in str(caught.value)
+    assert "cpu-gqa-fp32: The driver is too old" in str(caught.value)
 
 
 def test_a_damaged_variant_gives_way_to_the_next(backend: Backend, release: Path) -> None:
-    (release / f"{MODEL}--cpu-gqa-fp32" / artifact.MANIFEST).write_text("{")
+    (release / f"{MODEL}--cpu-gqa-int8" / artifact.MANIFEST).write_text("{")
     transcriber = loader.load(release)
-    assert opened(transcriber) == "cpu-gqa-int8"
+    assert opened(transcriber) == "cpu-gqa-fp32"
     assert any("artifact.json cannot be understood" in d for d in transcriber.decisions)
 
 
 def test_a_missing_variant_gives_way_to_the_next(backend: Backend, release: Path) -> None:
-    (release / f"{MODEL}--cpu-gqa-fp32" / artifact.MANIFEST).unlink()
-    assert opened(loader.load(release)) == "cpu-gqa-int8"
+    (release / f"{MODEL}--cpu-gqa-int8" / artifact.MANIFEST).unlink()
+    assert opened(loader.load(release)) == "cpu-gqa-fp32"
 
 
 def test_a_target_restricts_the_choice(backend: Backend, release: Path) -> None:
-    assert opened(loader.load(release, target="cpu")) == "cpu-gqa-fp32"
+    assert opened(loader.load(release, target="cpu")) == "cpu-gqa-int8"
     with pytest.raises(NothingFitsError):
         loader.load(release, target="cuda")
-    assert [name for name, _ in backend.opened] == ["cpu-gqa-fp32"]
+    assert [name for name, _ in backend.opened] == ["cpu-gqa-int8"]
 
 
 @pytest.mark.parametrize("target", ["cpuu", "CPU", "open-vino"])
@@ -177,7 +177,7 @@ def test_one_of_several_models_must_be_named(backend: Backend, release: Path) ->
     (release / catalogs.NAME).write_bytes(catalogs.encode(both))
     with pytest.raises(BadInputError, match=r"several models: other, tiny\.en"):
         loader.load(release)
-    assert opened(loader.load(release, model=MODEL)) == "cpu-gqa-fp32"
+    assert opened(loader.load(release, model=MODEL)) == "cpu-gqa-int8"
     with pytest.raises(BadInputError, match="no model 'base'"):
         loader.load(release, model="base")
 
@@ -213,7 +213,7 @@ def test_a_gpu_that_is_not_used_is_told_with_the_remedy(
     bare = msgspec.structs.replace(releases.host("rtx4070-windows"), runtimes=wheels)
     monkeypatch.setattr(host, "detect", lambda: bare)
     chosen, told = loader.load(release).decisions
-    assert chosen.startswith("cpu-gqa-fp32: ")
+    assert chosen.startswith("cpu-gqa-int8: ")
     assert told.startswith("cuda-gqa-fp16: installable: onnxruntime-gpu is not installed.")
     assert told.endswith("pip uninstall -y onnxruntime && pip install 'whisperopt[cuda]'")
     asked = loader.load(release, target="cpu")
@@ -225,7 +225,7 @@ def test_a_gpu_whose_backend_is_broken_is_told_with_the_reason(
 ) -> None:
     monkeypatch.setattr(host, "detect", lambda: releases.host("broken-cuda-linux"))
     chosen, told = loader.load(release).decisions
-    assert chosen.startswith("cpu-gqa-fp32: ")
+    assert chosen.startswith("cpu-gqa-int8: ")
     assert "libcublasLt.so.13 is not found" in told
 
 
@@ -234,13 +234,13 @@ def test_what_a_backend_raises_is_a_reason_whatever_it_is(
     backend: Backend, release: Path, monkeypatch: pytest.MonkeyPatch, vanishing: str
 ) -> None:
     def opened_once(one: artifact.Artifact, *, threads: int | None = None) -> Session:
-        if one.manifest.variant == "cpu-gqa-fp32":
+        if one.manifest.variant == "cpu-gqa-int8":
             raise RuntimeError(vanishing)
         return Session()
 
     monkeypatch.setattr(backend, "open", opened_once)
     transcriber = loader.load(release)
-    assert opened(transcriber) == "cpu-gqa-int8"
+    assert opened(transcriber) == "cpu-gqa-fp32"
     assert any(f"RuntimeError: {vanishing}" in reason for reason in transcriber.decisions)
 
 
@@ -258,8 +258,8 @@ def test_an_artifact_of_a_backend_that_is_not_there_gives_way(
 def test_an_artifact_of_a_newer_schema_gives_way_to_the_next(
     backend: Backend, release: Path
 ) -> None:
-    manifest = release / f"{MODEL}--cpu-gqa-fp32" / artifact.MANIFEST
+    manifest = release / f"{MODEL}--cpu-gqa-int8" / artifact.MANIFEST
     manifest.write_text(manifest.read_text().replace('"schema": "1.0"', '"schema": "2.0"'))
     transcriber = loader.load(release)
-    assert opened(transcriber) == "cpu-gqa-int8"
+    assert opened(transcriber) == "cpu-gqa-fp32"
     assert any("this whisperopt reads '1.0'" in reason for reason in transcriber.decisions)

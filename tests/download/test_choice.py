@@ -41,7 +41,7 @@ def test_a_repo_without_a_catalog_says_so(repo: str, release: Path) -> None:
 
 def test_the_host_decides_which_variant_arrives(tmp_path: Path) -> None:
     release = tmp_path / "release"
-    names = ("cuda-gqa-fp16", "openvino-decomposed-fp32", "cpu-gqa-fp32")
+    names = ("cuda-gqa-fp16", "openvino-mha-int8-spans", "cpu-gqa-fp32")
     releases.write_release(release, *names)
     for name, machine in zip(
         names, ("a100-linux", "intel-laptop-linux", "plain-vm-linux"), strict=True

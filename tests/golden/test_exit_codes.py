@@ -171,7 +171,7 @@ SITUATIONS: dict[str, tuple[int, Callable[[At], list[object]]]] = {
         4,
         lambda at: [
             *("fetch", "mini", "--repo", _damaged(at), "--to", at["out"]),
-            *("--host", HOSTS / "plain-vm-linux.json"),
+            *("--host", HOSTS / "no-avx2-linux.json"),
         ],
     ),
     "a damaged release to validate": (

@@ -1,5 +1,6 @@
 """Makes catalogs for the real matrix, and small releases on disk."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ RUNTIMES = {
     "tensorrt": "tensorrt",
     "cuda": "onnxruntime-gpu",
     "directml": "onnxruntime-directml",
+    "webgpu": "onnxruntime-webgpu",
     "openvino": "openvino",
     "cpu": "onnxruntime",
 }
@@ -32,6 +34,14 @@ def host(name: str) -> Host:
 def all_hosts() -> list[str]:
     """Return the names of the recorded hosts."""
     return sorted(path.stem for path in _HOSTS.glob("*.json"))
+
+
+def composed() -> dict[str, Host]:
+    """Return the hosts that were composed from public data, by name."""
+    tables = tomllib.loads((_HOSTS / "composed.toml").read_text("utf-8"))
+    for table in tables.values():
+        assert table.pop("source")
+    return {name: msgspec.convert(table, Host) for name, table in tables.items()}
 
 
 def files(*sizes: int) -> tuple[File, ...]:

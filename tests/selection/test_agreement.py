@@ -85,12 +85,13 @@ limits = st.fixed_dictionaries(
 def test_the_client_gets_what_the_build_selected_for_its_kind_of_host(
     made: list[Variant], goal: Any, at_most: Any
 ) -> None:
+    """As far as it measured there: the client predicts the rest, which a build does not."""
     aim = Objective(goal=goal, at_most=at_most)
     found = rank([of_catalog(one) for one in made], aim, OWN)
     decisions = decide(VM, *made, objective=aim)
     assert set(accepted(decisions)) == {one.name for one in found if one.accepted}
-    for chosen in (one.name for one in found if one.selected):
-        assert best(decisions).name == chosen
+    for chosen in (one for one in found if one.selected):
+        assert best(decisions).name == chosen.name or not chosen.standing.measured
 
 
 @pytest.fixture(scope="module")
@@ -150,11 +151,11 @@ def test_who_was_ready_before_is_not_asked_again_until_it_breaks(
     monkeypatch.setattr(registry, "probe", probe)
     monkeypatch.setattr(registry, "require", lambda _: Backend())
     monkeypatch.setattr(process, "possible", lambda: False)
-    assert opened(loader.load(release)).startswith("openvino")
-    assert opened(loader.load(release)).startswith("openvino")
-    assert asked == ["openvino"]
-    ready.remove("openvino")
-    assert best(explain(release)[MODEL]).target == "cpu"
+    assert opened(loader.load(release)).startswith("cpu")
+    assert opened(loader.load(release)).startswith("cpu")
+    assert asked == ["cpu"]
+    ready.remove("cpu")
+    assert best(explain(release)[MODEL]).target == "openvino"
     transcriber = loader.load(release)
-    assert opened(transcriber).startswith("cpu")
+    assert opened(transcriber).startswith("openvino")
     assert any("does not work on this host: gone" in said for said in transcriber.decisions)

@@ -20,7 +20,7 @@ from whisperopt.release.catalog import encode, parse
 from whisperopt.selection.decisions import best, resolve
 
 ON_NVIDIA = "tensorrt-decomposed-fp16 cuda-gqa-fp16 cuda-decomposed-fp16"
-ON_CPU = "cpu-gqa-fp32 cpu-gqa-int8"
+ON_CPU = "cpu-gqa-int8 cpu-gqa-fp32"
 PIP = "pip install 'whisperopt[{}]'"
 
 
@@ -194,7 +194,7 @@ def test_the_installable_comes_first_among_the_rejected_and_in_the_error() -> No
 def test_the_hint_removes_a_wheel_that_would_be_overwritten() -> None:
     rtx = msgspec.structs.replace(host("rtx4070-windows"), runtimes={"onnxruntime": "1.27.0"})
     decisions = decide(rtx, *releases.every_target())
-    assert accepted(decisions) == ["cpu-gqa-fp32", "cpu-gqa-int8"]
+    assert accepted(decisions) == ON_CPU.split()
     hint = rejected(decisions)["cuda-gqa-fp16"].hint
     assert hint == "pip uninstall -y onnxruntime && " + PIP.format("cuda")
 
@@ -333,7 +333,7 @@ def test_evidence_of_an_unknown_tier_is_no_measurement_but_its_failure_counts() 
 
 def test_best_is_the_first_accepted() -> None:
     decisions = decide(host("plain-vm-linux"), *releases.every_target())
-    assert best(decisions).name == "cpu-gqa-fp32"
+    assert best(decisions).name == "cpu-gqa-int8"
     with pytest.raises(NothingFitsError, match="no variant of this model"):
         best(())
 

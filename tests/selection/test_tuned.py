@@ -325,7 +325,7 @@ def test_two_at_once_leave_one_whole_file(cache: Path) -> None:
 def test_explain_and_fetch_put_the_winner_first(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = releases.write_release(tmp_path, "cpu-gqa-fp32", "cpu-gqa-int8")
+    made = releases.write_release(tmp_path, "cpu-gqa-int8", "cpu-gqa-fp32")
     first, second = made.model(MODEL).variants
     monkeypatch.setattr("whisperopt.host.detect", lambda: HOST)
     monkeypatch.setattr(registry, "probe", lambda _: Probe(runtime="onnxruntime"))
@@ -334,7 +334,7 @@ def test_explain_and_fetch_put_the_winner_first(
     remember(made, None, tuning(raced(first, 352), raced(second, 331)))
     (winner, loser) = fetcher.explain(tmp_path)[MODEL]
     assert winner.variant == second
-    assert winner.reason.startswith("fastest here: 331 ms against 352 ms of cpu-gqa-fp32")
+    assert winner.reason.startswith("fastest here: 331 ms against 352 ms of cpu-gqa-int8")
     assert loser.reason.startswith("6 % slower")
     assert fetcher.fetch(MODEL, repo=tmp_path, to=tmp_path / "to").manifest.variant == second.name
     assert fetcher.explain(tmp_path, host=HOST)[MODEL] == before

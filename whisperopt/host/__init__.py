@@ -3,6 +3,7 @@
 import functools
 import os
 import platform
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -31,8 +32,24 @@ _ISA_LEVELS = (
     ("neon-dotprod", {"asimddp"}),
     ("neon", {"asimd"}),
 )
+_UNIT = "|".join((r"sm\d{2,3}", "gpu", *(level for level, _ in _ISA_LEVELS), "baseline"))
+_CLASS = re.compile(rf"(?P<os>[^-]+)-(?P<arch>[^-]+)-(?P<vendor>.+?)-(?P<unit>{_UNIT})-.+")
 _ARCH = {"amd64": "x86_64", "x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 _OS = {"Linux": "linux", "Windows": "windows", "Darwin": "macos"}
+
+
+class Hardware(msgspec.Struct, frozen=True):
+    """What a host class says of a device, whatever runs there."""
+
+    os: str
+    arch: str
+    vendor: str
+    unit: str
+    """The instruction set of a CPU, `sm` with the compute capability of a GPU, or `gpu`."""
+
+    def __str__(self) -> str:
+        """Return the beginning of its host classes."""
+        return f"{self.os}-{self.arch}-{self.vendor}-{self.unit}"
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,6 +156,14 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             return f"{runtime}-{version}"
         plugins = [name for name in sorted(self.runtimes) if f"-{runtime}-" in f"{name}-"]
         return f"{plugins[0]}-{self.runtimes[plugins[0]]}" if plugins else f"{runtime}-none"
+
+
+def hardware(host_class: str) -> Hardware | None:
+    """Return the hardware that a host class names; None: it names none that is known here."""
+    found = _CLASS.fullmatch(host_class)
+    return (
+        Hardware(**{name: found[name] for name in Hardware.__struct_fields__}) if found else None
+    )
 
 
 def detect() -> Host:

@@ -92,7 +92,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     A key or value that a reader does not know rejects the variant.
     """
     target_rank: Rank
-    """Position of the target in `targets.toml`: the order while nothing is measured."""
+    """Position of the target in `targets.toml`: the order while nothing is measured or predicted."""
     ladder_rank: Rank
     """Position of the recipe in its ladder."""
     selectable_from: str = Tier.EMULATED

@@ -19,6 +19,7 @@ from whisperopt.results.variant import Proof, VariantResult, of_catalog
 from whisperopt.selection import tuned
 from whisperopt.selection.checks import Case, first_refusal
 from whisperopt.selection.compare import amount, broken, outside, words
+from whisperopt.selection.predict import Prediction, predict
 from whisperopt.selection.rank import Ranked, rank
 
 _READY = "probes"
@@ -97,10 +98,11 @@ def resolve(
     2. the host's best device first
     3. on one device what was measured on this host class, by `objective` (default: the one that
        the release was built with), and what keeps its limits before what does not
-    4. then the order of targets, and within a target the order of its ladder, or the size if that
-       is the objective
+    4. then by size if that is the objective, by time as far as that can be predicted, else in the
+       order of targets, and within a target that of its ladder
     5. variants that never ran anywhere come last, but for those that lost or failed in the race;
-       among the rejected the installable come first
+       they keep the order of targets and ladders: speed does not speak for what nobody heard
+    6. among the rejected the installable come first
     """
     entry = catalog.model(model)
     variants = sorted(entry.variants, key=lambda v: (v.target_rank, v.ladder_rank, v.name))
@@ -204,17 +206,18 @@ def _ranked(
     within: list[Decision] = []
     beyond: list[Decision] = []
     structural: list[Decision] = []
-    for (unproven, *_), found in itertools.groupby(sorted(cases, key=group), key=group):
+    for (unproven, _, unmeasured), found in itertools.groupby(sorted(cases, key=group), key=group):
         results = [case.result for case in found]
         wish = objective or results[0].variant.objective
-        ranked = rank(results, wish, lambda variant: classes[variant.name], limit=limit)
+        predicted = predict(results, classes, wish) if unmeasured and not unproven else {}
+        ranked = rank(results, wish, lambda v: classes[v.name], limit=limit, predicted=predicted)
         kept = [entry for entry in ranked if entry.within]
         if unproven:
             why = because("here.structural")
             structural += [_accepted(entry, why) for entry in ranked]
         else:
             within += [
-                _accepted(entry, _why(entry, kept[place:], wish))
+                _accepted(entry, _why(entry, kept[place:], wish, predicted.get(entry.name)))
                 for place, entry in enumerate(kept)
             ]
             beyond += [_accepted(entry, entry.reason) for entry in ranked if not entry.within]
@@ -232,8 +235,12 @@ def _accepted(entry: Ranked, why: Reason) -> Decision:
     return Decision(entry.result.variant, accepted=True, why=why)
 
 
-def _why(entry: Ranked, rest: Sequence[Ranked], objective: Objective) -> Reason:
+def _why(
+    entry: Ranked, rest: Sequence[Ranked], objective: Objective, predicted: Prediction | None
+) -> Reason:
     """Say what was measured, and against what of the `rest` it stands first on size alone."""
+    if predicted:
+        return predicted.why
     if not entry.standing.measured:
         elsewhere = entry.result.variant.tier == Tier.MEASURED
         code = "here.elsewhere" if elsewhere else "here.emulated"

@@ -11,6 +11,7 @@ from whisperopt.release.catalog import Variant
 from whisperopt.results.scores import Scores
 from whisperopt.results.variant import Proof, VariantResult
 from whisperopt.selection.compare import by_objective, close, faster, front, more, outside, words
+from whisperopt.selection.predict import Prediction, by_prediction
 
 HostClass = Callable[[Variant], str | None] | str | None
 Limit = Callable[[VariantResult, Proof], Reason | None]
@@ -52,14 +53,16 @@ def rank(
     host_class: HostClass,
     *,
     limit: Limit | None = None,
+    predicted: Mapping[str, Prediction] | None = None,
 ) -> tuple[Ranked, ...]:
     """Rank variants for one kind of host, best first; the selected one on top if there is one.
 
     What keeps the objective's limits goes before what does not, and only that is selected.
     Measured goes before emulated before structural. Among measured the objective decides, and
     where it is too close to call the smaller size; among unmeasured the size if that is the
-    objective, else the order of targets and ladders. What is refused comes last. `limit` says
-    which limit a variant does not keep: by default any that it is not known to keep.
+    objective, else what is `predicted` of each, by name, and without that the order of targets and
+    ladders. What is refused comes last. `limit` says which limit a variant does not keep: by
+    default any that it is not known to keep.
     """
     judged = [_judged(result, objective, host_class, limit) for result in results]
     judged.sort(key=lambda e: (e.result.variant.target_rank, e.result.variant.ladder_rank, e.name))
@@ -67,6 +70,7 @@ def rank(
     measured = [entry for entry in accepted if entry.within and entry.standing.measured]
     others = [entry for entry in accepted if entry.within and not entry.standing.measured]
     beyond = [entry for entry in accepted if not entry.within]
+    others = by_prediction(others, lambda entry: (predicted or {}).get(entry.name))
     for unordered in (others, beyond):
         unordered.sort(key=lambda entry: _unproven(entry, objective))
     order = by_objective(measured, scores=lambda entry: entry.scores, objective=objective)
