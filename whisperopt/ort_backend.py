@@ -89,10 +89,11 @@ class OrtBackend(OnnxBackend, frozen=True, kw_only=True):
         """Return what opens `artifact`, with the options that it is to have."""
         return self.provider
 
-    def open(
-        self, artifact: Artifact, *, threads: int | None = None, profile: Path | None = None
-    ) -> "OrtSession":
+    def open(self, artifact: Artifact, *, threads: int | None = None) -> "OrtSession":
         """Open both graphs; a provider that does not load is an error, never the CPU."""
+        return self._open(artifact, threads, None)
+
+    def _open(self, artifact: Artifact, threads: int | None, profile: Path | None) -> "OrtSession":
         from whisperopt.runtime.ort import OrtSession
 
         provider = self.provider_for(artifact)
@@ -107,7 +108,7 @@ class OrtBackend(OnnxBackend, frozen=True, kw_only=True):
         from whisperopt.runtime import ort_graph
 
         with TemporaryDirectory() as folder:
-            session = self.open(artifact, threads=threads, profile=Path(folder))
+            session = self._open(artifact, threads, Path(folder))
             play(session)
             parts = {"encoder": session.encoder, "decoder": session.decoder}
             return {name: ort_graph.operators(part) for name, part in parts.items()}

@@ -273,10 +273,14 @@ def alive(process: int, at: float = math.inf) -> bool:
     """
     import psutil
 
-    try:
-        return 0 < process < 2**31 and float(psutil.Process(process).create_time()) <= at
-    except psutil.Error:
+    if not (0 < process < 2**31 and psutil.pid_exists(process)):
         return False
+    try:
+        return float(psutil.Process(process).create_time()) <= at
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.Error, OSError, RuntimeError):  # somebody else's, of which nothing is told
+        return True
 
 
 def peak_rss_bytes() -> int:

@@ -12,7 +12,7 @@ from whisperopt import process
 from whisperopt.backend import Probe, Tier
 from whisperopt.host import distribution_version
 from whisperopt.process import Failure
-from whisperopt.rehearsal import Judgement
+from whisperopt.rehearsal import Judgement, NotTried
 
 if TYPE_CHECKING:
     from whisperopt.artifact import Artifact
@@ -50,7 +50,12 @@ class OpenVinoRehearsal(msgspec.Struct, frozen=True):
         from whisperopt.graph.core import PARTS
 
         graphs = {part: artifact.graph(part).absolute() for part in PARTS}
-        return judge({p: process.ask(query, g, limit=_SECONDS) for p, g in graphs.items()})
+        answers: dict[str, Queried | Failure] = {
+            p: process.ask(query, g, limit=_SECONDS) for p, g in graphs.items()
+        }
+        if process.IMPOSSIBLE in answers.values():
+            raise NotTried(str(process.IMPOSSIBLE))
+        return judge(answers)
 
 
 def query(graph: Path) -> Queried:

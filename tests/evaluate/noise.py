@@ -85,9 +85,11 @@ def race(paces_ms: Mapping[str, float], noise: Noise, seed: int) -> dict[str, Ra
                     Lap(round=number, clips=clips, seconds=len(clips), total_ns=round(took * 1e6))
                 )
         if number >= LEAST_ROUNDS:
-            alone = {name: latencies(own) for name, own in laps.items()}
-            many = {name: paces(own) for name, own in laps.items()}
-            left = [name for name in laps if name in undecided(alone) | undecided(many)]
+            alone = {name: latencies(laps[name]) for name in left}
+            many = {name: paces(laps[name]) for name in left}
+            wanted = undecided(alone) | undecided(many)
+            wanted |= {leader(alone), leader(many)} if wanted else set()
+            left = [name for name in left if name in wanted]
         if not left:
             break
     best = laps[leader({name: latencies(own) for name, own in laps.items()})]

@@ -36,7 +36,7 @@ def timed(
     value: float, low: float | None = None, high: float | None = None, size: int = 1
 ) -> Scores:
     reach = (low or value, high or value)
-    return Scores(size_bytes=size, latency_ms=estimate(value, reach, paired=low is not None))
+    return Scores(size_bytes=size, latency_ms=estimate(value, reach, plain=low and value))
 
 
 def ordered(found: list[Scores]) -> list[Scores]:

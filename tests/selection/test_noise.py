@@ -23,18 +23,12 @@ def select(noise: Noise, seed: int, objective: Objective) -> tuple[str, int]:
     scores = {}
     for name, own in races.items():
         found = times(own)
-        latency, reach = within_rounds(
-            found.latency_ms, found.latency_interval, found.latency_paired
-        )
-        rate, spread = within_rounds(
-            found.throughput, found.throughput_interval, found.throughput_paired
-        )
-        assert latency
-        assert rate
+        latency = within_rounds(found.latency_ms, found.latency_interval, found.latency_paired)
+        rate = within_rounds(found.throughput, found.throughput_interval, found.throughput_paired)
         scores[name] = Scores(
             size_bytes=SIZES[name],
-            latency_ms=estimate(latency, reach, paired=True),
-            throughput=inverse(rate, spread, paired=True),
+            latency_ms=estimate(*latency),
+            throughput=inverse(*rate),
         )
     rounds = sum(max(lap.round for lap in own.laps) for own in races.values())
     return by_objective(races, scores=scores.__getitem__, objective=objective)[0], rounds

@@ -229,6 +229,13 @@ def _odd_length(at: str, timed: Sample | Lap, seconds: float) -> Iterator[Reason
         yield because("admission.too-fast", at=at, ns=timed.total_ns, seconds=timed.seconds)
 
 
+def _odd_lap(at: str, lap: Lap, core: Mapping[str, Sample]) -> Iterator[Reason]:
+    for clip in lap.clips:
+        if clip not in core:
+            yield because("admission.unknown-clip", at=at, clip=quoted(clip))
+    yield from _odd_length(at, lap, sum(core[clip].seconds for clip in lap.clips))
+
+
 def _odd_race(evidence: Evidence, core: Mapping[str, Sample]) -> Iterator[Reason]:
     race = evidence.race
     if race is None:
@@ -237,13 +244,11 @@ def _odd_race(evidence: Evidence, core: Mapping[str, Sample]) -> Iterator[Reason
         yield because("admission.race-of-stand-in")
     if evidence.variant not in race.rivals:
         yield because("admission.race-without", variant=evidence.variant)
+    for whose, laps in (("laps", race.laps), ("leader", race.leader)):
+        for i, lap in enumerate(laps):
+            yield from _odd_lap(f"race.{whose}[{i}]", lap, core)
     rounds: dict[int, Counter[tuple[str, ...]]] = defaultdict(Counter)
-    for i, lap in enumerate(race.laps):
-        at = f"race.laps[{i}]"
-        for clip in lap.clips:
-            if clip not in core:
-                yield because("admission.unknown-clip", at=at, clip=quoted(clip))
-        yield from _odd_length(at, lap, sum(core[clip].seconds for clip in lap.clips))
+    for lap in race.laps:
         rounds[lap.round][lap.clips] += 1
     counted = [rounds[number] for number in sorted(rounds) if number]
     gaps = set(range(1, len(counted) + 1)) - set(rounds)

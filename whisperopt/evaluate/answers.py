@@ -166,7 +166,7 @@ class ReferenceOutputs:
     def save(self, clip: Clip, reference: ReferenceOutput) -> None:
         """Keep the core model's answer to `clip` in the folder."""
         partial = self.path / "partial.npz"
-        np.savez_compressed(partial, allow_pickle=False, **reference.arrays(_key(clip)))
+        np.savez_compressed(partial, **reference.arrays(_key(clip)))
         partial.replace(self._file(clip))
 
     def has(self, clip: Clip) -> bool:
@@ -180,11 +180,11 @@ class ReferenceOutputs:
 
     def pack(self, path: Path, clips: Iterable[Clip]) -> None:
         """Write the entries of all `clips` in the folder to one file."""
-        arrays: dict[str, npt.NDArray[Any]] = {}
+        arrays: dict[str, Any] = {}
         for clip in clips:
             with np.load(self._file(clip)) as own:
                 arrays |= own
-        np.savez_compressed(path, allow_pickle=False, **arrays)
+        np.savez_compressed(path, **arrays)
 
     def _file(self, clip: Clip) -> Path:
         return self.path / f"{_key(clip)}.npz" if self.path.is_dir() else self.path

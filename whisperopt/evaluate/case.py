@@ -66,7 +66,7 @@ def listen(
         manifest, target="core", backend=EMULATOR, recipe=CORE, dims=core.checkpoint.dims
     )
     artifact.write_manifest(folder, own)
-    notes = journal.folder("core", own, host, clip_set.digest)
+    notes = journal.folder("core, by clip", own, host, clip_set.digest)
     references = notes / "references"
     references.mkdir(parents=True, exist_ok=True)
     request = TrialRequest(

@@ -21,8 +21,10 @@ class ResumeLog:
 
     def samples(self) -> list[Sample]:
         """Return what was found before."""
-        found = []
-        for line in self._path.read_bytes().splitlines() if self._path.exists() else ():
+        found, lines = [], []
+        with contextlib.suppress(FileNotFoundError):
+            lines = self._path.read_bytes().splitlines()
+        for line in lines:
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
                 found.append(msgspec.json.decode(line, type=Sample))
         return found

@@ -5,7 +5,7 @@ round feels is felt by each in turn. Who has certainly lost drops out; who may w
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,14 +56,22 @@ def timed(
     *,
     threads: int,
     memory_bytes: int | None,
+    groups: Mapping[str, Collection[str]],
     progress: Progress,
 ) -> dict[str, Evidence | NoEvidence]:
     """Race the variants in `folders`; return their `evidence` with it, or why one fell out.
 
-    `memory_bytes` is what the device has, None for that of the machine.
+    `memory_bytes` is what the device has, None for that of the machine; `groups` as for `run`.
     """
     entrants = [(name, folders[name]) for name in evidence]
-    races = run(entrants, clip_set, threads=threads, memory_bytes=memory_bytes, progress=progress)
+    races = run(
+        entrants,
+        clip_set,
+        threads=threads,
+        memory_bytes=memory_bytes,
+        groups=groups,
+        progress=progress,
+    )
     return {
         name: NoEvidence(str(because("evaluate.race", why=str(race))))
         if isinstance(race, Failure)
@@ -80,13 +88,16 @@ def run(
     clips: int = 3,
     threads: int | None = None,
     memory_bytes: int | None = None,
+    groups: Mapping[str, Collection[str]] | None = None,
     progress: Progress = lambda _: None,
 ) -> dict[str, Race | Failure]:
     """Time `entrants`, names and folders, on a few clips in at most `rounds` after a warm-up.
 
     There are as many as it takes to know who wins: see `evaluate.times`. In each round each decodes
     every clip alone, and then, if it takes batches, all of them at once. One that crashes, hangs or
-    raises falls out, and the failure says why; the others go on.
+    raises falls out, and the failure says why; the others go on. Of each of the `groups`, such as a
+    target's variants, it is found out who wins, not only of all.
+
     Their processes stay open side by side, asleep, unless memory is too short for that: by default
     what is free, or `memory_bytes`, if a device has less.
     """
@@ -111,13 +122,14 @@ def run(
                 doing = f"round {number} of at most {rounds}" if number else "warming up"
                 progress(f"{doing}: {racer.name}")
                 racer.run(number)
-            left = _left(racers, number)
+            left = _left(left, number, groups or {})
             if not left:
                 break
         ended = [racer for racer in racers if racer.failure is None]
         rivals = tuple(racer.name for racer in ended)
         laps = {racer.name: racer.laps for racer in ended}
-        best = laps[leader({name: latencies(own) for name, own in laps.items()})] if laps else []
+        costs = {name: latencies(own) for name, own in laps.items()}
+        best = laps[leader(costs)] if len(laps) > 1 else []  # alone there is nothing to compare
         return {racer.name: racer.failure or racer.race(rivals, started, best) for racer in racers}
 
 
@@ -129,13 +141,22 @@ def choose(clip_set: ClipSet, count: int) -> tuple[Clip, ...]:
     return tuple(spoken[(2 * place + 1) * len(spoken) // (2 * count)] for place in range(count))
 
 
-def _left(racers: Sequence["_Racer"], number: int) -> list["_Racer"]:
-    """Return who goes on after a round: whoever may still win in latency or in throughput."""
+def _left(
+    racers: Sequence["_Racer"], number: int, groups: Mapping[str, Collection[str]]
+) -> list["_Racer"]:
+    """Return who goes on after a round: whoever may still win in latency or in throughput.
+
+    Whoever leads all goes on with them, since all are compared with it in the end.
+    """
     running = [racer for racer in racers if racer.failure is None]
     if number < LEAST_ROUNDS or not running:
         return running
-    wanted = undecided({racer.name: latencies(racer.laps) for racer in running})
-    wanted |= undecided({racer.name: paces(racer.laps) for racer in running})
+    wanted: set[str] = set()
+    for costs in ({r.name: cost(r.laps) for r in running} for cost in (latencies, paces)):
+        for group in (costs, *groups.values()):
+            among = {name: own for name, own in costs.items() if name in group}
+            wanted |= undecided(among) if among else set()
+        wanted |= {leader(costs)} if wanted else set()
     return [racer for racer in running if racer.name in wanted]
 
 

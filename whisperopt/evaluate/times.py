@@ -38,7 +38,8 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
 
     Of ten rounds that is from the second to the ninth, 98 %, so that one disturbed round of either
     kind does no harm. What is paired is the median of its ratio to the leader in the same rounds,
-    times the leader's own median, with an interval that is `SURE`: None if the race had no leader.
+    times the leader's own median, with an interval that is `SURE` from eleven rounds on, and else
+    goes from the least to the most: None if the race had no leader.
     """
 
     latency_ms: float
@@ -82,17 +83,17 @@ def paces(laps: Iterable[Lap]) -> Rounds:
 
 def leader(costs: Mapping[str, Rounds]) -> str:
     """Return who takes the least of the time that those still racing take in the same round."""
-    rounds = max(map(len, costs.values()))
-    left = [name for name, own in costs.items() if len(own) == rounds]
-    shared = {at: geometric_mean(costs[name][at] for name in left) for at in costs[left[0]]}
+    most = max(map(len, costs.values()))
+    left = [name for name, own in costs.items() if len(own) == most]
+    rounds = set.intersection(*(set(costs[name]) for name in left))
+    shared = {at: geometric_mean(costs[name][at] for name in left) for at in rounds}
     return min(left, key=lambda name: median(costs[name][at] / shared[at] for at in shared))
 
 
 def undecided(costs: Mapping[str, Rounds]) -> set[str]:
-    """Return who must go on: whoever may still beat the leader, and the leader if there is one.
+    """Return who must go on: whoever may still beat the leader, and then the leader too.
 
-    Who is certainly slower than the leader is out, and who is certainly as fast needs no more
-    rounds than the leader.
+    Who is certainly slower than the leader is out, and who is certainly as fast is known.
     """
     first = leader(costs)
     open_ = {name for name, own in costs.items() if not _decided(own, costs[first])}

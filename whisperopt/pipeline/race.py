@@ -47,12 +47,16 @@ def _times(
     if known := trials.known.recall("races", dict[str, Evidence], entrants):
         return known
     trials.progress("race", f"{len(entrants)} variants in turn")
+    groups: dict[str, list[str]] = {}
+    for name in entrants:
+        groups.setdefault(group[name].variant.target, []).append(name)
     found = timed(
         entrants,
         {name: trials.folder / group[name].variant.path for name in entrants},
         clip_set,
         threads=trials.host.cores,
         memory_bytes=trials.host.memory_of(device),
+        groups=groups,
         progress=lambda line: trials.progress("race", line),
     )
     if not any(isinstance(times, NoEvidence) for times in found.values()):

@@ -30,6 +30,8 @@ _STAGING = ".staging-"
 _STAGED = re.compile(_STAGING + r"(?:([0-9a-f]{8})-)?([0-9]{1,10})-\w+")
 """Machine (older versions name none), process and a random word."""
 _LONGEST_SECONDS = 86_400
+_SKEW_SECONDS = 3_600
+"""By which clocks of a process and of a shared folder may differ, or be set meanwhile."""
 _COMMIT = ".commit"
 _ELSEWHERE = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
@@ -77,7 +79,11 @@ def new_folder(parent: Path) -> Iterator[Path]:
             with suppress(OSError):  # somebody else was faster
                 changed = left.stat().st_mtime
                 old = time.time() - changed > _LONGEST_SECONDS
-                dead = not alive(int(named[2]), changed) if named[1] == machine else old
+                dead = (
+                    not alive(int(named[2]), changed + _SKEW_SECONDS)
+                    if named[1] == machine
+                    else old
+                )
                 if dead:
                     shutil.rmtree(left, ignore_errors=True)
     folder = parent / f"{_STAGING}{machine}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

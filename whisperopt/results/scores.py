@@ -15,8 +15,13 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     value: float
     low: float
     high: float
-    paired: bool = False
-    """Whether it is by ratios within rounds, so that the interval holds whatever disturbed them."""
+    plain: float | None = None
+    """The median that people see, where the three are by ratios within rounds."""
+
+    @property
+    def shown(self) -> float:
+        """The number to show and to hold to limits; the others are for comparisons."""
+        return self.value if self.plain is None else self.plain
 
     @property
     def known(self) -> bool:
@@ -51,22 +56,28 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
                 return self.throughput or UNKNOWN
 
 
-def estimate(value: float, interval: Interval | None = None, *, paired: bool = False) -> Estimate:
+def estimate(
+    value: float, interval: Interval | None = None, plain: float | None = None
+) -> Estimate:
     """Return a measured number with its interval; without one there is no doubt to weigh."""
     low, high = interval or (value, value)
-    return Estimate(value=value, low=low, high=high, paired=paired)
+    return Estimate(value=value, low=low, high=high, plain=plain)
 
 
 def within_rounds(
     value: float | None, interval: Interval | None, paired: tuple[float, float, float] | None
-) -> tuple[float | None, Interval | None]:
-    """Return the number to compare, and its interval: that by ratios within rounds if there is."""
-    return (paired[0], paired[1:]) if paired else (value, interval)
+) -> tuple[float, Interval | None, float | None]:
+    """Return the number to compare, 0 if there is none, its interval, and the one to show.
+
+    By ratios within rounds where there were any.
+    """
+    return (paired[0], paired[1:], value) if paired else (value or 0.0, interval, None)
 
 
-def inverse(rate: float, interval: Interval | None = None, *, paired: bool = False) -> Estimate:
+def inverse(rate: float, interval: Interval | None = None, plain: float | None = None) -> Estimate:
     """Return a rate, of which more is better, as what it costs."""
     low, high = interval or (rate, rate)
     if not min(low, rate, high) > 0:
         return UNKNOWN
-    return Estimate(value=1 / rate, low=1 / high, high=1 / low, paired=paired)
+    shown = 1 / plain if plain else None
+    return Estimate(value=1 / rate, low=1 / high, high=1 / low, plain=shown)

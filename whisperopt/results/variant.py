@@ -227,20 +227,16 @@ def scores_of(numbers: CandidateMetrics | EvidenceEntry, size_bytes: int, tier: 
     """Take a variant's scores from its numbers: only a device itself tells times and memory."""
     if tier is not Tier.MEASURED:
         return Scores(size_bytes=size_bytes, wer_delta=numbers.wer_delta)
-    latency, reach = within_rounds(
+    latency = within_rounds(
         numbers.latency_ms_p50, numbers.latency_ms_interval, numbers.latency_ms_paired
     )
-    rate, spread = within_rounds(
+    rate = within_rounds(
         numbers.throughput or numbers.rtfx, numbers.throughput_interval, numbers.throughput_paired
     )
     return Scores(
         size_bytes=size_bytes,
-        latency_ms=estimate(latency, reach, paired=numbers.latency_ms_paired is not None)
-        if latency
-        else None,
-        throughput=inverse(rate, spread, paired=numbers.throughput_paired is not None)
-        if rate
-        else None,
+        latency_ms=estimate(*latency) if latency[0] else None,
+        throughput=inverse(*rate) if rate[0] else None,
         peak_rss_mb=numbers.peak_rss_mb,
         wer_delta=numbers.wer_delta,
     )

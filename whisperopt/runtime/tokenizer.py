@@ -51,7 +51,8 @@ def _decoder(path: Path, end_of_text: int) -> Callable[[list[int]], str]:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return _library(path)  # of another kind, or it says what is wrong
     of_bytes = found.decoder.get("type") == "ByteLevel"
-    if not of_bytes or any(added.get("id", 0) < end_of_text for added in found.added_tokens):
+    added = [token.get("id") for token in found.added_tokens]
+    if not (of_bytes and all(isinstance(own, int) and own >= end_of_text for own in added)):
         return _library(path)
     words = {token: word for word, token in found.model.vocab.items()}
     return lambda ids: b"".join(_spelled(words.get(token, "")) for token in ids).decode(

@@ -50,7 +50,7 @@ def more(own: Estimate, least: Estimate) -> float:
 
 def amount(cost: Estimate, objective: Objective) -> str:
     """Return what an objective weighs with its unit."""
-    value = cost.value
+    value = cost.shown
     match objective.goal:
         case "latency":
             return f"{value:.{0 if value >= 10 else 2}f} ms"
@@ -89,7 +89,7 @@ def by_objective(
             for item in others
             if size(item) <= size(cheapest) * (1 - _SMALLER)
             and close(cost(item), cost(cheapest))
-            and (not cost(item).paired or cost(item).high <= cost(cheapest).value * SAME)
+            and (cost(item).plain is None or cost(item).high <= cost(cheapest).value * SAME)
         ]
         ordered.append(min(smaller, key=size, default=cheapest))
         left.remove(ordered[-1])
@@ -101,7 +101,7 @@ def unkept(scores: Scores, objective: Objective) -> Iterator[Reason]:
     """Yield a reason for every limit of `objective` that is broken, or not known to be kept."""
     known = {
         "wer_delta": scores.wer_delta,
-        "latency_ms_p50": scores.latency_ms.value if scores.latency_ms else None,
+        "latency_ms_p50": scores.latency_ms.shown if scores.latency_ms else None,
         "size_bytes": float(scores.size_bytes),
         "peak_rss_mb": scores.peak_rss_mb,
     }

@@ -204,6 +204,7 @@ def _ranked(
         return unkept(standing.scores, objective or result.variant.objective)
 
     within: list[Decision] = []
+    failing: list[Decision] = []
     beyond: list[Decision] = []
     structural: list[Decision] = []
     for (unproven, _, unmeasured), found in itertools.groupby(sorted(cases, key=group), key=group):
@@ -216,12 +217,13 @@ def _ranked(
             why = because("here.structural")
             structural += [_accepted(entry, why) for entry in ranked]
         else:
-            within += [
-                _accepted(entry, _why(entry, kept[place:], wish, predicted.get(entry.name)))
-                for place, entry in enumerate(kept)
-            ]
+            for place, entry in enumerate(kept):
+                said = predicted.get(entry.name)
+                why = _why(entry, kept[place:], wish, said)
+                fails = said is not None and said.cost == math.inf
+                (failing if fails else within).append(_accepted(entry, why))
             beyond += [_accepted(entry, entry.reason) for entry in ranked if not entry.within]
-    return [*within, *beyond, *structural]
+    return [*within, *failing, *beyond, *structural]
 
 
 def _device(variant: Variant, catalog: Catalog) -> tuple[int, str]:

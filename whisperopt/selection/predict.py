@@ -107,7 +107,7 @@ def predict(
     they differ in their runtimes only.
     """
     here = hardware(classes[results[0].name])
-    if here is None or objective.goal not in {"latency", "throughput"}:
+    if here is None:
         return {}
     said, measured = _nearest(_heard(results, here, objective), here)
     troubles = {name: why for name, why in said.items() if isinstance(why, Reason)}
@@ -117,6 +117,8 @@ def predict(
         for name, why in troubles.items()
         if why.code == "predicted.failed"
     }
+    if objective.goal not in {"latency", "throughput"}:
+        return failing
     known = _completed(measured, _tabled(results, here))
     able = {name: found for name, found in known.items() if name not in failing}
     unclear = {

@@ -85,18 +85,12 @@ def untimed(result: VariantResult) -> Scores:
 def proven_by(result: VariantResult, race: Race) -> VariantResult:
     """Return a variant as `race` found it on this machine."""
     found = times(race)
-    latency, reach = within_rounds(found.latency_ms, found.latency_interval, found.latency_paired)
-    rate, spread = within_rounds(
-        found.throughput, found.throughput_interval, found.throughput_paired
-    )
+    latency = within_rounds(found.latency_ms, found.latency_interval, found.latency_paired)
+    rate = within_rounds(found.throughput, found.throughput_interval, found.throughput_paired)
     scores = msgspec.structs.replace(
         untimed(result),
-        latency_ms=estimate(latency, reach, paired=found.latency_paired is not None)
-        if latency
-        else None,
-        throughput=inverse(rate, spread, paired=found.throughput_paired is not None)
-        if rate and spread and spread[0]
-        else None,
+        latency_ms=estimate(*latency) if latency[0] else None,
+        throughput=inverse(*rate) if rate[0] and rate[1] and rate[1][0] else None,
         peak_rss_mb=race.peak_rss_bytes / 2**20,
     )
     proof = Proof(host_class=_HERE, tier=Tier.MEASURED, scores=scores)
