@@ -53,7 +53,7 @@ class ReferenceOutput(msgspec.Struct, frozen=True):
         sorted_kept = np.take_along_axis(kept, order, axis=-1)
         return cls(_sketch(hidden), hidden[::_EVERY], tokens, ranked, sorted_kept)
 
-    def arrays(self, key: str) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self, key: str) -> dict[str, Any]:
         """Return what a file holds of it, each under `key`.
 
         Hidden states are in half precision, which moves a cosine by about 1e-7.
