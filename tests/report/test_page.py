@@ -167,7 +167,7 @@ def test_no_target_and_any_date_is_a_page_too(created):
 
 def test_what_the_page_says_of_the_statistics_is_so():
     said = Page(plain()).all_of("dd")
-    assert f"more than {100 * TOO_CLOSE:.0f} % lie between them" in said
+    assert f"within {100 * TOO_CLOSE:.0f} % of the best" in said
     assert "a thousand times" in said
     assert words._RESAMPLES == 1000
 
