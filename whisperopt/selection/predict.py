@@ -41,7 +41,7 @@ class Prediction(msgspec.Struct, frozen=True):
     why: Reason
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Prior(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long the variants of one model take on CPUs of one kind, in a unit of its own."""
 
     name: str
@@ -70,7 +70,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     schema: Literal["1.0"]
     shares: dict[str, frozenset[str]]
     """What is in each instruction set; `decisive` is what two must agree in."""
-    rows: tuple[Row, ...]
+    rows: tuple[Prior, ...]
 
 
 @functools.cache
