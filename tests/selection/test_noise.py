@@ -7,7 +7,7 @@ import pytest
 from tests.evaluate.noise import FAMILIES, Noise, race
 from whisperopt.evaluate.times import MOST_ROUNDS, times
 from whisperopt.matrix import LATENCY, Objective
-from whisperopt.results.scores import Scores, estimate, inverse, within_rounds
+from whisperopt.results.scores import Scores, inverse, within_rounds
 from whisperopt.selection.compare import by_objective
 
 PACES = {"fast": 100.0, "near": 112.0, "middle": 150.0, "slow": 200.0, "slowest": 500.0}
@@ -23,12 +23,14 @@ def select(noise: Noise, seed: int, objective: Objective) -> tuple[str, int]:
     scores = {}
     for name, own in races.items():
         found = times(own)
-        latency = within_rounds(found.latency_ms, found.latency_interval, found.latency_paired)
-        rate = within_rounds(found.throughput, found.throughput_interval, found.throughput_paired)
         scores[name] = Scores(
             size_bytes=SIZES[name],
-            latency_ms=estimate(*latency),
-            throughput=inverse(*rate),
+            latency_ms=within_rounds(
+                found.latency_ms, found.latency_interval, found.latency_paired
+            ),
+            throughput=within_rounds(
+                found.throughput, found.throughput_interval, found.throughput_paired, inverse
+            ),
         )
     rounds = sum(max(lap.round for lap in own.laps) for own in races.values())
     return by_objective(races, scores=scores.__getitem__, objective=objective)[0], rounds

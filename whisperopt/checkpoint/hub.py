@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from whisperopt.checkpoint.safetensors import INDEX, SINGLE, places_of_tensors
-from whisperopt.errors import BadInputError, NetworkError
+from whisperopt.errors import BadInputError, NetworkError, first_line
 from whisperopt.reasons import because
 
 _FACTS = (
@@ -40,8 +40,7 @@ def fetch(repository: str, *, offline: bool = False) -> Path:
     except BadInputError:
         raise
     except Exception as error:  # noqa: BLE001  # each HTTP library below the hub's client has its own classes
-        why = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise NetworkError(because("hub.no-answer", repository, why=why)) from None
+        raise NetworkError(because("hub.no-answer", repository, why=first_line(error))) from None
     return Path(folder)
 
 

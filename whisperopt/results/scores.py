@@ -1,6 +1,7 @@
 """The numbers of a variant that an objective weighs, each with the interval of the true one."""
 
 import math
+from collections.abc import Callable
 
 import msgspec
 
@@ -64,16 +65,6 @@ def estimate(
     return Estimate(value=value, low=low, high=high, plain=plain)
 
 
-def within_rounds(
-    value: float | None, interval: Interval | None, paired: tuple[float, float, float] | None
-) -> tuple[float, Interval | None, float | None]:
-    """Return the number to compare, 0 if there is none, its interval, and the one to show.
-
-    By ratios within rounds where there were any.
-    """
-    return (paired[0], paired[1:], value) if paired else (value or 0.0, interval, None)
-
-
 def inverse(rate: float, interval: Interval | None = None, plain: float | None = None) -> Estimate:
     """Return a rate, of which more is better, as what it costs."""
     low, high = interval or (rate, rate)
@@ -81,3 +72,15 @@ def inverse(rate: float, interval: Interval | None = None, plain: float | None =
         return UNKNOWN
     shown = 1 / plain if plain else None
     return Estimate(value=1 / rate, low=1 / high, high=1 / low, plain=shown)
+
+
+def within_rounds(
+    value: float | None,
+    interval: Interval | None,
+    paired: tuple[float, float, float] | None,
+    cost: Callable[[float, Interval | None, float | None], Estimate] = estimate,
+) -> Estimate | None:
+    """Return a measured number as its `cost`, by ratios within rounds if there were any."""
+    if paired:
+        return cost(paired[0], paired[1:], value)
+    return cost(value, interval, None) if value else None

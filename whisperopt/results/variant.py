@@ -16,7 +16,7 @@ from whisperopt.reasons import Reason, because
 from whisperopt.rehearsal import Rehearsed
 from whisperopt.release.catalog import EvidenceEntry, Variant
 from whisperopt.release.report import CandidateMetrics
-from whisperopt.results.scores import Scores, estimate, inverse, within_rounds
+from whisperopt.results.scores import Scores, inverse, within_rounds
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,16 +227,15 @@ def scores_of(numbers: CandidateMetrics | EvidenceEntry, size_bytes: int, tier: 
     """Take a variant's scores from its numbers: only a device itself tells times and memory."""
     if tier is not Tier.MEASURED:
         return Scores(size_bytes=size_bytes, wer_delta=numbers.wer_delta)
-    latency = within_rounds(
-        numbers.latency_ms_p50, numbers.latency_ms_interval, numbers.latency_ms_paired
-    )
-    rate = within_rounds(
-        numbers.throughput or numbers.rtfx, numbers.throughput_interval, numbers.throughput_paired
-    )
+    rate = numbers.throughput or numbers.rtfx
     return Scores(
         size_bytes=size_bytes,
-        latency_ms=estimate(*latency) if latency[0] else None,
-        throughput=inverse(*rate) if rate[0] else None,
+        latency_ms=within_rounds(
+            numbers.latency_ms_p50, numbers.latency_ms_interval, numbers.latency_ms_paired
+        ),
+        throughput=within_rounds(
+            rate, numbers.throughput_interval, numbers.throughput_paired, inverse
+        ),
         peak_rss_mb=numbers.peak_rss_mb,
         wer_delta=numbers.wer_delta,
     )

@@ -18,7 +18,7 @@ from whisperopt.matrix import Objective
 from whisperopt.reasons import Reason, because, places_of_control
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog
-from whisperopt.results.scores import Scores, estimate, inverse, within_rounds
+from whisperopt.results.scores import Scores, inverse, within_rounds
 from whisperopt.results.variant import Proof, VariantResult
 from whisperopt.selection.compare import amount, words
 from whisperopt.selection.rank import Ranked, behind, rank
@@ -85,12 +85,12 @@ def untimed(result: VariantResult) -> Scores:
 def proven_by(result: VariantResult, race: Race) -> VariantResult:
     """Return a variant as `race` found it on this machine."""
     found = times(race)
-    latency = within_rounds(found.latency_ms, found.latency_interval, found.latency_paired)
-    rate = within_rounds(found.throughput, found.throughput_interval, found.throughput_paired)
     scores = msgspec.structs.replace(
         untimed(result),
-        latency_ms=estimate(*latency) if latency[0] else None,
-        throughput=inverse(*rate) if rate[0] and rate[1] and rate[1][0] else None,
+        latency_ms=within_rounds(found.latency_ms, found.latency_interval, found.latency_paired),
+        throughput=within_rounds(
+            found.throughput, found.throughput_interval, found.throughput_paired, inverse
+        ),
         peak_rss_mb=race.peak_rss_bytes / 2**20,
     )
     proof = Proof(host_class=_HERE, tier=Tier.MEASURED, scores=scores)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
+from whisperopt.errors import first_line
 from whisperopt.reasons import Reason, because
 from whisperopt.runtime import ort_graph, self_test
 from whisperopt.runtime.ort_graph import Values, empty_caches, lengths, pasts
@@ -59,8 +60,7 @@ def compare(graphs: Graphs) -> Equivalence:
     try:
         found = list(_calls(graphs.variant, graphs.dims, graphs.prompt))
     except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        why = because("equivalence.cpu-fails", why=first_line[:300])
+        why = because("equivalence.cpu-fails", why=first_line(error)[:300])
         return Equivalence(not_compared=why)
     reasons = (difference(*pair) for pair in zip(found, expected, strict=True))
     return Equivalence(reason=next(filter(None, reasons), None))
