@@ -23,7 +23,8 @@ from typing import Self
 import msgspec
 
 from benchmarks import build_cost_plot, made_checkpoints
-from whisperopt import matrix, process
+from whisperopt import matrix
+from whisperopt.host import memory
 from whisperopt.matrix import Matrix
 
 RESULTS = Path(__file__).parent / "results" / "build-cost.json"
@@ -147,7 +148,7 @@ def _build(model: Path, out: Path) -> None:
     from whisperopt.pipeline import build as builder
 
     builder.build(str(model), target="all", out=out, proof=False, matrix=_matrix())
-    sys.stdout.write(f"{process.peak_rss_bytes()}\n")
+    sys.stdout.write(f"{memory.peak_rss_bytes()}\n")
 
 
 def _matrix() -> Matrix:

@@ -21,6 +21,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.backend import Session
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.resolve import open_checkpoint
+from whisperopt.evaluate import race
 from whisperopt.graph.core import CoreModel
 from whisperopt.host import usable_cores
 
@@ -59,6 +60,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put dear folders first."""
     items.sort(key=lambda item: not any(f"tests/{one}/" in str(item.path) for one in DEAR))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_races() -> None:
+    """Let races of made-up models be over soon: nothing hangs on who of them wins."""
+    os.environ.setdefault(race.ROUNDS, "3")
 
 
 @pytest.fixture(autouse=True)

@@ -218,17 +218,17 @@ def test_windows_status_of_a_crash_is_shown_as_it_is_known() -> None:
 
 
 def test_a_limit_can_be_set_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert process.seconds("WHISPEROPT_TEST", 60) == 60
+    assert process.bound("WHISPEROPT_TEST", 60) == 60
     monkeypatch.setenv("WHISPEROPT_TEST", "1.5")
-    assert process.seconds("WHISPEROPT_TEST", 60) == 1.5
+    assert process.bound("WHISPEROPT_TEST", 60) == 1.5
 
 
 @pytest.mark.parametrize("text", ["", "soon", "0", "-1", "inf", "nan"])
 def test_a_limit_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHISPEROPT_TEST", text)
     with pytest.raises(BadInputError) as caught:
-        process.seconds("WHISPEROPT_TEST", 60)
-    assert caught.value.reason.code == "process.limit"
+        process.bound("WHISPEROPT_TEST", 60)
+    assert caught.value.reason.code == "process.bound"
 
 
 def test_nobody_has_to_end_it(handler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,40 +278,3 @@ def test_a_process_that_ended_is_not_alive() -> None:
 @pytest.mark.parametrize("pid", [0, -1, -(10**9), 2**31 - 1, 2**32, 10**30])
 def test_what_is_no_process_is_not_alive(pid: int) -> None:
     assert not alive(pid)
-
-
-def test_the_peak_of_memory_is_this_processs_own() -> None:
-    before = process.peak_rss_bytes()
-    held = bytearray(b"x") * (64 * 2**20)
-    assert process.peak_rss_bytes() >= before
-    assert before > 2**20
-    del held
-
-
-def test_where_the_system_tells_no_peak_psutil_does(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(process, "_PROC", tmp_path)
-    assert process.peak_rss_bytes() > 2**20
-
-
-@pytest.mark.parametrize(
-    ("limit", "used", "available"),
-    [("max", "5", None), ("1000", "400", 600), ("400", "1000", 0), ("", "", None)],
-)
-def test_a_container_may_leave_less_memory_than_there_is(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, used: str, available: int | None
-) -> None:
-    monkeypatch.setattr(process, "_CGROUP", tmp_path)
-    (tmp_path / "memory.max").write_text(limit)
-    (tmp_path / "memory.current").write_text(used)
-    found = process.available_bytes()
-    assert found == available if available is not None else found > 2**20
-
-
-def test_a_system_that_hides_its_memory_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hidden() -> None:
-        raise PermissionError("/proc/meminfo")
-
-    monkeypatch.setattr("psutil.virtual_memory", hidden)
-    assert process.available_bytes() == 4_000_000_000

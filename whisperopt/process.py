@@ -34,10 +34,6 @@ _INSIDE = "WHISPEROPT_ISOLATED"
 _NEVER = 4e6
 _PATIENCE = 5.0
 _LONGEST = 300
-_UNKNOWN = 4_000_000_000
-"""Bytes that are taken to be free where nobody can tell."""
-_PROC = Path("/proc/self")
-_CGROUP = Path("/sys/fs/cgroup")
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
@@ -240,18 +236,18 @@ def how_it_ended(status: int, said: str) -> Failure:
     return Failure(because("process.exited", status=shown, last=last))
 
 
-def seconds(variable: str, default: float) -> float:
-    """Return the time limit that an environment variable sets, or `default`."""
+def bound(variable: str, default: float) -> float:
+    """Return the number above 0 that an environment variable sets, or `default`."""
     text = os.environ.get(variable)
     if text is None:
         return default
     try:
-        limit = float(text)
+        number = float(text)
     except ValueError:
-        limit = 0
-    if not 0 < limit < float("inf"):
-        raise BadInputError(because("process.limit", variable, text=repr(text)))
-    return limit
+        number = 0
+    if not 0 < number < float("inf"):
+        raise BadInputError(because("process.bound", variable, text=repr(text)))
+    return number
 
 
 def possible() -> bool:
@@ -281,33 +277,6 @@ def alive(process: int, at: float = math.inf) -> bool:
         return False
     except (psutil.Error, OSError, RuntimeError):  # somebody else's, of which nothing is told
         return True
-
-
-def peak_rss_bytes() -> int:
-    """Return the most memory that this process has used."""
-    status = _PROC / "status"
-    if status.is_file():  # getrusage would also count the process that started this one
-        lines = dict(line.split(":", 1) for line in status.read_text("utf-8").splitlines())
-        return int(lines["VmHWM"].split()[0]) * 1024
-    import psutil
-
-    info = psutil.Process().memory_info()
-    return int(getattr(info, "peak_wset", info.rss))
-
-
-def available_bytes() -> int:
-    """Return how much memory processes may still take, within a container's limit."""
-    import psutil
-
-    try:
-        free = int(psutil.virtual_memory().available)
-    except (OSError, RuntimeError, AttributeError):  # such as a sandbox that hides /proc
-        return _UNKNOWN
-    try:
-        limit, used = (int((_CGROUP / f"memory.{n}").read_text()) for n in ("max", "current"))
-    except (OSError, ValueError):  # another system, or no limit
-        return free
-    return max(0, min(free, limit - used))
 
 
 _say: ContextVar[Callable[[str], object]] = ContextVar("say", default=len)

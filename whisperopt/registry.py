@@ -210,7 +210,7 @@ def _side_by_side(question: Callable[[str], Answer], wanted: Sequence[str]) -> d
 
 def _elsewhere(question: Callable[[str], Answer], name: str) -> Answer | Failure:
     """Ask in a process of its own; in this one where there is no other Python."""
-    answer = process.ask(question, name, limit=process.seconds(LIMIT, _SECONDS))
+    answer = process.ask(question, name, limit=process.bound(LIMIT, _SECONDS))
     return question(name) if answer == IMPOSSIBLE else answer
 
 

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from benchmarks.peers.engine import Engine, Made, Opened, Order, Source
-from whisperopt.process import peak_rss_bytes
+from whisperopt.host.memory import peak_rss_bytes
 from whisperopt.runtime.arrays import Floats
 
 

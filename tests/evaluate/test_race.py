@@ -16,6 +16,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.evaluate.clips import Clip, ClipSet
 from whisperopt.evaluate.evidence import Race
 from whisperopt.evaluate.race import LIMIT, choose, run
+from whisperopt.host import memory
 from whisperopt.process import IMPOSSIBLE, Failure
 
 LATE = "Decoder.n = getattr(Decoder, 'n', 0) + 1; Decoder.n < 12 or "
@@ -133,7 +134,7 @@ def test_where_memory_is_short_nobody_waits_in_it(
     site: Path, clips: ClipSet, monkeypatch: pytest.MonkeyPatch, short: str
 ) -> None:
     if short == "the machine":
-        monkeypatch.setattr(process, "available_bytes", lambda: 0)
+        monkeypatch.setattr(memory, "available_bytes", lambda: 0)
     note = f"import os; open({str(site / 'pids')!r}, 'a').write(str(os.getpid()) + ' ')"
     entrants = [entrant(site, name, at_open=note) for name in ("one", "two")]
     device = 2**10 if short == "a device" else None

@@ -14,6 +14,7 @@ import pytest
 from tests.golden import models
 from tests.golden.contracts import HERE, RELEASES
 from whisperopt.cli import main
+from whisperopt.evaluate import race
 
 
 class Ran(NamedTuple):
@@ -54,7 +55,7 @@ def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep what is remembered in a folder of its own, and see all of this machine."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("WHISPEROPT_")]:
-            if not name.startswith("WHISPEROPT_TESTS_"):
+            if name != race.ROUNDS and not name.startswith("WHISPEROPT_TESTS_"):
                 patch.delenv(name)
         patch.setenv("WHISPEROPT_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

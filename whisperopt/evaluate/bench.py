@@ -18,6 +18,7 @@ from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate import words
 from whisperopt.evaluate.clips import Clip
+from whisperopt.host import memory
 from whisperopt.process import Failure
 from whisperopt.runtime import first_open
 from whisperopt.runtime.recognizer import AudioChunk, Recognizer
@@ -169,7 +170,7 @@ def bench(
 
 def _observed(request: BenchRequest) -> Measured | str:
     """Ask a process of its own, or this one where no other can be started."""
-    answer = process.ask(observe, request, limit=process.seconds(LIMIT, _SECONDS))
+    answer = process.ask(observe, request, limit=process.bound(LIMIT, _SECONDS))
     if not isinstance(answer, Failure):
         return answer
     if answer != process.IMPOSSIBLE:
@@ -211,7 +212,7 @@ def observe(request: BenchRequest) -> Measured:
         _played(clip, chunk, recognizer, events, request.rounds)
         for clip, chunk in zip(spoken, audio, strict=True)
     ]
-    peak_rss_mb = process.peak_rss_bytes() / 2**20
+    peak_rss_mb = memory.peak_rss_bytes() / 2**20
     notes = list(clip_set.left_out)
     try:
         played = [_judged(clip, heard) for clip, heard in zip(spoken, played, strict=True)]

@@ -4,6 +4,7 @@ What disturbs the machine for a while disturbs a round of all of them, and what 
 round feels is felt by each in turn. Who has certainly lost drops out; who may win goes on.
 """
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ from whisperopt.evaluate.times import (
     undecided,
 )
 from whisperopt.evaluate.trial import NoEvidence
+from whisperopt.host import memory
 from whisperopt.process import Failure, Worker
 from whisperopt.reasons import because
 from whisperopt.runtime import audio
@@ -35,6 +37,9 @@ from whisperopt.whisper import SAMPLE_RATE
 
 LIMIT = "WHISPEROPT_LAP_SECONDS"
 """The variable that says how long one decoding may take; opening may take three times as long."""
+
+ROUNDS = "WHISPEROPT_RACE_ROUNDS"
+"""The variable that bounds the rounds of a race: after fewer, more is left undecided."""
 
 _SECONDS = 300
 _FIRST = 3
@@ -84,7 +89,7 @@ def run(
     entrants: Sequence[tuple[str, Path]],
     clip_set: ClipSet,
     *,
-    rounds: int = MOST_ROUNDS,
+    rounds: int | None = None,
     clips: int = 3,
     threads: int | None = None,
     memory_bytes: int | None = None,
@@ -93,7 +98,8 @@ def run(
 ) -> dict[str, Race | Failure]:
     """Time `entrants`, names and folders, on a few clips in at most `rounds` after a warm-up.
 
-    There are as many as it takes to know who wins: see `evaluate.times`. In each round each decodes
+    There are as many as it takes to know who wins, by default at most `MOST_ROUNDS` or what
+    `WHISPEROPT_RACE_ROUNDS` says: see `evaluate.times`. In each round each decodes
     every clip alone, and then, if it takes batches, all of them at once. One that crashes, hangs or
     raises falls out, and the failure says why; the others go on. Of each of the `groups`, such as a
     target's variants, it is found out who wins, not only of all.
@@ -101,9 +107,10 @@ def run(
     Their processes stay open side by side, asleep, unless memory is too short for that: by default
     what is free, or `memory_bytes`, if a device has less.
     """
+    rounds = rounds or math.ceil(process.bound(ROUNDS, MOST_ROUNDS))
     chosen = choose(clip_set, clips)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    free = process.available_bytes()
+    free = memory.available_bytes()
     files = (file for _, folder in entrants if folder.is_dir() for file in folder.iterdir())
     needed = sum(file.stat().st_size for file in files) * _NEEDED_PER_BYTE
     apart = needed > min(free, memory_bytes or free) * _FREE_SHARE
@@ -217,7 +224,7 @@ class _Racer:
 
     def _run(self, number: int) -> None:
         """Decode every clip; a process that has only this round to live warms up before that."""
-        limit = process.seconds(LIMIT, _SECONDS)
+        limit = process.bound(LIMIT, _SECONDS)
         rounds = [number]
         if self._worker is None:
             self._worker = Worker()
@@ -301,4 +308,4 @@ def idle(_request: None) -> Count:
         before, started = time.process_time(), time.monotonic()
         time.sleep(_GLANCE_SECONDS)
         busy = (time.process_time() - before) / (time.monotonic() - started)
-    return process.peak_rss_bytes()
+    return memory.peak_rss_bytes()

@@ -25,7 +25,8 @@ from whisperopt.evaluate.journal import ResumeLog
 from whisperopt.evaluate.machine import MachineWatch
 from whisperopt.evaluate.words import Errors
 from whisperopt.host import Host
-from whisperopt.process import Failure, peak_rss_bytes, say
+from whisperopt.host.memory import peak_rss_bytes
+from whisperopt.process import Failure, say
 from whisperopt.reasons import because
 from whisperopt.runtime import mel, ort_graph, self_test
 from whisperopt.runtime.arrays import Floats

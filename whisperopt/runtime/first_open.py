@@ -107,7 +107,7 @@ def _try(artifact: Artifact, threads: int | None, name: str) -> Failure | None:
 
     What recently hung for at least as long as it would be given now is not tried again.
     """
-    limit = process.seconds(LIMIT, _SECONDS)
+    limit = process.bound(LIMIT, _SECONDS)
     before = cache.recall(_KIND, name, _Opening)
     if before and before.hung >= limit and before.at > time.time() - _DAY:
         note = cache.note(_KIND, name)

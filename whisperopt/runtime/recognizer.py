@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Decoder, Session
-from whisperopt.process import available_bytes
+from whisperopt.host.memory import available_bytes
 from whisperopt.runtime import chunks, greedy, mel
 from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.greedy import degenerate

@@ -55,7 +55,7 @@ def check(core: "CoreModel", folder: Path, recipe: Recipe, scratch: Path) -> Equ
     dims, prompt = core.checkpoint.dims, core.checkpoint.decoding.prompt(None)
     request = Graphs(core=own, variant=variant, dims=dims, prompt=prompt)
     try:
-        found = process.ask(compare, request, limit=process.seconds(_LIMIT, _SECONDS))
+        found = process.ask(compare, request, limit=process.bound(_LIMIT, _SECONDS))
     finally:
         shutil.rmtree(variant, ignore_errors=True)
     if found == process.IMPOSSIBLE:
