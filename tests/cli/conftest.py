@@ -34,6 +34,7 @@ class Ran(NamedTuple):
 
 
 Run = Callable[..., Ran]
+Refused = Callable[..., str]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Run, write_sound
+from tests.cli.conftest import Refused, Run, write_sound
 from tests.makers import SMALL, huggingface_config, write_ctranslate2, write_huggingface
 from tests.selection import releases
 from tests.targets import TARGETS
@@ -21,7 +21,6 @@ from whisperopt import artifact, matrix, registry
 from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.pipeline import space
 
-Refused = Callable[..., str]
 MATRIX = Path(__file__).parents[2] / "targets.toml"
 
 
@@ -305,54 +304,6 @@ def test_clips_that_cannot_be_used_are_refused(
         manifest.write_text(content)
     assert words in refused(2, "build", model, "--clips", manifest, "--out", out)
     assert not out.exists()
-
-
-def _text(path: Path) -> Path:
-    path.write_text("this is no audio")
-    return path
-
-
-def _no_bytes(path: Path) -> Path:
-    path.write_bytes(b"")
-    return path
-
-
-def _cut(path: Path) -> Path:
-    write_sound(path, 1.0)
-    path.write_bytes(path.read_bytes()[:20])
-    return path
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (lambda path: path, "There is no audio file"),
-        (_no_bytes, "cannot be read as audio"),
-        (_text, "cannot be read as audio"),
-        (_cut, "cannot be read as audio"),
-        (lambda path: write_sound(path, 0.0), "is empty"),
-        (lambda path: write_sound(path, 1.0, volume=0.0), "is silent"),
-        (lambda path: write_sound(path, 0.05), "is only 0.05 s long"),
-    ],
-    ids=["missing", "nothing", "text", "cut", "empty", "silent", "short"],
-)
-def test_audio_that_cannot_be_heard_is_refused(
-    refused: Refused, release: Path, tmp_path: Path, make: Callable[[Path], Path], words: str
-) -> None:
-    path = make(tmp_path / "audio.wav")
-    sentence = refused(2, "transcribe", path, "--model", release)
-    assert f"{path} {words}" in sentence or f"{words} {path}" in sentence
-
-
-def test_a_folder_is_no_audio(refused: Refused, release: Path, tmp_path: Path) -> None:
-    assert "There is no audio file" in refused(2, "transcribe", tmp_path, "--model", release)
-
-
-def test_an_unknown_language_is_refused_with_the_nearest(
-    refused: Refused, release: Path, speech: Path
-) -> None:
-    sentence = refused(2, "transcribe", speech, "--model", release, "--language", "dee")
-    assert "does not know the language 'dee'. Did you mean 'de'?" in sentence
 
 
 def test_a_model_that_was_never_fetched_is_named(
