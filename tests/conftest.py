@@ -65,7 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _short_races() -> None:
     """Let races of made-up models be over soon: nothing hangs on who of them wins."""
-    os.environ.setdefault(race.ROUNDS, "3")
+    os.environ.setdefault(race.ROUNDS, "2")
 
 
 @pytest.fixture(autouse=True)

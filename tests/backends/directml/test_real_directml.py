@@ -70,9 +70,10 @@ def test_gqa_in_two_buffers_loses_the_past(small_checkpoint: Checkpoint, tmp_pat
     assert "(step 1, batch 1)" in told.reason
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("name", "right"),
-    [("gqa-fp16", False), pytest.param("decomposed-fp16", True, marks=SOAK)],
+    [("gqa-fp16", False), ("decomposed-fp16", True)],
 )
 def test_a_chunk_behind_a_past_is_wrong_through_gqa_only(
     name: str, right: bool, small_checkpoint: Checkpoint, tmp_path: Path

@@ -47,6 +47,7 @@ def test_attention_of_opset_23_is_found_on_the_cpu(
     assert "of encoder.onnx, 2 Attention would silently run on the CPU" in told.reason
 
 
+@pytest.mark.soak
 def test_fused_attention_in_the_encoder_is_off(
     small_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
