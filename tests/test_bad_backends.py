@@ -78,7 +78,7 @@ def write_release(folder: Path, small: Artifact) -> Path:
         ("at_open", "raises"),
         ("at_open", "hangs"),
         ("at_step", "aborts"),
-        ("at_step", "hangs"),
+        pytest.param("at_step", "hangs", marks=pytest.mark.soak),
     ],
 )
 def test_loading_goes_to_the_next_rung(

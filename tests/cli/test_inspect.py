@@ -31,8 +31,17 @@ VARIANT = "small--cpu-gqa-fp32"
     ],
 )
 def test_tables_go_to_stderr_and_json_to_stdout(
-    run: Run, model: Path, release: Path, *, inside: str | None, kind: str, words: list[str]
+    run: Run,
+    model: Path,
+    release: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    inside: str | None,
+    kind: str,
+    words: list[str],
 ) -> None:
+    if kind == "checkpoint":
+        monkeypatch.setenv("WHISPEROPT_BACKENDS", "cuda")
     source = model if inside is None else release / inside
     silent = run("inspect", source)
     assert (silent.code, silent.stdout) == (0, "")

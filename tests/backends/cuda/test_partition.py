@@ -22,6 +22,8 @@ from whisperopt.static_checks.capability import packaged_table
 PROBE = CudaRehearsal().probe()
 pytestmark = pytest.mark.skipif(not PROBE.ready, reason=f"{PROBE.reason}. {PROBE.remedy}")
 
+BOTH = ("gqa-fp16", "decomposed-fp16")
+"""The rung that is taken, and the one that stands in for it."""
 RUN = """
 import json, sys
 import numpy, onnxruntime
@@ -58,7 +60,13 @@ def reasons(model: ir.Model, folder: Path) -> tuple[str, ...]:
     return judge(placed, Outline.of(model))
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(r, marks=() if r.name in BOTH else pytest.mark.soak, id=r.name)
+        for r in RECIPES
+    ],
+)
 def test_every_rung_runs_on_the_gpu_but_for_its_lengths(
     recipe: Recipe, small_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:

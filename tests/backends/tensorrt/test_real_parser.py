@@ -79,6 +79,7 @@ def test_a_broken_group_query_attention_is_caught_with_plug_ins(
     assert reason in against(artifact, "decoder", plug_ins=True)
 
 
+@pytest.mark.soak
 def test_a_whole_variant_is_rehearsed_for_every_gpu(
     small_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
