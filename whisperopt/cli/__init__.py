@@ -29,6 +29,11 @@ _COMMANDS = {
 
 COUNT = click.IntRange(min=1)
 PATH = click.Path(path_type=Path)
+device_option = click.option(
+    "--device",
+    metavar="cpu|gpu|ID",
+    help="Restrict the choice to the CPU, to GPUs, or to one adapter by UUID, LUID or PCI address.",
+)
 json_option = click.option(
     "--json",
     is_flag=True,

@@ -7,7 +7,7 @@ import click
 
 from whisperopt import download as fetcher
 from whisperopt import host as hosts
-from whisperopt.cli import PATH, aim_options, answer, json_option
+from whisperopt.cli import PATH, aim_options, answer, device_option, json_option
 from whisperopt.cli.render import progress, show_decisions
 from whisperopt.errors import NothingFitsError
 from whisperopt.matrix import check_target
@@ -26,6 +26,7 @@ _TARGET = click.option("--target", help="Restrict the choice to one target.")
 @click.option("--model", help="Only this model of the release.")
 @_HOST
 @_TARGET
+@device_option
 @_INSECURE
 @aim_options
 @json_option
@@ -59,6 +60,7 @@ def _facts(decision: Decision) -> dict[str, Any]:
 @click.option("--to", type=PATH, help="Folder to create; default: the cache.")
 @_HOST
 @_TARGET
+@device_option
 @_INSECURE
 @json_option
 def fetch(*, model: str, to: Path | None, host_file: Path | None, **asked: Any) -> None:

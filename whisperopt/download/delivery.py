@@ -31,11 +31,13 @@ def fetch(
     to: str | Path | None = None,
     host: Host | None = None,
     target: str | None = None,
+    device: str | None = None,
     insecure: bool = False,
     progress: Progress | None = None,
 ) -> Artifact:
     """Bring the variant of `model` that fits `host` (default: this machine) into a folder.
 
+    `device` restricts the choice: `cpu`, `gpu`, or an adapter's UUID, LUID or PCI address.
     `repo` is a release's folder or URL. `to` must be absent, empty or hold the same variant, which
     is then used as it is; the default is a folder in the cache. Raises `NothingFitsError`,
     `IntegrityError`, `DiskError` or `NetworkError`, and then leaves nothing behind.
@@ -44,7 +46,7 @@ def fetch(
     catalog = _read(source)
     known = sorted({variant.target for variant in catalog.model(model).variants})
     check_target(target, known, because("target.no-variant", model))
-    variant = best(choose(catalog, model, host, target))
+    variant = best(choose(catalog, model, host, target, device=device))
     if to is None and isinstance(home := cache.home(), Reason):
         raise BadInputError(home)
     name = f"{model}--{variant.name}--{variant.digest.removeprefix('sha256:')[:12]}"
@@ -61,6 +63,7 @@ def explain(
     host: Host | None = None,
     target: str | None = None,
     *,
+    device: str | None = None,
     insecure: bool = False,
     objective: Objective | None = None,
 ) -> dict[str, tuple[Decision, ...]]:
@@ -71,7 +74,7 @@ def explain(
     """
     catalog = _read(_source(repo, insecure=insecure))
     models = sorted(catalog.models) if model is None else [model]
-    return {name: choose(catalog, name, host, target, objective) for name in models}
+    return {name: choose(catalog, name, host, target, objective, device=device) for name in models}
 
 
 def cached(model: str) -> list[Path]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ from whisperopt.evaluate.times import (
     undecided,
 )
 from whisperopt.evaluate.trial import NoEvidence
+from whisperopt.host import Gpu
 from whisperopt.process import Failure, Worker
 from whisperopt.reasons import because
 from whisperopt.runtime import audio
@@ -47,6 +48,14 @@ _LONGEST_IDLE_SECONDS = 5.0
 Progress = Callable[[str], None]
 _Request = TypeVar("_Request")
 _Answer = TypeVar("_Answer")
+
+
+class Entrant(NamedTuple):
+    """Who takes part, and on which adapter, if there are several."""
+
+    name: str
+    folder: Path
+    adapter: Gpu | None = None
 
 
 def timed(
@@ -81,7 +90,7 @@ def timed(
 
 
 def run(
-    entrants: Sequence[tuple[str, Path]],
+    entrants: Sequence[Entrant | tuple[str, Path]],
     clip_set: ClipSet,
     *,
     rounds: int = MOST_ROUNDS,
@@ -91,7 +100,7 @@ def run(
     groups: Mapping[str, Collection[str]] | None = None,
     progress: Progress = lambda _: None,
 ) -> dict[str, Race | Failure]:
-    """Time `entrants`, names and folders, on a few clips in at most `rounds` after a warm-up.
+    """Time `entrants`, names and folders first, on a few clips in at most `rounds` after a warm-up.
 
     There are as many as it takes to know who wins: see `evaluate.times`. In each round each decodes
     every clip alone, and then, if it takes batches, all of them at once. One that crashes, hangs or
@@ -104,14 +113,18 @@ def run(
     chosen = choose(clip_set, clips)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     free = process.available_bytes()
-    files = (file for _, folder in entrants if folder.is_dir() for file in folder.iterdir())
+    files = (file for _, folder, *_ in entrants if folder.is_dir() for file in folder.iterdir())
     needed = sum(file.stat().st_size for file in files) * _NEEDED_PER_BYTE
     apart = needed > min(free, memory_bytes or free) * _FREE_SHARE
     with ExitStack() as stack:
         racers = []
-        for name, folder in entrants:
+        for name, folder, *adapter in entrants:
             request = OpenRequest(
-                artifact=folder, threads=threads, folder=clip_set.folder, clips=chosen
+                artifact=folder,
+                adapter=adapter[0] if adapter else None,
+                threads=threads,
+                folder=clip_set.folder,
+                clips=chosen,
             )
             racers.append(_Racer(name, request, apart=apart))
             stack.callback(racers[-1].close)
@@ -164,6 +177,7 @@ class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What one process opens, and what it will play."""
 
     artifact: Path
+    adapter: Gpu | None
     threads: int | None
     folder: Path
     """Where the recordings are."""
@@ -260,7 +274,7 @@ _open: list[tuple[Recognizer, list[AudioChunk]]] = []
 
 def load(request: OpenRequest) -> Loaded:
     """Open what is to be timed: a handler of the racer's process, like those below."""
-    artifact = artifacts.read(request.artifact)
+    artifact = artifacts.read(request.artifact, request.adapter)
     known = artifact.manifest.decoding.languages
     clips = [
         AudioChunk(

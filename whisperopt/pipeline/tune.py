@@ -14,6 +14,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.download import difference
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.evaluate.evidence import Race
+from whisperopt.host import Gpu
 from whisperopt.matrix import Objective, check_target
 from whisperopt.pipeline import Progress
 from whisperopt.reasons import because
@@ -55,6 +56,7 @@ def tune(
     model: str | None = None,
     *,
     target: str | None = None,
+    device: str | None = None,
     top: int = 4,
     objective: Objective | None = None,
     progress: Progress = lambda _name, _doing: None,
@@ -68,7 +70,8 @@ def tune(
     folder = Path(release)
     content, name = _read(folder, model)
     wish = objective or _first_objective(content, name, target)
-    decisions = choose(content, name, target=target, objective=wish, racing=True)
+    decisions = choose(content, name, target=target, device=device, objective=wish, racing=True)
+    adapters = {d.variant.name: d.gpu for d in decisions}
     best(decisions)
     results = {d.variant.name: of_catalog(d.variant) for d in decisions if d.accepted}
     early = {limit: bound for limit, bound in wish.at_most.items() if limit in _BEFORE}
@@ -79,12 +82,14 @@ def tune(
     }
     usable = [result.variant for name, result in results.items() if name not in beyond]
     failed: dict[str, str] = {}
-    entrants = [*_entrants(folder, usable, top, failed=failed, progress=progress)]
+    entrants = [*_entrants(folder, usable, top, adapters, failed=failed, progress=progress)]
     raced = []
     for variant, race in _race(entrants, progress).items():
         if isinstance(race, Race):
             digest = results[variant].variant.digest
-            raced.append(Raced(variant=variant, digest=digest, race=race))
+            gpu = adapters[variant]
+            adapter = gpu.lasting if gpu else ""
+            raced.append(Raced(variant=variant, digest=digest, race=race, adapter=adapter))
         else:
             failed[variant] = str(because("tuned.fell-out", race))
     places = tuned.rank_raced(raced, results.values(), wish)
@@ -106,7 +111,7 @@ def tune(
         places=places,
         races={entry.variant: entry.race for entry in raced},
         refused=refused,
-        remembered=tuned.remember(content, target, found),
+        remembered=tuned.remember(content, target, found, device),
     )
 
 
@@ -133,6 +138,7 @@ def _entrants(
     folder: Path,
     variants: Sequence[Variant],
     top: int,
+    adapters: Mapping[str, Gpu | None],
     *,
     failed: dict[str, str],
     progress: Progress,
@@ -149,7 +155,7 @@ def _entrants(
             continue
         progress(variant.name, "testing itself")
         try:
-            artifact = _tested(folder, variant)
+            artifact = _tested(folder, variant, adapters[variant.name])
         except (WhisperoptError, OSError) as error:
             failed[variant.name] = str(error).rstrip(".")
         else:
@@ -157,12 +163,12 @@ def _entrants(
             yield variant, artifact
 
 
-def _tested(folder: Path, variant: Variant) -> Artifact:
+def _tested(folder: Path, variant: Variant, adapter: Gpu | None) -> Artifact:
     """Return the artifact if it may take part; raise `WhisperoptError` with the reason if not."""
     place = store.place(folder, variant)
     if problem := difference(place, variant):
         raise WhisperoptError(because("tuned.other-files", why=problem))
-    artifact = artifacts.read(place)
+    artifact = artifacts.read(place, adapter)
     first_open.try_out(artifact)
     return artifact
 
@@ -172,7 +178,7 @@ def _race(
 ) -> Mapping[str, Race | object]:
     """Race on the clips that ship with whisperopt; return times, or why somebody fell out."""
     from whisperopt.evaluate import clips
-    from whisperopt.evaluate.race import run
+    from whisperopt.evaluate.race import Entrant, run
 
     if not entrants:
         return {}
@@ -183,7 +189,7 @@ def _race(
     host = hosts.detect()
     memory = [host.memory_of(variant.device) for variant, _ in entrants]
     return run(
-        [(variant.name, artifact.path) for variant, artifact in entrants],
+        [Entrant(variant.name, artifact.path, artifact.adapter) for variant, artifact in entrants],
         clip_set,
         memory_bytes=min((known for known in memory if known), default=None),
         progress=lambda doing: progress("", doing),

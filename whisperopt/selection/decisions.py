@@ -11,19 +11,21 @@ from whisperopt import cache, registry
 from whisperopt import host as hosts
 from whisperopt.backend import Tier
 from whisperopt.errors import NothingFitsError
-from whisperopt.host import Host, fingerprint
+from whisperopt.host import Gpu, Host, fingerprint
 from whisperopt.matrix import LATENCY, Objective
 from whisperopt.reasons import Reason, because
 from whisperopt.release.catalog import Catalog, Variant
 from whisperopt.results.variant import Proof, VariantResult, of_catalog
 from whisperopt.selection import tuned
-from whisperopt.selection.checks import Case, first_refusal
+from whisperopt.selection.adapters import Placed, adapters, asked_for, placed
+from whisperopt.selection.checks import Case
 from whisperopt.selection.compare import amount, broken, outside, words
 from whisperopt.selection.predict import Prediction, predict
 from whisperopt.selection.rank import Ranked, rank
 
 _READY = "probes"
 _SHOWN = 4
+_NOT_ASKED_FOR = {"unfit.other-target", "unfit.other-device"}
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -32,6 +34,8 @@ class Decision(msgspec.Struct, frozen=True):
     variant: Variant
     accepted: bool
     why: Reason
+    gpu: Gpu | None = None
+    """The adapter that its runtime is to be told to take; None: there is nothing to tell."""
 
     @property
     def reason(self) -> str:
@@ -56,24 +60,30 @@ def choose(
     target: str | None = None,
     objective: Objective | None = None,
     *,
+    device: str | None = None,
     racing: bool = False,
     trusting: bool = False,
 ) -> tuple[Decision, ...]:
     """Judge every variant of `model` for `host`, best first.
 
     Without a host it is for this machine, or for the recorded one that is replayed in its place.
+    `device` restricts the choice: `cpu`, `gpu`, or an adapter's UUID, LUID or PCI address.
     On a live machine what was tuned on it comes first, and the backend of the best variant is
     probed, until one is ready: what lists itself but does not load must not be chosen over what
     works. Before `racing` all backends are probed, and no earlier tuning counts. `trusting` takes
     it that what was ready before in this very state of the machine still is: whoever opens a
     variant meets what is wrong with it.
     """
-    tuning = None if host or racing else tuned.recall(catalog, model, target)
+    tuning = None if host or racing else tuned.recall(catalog, model, target, device)
     live = host is None and hosts.RECORDED not in os.environ
     machine = host or hosts.detect()
     while True:
         decisions = resolve(
-            catalog, model, machine, target=target, objective=objective, tuning=tuning
+            *(catalog, model, machine),
+            target=target,
+            device=device,
+            objective=objective,
+            tuning=tuning,
         )
         needed = dict.fromkeys(d.variant.backend for d in decisions if d.accepted)
         wanted = [name for name in needed if name in registry.names()] if live else []
@@ -89,6 +99,7 @@ def resolve(
     host: Host,
     *,
     target: str | None = None,
+    device: str | None = None,
     objective: Objective | None = None,
     tuning: tuned.Tuned | None = None,
 ) -> tuple[Decision, ...]:
@@ -103,22 +114,42 @@ def resolve(
     5. variants that never ran anywhere come last, but for those that lost or failed in the race;
        they keep the order of targets and ladders: speed does not speak for what nobody heard
     6. among the rejected the installable come first
+
+    Of several adapters a variant gets the first that it fits: the faster one where both were
+    measured, else the better one as the host has them. Raises `BadInputError` for a `device` that
+    is not here, and `NothingFitsError` for `gpu` where there is none.
     """
-    entry = catalog.model(model)
-    variants = sorted(entry.variants, key=lambda v: (v.target_rank, v.ladder_rank, v.name))
-    cases: list[Case] = []
-    rejected: list[Decision] = []
-    for variant in sorted(variants, key=lambda v: _device(v, catalog)):
-        case = Case(_known(variant), host, target)
-        if refusal := first_refusal(case):
-            rejected.append(Decision(variant, accepted=False, why=refusal))
-        else:
-            cases.append(case)
-    rejected.sort(key=lambda d: (not d.installable, target not in {None, d.variant.target}))
+    left = asked_for(host, device)
+    variants = sorted(
+        catalog.model(model).variants, key=lambda v: (v.target_rank, v.ladder_rank, v.name)
+    )
+    results = [_known(v) for v in sorted(variants, key=lambda v: _device(v, catalog))]
+    kinds = dict.fromkeys(result.variant.device for result in results)
+    aim = objective or LATENCY
+    serving = {kind: adapters(kind, results, host, left, aim) for kind in kinds}
+    found = {
+        result.name: placed(
+            result, host, serving[result.variant.device], target=target, asked=device
+        )
+        for result in results
+    }
+    cases = [fit.case for fit in found.values() if fit.refusal is None]
+    rejected = [
+        Decision(fit.case.variant, accepted=False, why=fit.refusal)
+        for fit in found.values()
+        if fit.refusal
+    ]
+    rejected.sort(key=lambda d: (not d.installable, d.why.code in _NOT_ASKED_FOR))
     first, last = _tuned(cases, tuning, objective)
     moved = {decision.variant.name for decision in (*first, *last)}
     others = [case for case in cases if case.variant.name not in moved]
-    return (*first, *_ranked(others, catalog, objective), *last, *rejected)
+    accepted = (*first, *_ranked(others, catalog, objective), *last)
+    return (*(_on_adapter(d, found[d.variant.name]) for d in accepted), *rejected)
+
+
+def _on_adapter(decision: Decision, where: Placed) -> Decision:
+    told = where.gpu if where.case.nameable else None
+    return msgspec.structs.replace(decision, why=where.named(decision.why), gpu=told)
 
 
 def best(decisions: Sequence[Decision]) -> Variant:
@@ -128,6 +159,8 @@ def best(decisions: Sequence[Decision]) -> Variant:
             return decision.variant
     if not decisions:
         raise NothingFitsError(because("here.no-variant"))
+    if all(decision.why.code == "unfit.other-device" for decision in decisions):
+        raise NothingFitsError(because("here.no-variant-on", decisions[0].why.place))
     more = len(decisions) - _SHOWN
     raise NothingFitsError(
         because(
@@ -171,12 +204,14 @@ def _tuned(
     if tuning is None:
         return [], []
     results = {case.result.name: case.result for case in cases}
+    seats = {case.result.name: case.gpu.lasting if case.gpu else "" for case in cases}
+    here = [found for found in tuning.raced if found.adapter in ("", seats.get(found.variant))]
     failed = {name: why for name, why in tuning.refused.items() if name in results}
     raced = [result for name, result in results.items() if name not in failed]
     date = tuning.started.date().isoformat()
     first: list[Decision] = []
     last: list[Decision] = []
-    for entry in tuned.rank_raced(tuning.raced, raced, objective or tuning.objective):
+    for entry in tuned.rank_raced(here, raced, objective or tuning.objective):
         row = first if entry.within else last
         row.append(_accepted(entry, because("tuned.since", str(entry.reason), date=date)))
     for name, text in failed.items():
@@ -194,9 +229,10 @@ def _ranked(
     """
     classes = {case.variant.name: case.host_class for case in cases}
 
-    def group(case: Case) -> tuple[bool, tuple[int, str], bool]:
+    def group(case: Case) -> tuple[bool, tuple[int, str], int, bool]:
         structural = case.tier is Tier.STRUCTURAL
-        return structural, _device(case.variant, catalog), not case.standing.measured
+        unmeasured = not case.standing.measured
+        return structural, _device(case.variant, catalog), case.place, unmeasured
 
     def limit(result: VariantResult, standing: Proof) -> Reason | None:
         """What was not measured here may keep the limits of times."""
@@ -207,7 +243,9 @@ def _ranked(
     failing: list[Decision] = []
     beyond: list[Decision] = []
     structural: list[Decision] = []
-    for (unproven, _, unmeasured), found in itertools.groupby(sorted(cases, key=group), key=group):
+    for (unproven, *_, unmeasured), found in itertools.groupby(
+        sorted(cases, key=group), key=group
+    ):
         results = [case.result for case in found]
         wish = objective or results[0].variant.objective
         predicted = predict(results, classes, wish) if unmeasured and not unproven else {}
