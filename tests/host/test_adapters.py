@@ -159,7 +159,7 @@ def test_windows_adapters_get_their_luids_by_name(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(adapters, "nvidia_gpus", lambda: (nvidia,))
     monkeypatch.setattr(adapters, "windows_gpus", lambda: twins)
     listed = zip(("RX 7600", "RTX 4070", "RX 7600"), LUIDS, strict=True)
-    monkeypatch.setattr(adapters.dxgi, "adapters", lambda known=tuple(listed): known)
+    monkeypatch.setattr(adapters.ordinals, "dxgi", lambda known=tuple(listed): known)
     assert [gpu.luid for gpu in adapters.find()] == [LUIDS[1], LUIDS[0], LUIDS[2]]
 
 
@@ -169,7 +169,7 @@ def test_which_luid_belongs_to_which_of_two_uuids_is_not_guessed(
     twins = tuple(Gpu(vendor="nvidia", name="RTX 4070", uuid=f"GPU-{i}") for i in "12")
     monkeypatch.setattr(adapters, "nvidia_gpus", lambda: twins)
     listed = tuple(zip(("RTX 4070",) * 2, LUIDS, strict=False))
-    monkeypatch.setattr(adapters.dxgi, "adapters", lambda: listed)
+    monkeypatch.setattr(adapters.ordinals, "dxgi", lambda: listed)
     monkeypatch.setattr("platform.system", lambda: "FreeBSD")
     assert adapters.find() == twins
 
@@ -218,3 +218,16 @@ def test_adapters_with_memory_of_their_own_are_told_by_their_names(
         if Gpu(vendor=vendor, name=name).discrete is not discrete
     ]
     assert wrong == []
+
+
+def test_what_is_hidden_from_programs_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = tuple(Gpu(vendor="nvidia", name="A", uuid=f"GPU-{i}") for i in "12")
+    monkeypatch.setattr(adapters, "nvidia_gpus", lambda: two)
+    monkeypatch.setattr("platform.system", lambda: "FreeBSD")
+    monkeypatch.setattr(adapters.ordinals, "cuda", lambda: ("GPU-2",))
+    monkeypatch.delenv(adapters.HIDING, raising=False)
+    assert adapters.find() == two
+    monkeypatch.setenv(adapters.HIDING, "1")
+    assert adapters.find() == two[1:]
+    monkeypatch.setattr(adapters.ordinals, "cuda", lambda: ())
+    assert adapters.find() == two

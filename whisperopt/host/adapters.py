@@ -1,6 +1,7 @@
 """Finds graphics adapters: NVIDIA's through NVML, the others where the system lists them."""
 
 import contextlib
+import os
 import platform
 import re
 import subprocess
@@ -12,8 +13,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from whisperopt.host import dxgi
+from whisperopt.host import ordinals
 
+HIDING = "CUDA_VISIBLE_DEVICES"
+"""The variable that keeps NVIDIA's adapters from programs."""
 DRM = Path("/sys/class/drm")
 _PCI_IDS = (Path("/usr/share/misc/pci.ids"), Path("/usr/share/hwdata/pci.ids"))
 _DISPLAY_CLASS = r"SYSTEM\CurrentControlSet\Control\Class\{4d36e968-e325-11ce-bfc1-08002be10318}"
@@ -79,9 +82,12 @@ def find() -> tuple[Gpu, ...]:
     """Return every adapter that could compute; those of NVIDIA first."""
     systems = {"Windows": windows_gpus, "Linux": linux_gpus, "Darwin": apple_gpus}
     nvidia, others = nvidia_gpus(), systems.get(platform.system(), tuple)()
+    if len(nvidia) > 1 and HIDING in os.environ:
+        visible = ordinals.cuda()
+        nvidia = tuple(gpu for gpu in nvidia if gpu.uuid in visible) or nvidia
     # NVML tells more of the same; without its driver the system still lists the adapter.
     found = (*nvidia, *(gpu for gpu in others if gpu.vendor != "nvidia" or not nvidia))
-    return tuple(_with_luids(found, dxgi.adapters()))
+    return tuple(_with_luids(found, ordinals.dxgi()))
 
 
 def nvidia_gpus() -> tuple[Gpu, ...]:

@@ -1,6 +1,8 @@
-"""What Windows lists as graphics adapters, in the order in which DirectML counts them."""
+"""In which order runtimes count adapters: CUDA by itself, DirectML as Windows lists them."""
 
 import ctypes
+import os
+import uuid
 from typing import Any
 
 _FACTORY = bytes.fromhex("78ae0a776ff2ba4da829253c83d1b387")
@@ -22,18 +24,35 @@ class _Description(ctypes.Structure):
     )
 
 
-def adapters() -> tuple[tuple[str, str], ...]:
+def cuda() -> tuple[str, ...]:
+    """Return the UUID of every device that CUDA gives this process; nothing without a driver."""
+    try:
+        driver: Any = ctypes.CDLL("nvcuda" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return ()
+    count, device, told = ctypes.c_int(), ctypes.c_int(), ctypes.create_string_buffer(16)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return ()
+    found = []
+    for place in range(count.value):
+        if driver.cuDeviceGet(ctypes.byref(device), place) or driver.cuDeviceGetUuid(told, device):
+            return ()
+        found.append(f"GPU-{uuid.UUID(bytes=told.raw)}")
+    return tuple(found)
+
+
+def dxgi() -> tuple[tuple[str, str], ...]:
     """Return name and LUID of every adapter; nothing where DXGI does not answer.
 
     A LUID names an adapter until the machine starts anew.
     """
     try:
-        dxgi: Any = ctypes.CDLL("dxgi")  # on x64 and ARM64 there is one calling convention
+        library: Any = ctypes.CDLL("dxgi")  # on x64 and ARM64 there is one calling convention
     except OSError:
         return ()
     factory = ctypes.c_void_p()
     found: list[tuple[str, str]] = []
-    if dxgi.CreateDXGIFactory1(_FACTORY, ctypes.byref(factory)):
+    if library.CreateDXGIFactory1(_FACTORY, ctypes.byref(factory)):
         return ()
     adapter = ctypes.c_void_p()
     while _call(factory, _ENUM_ADAPTERS, ctypes.c_uint32(len(found)), ctypes.byref(adapter)) == 0:

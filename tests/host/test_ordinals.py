@@ -1,11 +1,11 @@
-"""Windows' list of adapters is read through tables of methods, as COM lays them out."""
+"""CUDA's devices are read from its driver, those of Windows through COM's tables of methods."""
 
 import ctypes
 from typing import Any
 
 import pytest
 
-from whisperopt.host import dxgi
+from whisperopt.host import ordinals
 
 GPUS = (("AMD Radeon RX 7800 XT", 0, 0xD3A4), ("Intel(R) UHD Graphics 770", -1, 0x10))
 NAMES = ("AMD Radeon RX 7800 XT", "Intel(R) UHD Graphics 770")
@@ -67,17 +67,58 @@ def test_adapters_come_in_the_order_of_dxgi_with_their_luids(
     fake = FakeDxgi(*GPUS)
     monkeypatch.setattr(ctypes, "CDLL", lambda _: fake)
     luids = ("0x00000000_0x0000d3a4", "0xffffffff_0x00000010")
-    assert dxgi.adapters() == tuple(zip(NAMES, luids, strict=True))
+    assert ordinals.dxgi() == tuple(zip(NAMES, luids, strict=True))
     assert fake.released == len(GPUS) + 1
 
 
 def test_who_does_not_answer_lists_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeDxgi(*GPUS, status=-1)
     monkeypatch.setattr(ctypes, "CDLL", lambda _: fake)
-    assert dxgi.adapters() == ()
+    assert ordinals.dxgi() == ()
 
     def absent(name: str) -> None:
         raise OSError(name)
 
     monkeypatch.setattr(ctypes, "CDLL", absent)
-    assert dxgi.adapters() == ()
+    assert ordinals.dxgi() == ()
+    assert ordinals.cuda() == ()
+
+
+class FakeCuda:
+    """`libcuda.so.1` with as many devices; the call that `fails` does."""
+
+    def __init__(self, count: int, fails: str = "") -> None:
+        self.count, self.fails = count, fails
+
+    def __getattr__(self, name: str) -> Any:
+        answer = {
+            "cuInit": lambda flags: 0,
+            "cuDeviceGetCount": lambda out: self._write(out, self.count),
+            "cuDeviceGet": self._write,
+            "cuDeviceGetUuid": self._uuid,
+        }[name]
+        return (lambda *_: 1) if name == self.fails else answer
+
+    @staticmethod
+    def _write(out: Any, value: int) -> int:
+        out._obj.value = value
+        return 0
+
+    @staticmethod
+    def _uuid(told: Any, device: Any) -> int:
+        told.raw = bytes(range(15)) + bytes([device.value])
+        return 0
+
+
+def test_devices_come_in_the_order_of_cuda_with_their_uuids(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: FakeCuda(2))
+    first = "GPU-00010203-0405-0607-0809-0a0b0c0d0e00"
+    assert ordinals.cuda() == (first, f"{first[:-1]}1")
+
+
+@pytest.mark.parametrize("fails", ["cuInit", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetUuid"])
+def test_a_driver_that_fails_counts_nothing(monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: FakeCuda(2, fails))
+    assert ordinals.cuda() == ()
