@@ -31,6 +31,8 @@ def load(
     model: str | None = None,
     device: str | None = None,
     threads: int | None = None,
+    tune: bool = False,
+    budget: float | None = None,
 ) -> "Transcriber":
     """Open the best variant of `source` for this host.
 
@@ -39,10 +41,15 @@ def load(
     to the adapter with that UUID, LUID or PCI address; `model` names the model where a release
     holds several. A variant that does not open, or that stops working later, gives way
     to the next one, and the transcriber's `decisions` say why. Only the chosen runtime is imported.
+
+    With `tune` those variants of a release that may be the fastest are raced first, for `budget`
+    seconds at most (default: 20), unless that was done before; `decisions` say why they were not.
     """
     from whisperopt.runtime.transcriber import Transcriber
 
     passed_over: list[str] = []
+    if tune:
+        passed_over += _settled(source, target, model, device, budget)
     candidates = _candidates(source, target, model, device, passed_over)
     opened = _opened(candidates, passed_over, threads)
     first = next(opened, None)
@@ -51,6 +58,29 @@ def load(
         raise NothingFitsError(because("load.nothing-opens", source, why=why))
     artifact, session, chosen = first
     return Transcriber(artifact, session, (chosen, *passed_over), opened, passed_over)
+
+
+def _settled(
+    source: str | Path | Artifact,
+    target: str,
+    model: str | None,
+    device: str | None,
+    budget: float | None,
+) -> list[str]:
+    """Race what may be the fastest on this machine, and remember it; return why not, if so."""
+    from whisperopt.pipeline import first_use
+
+    if isinstance(source, Artifact) or not store.is_release(Path(source)):
+        place = source.path if isinstance(source, Artifact) else source
+        return [str(because("tuned.no-release", place))]
+    why = first_use.settle(
+        Path(source),
+        model,
+        target=None if target == "auto" else target,
+        device=device,
+        budget=first_use.BUDGET if budget is None else budget,
+    )
+    return [str(why)] if why else []
 
 
 def _opened(

@@ -34,6 +34,12 @@ device_option = click.option(
     metavar="cpu|gpu|ID",
     help="Restrict the choice to the CPU, to GPUs, or to one adapter by UUID, LUID or PCI address.",
 )
+budget_option = click.option(
+    "--budget",
+    type=float,
+    metavar="SECONDS",
+    help="Race only those that may win, for so long at most.",
+)
 json_option = click.option(
     "--json",
     is_flag=True,

@@ -1,6 +1,8 @@
 """Races the best variants of a release on this machine, once, and remembers who won."""
 
+import math
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,7 +26,7 @@ from whisperopt.results.variant import of_catalog
 from whisperopt.runtime import first_open
 from whisperopt.selection import tuned
 from whisperopt.selection.compare import outside
-from whisperopt.selection.decisions import best, choose
+from whisperopt.selection.decisions import Decision, best, choose, contenders
 from whisperopt.selection.rank import Ranked
 from whisperopt.selection.tuned import Raced, Tuned
 
@@ -58,20 +60,24 @@ def tune(
     target: str | None = None,
     device: str | None = None,
     top: int = 4,
+    budget: float | None = None,
     objective: Objective | None = None,
     progress: Progress = lambda _name, _doing: None,
 ) -> Tuning:
     """Time the `top` best variants of `release` on each device of this machine side by side.
 
+    Within a `budget` of seconds only those take part that are there and may win; in its second half
+    no more of them are opened.
     The order by `objective` (default: what the release was built for) is remembered for this
     machine, its drivers and runtimes, and these very variants: from now on it goes before every
     other. Raises `NothingFitsError` if no variant could be raced or none keeps the limits.
     """
-    folder = Path(release)
-    content, name = _read(folder, model)
+    folder, started = Path(release), time.monotonic()
+    seconds = math.inf if budget is None else budget
+    check(seconds)
+    content, name = read(folder, model)
     wish = objective or _first_objective(content, name, target)
     decisions = choose(content, name, target=target, device=device, objective=wish, racing=True)
-    adapters = {d.variant.name: d.gpu for d in decisions}
     best(decisions)
     results = {d.variant.name: of_catalog(d.variant) for d in decisions if d.accepted}
     early = {limit: bound for limit, bound in wish.at_most.items() if limit in _BEFORE}
@@ -80,14 +86,19 @@ def tune(
         for name, result in results.items()
         if (limit := outside(tuned.untimed(result), Objective(at_most=early)))
     }
-    usable = [result.variant for name, result in results.items() if name not in beyond]
+    usable = [d for d in decisions if d.accepted and d.variant.name not in beyond]
+    if budget is not None:
+        there = [d for d in usable if store.place(folder, d.variant).is_dir()]
+        usable = contenders(there, top)
     failed: dict[str, str] = {}
-    entrants = [*_entrants(folder, usable, top, adapters, failed=failed, progress=progress)]
+    enough = started + seconds / 2
+    entrants = [*_entrants(folder, usable, top, enough, failed=failed, progress=progress)]
+    left = started + seconds - time.monotonic()
+    chosen = {decision.variant.name: decision for decision in usable}
     raced = []
-    for variant, race in _race(entrants, progress).items():
+    for variant, race in _race(entrants, left, progress).items():
         if isinstance(race, Race):
-            digest = results[variant].variant.digest
-            gpu = adapters[variant]
+            digest, gpu = chosen[variant].variant.digest, chosen[variant].gpu
             adapter = gpu.lasting if gpu else ""
             raced.append(Raced(variant=variant, digest=digest, race=race, adapter=adapter))
         else:
@@ -96,6 +107,8 @@ def tune(
     refused = {**failed, **beyond}
     if not any(place.within for place in places):
         why = {**{place.name: str(place.reason) for place in places}, **refused}
+        if raced and not places:
+            raise NothingFitsError(because("tuned.out-of-time", seconds=seconds))
         told = "; ".join(f"{variant}: {reason}" for variant, reason in why.items())
         raise NothingFitsError(because("tuned.nobody-won", name, why=told))
     found = Tuned(
@@ -103,7 +116,7 @@ def tune(
         started=datetime.now(UTC),
         objective=wish,
         raced=tuple(raced),
-        refused={variant: reason[:_LONGEST] for variant, reason in failed.items()},
+        refused={v: why[:_LONGEST] for v, why in failed.items() if why != _no_time()},
     )
     return Tuning(
         model=name,
@@ -115,9 +128,20 @@ def tune(
     )
 
 
-def _read(folder: Path, model: str | None) -> tuple[Catalog, str]:
+def check(seconds: float) -> None:
+    """Raise `BadInputError` if nothing can be timed here within a budget of `seconds`."""
+    if not seconds > 0:
+        raise BadInputError(because("tuned.budget", seconds=seconds))
     if hosts.RECORDED in os.environ:
         raise BadInputError(because("tuned.recorded", hosts.RECORDED))
+
+
+def _no_time() -> str:
+    return str(because("tuned.no-time"))
+
+
+def read(folder: Path, model: str | None) -> tuple[Catalog, str]:
+    """Return the catalog of a release, and which of its models is meant."""
     content = store.read(folder)
     if model is None and len(content.models) != 1:
         names = ", ".join(sorted(content.models)) or "none"
@@ -136,26 +160,33 @@ def _first_objective(content: Catalog, model: str, target: str | None) -> Object
 
 def _entrants(
     folder: Path,
-    variants: Sequence[Variant],
+    usable: Sequence[Decision],
     top: int,
-    adapters: Mapping[str, Gpu | None],
+    enough: float,
     *,
     failed: dict[str, str],
     progress: Progress,
 ) -> Iterator[tuple[Variant, Artifact]]:
     """Yield the first `top` of each device that open and compute right; note why others do not.
 
-    The best of each target go before the others.
+    The best of each target go before the others. Of at least one nobody waits for the moment that is
+    `enough`.
     """
-    devices = [*dict.fromkeys(variant.device for variant in variants)]
-    firsts = {variant.target: variant.name for variant in reversed(variants)}.values()
+    devices = [*dict.fromkeys(decision.variant.device for decision in usable)]
+    firsts = {d.variant.target: d.variant.name for d in reversed(usable)}.values()
     found: Counter[str] = Counter()
-    for variant in sorted(variants, key=lambda v: (devices.index(v.device), v.name not in firsts)):
+    for decision in sorted(
+        usable, key=lambda d: (devices.index(d.variant.device), d.variant.name not in firsts)
+    ):
+        variant = decision.variant
         if found[variant.device] == top:
+            continue
+        if found and time.monotonic() > enough:
+            failed[variant.name] = _no_time()
             continue
         progress(variant.name, "testing itself")
         try:
-            artifact = _tested(folder, variant, adapters[variant.name])
+            artifact = _tested(folder, variant, decision.gpu)
         except (WhisperoptError, OSError) as error:
             failed[variant.name] = str(error).rstrip(".")
         else:
@@ -174,11 +205,11 @@ def _tested(folder: Path, variant: Variant, adapter: Gpu | None) -> Artifact:
 
 
 def _race(
-    entrants: Sequence[tuple[Variant, Artifact]], progress: Progress
+    entrants: Sequence[tuple[Variant, Artifact]], seconds: float, progress: Progress
 ) -> Mapping[str, Race | object]:
     """Race on the clips that ship with whisperopt; return times, or why somebody fell out."""
     from whisperopt.evaluate import clips
-    from whisperopt.evaluate.race import Entrant, run
+    from whisperopt.evaluate.race import Entrant, Most, run
 
     if not entrants:
         return {}
@@ -191,6 +222,7 @@ def _race(
     return run(
         [Entrant(variant.name, artifact.path, artifact.adapter) for variant, artifact in entrants],
         clip_set,
+        most=Most(seconds=seconds),
         memory_bytes=min((known for known in memory if known), default=None),
         progress=lambda doing: progress("", doing),
     )

@@ -25,6 +25,8 @@ from whisperopt.selection.rank import Ranked, rank
 
 _READY = "probes"
 _SHOWN = 4
+_HOPELESS = 2
+"""Times the best cost: whoever is predicted to take more does not win, for all that is unknown."""
 _NOT_ASKED_FOR = {"unfit.other-target", "unfit.other-device"}
 
 
@@ -36,6 +38,8 @@ class Decision(msgspec.Struct, frozen=True):
     why: Reason
     gpu: Gpu | None = None
     """The adapter that its runtime is to be told to take; None: there is nothing to tell."""
+    cost: float | None = None
+    """What it is predicted to take, of which only the ratio to others of its device counts."""
 
     @property
     def reason(self) -> str:
@@ -187,6 +191,17 @@ def _not_ready(backends: Iterable[str], *, trusting: bool) -> dict[str, str]:
     return broken
 
 
+def contenders(decisions: Iterable[Decision], top: int) -> list[Decision]:
+    """Return the first `top` for each device that may be the fastest there, as far as predicted."""
+    found: list[Decision] = []
+    for decision in (decision for decision in decisions if decision.accepted):
+        own = [other for other in found if other.variant.device == decision.variant.device]
+        least = min((other.cost for other in own if other.cost), default=math.inf)
+        if len(own) < top and (decision.cost or 0) <= least * _HOPELESS:
+            found.append(decision)
+    return found
+
+
 def _known(variant: Variant) -> VariantResult:
     """Return what the catalog says of a variant, its tier too where no evidence stands behind it."""
     result = of_catalog(variant)
@@ -259,7 +274,8 @@ def _ranked(
                 said = predicted.get(entry.name)
                 why = _why(entry, kept[place:], wish, said)
                 fails = said is not None and said.cost == math.inf
-                (failing if fails else within).append(_accepted(entry, why))
+                decision = _accepted(entry, why, said.cost if said else None)
+                (failing if fails else within).append(decision)
             beyond += [_accepted(entry, entry.reason) for entry in ranked if not entry.within]
     return [*within, *failing, *beyond, *structural]
 
@@ -271,8 +287,8 @@ def _device(variant: Variant, catalog: Catalog) -> tuple[int, str]:
     return order.index(variant.device) if known else len(order), variant.device
 
 
-def _accepted(entry: Ranked, why: Reason) -> Decision:
-    return Decision(entry.result.variant, accepted=True, why=why)
+def _accepted(entry: Ranked, why: Reason, cost: float | None = None) -> Decision:
+    return Decision(entry.result.variant, accepted=True, why=why, cost=cost)
 
 
 def _why(
