@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from whisperopt import artifact as artifacts
 from whisperopt import host as hosts
@@ -48,9 +48,10 @@ def load(
     from whisperopt.runtime.transcriber import Transcriber
 
     passed_over: list[str] = []
+    asked = _Asked(None if target == "auto" else target, model, device)
     if tune:
-        passed_over += _settled(source, target, model, device, budget)
-    candidates = _candidates(source, target, model, device, passed_over)
+        passed_over += _settled(source, asked, budget)
+    candidates = _candidates(source, asked, passed_over)
     opened = _opened(candidates, passed_over, threads)
     first = next(opened, None)
     if first is None:
@@ -60,13 +61,15 @@ def load(
     return Transcriber(artifact, session, (chosen, *passed_over), opened, passed_over)
 
 
-def _settled(
-    source: str | Path | Artifact,
-    target: str,
-    model: str | None,
-    device: str | None,
-    budget: float | None,
-) -> list[str]:
+class _Asked(NamedTuple):
+    """What restricts the choice."""
+
+    target: str | None
+    model: str | None
+    device: str | None
+
+
+def _settled(source: str | Path | Artifact, asked: _Asked, budget: float | None) -> list[str]:
     """Race what may be the fastest on this machine, and remember it; return why not, if so."""
     from whisperopt.pipeline import first_use
 
@@ -75,9 +78,7 @@ def _settled(
         return [str(because("tuned.no-release", place))]
     why = first_use.settle(
         Path(source),
-        model,
-        target=None if target == "auto" else target,
-        device=device,
+        **asked._asdict(),
         budget=first_use.BUDGET if budget is None else budget,
     )
     return [str(why)] if why else []
@@ -98,46 +99,38 @@ def _opened(
 
 
 def _candidates(
-    source: str | Path | Artifact,
-    target: str,
-    model: str | None,
-    device: str | None,
-    passed_over: list[str],
+    source: str | Path | Artifact, asked: _Asked, passed_over: list[str]
 ) -> Iterable[tuple[Artifact, Reason]]:
     """Return what may be opened, best first; add to `passed_over` why others may not."""
     if isinstance(source, Artifact):
-        return [(on_device(source, device), because("load.asked-for"))]
+        return [(on_device(source, asked.device), because("load.asked-for"))]
     folder = Path(source)
     if store.is_release(folder):
-        served = None if target == "auto" else target
-        return _of_release(folder, served, model, device, passed_over)
+        return _of_release(folder, asked, passed_over)
     if artifacts.is_artifact(folder):
         artifact = artifacts.read(folder)
         own = artifact.manifest.target
-        if target not in ("auto", own):
-            raise BadInputError(because("target.another", folder, own=own, target=target))
-        return [(on_device(artifact, device), because("load.asked-for"))]
+        if asked.target not in (None, own):
+            raise BadInputError(because("target.another", folder, own=own, target=asked.target))
+        return [(on_device(artifact, asked.device), because("load.asked-for"))]
     if folder.exists():
         raise BadInputError(because("load.neither", folder))
     found = [artifacts.read(kept) for kept in cached(str(source))]
     if not found:
         raise BadInputError(because("load.unknown", source))
-    if target != "auto":
+    if asked.target is not None:
         known = sorted({artifact.manifest.target for artifact in found})
-        check_target(target, known, because("target.not-fetched", source))
-        found = [artifact for artifact in found if artifact.manifest.target == target]
-    found = [artifact for artifact in found if serves(kind_of(artifact), device)] or found
-    return [(on_device(artifact, device), because("load.fetched")) for artifact in found]
+        check_target(asked.target, known, because("target.not-fetched", source))
+        found = [artifact for artifact in found if artifact.manifest.target == asked.target]
+    found = [artifact for artifact in found if serves(kind_of(artifact), asked.device)] or found
+    return [(on_device(artifact, asked.device), because("load.fetched")) for artifact in found]
 
 
 def _of_release(
-    folder: Path,
-    target: str | None,
-    model: str | None,
-    device: str | None,
-    passed_over: list[str],
+    folder: Path, asked: _Asked, passed_over: list[str]
 ) -> Iterator[tuple[Artifact, Reason]]:
     content = store.read(folder)
+    target, model, device = asked
     if model is None and len(content.models) > 1:
         names = ", ".join(sorted(content.models))
         raise BadInputError(because("load.several-models", folder, names=names))

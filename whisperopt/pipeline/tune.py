@@ -67,10 +67,10 @@ def tune(
     """Time the `top` best variants of `release` on each device of this machine side by side.
 
     Within a `budget` of seconds only those take part that are there and may win; in its second half
-    no more of them are opened.
-    The order by `objective` (default: what the release was built for) is remembered for this
-    machine, its drivers and runtimes, and these very variants: from now on it goes before every
-    other. Raises `NothingFitsError` if no variant could be raced or none keeps the limits.
+    no more of them are opened. The order by `objective` (default: what the release was built for)
+    is remembered for this machine, its drivers and runtimes, and these very variants: from now on
+    it goes before every other. Raises `NothingFitsError` if no variant could be raced or none
+    keeps the limits.
     """
     folder, started = Path(release), time.monotonic()
     seconds = math.inf if budget is None else budget
@@ -106,9 +106,9 @@ def tune(
     places = tuned.rank_raced(raced, results.values(), wish)
     refused = {**failed, **beyond}
     if not any(place.within for place in places):
-        why = {**{place.name: str(place.reason) for place in places}, **refused}
         if raced and not places:
             raise NothingFitsError(because("tuned.out-of-time", seconds=seconds))
+        why = {**{place.name: str(place.reason) for place in places}, **refused}
         told = "; ".join(f"{variant}: {reason}" for variant, reason in why.items())
         raise NothingFitsError(because("tuned.nobody-won", name, why=told))
     found = Tuned(
@@ -173,11 +173,10 @@ def _entrants(
     `enough`.
     """
     devices = [*dict.fromkeys(decision.variant.device for decision in usable)]
-    firsts = {d.variant.target: d.variant.name for d in reversed(usable)}.values()
+    firsts = {d.variant.target: d for d in reversed(usable)}
     found: Counter[str] = Counter()
-    for decision in sorted(
-        usable, key=lambda d: (devices.index(d.variant.device), d.variant.name not in firsts)
-    ):
+    order = sorted(usable, key=lambda d: firsts[d.variant.target] is not d)
+    for decision in sorted(order, key=lambda d: devices.index(d.variant.device)):
         variant = decision.variant
         if found[variant.device] == top:
             continue

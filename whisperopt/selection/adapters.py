@@ -1,6 +1,6 @@
 """Which of several graphics adapters a variant gets, and how its decision names it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -9,7 +9,7 @@ from whisperopt import matrix
 from whisperopt.artifact import Artifact
 from whisperopt.errors import BadInputError, NothingFitsError
 from whisperopt.host import Gpu, Host, device
-from whisperopt.matrix import LATENCY, Objective
+from whisperopt.matrix import Objective
 from whisperopt.reasons import Reason, because
 from whisperopt.results.variant import VariantResult
 from whisperopt.selection.checks import Case, first_refusal
@@ -47,25 +47,21 @@ class Placed(msgspec.Struct, frozen=True):
 
 
 def adapters(
-    kind: str,
-    results: Sequence[VariantResult],
-    host: Host,
-    left: Sequence[Gpu],
-    objective: Objective,
+    kind: str, results: Iterable[VariantResult], host: Host, left: Sequence[Gpu], aim: Objective
 ) -> tuple[Adapter, ...]:
     """Return what serves the device `kind` and is `left` for it, best first.
 
-    Those that were measured are in the order of their times, in the places that the host gives
-    them; what nobody measured keeps its own.
+    Those that were measured are in the order of their times by `aim`, in the places that the host
+    gives them; what nobody measured keeps its own.
     """
-    known = [gpu for gpu in host.gpus_for(kind) if gpu in left]
-    views = [msgspec.structs.replace(host, gpus=(gpu,)) for gpu in known]
-    found = [
-        Adapter(
-            gpu, view, _cost(kind, results, view, objective), device.is_nameable(host, kind, gpu)
-        )
-        for gpu, view in zip(known, views, strict=True)
-    ]
+    own = [result for result in results if result.variant.device == kind]
+    found = []
+    for gpu in (gpu for gpu in host.gpus_for(kind) if gpu in left):
+        alone = msgspec.structs.replace(host, gpus=(gpu,))
+        standings = [r.standing(alone.host_class(kind, r.variant.runtime)) for r in own]
+        costs = [s.scores.cost(aim) for s in standings if s.measured and s.accepted]
+        cost = min((cost.value for cost in costs if cost.known), default=None)
+        found.append(Adapter(gpu, alone, cost, device.is_nameable(host, kind, gpu)))
     by_cost = iter(sorted((a for a in found if a.cost), key=lambda a: a.cost or 0))
     return tuple(next(by_cost) if adapter.cost else adapter for adapter in found)
 
@@ -79,25 +75,22 @@ def placed(
     asked: str | None,
 ) -> Placed:
     """Return `result` on the first of the adapters that it fits."""
-    if not served_by:
-        bare = Case(result, msgspec.structs.replace(host, gpus=()), target, asked)
-        return Placed(bare, first_refusal(bare))
+    bare = Case(result, msgspec.structs.replace(host, gpus=()), target, asked)
     several = len(host.gpus_for(result.variant.device)) > 1
-    refused: list[Placed] = []
+    others: list[str] = []
+    refused: Placed | None = None
     for place, adapter in enumerate(served_by):
         case = Case(result, adapter.host, target, asked, adapter.nameable, place)
         refusal = first_refusal(case)
         if refusal is None:
-            behind = [
-                str(because("here.adapter-refused", other.case.gpu, why=str(other.refusal)))
-                for other in refused
-            ] + [
-                str(because("here.adapter-slower", other.gpu) if other.cost else other.gpu)
+            others.extend(
+                str(because("here.slower", other.gpu) if other.cost else other.gpu)
                 for other in served_by[place + 1 :]
-            ]
-            return Placed(case, gpu=adapter.gpu if several else None, others=tuple(behind))
-        refused.append(Placed(case, refusal))
-    return refused[0]
+            )
+            return Placed(case, gpu=adapter.gpu if several else None, others=tuple(others))
+        others.append(str(because("here.refused", adapter.gpu, why=str(refusal))))
+        refused = refused or Placed(case, refusal)
+    return refused or Placed(bare, first_refusal(bare))
 
 
 def asked_for(host: Host, asked: str | None) -> tuple[Gpu, ...]:
@@ -125,23 +118,11 @@ def on_device(artifact: Artifact, asked: str | None) -> Artifact:
     if asked is None:
         return artifact
     host, kind = hosts.detect(), kind_of(artifact)
-    gpus = adapters(kind, (), host, asked_for(host, asked), LATENCY)
-    if not device.serves(kind, asked) or (kind != device.CPU and not gpus):
+    left = asked_for(host, asked)
+    gpu = next((gpu for gpu in host.gpus_for(kind) if gpu in left), None)
+    if not device.serves(kind, asked) or (kind != device.CPU and not gpu):
         raise NothingFitsError(because("device.another", artifact.path, asked=asked))
-    if gpus and not gpus[0].nameable and device.is_one(asked):
-        raise NothingFitsError(because("device.not-nameable", artifact.path, gpu=str(gpus[0].gpu)))
-    told = gpus[0].gpu if gpus and gpus[0].nameable else None
+    told = gpu if gpu and device.is_nameable(host, kind, gpu) else None
+    if device.is_one(asked) and not told:
+        raise NothingFitsError(because("device.not-nameable", artifact.path, gpu=str(gpu)))
     return msgspec.structs.replace(artifact, adapter=told)
-
-
-def _cost(
-    kind: str, results: Sequence[VariantResult], host: Host, objective: Objective
-) -> float | None:
-    costs = []
-    for result in results:
-        if result.variant.device == kind:
-            standing = result.standing(host.host_class(kind, result.variant.runtime))
-            cost = standing.scores.cost(objective)
-            if standing.measured and standing.accepted and cost.known:
-                costs.append(cost.value)
-    return min(costs, default=None)

@@ -124,25 +124,18 @@ def resolve(
     is not here, and `NothingFitsError` for `gpu` where there is none.
     """
     left = asked_for(host, device)
-    variants = sorted(
-        catalog.model(model).variants, key=lambda v: (v.target_rank, v.ladder_rank, v.name)
-    )
+    entry, aim = catalog.model(model), objective or LATENCY
+    variants = sorted(entry.variants, key=lambda v: (v.target_rank, v.ladder_rank, v.name))
     results = [_known(v) for v in sorted(variants, key=lambda v: _device(v, catalog))]
-    kinds = dict.fromkeys(result.variant.device for result in results)
-    aim = objective or LATENCY
+    kinds = {variant.device for variant in variants}
     serving = {kind: adapters(kind, results, host, left, aim) for kind in kinds}
-    found = {
-        result.name: placed(
-            result, host, serving[result.variant.device], target=target, asked=device
-        )
-        for result in results
-    }
+    found: dict[str, Placed] = {}
+    for result in results:
+        row = serving[result.variant.device]
+        found[result.name] = placed(result, host, row, target=target, asked=device)
+    refusals = ((fit.case.variant, fit.refusal) for fit in found.values())
+    rejected = [Decision(variant, accepted=False, why=why) for variant, why in refusals if why]
     cases = [fit.case for fit in found.values() if fit.refusal is None]
-    rejected = [
-        Decision(fit.case.variant, accepted=False, why=fit.refusal)
-        for fit in found.values()
-        if fit.refusal
-    ]
     rejected.sort(key=lambda d: (not d.installable, d.why.code in _NOT_ASKED_FOR))
     first, last = _tuned(cases, tuning, objective)
     moved = {decision.variant.name for decision in (*first, *last)}
