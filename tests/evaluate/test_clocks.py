@@ -118,14 +118,25 @@ def test_a_clock_that_is_corrected_bit_by_bit_disturbs_nothing(
     assert not any("does not count" in line for line in said)
 
 
-@pytest.mark.parametrize(("seconds", "most"), [(0.0, 0), (0.13, 1), (0.37, 5), (99.0, 6)])
+@pytest.mark.parametrize(("seconds", "most"), [(0.07, 0), (0.13, 1), (0.37, 5), (99.0, 6)])
 def test_no_round_begins_that_would_not_end_in_time(
     machine: Machine, tmp_path: Path, said: list[str], seconds: float, most: int
 ) -> None:
     """Two clips take both 60 ms together, a round of warming up as long; six rounds are enough."""
     found = raced(tmp_path, said, Most(seconds=seconds))
     assert rounds(found["swift"]) == [*range(most + 1)]
-    assert machine.awake <= max(seconds, 0.06) + 1e-9
+    assert machine.awake <= seconds + 0.04 + 1e-9  # who is at it goes on
+
+
+def test_who_is_not_open_when_time_is_over_says_so(
+    machine: Machine, tmp_path: Path, said: list[str]
+) -> None:
+    """The first takes 20 ms to warm up; a round that time cuts short counts for nobody."""
+    found = raced(tmp_path, said, Most(seconds=0.015))
+    assert isinstance(found["swift"], Race)
+    assert found["swift"].laps == ()
+    assert isinstance(found["slow"], Failure)
+    assert found["slow"].reason.code == "evaluate.no-time"
 
 
 def test_clocks_of_this_machine_agree() -> None:

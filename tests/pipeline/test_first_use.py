@@ -18,6 +18,7 @@ from whisperopt.evaluate import race as races
 from whisperopt.pipeline import first_use
 from whisperopt.pipeline import tune as tuner
 from whisperopt.release import catalog as catalogs
+from whisperopt.runtime import first_open
 from whisperopt.selection.decisions import contenders, resolve
 from whisperopt.selection.tuned import recall
 
@@ -75,18 +76,16 @@ def test_no_budget_is_a_reason(track: Track, release: Path, tmp_path: Path, budg
     assert not (tmp_path / "cache/artifacts").exists()
 
 
-def test_in_the_second_half_of_a_budget_nobody_else_is_opened(
+def test_within_a_budget_nobody_is_tested_first_and_its_rest_is_for_the_race(
     track: Track, release: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = iter(range(0, 1000, 6))
-    monkeypatch.setattr(tuner.time, "monotonic", lambda: next(now))
-    found = tuner.tune(release, budget=20)
-    assert 0 < len(track.entered) < 3
-    (left,) = {why for name, why in found.refused.items() if name not in track.entered}
-    assert left == "there was no time left for it"
-    remembered = recall(catalogs.read(release), MODEL)
-    assert remembered
-    assert remembered.refused == {}
+    tried: list[object] = []
+    monkeypatch.setattr(first_open, "try_out", tried.append)
+    monkeypatch.setattr(tuner.time, "monotonic", iter((100.0, 103.0, 0.0, 0.0)).__next__)
+    tuner.tune(release, budget=20)
+    assert (tried, track.seconds) == ([], 17)
+    tuner.tune(release)
+    assert len(tried) == len(track.entered)
 
 
 def test_who_is_predicted_to_be_far_behind_takes_no_part() -> None:

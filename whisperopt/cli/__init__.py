@@ -38,7 +38,7 @@ budget_option = click.option(
     "--budget",
     type=float,
     metavar="SECONDS",
-    help="Race only those that may win, for so long at most.",
+    help="Race only those that may win, for so long at most; fetch --tune: 20.",
 )
 json_option = click.option(
     "--json",

@@ -164,6 +164,11 @@ def _go(
     while left and number <= most.rounds:
         before, first = clocks(), number % len(left)
         for racer in (*left[first:], *left[:first]):
+            if time.monotonic() > ends:
+                late = because("evaluate.no-time")
+                for other in left:
+                    other.forget(number, None if other.opened else late)
+                return
             doing = f"round {number} of at most {most.rounds}" if number else "warming up"
             progress(f"{doing}: {racer.name}")
             racer.run(number)
@@ -256,6 +261,11 @@ class _Racer:
             self.failure = Failure(error.reason)
         if self.failure or self._apart:
             self.close()
+
+    @property
+    def opened(self) -> bool:
+        """Whether it was ever ready to decode."""
+        return bool(self._opened)
 
     def forget(self, number: int, why: Reason | None) -> None:
         """Forget a round, and that it took too long; with a reason `why` fall out for it."""

@@ -4,7 +4,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from whisperopt.artifact import Artifact
 from whisperopt.download import difference
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.evaluate.evidence import Race
-from whisperopt.host import Gpu
 from whisperopt.matrix import Objective, check_target
 from whisperopt.pipeline import Progress
 from whisperopt.reasons import because
@@ -66,11 +65,11 @@ def tune(
 ) -> Tuning:
     """Time the `top` best variants of `release` on each device of this machine side by side.
 
-    Within a `budget` of seconds only those take part that are there and may win; in its second half
-    no more of them are opened. The order by `objective` (default: what the release was built for)
-    is remembered for this machine, its drivers and runtimes, and these very variants: from now on
-    it goes before every other. Raises `NothingFitsError` if no variant could be raced or none
-    keeps the limits.
+    Within a `budget` of seconds only those take part that are there and may win; none of them is
+    tested first, since whoever opens the winner does that. The order by `objective` (default: what
+    the release was built for) is remembered for this machine, its drivers and runtimes, and these
+    very variants: from now on it goes before every other. Raises `NothingFitsError` if no variant
+    could be raced or none keeps the limits.
     """
     folder, started = Path(release), time.monotonic()
     seconds = math.inf if budget is None else budget
@@ -91,8 +90,8 @@ def tune(
         there = [d for d in usable if store.place(folder, d.variant).is_dir()]
         usable = contenders(there, top)
     failed: dict[str, str] = {}
-    enough = started + seconds / 2
-    entrants = [*_entrants(folder, usable, top, enough, failed=failed, progress=progress)]
+    test = first_open.try_out if budget is None else None
+    entrants = [*_entrants(folder, usable, top, test, failed=failed, progress=progress)]
     left = started + seconds - time.monotonic()
     chosen = {decision.variant.name: decision for decision in usable}
     raced = []
@@ -116,7 +115,7 @@ def tune(
         started=datetime.now(UTC),
         objective=wish,
         raced=tuple(raced),
-        refused={v: why[:_LONGEST] for v, why in failed.items() if why != _no_time()},
+        refused={variant: reason[:_LONGEST] for variant, reason in failed.items()},
     )
     return Tuning(
         model=name,
@@ -134,10 +133,6 @@ def check(seconds: float) -> None:
         raise BadInputError(because("tuned.budget", seconds=seconds))
     if hosts.RECORDED in os.environ:
         raise BadInputError(because("tuned.recorded", hosts.RECORDED))
-
-
-def _no_time() -> str:
-    return str(because("tuned.no-time"))
 
 
 def read(folder: Path, model: str | None) -> tuple[Catalog, str]:
@@ -162,15 +157,14 @@ def _entrants(
     folder: Path,
     usable: Sequence[Decision],
     top: int,
-    enough: float,
+    test: Callable[[Artifact], None] | None,
     *,
     failed: dict[str, str],
     progress: Progress,
 ) -> Iterator[tuple[Variant, Artifact]]:
     """Yield the first `top` of each device that open and compute right; note why others do not.
 
-    The best of each target go before the others. Of at least one nobody waits for the moment that is
-    `enough`.
+    The best of each target go before the others.
     """
     devices = [*dict.fromkeys(decision.variant.device for decision in usable)]
     firsts = {d.variant.target: d for d in reversed(usable)}
@@ -180,12 +174,11 @@ def _entrants(
         variant = decision.variant
         if found[variant.device] == top:
             continue
-        if found and time.monotonic() > enough:
-            failed[variant.name] = _no_time()
-            continue
-        progress(variant.name, "testing itself")
         try:
-            artifact = _tested(folder, variant, decision.gpu)
+            artifact = _entrant(folder, decision)
+            if test:
+                progress(variant.name, "testing itself")
+                test(artifact)
         except (WhisperoptError, OSError) as error:
             failed[variant.name] = str(error).rstrip(".")
         else:
@@ -193,14 +186,12 @@ def _entrants(
             yield variant, artifact
 
 
-def _tested(folder: Path, variant: Variant, adapter: Gpu | None) -> Artifact:
-    """Return the artifact if it may take part; raise `WhisperoptError` with the reason if not."""
-    place = store.place(folder, variant)
-    if problem := difference(place, variant):
+def _entrant(folder: Path, decision: Decision) -> Artifact:
+    """Return the artifact as the catalog has it; raise `WhisperoptError` if it is another."""
+    place = store.place(folder, decision.variant)
+    if problem := difference(place, decision.variant):
         raise WhisperoptError(because("tuned.other-files", why=problem))
-    artifact = artifacts.read(place, adapter)
-    first_open.try_out(artifact)
-    return artifact
+    return artifacts.read(place, decision.gpu)
 
 
 def _race(
