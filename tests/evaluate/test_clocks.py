@@ -66,10 +66,13 @@ def said() -> list[str]:
     return []
 
 
-def raced(tmp_path: Path, said: list[str], most: Most = Most(rounds=8)) -> dict[str, object]:  # noqa: B008
+EIGHT = Most(rounds=8, clips=2)
+
+
+def raced(tmp_path: Path, said: list[str], most: Most = EIGHT) -> dict[str, object]:
     entrants = [Entrant(name, tmp_path / name) for name in NAMES]
     clips = clip_set(tmp_path / "clips", 0.1, 0.1)
-    return dict(run(entrants, clips, most=most, clips=2, progress=said.append))
+    return dict(run(entrants, clips, most=most, progress=said.append))
 
 
 def rounds(found: object) -> list[int]:
@@ -123,7 +126,7 @@ def test_no_round_begins_that_would_not_end_in_time(
     machine: Machine, tmp_path: Path, said: list[str], seconds: float, most: int
 ) -> None:
     """Two clips take both 60 ms together, a round of warming up as long; six rounds are enough."""
-    found = raced(tmp_path, said, Most(seconds=seconds))
+    found = raced(tmp_path, said, Most(seconds=seconds, clips=2))
     assert rounds(found["swift"]) == [*range(most + 1)]
     assert machine.awake <= seconds + 0.04 + 1e-9  # who is at it goes on
 
@@ -132,7 +135,7 @@ def test_who_is_not_open_when_time_is_over_says_so(
     machine: Machine, tmp_path: Path, said: list[str]
 ) -> None:
     """The first takes 20 ms to warm up; a round that time cuts short counts for nobody."""
-    found = raced(tmp_path, said, Most(seconds=0.015))
+    found = raced(tmp_path, said, Most(seconds=0.015, clips=2))
     assert isinstance(found["swift"], Race)
     assert found["swift"].laps == ()
     assert isinstance(found["slow"], Failure)

@@ -46,8 +46,7 @@ def test_rounds_go_around_and_everybody_is_first_in_turn(site: Path, clips: Clip
     found = run(
         [entrant(site, "swift"), entrant(site, "slow", at_step=NAP)],
         clips,
-        most=Most(rounds=3),
-        clips=2,
+        most=Most(rounds=3, clips=2),
         threads=1,
         progress=said.append,
     )
@@ -68,7 +67,7 @@ def test_rounds_go_around_and_everybody_is_first_in_turn(site: Path, clips: Clip
 def test_batches_are_as_large_as_the_session_takes(site: Path, clips: ClipSet) -> None:
     sizes = {"any": None, "one": 1, "two": 2, "three": 3, "nine": 9}
     entrants = [entrant(site, name, max_batch=size) for name, size in sizes.items()]
-    found = run(entrants, clips, most=Most(rounds=1), clips=3)
+    found = run(entrants, clips, most=Most(rounds=1, clips=3))
     batches = {
         name: [len(lap.clips) for lap in raced(found, name).laps if lap.round == 1]
         for name in sizes
@@ -89,7 +88,7 @@ def test_who_falls_out_has_a_reason_and_the_others_go_on(site: Path, clips: Clip
     }
     entrants = [entrant(site, name, **deeds) for name, deeds in bad.items()]
     found = run(
-        [*entrants, entrant(site, "good", at_step=NAP)], clips, most=Most(rounds=2), clips=2
+        [*entrants, entrant(site, "good", at_step=NAP)], clips, most=Most(rounds=2, clips=2)
     )
     reasons = {name: str(found[f"{name}-gqa-fp32"]) for name in bad}
     assert reasons["refuses"] == "OSError: libsad.so.3: cannot open shared object"
@@ -111,7 +110,7 @@ def test_a_hang_is_ended_with_its_process(
     pids = site / "pids"
     note = f"import os; open({str(pids)!r}, 'a').write(str(os.getpid()) + ' ')"
     hangs = entrant(site, "bad", **{moment: f"{note}; {sites.HANG}"})
-    found = run([hangs], clips, most=Most(rounds=1), clips=1)
+    found = run([hangs], clips, most=Most(rounds=1, clips=1))
     assert {name: str(failure) for name, failure in found.items()} == {
         "bad-gqa-fp32": "it took over 2.1 s"
     }
@@ -139,7 +138,7 @@ def test_where_memory_is_short_nobody_waits_in_it(
     note = f"import os; open({str(site / 'pids')!r}, 'a').write(str(os.getpid()) + ' ')"
     entrants = [entrant(site, name, at_open=note) for name in ("one", "two")]
     device = 2**10 if short == "a device" else None
-    found = run(entrants, clips, most=Most(rounds=2), clips=2, memory_bytes=device)
+    found = run(entrants, clips, most=Most(rounds=2, clips=2), memory_bytes=device)
     pids = (site / "pids").read_text().split()
     assert len(set(pids)) == len(pids) == 6
     laps = raced(found, "one").laps

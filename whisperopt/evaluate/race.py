@@ -61,6 +61,7 @@ class Most(NamedTuple):
 
     rounds: int = MOST_ROUNDS
     seconds: float = math.inf
+    clips: int = 3
 
 
 class Entrant(NamedTuple):
@@ -107,7 +108,6 @@ def run(
     clip_set: ClipSet,
     *,
     most: Most = Most(),  # noqa: B008  # a frozen value
-    clips: int = 3,
     threads: int | None = None,
     memory_bytes: int | None = None,
     groups: Mapping[str, Collection[str]] | None = None,
@@ -125,7 +125,7 @@ def run(
     Their processes stay open side by side, asleep, unless memory is too short for that: by default
     what is free, or `memory_bytes`, if a device has less.
     """
-    chosen = choose(clip_set, clips)
+    chosen = choose(clip_set, most.clips)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     free = process.available_bytes()
     files = (file for _, folder, *_ in entrants if folder.is_dir() for file in folder.iterdir())

@@ -16,6 +16,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.download import difference
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.evaluate.evidence import Race
+from whisperopt.evaluate.race import Entrant, Most
 from whisperopt.matrix import Objective, check_target
 from whisperopt.pipeline import Progress
 from whisperopt.reasons import because
@@ -92,10 +93,13 @@ def tune(
     failed: dict[str, str] = {}
     test = first_open.try_out if budget is None else None
     entrants = [*_entrants(folder, usable, top, test, failed=failed, progress=progress)]
-    left = started + seconds - time.monotonic()
+    one_clip = budget is not None and wish.goal != "throughput"
+    most = Most(
+        seconds=started + seconds - time.monotonic(), clips=1 if one_clip else Most().clips
+    )
     chosen = {decision.variant.name: decision for decision in usable}
     raced = []
-    for variant, race in _race(entrants, left, progress).items():
+    for variant, race in _race(entrants, most, progress).items():
         if isinstance(race, Race):
             digest, gpu = chosen[variant].variant.digest, chosen[variant].gpu
             adapter = gpu.lasting if gpu else ""
@@ -195,11 +199,11 @@ def _entrant(folder: Path, decision: Decision) -> Artifact:
 
 
 def _race(
-    entrants: Sequence[tuple[Variant, Artifact]], seconds: float, progress: Progress
+    entrants: Sequence[tuple[Variant, Artifact]], most: Most, progress: Progress
 ) -> Mapping[str, Race | object]:
     """Race on the clips that ship with whisperopt; return times, or why somebody fell out."""
     from whisperopt.evaluate import clips
-    from whisperopt.evaluate.race import Entrant, Most, run
+    from whisperopt.evaluate.race import run
 
     if not entrants:
         return {}
@@ -212,7 +216,7 @@ def _race(
     return run(
         [Entrant(variant.name, artifact.path, artifact.adapter) for variant, artifact in entrants],
         clip_set,
-        most=Most(seconds=seconds),
+        most=most,
         memory_bytes=min((known for known in memory if known), default=None),
         progress=lambda doing: progress("", doing),
     )
