@@ -37,7 +37,7 @@ class BenchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to open and to hear."""
 
     artifact: Path
-    adapter: Gpu | None
+    adapter: Gpu | None = None
     manifest: Path
     rounds: int
     threads: int | None

@@ -227,7 +227,7 @@ class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What one process opens, and what it will play."""
 
     artifact: Path
-    adapter: Gpu | None
+    adapter: Gpu | None = None
     threads: int | None
     folder: Path
     """Where the recordings are."""

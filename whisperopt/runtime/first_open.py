@@ -91,8 +91,8 @@ class FirstOpen(msgspec.Struct, frozen=True):
     """What to open and test."""
 
     artifact: Path
-    adapter: Gpu | None
     threads: int | None
+    adapter: Gpu | None = None
 
 
 def tested(request: FirstOpen) -> None:
@@ -113,7 +113,7 @@ def _try(artifact: Artifact, threads: int | None, name: str) -> Failure | None:
     if before and before.hung >= limit and before.at > time.time() - _DAY:
         note = cache.note(_KIND, name)
         raise WhisperoptError(because("runtime.hung-lately", note, seconds=limit))
-    request = FirstOpen(artifact.path, artifact.adapter, threads)
+    request = FirstOpen(artifact.path, threads, artifact.adapter)
     failure = process.ask(tested, request, limit=limit)
     if failure in (None, process.IMPOSSIBLE):
         return failure
