@@ -31,6 +31,7 @@ class FakeNvml:
             "nvmlDeviceGetCudaComputeCapability": self._capability,
             "nvmlDeviceGetName": lambda index: f"GPU {index}",
             "nvmlDeviceGetMemoryInfo": lambda _: SimpleNamespace(total=8 * 2**30),
+            "nvmlDeviceGetUUID": lambda index: f"GPU-0000000{index}",
             "nvmlSystemGetDriverVersion": lambda: "580.10",
         }
         return self._refuse if name == self.silent else answers[name]
@@ -51,7 +52,7 @@ class FakeRegistry:
     HKEY_LOCAL_MACHINE = object()
 
     class _Key:
-        def __init__(self, values: dict[str, str]) -> None:
+        def __init__(self, values: dict[str, Any]) -> None:
             self.values = values
 
         def __enter__(self) -> Self:
@@ -60,7 +61,7 @@ class FakeRegistry:
         def __exit__(self, *_: object) -> None:
             pass
 
-    def __init__(self, adapters: dict[str, dict[str, str]]) -> None:
+    def __init__(self, adapters: dict[str, dict[str, Any]]) -> None:
         self.adapters = adapters
 
     def OpenKey(self, _parent: object, path: str) -> _Key:  # noqa: N802  # winreg's name
@@ -76,7 +77,7 @@ class FakeRegistry:
     def EnumKey(self, _key: _Key, index: int) -> str:  # noqa: N802
         return list(self.adapters)[index]
 
-    def QueryValueEx(self, key: _Key, name: str) -> tuple[str, int]:  # noqa: N802
+    def QueryValueEx(self, key: _Key, name: str) -> tuple[Any, int]:  # noqa: N802
         if name not in key.values:
             raise FileNotFoundError
         return key.values[name], 1

@@ -138,6 +138,41 @@ def test_an_unknown_target_is_bad_input_with_the_nearest(
     assert nearest in caught.value.remedy
 
 
+def test_a_device_overrides_the_choice(
+    backend: Backend, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus = [
+        msgspec.structs.replace(gpu, uuid=f"GPU-{place}")
+        for place, gpu in enumerate(releases.host("two-nvidia-linux").gpus)
+    ]
+    machine = msgspec.structs.replace(releases.host("two-nvidia-linux"), gpus=tuple(gpus))
+    monkeypatch.setattr(host, "detect", lambda: machine)
+    best = loader.load(release)
+    assert (opened(best), best.artifact.adapter) == ("cuda-gqa-fp16", gpus[1])
+    assert f"on {gpus[1]}" in best.decisions[0]
+    assert opened(loader.load(release, device="gpu")) == "cuda-gqa-fp16"
+    assert loader.load(release, device="gpu-1").artifact.adapter == gpus[1]
+    on_cpu = loader.load(release, device="cpu")
+    assert opened(on_cpu) == "cpu-gqa-int8"
+    assert len(on_cpu.decisions) == 1
+    with pytest.raises(NothingFitsError, match="needs compute capability"):
+        loader.load(release, device="GPU-0")
+    with pytest.raises(BadInputError, match="neither cpu nor gpu"):
+        loader.load(release, device="GPU-2")
+
+
+def test_an_artifact_is_opened_on_the_device_asked_for_or_not_at_all(
+    backend: Backend, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = release / f"{MODEL}--cuda-gqa-fp16"
+    monkeypatch.setattr(host, "detect", lambda: releases.host("two-nvidia-linux"))
+    assert opened(loader.load(folder, device="gpu")) == "cuda-gqa-fp16"
+    with pytest.raises(NothingFitsError, match="does not run on cpu"):
+        loader.load(folder, device="cpu")
+    with pytest.raises(NothingFitsError, match="does not run on gpu"):
+        loader.load(artifact.read(release / f"{MODEL}--cpu-gqa-int8"), device="gpu")
+
+
 def test_an_artifacts_folder_is_opened_as_it_is(backend: Backend, release: Path) -> None:
     folder = release / f"{MODEL}--cuda-gqa-fp16"
     assert opened(loader.load(folder)) == "cuda-gqa-fp16"
@@ -152,6 +187,9 @@ def test_a_fetched_model_goes_by_its_name(backend: Backend, release: Path, tmp_p
     (release / f"{MODEL}--cpu-gqa-int8").rename(cache / f"{MODEL}--cpu-gqa-int8--0123")
     assert opened(loader.load(MODEL)) == "cpu-gqa-int8"
     assert opened(loader.load()) == "cpu-gqa-int8"
+    assert opened(loader.load(MODEL, device="cpu")) == "cpu-gqa-int8"
+    with pytest.raises(NothingFitsError, match="no GPU"):
+        loader.load(MODEL, device="gpu")
     with pytest.raises(BadInputError, match=r"for the target 'cpuu'\. Did you mean 'cpu'\?"):
         loader.load(MODEL, target="cpuu")
 

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from whisperopt.errors import BadInputError
+from whisperopt.host import Gpu
 from whisperopt.reasons import because
 from whisperopt.recipe import Recipe
 from whisperopt.whisper import Decoding, Dimensions
@@ -41,6 +42,8 @@ class Artifact(msgspec.Struct, frozen=True):
     manifest: Manifest
     prepared: Path | None = None
     """Where a runtime keeps what it makes of the graphs on this host, if it may keep anything."""
+    adapter: Gpu | None = None
+    """What its runtime is to be told to take of several; None: the best that this machine has."""
 
     def graph(self, part: Literal["encoder", "decoder"]) -> Path:
         """Return where one graph lies."""
@@ -62,8 +65,8 @@ def is_artifact(path: Path) -> bool:
     return (path / MANIFEST).is_file()
 
 
-def read(path: Path) -> Artifact:
-    """Read the artifact in the folder `path`."""
+def read(path: Path, adapter: Gpu | None = None) -> Artifact:
+    """Read the artifact in the folder `path`, to be opened on `adapter`."""
     manifest = path / MANIFEST
     try:
         raw = manifest.read_bytes()
@@ -75,7 +78,7 @@ def read(path: Path) -> Artifact:
         found = msgspec.json.decode(raw, type=Manifest)
         if problem := found.dims.check() or found.decoding.check(found.dims):
             raise msgspec.DecodeError(problem)  # noqa: TRY301  # told like any other damage
-        return Artifact(path, found)
+        return Artifact(path, found, adapter=adapter)
     except OSError:
         raise BadInputError(because("artifact.none", path, file=MANIFEST)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -117,4 +117,4 @@ class Backend(Protocol):
         """Write the graphs of one variant into the existing, empty folder `out`."""
 
     def open(self, artifact: "Artifact", *, threads: int | None = None) -> Session:
-        """Open `artifact` on this host's device, or raise `WhisperoptError` with the reason."""
+        """Open `artifact` on its adapter, or this host's device, or raise `WhisperoptError`."""

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from whisperopt import artifact as artifacts
 from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
 from whisperopt.download import cached
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
+from whisperopt.host.device import serves
 from whisperopt.matrix import check_target
 from whisperopt.reasons import Reason, because
 from whisperopt.release import store
 from whisperopt.runtime import first_open
+from whisperopt.selection.adapters import kind_of, on_device
 from whisperopt.selection.decisions import Decision, best, choose
 
 if TYPE_CHECKING:
@@ -27,25 +29,59 @@ def load(
     target: str = "auto",
     *,
     model: str | None = None,
+    device: str | None = None,
     threads: int | None = None,
+    tune: bool = False,
+    budget: float | None = None,
 ) -> "Transcriber":
     """Open the best variant of `source` for this host.
 
     `source` is a release directory, an artifact (folder or value), or the name of a model that
-    was fetched before. `target` restricts the choice to one target; `model` names the model where
-    a release holds several. A variant that does not open, or that stops working later, gives way
+    was fetched before. `target` restricts the choice to one target, `device` to `cpu`, to `gpu`, or
+    to the adapter with that UUID, LUID or PCI address; `model` names the model where a release
+    holds several. A variant that does not open, or that stops working later, gives way
     to the next one, and the transcriber's `decisions` say why. Only the chosen runtime is imported.
+
+    With `tune` those variants of a release that may be the fastest are raced first, for `budget`
+    seconds at most (default: 20), unless that was done before; `decisions` say why they were not.
     """
     from whisperopt.runtime.transcriber import Transcriber
 
     passed_over: list[str] = []
-    opened = _opened(_candidates(source, target, model, passed_over), passed_over, threads)
+    asked = _Asked(None if target == "auto" else target, model, device)
+    if tune:
+        passed_over += _settled(source, asked, budget)
+    candidates = _candidates(source, asked, passed_over)
+    opened = _opened(candidates, passed_over, threads)
     first = next(opened, None)
     if first is None:
         why = "; ".join(passed_over) or str(because("load.none"))
         raise NothingFitsError(because("load.nothing-opens", source, why=why))
     artifact, session, chosen = first
     return Transcriber(artifact, session, (chosen, *passed_over), opened, passed_over)
+
+
+class _Asked(NamedTuple):
+    """What restricts the choice."""
+
+    target: str | None
+    model: str | None
+    device: str | None
+
+
+def _settled(source: str | Path | Artifact, asked: _Asked, budget: float | None) -> list[str]:
+    """Race what may be the fastest on this machine, and remember it; return why not, if so."""
+    from whisperopt.pipeline import first_use
+
+    if isinstance(source, Artifact) or not store.is_release(Path(source)):
+        place = source.path if isinstance(source, Artifact) else source
+        return [str(because("tuned.no-release", place))]
+    why = first_use.settle(
+        Path(source),
+        **asked._asdict(),
+        budget=first_use.BUDGET if budget is None else budget,
+    )
+    return [str(why)] if why else []
 
 
 def _opened(
@@ -63,50 +99,53 @@ def _opened(
 
 
 def _candidates(
-    source: str | Path | Artifact, target: str, model: str | None, passed_over: list[str]
+    source: str | Path | Artifact, asked: _Asked, passed_over: list[str]
 ) -> Iterable[tuple[Artifact, Reason]]:
     """Return what may be opened, best first; add to `passed_over` why others may not."""
     if isinstance(source, Artifact):
-        return [(source, because("load.asked-for"))]
+        return [(on_device(source, asked.device), because("load.asked-for"))]
     folder = Path(source)
     if store.is_release(folder):
-        return _of_release(folder, None if target == "auto" else target, model, passed_over)
+        return _of_release(folder, asked, passed_over)
     if artifacts.is_artifact(folder):
         artifact = artifacts.read(folder)
         own = artifact.manifest.target
-        if target not in ("auto", own):
-            raise BadInputError(because("target.another", folder, own=own, target=target))
-        return [(artifact, because("load.asked-for"))]
+        if asked.target not in (None, own):
+            raise BadInputError(because("target.another", folder, own=own, target=asked.target))
+        return [(on_device(artifact, asked.device), because("load.asked-for"))]
     if folder.exists():
         raise BadInputError(because("load.neither", folder))
     found = [artifacts.read(kept) for kept in cached(str(source))]
     if not found:
         raise BadInputError(because("load.unknown", source))
-    if target != "auto":
+    if asked.target is not None:
         known = sorted({artifact.manifest.target for artifact in found})
-        check_target(target, known, because("target.not-fetched", source))
-        found = [artifact for artifact in found if artifact.manifest.target == target]
-    return [(artifact, because("load.fetched")) for artifact in found]
+        check_target(asked.target, known, because("target.not-fetched", source))
+        found = [artifact for artifact in found if artifact.manifest.target == asked.target]
+    found = [artifact for artifact in found if serves(kind_of(artifact), asked.device)] or found
+    return [(on_device(artifact, asked.device), because("load.fetched")) for artifact in found]
 
 
 def _of_release(
-    folder: Path, target: str | None, model: str | None, passed_over: list[str]
+    folder: Path, asked: _Asked, passed_over: list[str]
 ) -> Iterator[tuple[Artifact, Reason]]:
     content = store.read(folder)
+    target, model, device = asked
     if model is None and len(content.models) > 1:
         names = ", ".join(sorted(content.models))
         raise BadInputError(because("load.several-models", folder, names=names))
     name = model or next(iter(content.models), DEFAULT)
     known = sorted({variant.target for variant in content.model(name).variants})
     check_target(target, known, because("target.no-variant-in", folder, model=name))
-    decisions = choose(content, name, target=target, trusting=True)
+    decisions = choose(content, name, target=target, device=device, trusting=True)
     best(decisions)
     unused = [*_unused(decisions, target)]
     passed_over += map(_told, unused)
     for decision in decisions:
         try:
             if decision.accepted:
-                yield artifacts.read(store.place(folder, decision.variant)), decision.why
+                place = store.place(folder, decision.variant)
+                yield artifacts.read(place, decision.gpu), decision.why
             elif decision.installable and decision not in unused:
                 passed_over.append(_told(decision))
         except BadInputError as error:  # a damaged folder is no reason to give the others up
@@ -121,7 +160,8 @@ def _unused(decisions: Iterable[Decision], target: str | None) -> Iterator[Decis
         firsts.setdefault(decision.variant.target, decision)
     for decision in firsts.values():
         broken = decision.why.code == "unfit.broken"
-        here = broken or host.gpu_for(decision.variant.device)
+        asked = decision.why.code != "unfit.other-device"
+        here = asked and (broken or host.gpu_for(decision.variant.device))
         if here and not decision.accepted and target in (None, decision.variant.target):
             yield decision
 

@@ -94,9 +94,10 @@ class OrtBackend(OnnxBackend, frozen=True, kw_only=True):
         return self._open(artifact, threads, None)
 
     def _open(self, artifact: Artifact, threads: int | None, profile: Path | None) -> "OrtSession":
+        from whisperopt.runtime import adapter
         from whisperopt.runtime.ort import OrtSession
 
-        provider = self.provider_for(artifact)
+        provider = adapter.told(self.provider_for(artifact), artifact.adapter)
         with importing("ONNX Runtime", self.extra):
             import onnxruntime  # noqa: F401  # a missing wheel is a reason, not a crash later on
         return OrtSession(artifact, provider, threads=threads, profile=profile)

@@ -112,7 +112,7 @@ def engine_folder(artifact: Artifact | None, runtime: str) -> Path | None:
     engines apart by the names in a graph, not by its weights, its driver or the runtime's version:
     everything that decides has to be in the folder's name.
     """
-    gpu = hosts.probe().gpu_for("nvidia")
+    gpu = (artifact and artifact.adapter) or hosts.probe().gpu_for("nvidia")
     capability = (gpu and gpu.compute_capability) or ""
     files = cache.files_key(artifact.path) if artifact else ""
     key = cache.key(files, (gpu and gpu.driver) or "", capability, runtime)

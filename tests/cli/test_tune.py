@@ -40,6 +40,21 @@ def test_a_real_race_is_shown_and_its_winner_goes_first(
     assert all(", tuned on 20" in one["reason"] for one in (first, second))
 
 
+def test_fetching_with_a_race_keeps_one_variant_and_races_once(
+    run: Run, release: Path, cache: Path
+) -> None:
+    command = ("fetch", "small", "--repo", release, "--tune", "--budget", 60, "--json")
+    ran = run(*command)
+    assert ran.code == 0, ran.stderr
+    assert "fetching those that may win, " in ran.stderr
+    assert "It won the race on this machine" in ran.stderr
+    assert [str(path) for path in (cache / "artifacts").iterdir()] == [ran.json["path"]]
+    again = run(*command)
+    assert "No race: a race of 20" in again.stderr
+    assert again.json == ran.json
+    assert run(*command[:5], "--host", cache.parent / "host.json").code == 2
+
+
 def test_a_recorded_host_is_told_nothing_of_it(run: Run, release: Path, cache: Path) -> None:
     run("doctor", "--record", cache.parent / "host.json")
     before = run("explain", release, "--host", cache.parent / "host.json", "--json").json
@@ -52,6 +67,7 @@ def test_a_recorded_host_is_told_nothing_of_it(run: Run, release: Path, cache: P
     [
         (["--target", "cpuu"], "no variant of small for the target 'cpuu'. Did you mean 'cpu'?"),
         (["--model", "base"], "has no model 'base'"),
+        (["--budget", "0"], "A race takes more than 0 s. Give it 20 s"),
         (["--limit", "wer_delta"], "is not a name and a number"),
         (["--limit", "beauty=1"], "no limit on 'beauty'"),
         (["--limit", "size_bytes=nan"], "size_bytes is no number"),

@@ -15,7 +15,7 @@ from whisperopt import process
 from whisperopt.artifact import Artifact
 from whisperopt.evaluate.clips import Clip, ClipSet
 from whisperopt.evaluate.evidence import Race
-from whisperopt.evaluate.race import LIMIT, choose, run
+from whisperopt.evaluate.race import LIMIT, Most, choose, run
 from whisperopt.host import memory
 from whisperopt.process import IMPOSSIBLE, Failure
 
@@ -47,8 +47,7 @@ def test_rounds_go_around_and_everybody_is_first_in_turn(site: Path, clips: Clip
     found = run(
         [entrant(site, "swift"), entrant(site, "slow", at_step=NAP)],
         clips,
-        rounds=3,
-        clips=2,
+        most=Most(rounds=3, clips=2),
         threads=1,
         progress=said.append,
     )
@@ -69,7 +68,7 @@ def test_rounds_go_around_and_everybody_is_first_in_turn(site: Path, clips: Clip
 def test_batches_are_as_large_as_the_session_takes(site: Path, clips: ClipSet) -> None:
     sizes = {"any": None, "one": 1, "two": 2, "three": 3, "nine": 9}
     entrants = [entrant(site, name, max_batch=size) for name, size in sizes.items()]
-    found = run(entrants, clips, rounds=1, clips=3)
+    found = run(entrants, clips, most=Most(rounds=1, clips=3))
     batches = {
         name: [len(lap.clips) for lap in raced(found, name).laps if lap.round == 1]
         for name in sizes
@@ -89,7 +88,9 @@ def test_who_falls_out_has_a_reason_and_the_others_go_on(site: Path, clips: Clip
         "broken": {"at_import": sites.RAISE},
     }
     entrants = [entrant(site, name, **deeds) for name, deeds in bad.items()]
-    found = run([*entrants, entrant(site, "good", at_step=NAP)], clips, rounds=2, clips=2)
+    found = run(
+        [*entrants, entrant(site, "good", at_step=NAP)], clips, most=Most(rounds=2, clips=2)
+    )
     reasons = {name: str(found[f"{name}-gqa-fp32"]) for name in bad}
     assert reasons["refuses"] == "OSError: libsad.so.3: cannot open shared object"
     assert "the runtime aborted the process (SIGABRT)" in reasons["aborts"]
@@ -110,7 +111,7 @@ def test_a_hang_is_ended_with_its_process(
     pids = site / "pids"
     note = f"import os; open({str(pids)!r}, 'a').write(str(os.getpid()) + ' ')"
     hangs = entrant(site, "bad", **{moment: f"{note}; {sites.HANG}"})
-    found = run([hangs], clips, rounds=1, clips=1)
+    found = run([hangs], clips, most=Most(rounds=1, clips=1))
     assert {name: str(failure) for name, failure in found.items()} == {
         "bad-gqa-fp32": "it took over 2.1 s"
     }
@@ -119,13 +120,13 @@ def test_a_hang_is_ended_with_its_process(
 
 
 def test_a_folder_that_is_no_artifact_falls_out(clips: ClipSet, tmp_path: Path) -> None:
-    found = run([("lost", tmp_path / "nowhere")], clips, rounds=1)
+    found = run([("lost", tmp_path / "nowhere")], clips, most=Most(rounds=1))
     assert "is not an artifact" in str(found["lost"])
 
 
 def test_what_a_runtime_prints_disturbs_nobody(site: Path, clips: ClipSet) -> None:
     noise = "import os; os.write(1, b'{noise}\\n'); print('{}')"
-    found = run([entrant(site, "loud", at_open=noise, at_step=noise)], clips, rounds=1)
+    found = run([entrant(site, "loud", at_open=noise, at_step=noise)], clips, most=Most(rounds=1))
     assert raced(found, "loud")
 
 
@@ -138,7 +139,7 @@ def test_where_memory_is_short_nobody_waits_in_it(
     note = f"import os; open({str(site / 'pids')!r}, 'a').write(str(os.getpid()) + ' ')"
     entrants = [entrant(site, name, at_open=note) for name in ("one", "two")]
     device = 2**10 if short == "a device" else None
-    found = run(entrants, clips, rounds=2, clips=2, memory_bytes=device)
+    found = run(entrants, clips, most=Most(rounds=2, clips=2), memory_bytes=device)
     pids = (site / "pids").read_text().split()
     assert len(set(pids)) == len(pids) == 6
     laps = raced(found, "one").laps
@@ -149,7 +150,7 @@ def test_where_no_process_can_be_started_nobody_races(
     site: Path, clips: ClipSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "possible", lambda: False)
-    (failure,) = run([entrant(site, "one")], clips, rounds=1).values()
+    (failure,) = run([entrant(site, "one")], clips, most=Most(rounds=1)).values()
     assert failure == IMPOSSIBLE
 
 
@@ -166,7 +167,7 @@ def test_an_interrupt_ends_every_process(site: Path, clips: ClipSet) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(entrants, clips, rounds=2, progress=interrupt)
+        run(entrants, clips, most=Most(rounds=2), progress=interrupt)
     pids = (site / "pids").read_text().split()
     assert len(pids) == 2
     assert not any(process.alive(int(pid)) for pid in pids)
@@ -199,7 +200,7 @@ def wait_for(happened: object) -> None:
 
 def test_a_real_model_races(small_artifact: Artifact, tmp_path: Path) -> None:
     clips = clip_set(tmp_path / "clips", 0.2, 0.3)
-    found = run([("small", small_artifact.path)], clips, rounds=2, threads=1)
+    found = run([("small", small_artifact.path)], clips, most=Most(rounds=2), threads=1)
     race = found["small"]
     assert isinstance(race, Race)
     assert [len(lap.clips) for lap in race.laps] == [1, 1, 2] * 3

@@ -38,6 +38,15 @@ def test_a_change_changes_the_name(monkeypatch: pytest.MonkeyPatch, what: str) -
     assert fingerprint.here() != before
 
 
+def test_what_changes_at_every_start_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint.here()
+    found = releases.host("a100-linux")
+    gpu = msgspec.structs.replace(found.gpus[0], luid="0x00000000_0x0000d3a4")
+    changed = msgspec.structs.replace(found, gpus=(gpu,), memory_mb=64000)
+    monkeypatch.setattr(host, "probe", lambda: changed)
+    assert fingerprint.here() == before
+
+
 def test_a_recorded_host_lends_nobody_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint.here()
     monkeypatch.setenv(RECORDED, "elsewhere.json")

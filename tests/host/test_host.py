@@ -106,6 +106,23 @@ def test_of_several_nvidia_gpus_the_one_that_cuda_takes_first_counts() -> None:
     assert host(gpus=(unknown, old, new, larger, NVIDIA)).gpu_for("nvidia") == larger
 
 
+def test_an_integrated_adapter_stands_behind_a_discrete_one() -> None:
+    shared = Gpu(vendor="intel", name="Intel(R) UHD Graphics 770", memory_mb=128)
+    small = Gpu(vendor="amd", name="AMD Radeon RX 6400", memory_mb=4096)
+    large = Gpu(vendor="amd", name="AMD Radeon RX 7800 XT", memory_mb=16384)
+    laptop = host(system="windows", gpus=(shared, small, large))
+    assert laptop.gpus_for("d3d12") == laptop.gpus_for("gpu") == (large, small, shared)
+    assert laptop.gpus_for("nvidia") == laptop.gpus_for("cpu") == ()
+
+
+def test_what_names_one_machine_of_many_is_not_published() -> None:
+    gpu = Gpu(vendor="amd", name="B", uuid="GPU-1", luid="0x0_0xa", pci="0000:03:00.0")
+    known = msgspec.structs.replace(host(gpus=(gpu,)), memory_mb=16000)
+    assert known.published == host(gpus=(RADEON,))
+    assert msgspec.json.encode(known.published) == msgspec.json.encode(host(gpus=(RADEON,)))
+    assert msgspec.json.decode(msgspec.json.encode(known), type=Host) == known
+
+
 def test_gpu_wheels_contain_the_cpu_provider() -> None:
     assert host(onnxruntime_directml="1.24.4").runtime_version("onnxruntime") == "1.24.4"
     assert host(onnxruntime_of_tomorrow="3.0").runtime_version("onnxruntime") == "3.0"

@@ -72,6 +72,8 @@ EXPERT = {
     "gtx1650-windows": ("cuda-gqa-fp16", _GPU),
     "h100-linux": ("tensorrt-decomposed-fp16", _GPU),
     "half-core-container": (VNNI, "fewer cores change no ratio: " + _VNNI),
+    "hybrid-laptop-linux": ("webgpu-gqa-fp16", _GPU),
+    "hybrid-laptop-windows": ("directml-decomposed-fp16", _GPU),
     "iris-xe-windows": ("directml-decomposed-fp16", _GPU),
     "m1-macos": (PLAIN, _DOTS),
     "m4-macos-webgpu": ("webgpu-gqa-fp16", _GPU),

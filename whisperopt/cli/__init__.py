@@ -29,6 +29,17 @@ _COMMANDS = {
 
 COUNT = click.IntRange(min=1)
 PATH = click.Path(path_type=Path)
+device_option = click.option(
+    "--device",
+    metavar="cpu|gpu|ID",
+    help="Restrict the choice to the CPU, to GPUs, or to one adapter by UUID, LUID or PCI address.",
+)
+budget_option = click.option(
+    "--budget",
+    type=float,
+    metavar="SECONDS",
+    help="Race only those that may win, for so long at most; fetch --tune: 20.",
+)
 json_option = click.option(
     "--json",
     is_flag=True,

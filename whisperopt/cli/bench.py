@@ -8,7 +8,7 @@ import click
 
 from whisperopt import artifact as artifacts
 from whisperopt.artifact import Artifact
-from whisperopt.cli import COUNT, PATH, answer, json_option
+from whisperopt.cli import COUNT, PATH, answer, device_option, json_option
 from whisperopt.cli.render import progress, show_rows
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import bench as benches
@@ -16,6 +16,7 @@ from whisperopt.evaluate.bench import Measured
 from whisperopt.matrix import check_target
 from whisperopt.reasons import because
 from whisperopt.release import store
+from whisperopt.selection.adapters import on_device
 from whisperopt.selection.decisions import best, choose
 
 _PARTS = ("mel", "encoder", "prefill", "steps", "text", "python")
@@ -27,6 +28,7 @@ _SHOWN_OPERATORS = 6
 @click.command()
 @click.argument("folder", metavar="DIR", type=PATH)
 @click.option("--target", help="Measure every variant of this target; default: each one's best.")
+@device_option
 @click.option("--clips", type=PATH, help="Manifest; default: our own clips.")
 @click.option(
     "--rounds", type=COUNT, default=3, show_default=True, help="How often each clip is played."
@@ -41,7 +43,7 @@ def bench(*, clips: Path | None, profile: bool, **asked: Any) -> None:
     fairer where two are close. With --profile it shows where the time goes: starting, the parts of
     listening by the length of the clip, and the runtime's operators.
     """
-    wanted = chosen(asked.pop("folder"), asked.pop("target"))
+    wanted = chosen(*map(asked.pop, ("folder", "target", "device")))
     with progress() as update:
         found = benches.bench(wanted, **asked, manifest=clips, profile=profile, progress=update)
     _show(found, profile=profile)
@@ -50,8 +52,8 @@ def bench(*, clips: Path | None, profile: bool, **asked: Any) -> None:
         raise click.exceptions.Exit(1)
 
 
-def chosen(folder: Path, target: str | None) -> tuple[Artifact, ...]:
-    """Return what of the release or artifact `folder` is measured.
+def chosen(folder: Path, target: str | None, device: str | None = None) -> tuple[Artifact, ...]:
+    """Return what of the release or artifact `folder` is measured on the `device` asked for.
 
     That is the best variant of each target that this host can use, or every usable one of `target`.
     """
@@ -60,18 +62,18 @@ def chosen(folder: Path, target: str | None) -> tuple[Artifact, ...]:
         if target not in (None, artifact.manifest.target):
             own = artifact.manifest.target
             raise BadInputError(because("bench.target", folder, own=own, wanted=repr(target)))
-        return (artifact,)
+        return (on_device(artifact, device),)
     content = store.read(folder)
     known = sorted({v.target for model in content.models.values() for v in model.variants})
     check_target(target, known, because("target.no-variant-at-all-in", folder))
     found = []
     for model in content.models:
-        decisions = choose(content, model, target=target)
+        decisions = choose(content, model, target=target, device=device)
         best(decisions)
-        usable = [decision.variant for decision in decisions if decision.accepted]
-        firsts = {variant.target: variant for variant in reversed(usable)}
-        found += usable if target else [v for v in usable if v is firsts[v.target]]
-    return tuple(artifacts.read(store.place(folder, variant)) for variant in found)
+        usable = [decision for decision in decisions if decision.accepted]
+        firsts = {decision.variant.target: decision for decision in reversed(usable)}
+        found += usable if target else [d for d in usable if d is firsts[d.variant.target]]
+    return tuple(artifacts.read(store.place(folder, d.variant), d.gpu) for d in found)
 
 
 def _show(found: Sequence[Measured], *, profile: bool) -> None:

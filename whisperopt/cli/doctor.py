@@ -114,6 +114,8 @@ def _show(found: Diagnosis, *, proofs: bool) -> None:
 def _host_facts(host: Host) -> Iterator[tuple[str, str]]:
     yield "system", f"{host.os} {host.arch}"
     yield "CPU", f"{host.cpu_vendor}, {host.isa}, {host.cores} usable cores"
+    if host.memory_mb:
+        yield "memory", f"{host.memory_mb} MB"
     told = [name for name in host.cpu_features if name.startswith(_TOLD)]
     yield "CPU features", " ".join(told) or _NOTHING
     for gpu in map(_gpu, host.gpus) if host.gpus else ["none found"]:
@@ -128,6 +130,7 @@ def _gpu(gpu: Gpu) -> str:
         f"{gpu.memory_mb} MB" if gpu.memory_mb else "",
         f"driver {gpu.driver}" if gpu.driver else "no driver that answers",
         f"compute capability {gpu.compute_capability}" if gpu.compute_capability else "",
+        *gpu.identities,
     )
     return ", ".join(fact for fact in facts if fact)
 

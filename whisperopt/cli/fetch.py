@@ -7,9 +7,10 @@ import click
 
 from whisperopt import download as fetcher
 from whisperopt import host as hosts
-from whisperopt.cli import PATH, aim_options, answer, json_option
+from whisperopt.artifact import Artifact
+from whisperopt.cli import PATH, aim_options, answer, budget_option, device_option, json_option
 from whisperopt.cli.render import progress, show_decisions
-from whisperopt.errors import NothingFitsError
+from whisperopt.errors import BadInputError, NothingFitsError
 from whisperopt.matrix import check_target
 from whisperopt.reasons import because
 from whisperopt.selection.decisions import Decision
@@ -26,6 +27,7 @@ _TARGET = click.option("--target", help="Restrict the choice to one target.")
 @click.option("--model", help="Only this model of the release.")
 @_HOST
 @_TARGET
+@device_option
 @_INSECURE
 @aim_options
 @json_option
@@ -59,18 +61,36 @@ def _facts(decision: Decision) -> dict[str, Any]:
 @click.option("--to", type=PATH, help="Folder to create; default: the cache.")
 @_HOST
 @_TARGET
+@device_option
+@click.option("--tune", is_flag=True, help="Fetch and race those that may win; keep the winner.")
+@budget_option
 @_INSECURE
 @json_option
-def fetch(*, model: str, to: Path | None, host_file: Path | None, **asked: Any) -> None:
+def fetch(*, host_file: Path | None, tune: bool, budget: float | None, **asked: Any) -> None:
     """Fetch the best variant of MODEL for this host; every file's size and sha256 is checked."""
-    host = hosts.read(host_file) if host_file else None
-    asked |= {"model": model, "host": host}
+    artifact = _raced(host_file, budget, **asked) if tune else _fetched(host_file, **asked)
+    click.echo(f"{artifact.manifest.variant} is in {artifact.path}", err=True)
+    answer({"path": artifact.path, "variant": artifact.manifest.variant})
+
+
+def _raced(host_file: Path | None, budget: float | None, **asked: Any) -> Artifact:
+    from whisperopt.pipeline import first_use
+
+    if host_file:
+        raise BadInputError(because("tuned.recorded", "--host"))
+    seconds = first_use.BUDGET if budget is None else budget
+    with progress() as update:
+        found, why = first_use.fetch(**asked, budget=seconds, progress=update)
+    click.echo(f"No race: {why}" if why else "It won the race on this machine", err=True)
+    return found
+
+
+def _fetched(host_file: Path | None, model: str, to: Path | None, **asked: Any) -> Artifact:
+    asked |= {"model": model, "host": hosts.read(host_file) if host_file else None}
     show_decisions(model, fetcher.explain(**asked)[model])
     with progress() as update:
-        artifact = fetcher.fetch(
+        return fetcher.fetch(
             **asked,
             to=to,
             progress=lambda file, done, size: update("", f"{file} {100 * done // max(size, 1)} %"),
         )
-    click.echo(f"{artifact.manifest.variant} is in {artifact.path}", err=True)
-    answer({"path": artifact.path, "variant": artifact.manifest.variant})

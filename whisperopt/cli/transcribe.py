@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import click
 
-from whisperopt.cli import COUNT, PATH, json_option, print_json, report
+from whisperopt.cli import COUNT, PATH, device_option, json_option, print_json, report
 from whisperopt.errors import WhisperoptError
 from whisperopt.loader import load
 from whisperopt.runtime.transcriber import Transcript
@@ -18,6 +18,7 @@ Format = Literal["txt", "json", "srt", "vtt"]
 @click.argument("audio", nargs=-1, required=True, type=PATH)
 @click.option("--model", default="tiny.en", help="Release, artifact, or name of a fetched model.")
 @click.option("--target", default="auto", help="Restrict the choice to one target.")
+@device_option
 @click.option("--language", help="Language code; default: listen for it.")
 @click.option("--threads", type=COUNT, help="CPU threads; default: all cores.")
 @click.option(
@@ -40,6 +41,7 @@ def transcribe(
     audio: tuple[Path, ...],
     model: str,
     target: str,
+    device: str | None,
     language: str | None,
     threads: int | None,
     batch: int,
@@ -50,7 +52,7 @@ def transcribe(
     A file that cannot be used is named with the reason; the others are transcribed all the same.
     Long recordings are cut in their pauses.
     """
-    transcriber = load(model, target, threads=threads)
+    transcriber = load(model, target, device=device, threads=threads)
     click.echo(f"Using {transcriber.decisions[0]}", err=True)
     for passed_over in transcriber.decisions[1:]:
         click.echo(f"  not {passed_over}", err=True)

@@ -4,7 +4,15 @@ from typing import Any
 
 import click
 
-from whisperopt.cli import COUNT, PATH, aim_options, answer, json_option
+from whisperopt.cli import (
+    COUNT,
+    PATH,
+    aim_options,
+    answer,
+    budget_option,
+    device_option,
+    json_option,
+)
 from whisperopt.cli.render import progress, show_rows
 from whisperopt.evaluate.evidence import Race
 from whisperopt.evaluate.times import times
@@ -17,6 +25,8 @@ from whisperopt.selection.rank import Ranked
 @click.argument("release", metavar="DIR", type=PATH)
 @click.option("--model", help="Which model, where the release holds several.")
 @click.option("--target", help="Race only this target's variants.")
+@device_option
+@budget_option
 @click.option(
     "--top", type=COUNT, default=4, show_default=True, help="How many variants of each device."
 )

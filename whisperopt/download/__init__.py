@@ -1,5 +1,5 @@
 """Which variant a machine gets, and how it arrives there; importing this pulls in no runtime."""
 
-from whisperopt.download.delivery import cached, difference, explain, fetch
+from whisperopt.download.delivery import bring, cached, difference, explain, fetch, open_release
 
-__all__ = ["cached", "difference", "explain", "fetch"]
+__all__ = ["bring", "cached", "difference", "explain", "fetch", "open_release"]

@@ -31,27 +31,28 @@ def fetch(
     to: str | Path | None = None,
     host: Host | None = None,
     target: str | None = None,
+    device: str | None = None,
     insecure: bool = False,
     progress: Progress | None = None,
 ) -> Artifact:
     """Bring the variant of `model` that fits `host` (default: this machine) into a folder.
 
+    `device` restricts the choice: `cpu`, `gpu`, or an adapter's UUID, LUID or PCI address.
     `repo` is a release's folder or URL. `to` must be absent, empty or hold the same variant, which
     is then used as it is; the default is a folder in the cache. Raises `NothingFitsError`,
     `IntegrityError`, `DiskError` or `NetworkError`, and then leaves nothing behind.
     """
-    source = _source(repo, insecure=insecure)
-    catalog = _read(source)
+    source, catalog = open_release(repo, insecure=insecure)
     known = sorted({variant.target for variant in catalog.model(model).variants})
     check_target(target, known, because("target.no-variant", model))
-    variant = best(choose(catalog, model, host, target))
+    variant = best(choose(catalog, model, host, target, device=device))
     if to is None and isinstance(home := cache.home(), Reason):
         raise BadInputError(home)
     name = f"{model}--{variant.name}--{variant.digest.removeprefix('sha256:')[:12]}"
     destination = cache.folder("artifacts") / name if to is None else Path(to).resolve()
     with store.disk_errors(destination):
         if not _is_there(destination, variant):
-            _download(source, model, variant, destination, progress)
+            bring(source, model, variant, destination, progress)
     return artifact.read(destination)
 
 
@@ -61,6 +62,7 @@ def explain(
     host: Host | None = None,
     target: str | None = None,
     *,
+    device: str | None = None,
     insecure: bool = False,
     objective: Objective | None = None,
 ) -> dict[str, tuple[Decision, ...]]:
@@ -69,9 +71,9 @@ def explain(
     By default that is this machine, and the objective is what it was tuned for, or else what the
     release was built for.
     """
-    catalog = _read(_source(repo, insecure=insecure))
+    _, catalog = open_release(repo, insecure=insecure)
     models = sorted(catalog.models) if model is None else [model]
-    return {name: choose(catalog, name, host, target, objective) for name in models}
+    return {name: choose(catalog, name, host, target, objective, device=device) for name in models}
 
 
 def cached(model: str) -> list[Path]:
@@ -85,8 +87,8 @@ def cached(model: str) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def _source(repo: str | Path, *, insecure: bool) -> Source:
-    """Open a release; a folder must be a whole one."""
+def open_release(repo: str | Path, *, insecure: bool = False) -> tuple[Source, Catalog]:
+    """Open a release and read its catalog; a folder must be a whole one."""
     source = open_source(repo, insecure=insecure)
     if isinstance(source, DirectorySource):
         try:
@@ -94,15 +96,11 @@ def _source(repo: str | Path, *, insecure: bool) -> Source:
         except OSError as error:
             why = f"{error.strerror}"
             raise BadInputError(because("download.unread", source.root, why=why)) from error
-    return source
-
-
-def _read(source: Source) -> Catalog:
     data = transport.read(source, catalogs.NAME, catalogs.MAX_BYTES)
     catalog = catalogs.parse(data, source.where(catalogs.NAME))
     if not catalog.models:
         raise BadInputError(because("download.no-model", source.where(catalogs.NAME)))
-    return catalog
+    return source, catalog
 
 
 def difference(folder: Path, variant: Variant) -> str | None:
@@ -136,9 +134,10 @@ def _is_there(destination: Path, variant: Variant) -> bool:
     return True
 
 
-def _download(
+def bring(
     source: Source, model: str, variant: Variant, destination: Path, progress: Progress | None
 ) -> None:
+    """Fetch `variant` into the new folder `destination`, whole or not at all, and check it."""
     needed = variant.size + variant.size * _SPARE_PERCENT // 100
     free = store.free_bytes(destination)
     if free < needed:

@@ -18,7 +18,7 @@ from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate import words
 from whisperopt.evaluate.clips import Clip
-from whisperopt.host import memory
+from whisperopt.host import Gpu, memory
 from whisperopt.process import Failure
 from whisperopt.runtime import first_open
 from whisperopt.runtime.recognizer import AudioChunk, Recognizer
@@ -37,6 +37,7 @@ class BenchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to open and to hear."""
 
     artifact: Path
+    adapter: Gpu | None = None
     manifest: Path
     rounds: int
     threads: int | None
@@ -156,6 +157,7 @@ def bench(
         progress(name, "hearing the clips")
         request = BenchRequest(
             artifact=artifact.path,
+            adapter=artifact.adapter,
             manifest=clip_set.manifest,
             rounds=rounds,
             threads=threads,
@@ -186,7 +188,7 @@ def observe(request: BenchRequest) -> Measured:
     import psutil
 
     moments = [psutil.Process().create_time(), time.time()]
-    artifact = artifacts.read(request.artifact)
+    artifact = artifacts.read(request.artifact, request.adapter)
     first_open.known(artifact)
     moments.append(time.time())
     session = first_open.open_session(artifact, threads=request.threads)

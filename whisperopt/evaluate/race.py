@@ -4,13 +4,15 @@ What disturbs the machine for a while disturbs a round of all of them, and what 
 round feels is felt by each in turn. Who has certainly lost drops out; who may win goes on.
 """
 
+import ctypes
 import math
+import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -28,9 +30,9 @@ from whisperopt.evaluate.times import (
     undecided,
 )
 from whisperopt.evaluate.trial import NoEvidence
-from whisperopt.host import memory
+from whisperopt.host import Gpu, memory
 from whisperopt.process import Failure, Worker
-from whisperopt.reasons import because
+from whisperopt.reasons import Reason, because
 from whisperopt.runtime import audio
 from whisperopt.runtime.recognizer import AudioChunk, Recognizer
 from whisperopt.whisper import SAMPLE_RATE
@@ -49,9 +51,29 @@ _FREE_SHARE = 0.5
 _GLANCE_SECONDS = 0.02
 _CALM = 0.1
 _LONGEST_IDLE_SECONDS = 5.0
+_SKEW_SECONDS = 1.0
+"""By which two clocks differ over a round if one of them was set, or stood still."""
+_MOST_DISTURBED = 3
 Progress = Callable[[str], None]
 _Request = TypeVar("_Request")
 _Answer = TypeVar("_Answer")
+
+
+class Most(NamedTuple):
+    """What a race takes at most: no round begins that would most likely end later."""
+
+    rounds: int | None = None
+    """None: what `WHISPEROPT_RACE_ROUNDS` says, else `MOST_ROUNDS`."""
+    seconds: float = math.inf
+    clips: int = 3
+
+
+class Entrant(NamedTuple):
+    """Who takes part, and on which adapter, if there are several."""
+
+    name: str
+    folder: Path
+    adapter: Gpu | None = None
 
 
 def timed(
@@ -86,58 +108,97 @@ def timed(
 
 
 def run(
-    entrants: Sequence[tuple[str, Path]],
+    entrants: Sequence[Entrant | tuple[str, Path]],
     clip_set: ClipSet,
     *,
-    rounds: int | None = None,
-    clips: int = 3,
+    most: Most = Most(),  # noqa: B008  # a frozen value
     threads: int | None = None,
     memory_bytes: int | None = None,
     groups: Mapping[str, Collection[str]] | None = None,
     progress: Progress = lambda _: None,
 ) -> dict[str, Race | Failure]:
-    """Time `entrants`, names and folders, on a few clips in at most `rounds` after a warm-up.
+    """Time `entrants`, names and folders first, on a few clips in rounds after a warm-up.
 
-    There are as many as it takes to know who wins, by default at most `MOST_ROUNDS` or what
-    `WHISPEROPT_RACE_ROUNDS` says: see `evaluate.times`. In each round each decodes
-    every clip alone, and then, if it takes batches, all of them at once. One that crashes, hangs or
-    raises falls out, and the failure says why; the others go on. Of each of the `groups`, such as a
-    target's variants, it is found out who wins, not only of all.
+    There are at most as many as `most` says, and as many as it takes to know who wins: see
+    `evaluate.times`. In each round each decodes every clip alone, and then, if it takes batches, all
+    of them at once. One that crashes, hangs or raises falls out, and the failure says why; the
+    others go on. A round in which this machine slept, or in which its clock was set, is run again;
+    after too many of those everybody falls out. Of each of the `groups`, such as a target's
+    variants, it is found out who wins, not only of all.
 
     Their processes stay open side by side, asleep, unless memory is too short for that: by default
     what is free, or `memory_bytes`, if a device has less.
     """
-    rounds = rounds or math.ceil(process.bound(ROUNDS, MOST_ROUNDS))
-    chosen = choose(clip_set, clips)
+    chosen = choose(clip_set, most.clips)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     free = memory.available_bytes()
-    files = (file for _, folder in entrants if folder.is_dir() for file in folder.iterdir())
+    files = (file for _, folder, *_ in entrants if folder.is_dir() for file in folder.iterdir())
     needed = sum(file.stat().st_size for file in files) * _NEEDED_PER_BYTE
     apart = needed > min(free, memory_bytes or free) * _FREE_SHARE
     with ExitStack() as stack:
         racers = []
-        for name, folder in entrants:
+        for name, folder, *adapter in entrants:
             request = OpenRequest(
-                artifact=folder, threads=threads, folder=clip_set.folder, clips=chosen
+                artifact=folder,
+                adapter=adapter[0] if adapter else None,
+                threads=threads,
+                folder=clip_set.folder,
+                clips=chosen,
             )
             racers.append(_Racer(name, request, apart=apart))
             stack.callback(racers[-1].close)
-        left = racers
-        for number in range(rounds + 1):
-            first = number % max(1, len(left))
-            for racer in (*left[first:], *left[:first]):
-                doing = f"round {number} of at most {rounds}" if number else "warming up"
-                progress(f"{doing}: {racer.name}")
-                racer.run(number)
-            left = _left(left, number, groups or {})
-            if not left:
-                break
+        _go(racers, most, groups or {}, progress)
         ended = [racer for racer in racers if racer.failure is None]
         rivals = tuple(racer.name for racer in ended)
         laps = {racer.name: racer.laps for racer in ended}
         costs = {name: latencies(own) for name, own in laps.items()}
-        best = laps[leader(costs)] if len(laps) > 1 else []  # alone there is nothing to compare
+        # alone, or without a round that counts, there is nothing to compare
+        best = laps[leader(costs)] if len(laps) > 1 and all(costs.values()) else []
         return {racer.name: racer.failure or racer.race(rivals, started, best) for racer in racers}
+
+
+def _go(
+    racers: Sequence["_Racer"],
+    most: Most,
+    groups: Mapping[str, Collection[str]],
+    progress: Progress,
+) -> None:
+    """Run round after round, for as long as there is something to find out and time is left."""
+    rounds = most.rounds or math.ceil(process.bound(ROUNDS, MOST_ROUNDS))
+    left, number, disturbed, ends = [*racers], 0, 0, time.monotonic() + most.seconds
+    while left and number <= rounds:
+        before, first = clocks(), number % len(left)
+        for racer in (*left[first:], *left[:first]):
+            if time.monotonic() > ends:
+                late = because("evaluate.no-time")
+                for other in left:
+                    other.forget(number, None if other.opened else late)
+                return
+            doing = f"round {number} of at most {rounds}" if number else "warming up"
+            progress(f"{doing}: {racer.name}")
+            racer.run(number)
+        wall, awake = (after - since for since, after in zip(before, clocks(), strict=True))
+        if abs(wall - awake) > _SKEW_SECONDS:
+            disturbed += 1
+            why = because("evaluate.clocks", wall=wall, awake=awake)
+            progress(f"round {number} does not count: {why}")
+            for racer in left:
+                racer.forget(number, why if disturbed > _MOST_DISTURBED else None)
+            left = left if disturbed <= _MOST_DISTURBED else []
+            continue
+        left, number = _left(left, number, groups), number + 1
+        if time.monotonic() + (awake if number > 1 else 0) > ends:
+            break
+
+
+def clocks() -> tuple[float, float]:
+    """Return the time of day, and that for which this machine was awake, both in seconds."""
+    if os.name != "nt":
+        return time.time(), time.monotonic()  # which stands still while Linux or macOS sleep
+    ticks = ctypes.c_uint64()
+    kernel: Any = ctypes.CDLL("kernel32")
+    kernel.QueryUnbiasedInterruptTime(ctypes.byref(ticks))
+    return time.time(), ticks.value / 1e7
 
 
 def choose(clip_set: ClipSet, count: int) -> tuple[Clip, ...]:
@@ -171,6 +232,7 @@ class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What one process opens, and what it will play."""
 
     artifact: Path
+    adapter: Gpu | None = None
     threads: int | None
     folder: Path
     """Where the recordings are."""
@@ -204,6 +266,17 @@ class _Racer:
             self.failure = Failure(error.reason)
         if self.failure or self._apart:
             self.close()
+
+    @property
+    def opened(self) -> bool:
+        """Whether it was ever ready to decode."""
+        return bool(self._opened)
+
+    def forget(self, number: int, why: Reason | None) -> None:
+        """Forget a round, and that it took too long; with a reason `why` fall out for it."""
+        self.laps = [lap for lap in self.laps if lap.round != number]
+        if why or (self.failure and self.failure.late):
+            self.failure = Failure(why) if why else None
 
     def close(self) -> None:
         """End the process, if there is one."""
@@ -267,7 +340,7 @@ _open: list[tuple[Recognizer, list[AudioChunk]]] = []
 
 def load(request: OpenRequest) -> Loaded:
     """Open what is to be timed: a handler of the racer's process, like those below."""
-    artifact = artifacts.read(request.artifact)
+    artifact = artifacts.read(request.artifact, request.adapter)
     known = artifact.manifest.decoding.languages
     clips = [
         AudioChunk(

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from whisperopt.errors import BadInputError
-from whisperopt.host import adapters, distributions
+from whisperopt.host import adapters, distributions, memory
 from whisperopt.host.adapters import Gpu
 from whisperopt.host.distributions import Need
 from whisperopt.host.distributions import version as distribution_version
@@ -60,6 +61,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cpu_vendor: str
     cpu_features: tuple[str, ...] = ()
     cores: Annotated[int, msgspec.Meta(ge=1, le=2**16)] = 1
+    memory_mb: Annotated[int, msgspec.Meta(ge=0, le=2**40)] | UnsetType = UNSET
+    """What programs can have of it, within a container's limit; unset: unknown."""
     gpus: tuple[Gpu, ...] = ()
     runtimes: dict[str, str] = {}
     """Installed distributions that bring runtimes or backends, and their versions."""
@@ -67,14 +70,29 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Backends or runtimes that are installed and do not work here, and why; only recorded hosts
     know, because it takes seconds to find out."""
 
-    def gpu_for(self, device: str) -> Gpu | None:
-        """Return the adapter that serves `device`: `nvidia`, `d3d12`, or any `gpu` at all."""
+    def gpus_for(self, device: str) -> tuple[Gpu, ...]:
+        """Return the adapters that serve `device`, best first: `nvidia`, `d3d12`, or any `gpu`.
+
+        NVIDIA's are in the order of CUDA. Of others those with memory of their own go first.
+        """
         if device == "nvidia":
             own = [gpu for gpu in self.gpus if gpu.vendor == "nvidia"]
-            return max(own, key=lambda gpu: gpu.strength, default=None)
+            return tuple(sorted(own, key=lambda gpu: gpu.strength, reverse=True))
         if device == "gpu" or (device == "d3d12" and self.os == "windows"):
-            return next(iter(self.gpus), None)
-        return None
+            key = lambda gpu: (gpu.discrete, gpu.memory_mb or 0)  # noqa: E731
+            return tuple(sorted(self.gpus, key=key, reverse=True))
+        return ()
+
+    def gpu_for(self, device: str) -> Gpu | None:
+        """Return the best adapter that serves `device`."""
+        return next(iter(self.gpus_for(device)), None)
+
+    @property
+    def published(self) -> "Host":
+        """What documents say of it: neither what names one machine of many, nor its memory."""
+        unset = dict.fromkeys(("uuid", "luid", "pci"), UNSET)
+        gpus = tuple(msgspec.structs.replace(gpu, **unset) for gpu in self.gpus)
+        return msgspec.structs.replace(self, gpus=gpus, memory_mb=UNSET)
 
     def memory_of(self, device: str) -> int | None:
         """Return the bytes of memory of the adapter that serves `device`, if it has and tells any."""
@@ -184,6 +202,7 @@ def probe() -> Host:
         cpu_vendor=vendor,
         cpu_features=features,
         cores=usable_cores(),
+        memory_mb=_memory_mb(),
         gpus=_gpus(),
         runtimes=distributions.installed(),
     )
@@ -209,13 +228,19 @@ def usable_cores() -> int:
 
 def forget() -> None:
     """Find out anew which GPUs are here and what is installed: a process looks only once."""
-    for remembered in (_gpus, *distributions.REMEMBERED):
+    for remembered in (_gpus, _memory_mb, *distributions.REMEMBERED):
         remembered.cache_clear()
 
 
 @functools.cache
 def _gpus() -> tuple[Gpu, ...]:
     return adapters.find()
+
+
+@functools.cache
+def _memory_mb() -> int | UnsetType:
+    size = memory.memory_bytes()
+    return size // 2**20 if size else UNSET
 
 
 @functools.cache

@@ -19,7 +19,7 @@ def here() -> str:
 
     It is always this machine's own, never that of a recorded host that is replayed in its place.
     """
-    return cache.key(__version__, hosts.probe(), distributions.libraries(), variables())
+    return cache.key(__version__, hosts.probe().published, distributions.libraries(), variables())
 
 
 def variables(*others: str) -> dict[str, str]:

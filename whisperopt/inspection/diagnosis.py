@@ -9,6 +9,7 @@ import msgspec
 from whisperopt import reasons, registry
 from whisperopt.backend import Backend, Probe
 from whisperopt.host import Gpu, Host, distributions
+from whisperopt.host.adapters import HIDING
 from whisperopt.matrix import Matrix, Target
 from whisperopt.registry import Broken, RehearsalProbe
 from whisperopt.runtime import provider
@@ -18,9 +19,6 @@ _DRIVERS = {"11": 450, "12": 525, "13": 580}
 _CUDA_RUNTIME = re.compile(r"nvidia-cuda-runtime\S*?[~=>]=(\d+)")
 _DRIVER = re.compile(r"driver version is insufficient|no CUDA-capable device")
 _GET_DRIVER = "Install NVIDIA's driver: https://nvidia.com/drivers"
-
-HIDING = "CUDA_VISIBLE_DEVICES"
-"""The variable that hides NVIDIA's GPUs from CUDA."""
 
 
 class Finding(msgspec.Struct, frozen=True):

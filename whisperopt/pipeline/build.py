@@ -75,7 +75,7 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
             TargetRequest(target, backend, probes[backend.name], ladder)
             for target, backend, ladder in zip(chosen, backends, ladders, strict=True)
         ),
-        host=hosts.probe(),
+        host=hosts.probe().published,
         clip_set=clip_set,
         version=version,
         fresh=fresh,

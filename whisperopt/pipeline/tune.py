@@ -1,8 +1,10 @@
 """Races the best variants of a release on this machine, once, and remembers who won."""
 
+import math
 import os
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.download import difference
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.evaluate.evidence import Race
+from whisperopt.evaluate.race import Entrant, Most
 from whisperopt.matrix import Objective, check_target
 from whisperopt.pipeline import Progress
 from whisperopt.reasons import because
@@ -23,7 +26,7 @@ from whisperopt.results.variant import of_catalog
 from whisperopt.runtime import first_open
 from whisperopt.selection import tuned
 from whisperopt.selection.compare import outside
-from whisperopt.selection.decisions import best, choose
+from whisperopt.selection.decisions import Decision, best, choose, contenders
 from whisperopt.selection.rank import Ranked
 from whisperopt.selection.tuned import Raced, Tuned
 
@@ -55,20 +58,26 @@ def tune(
     model: str | None = None,
     *,
     target: str | None = None,
+    device: str | None = None,
     top: int = 4,
+    budget: float | None = None,
     objective: Objective | None = None,
     progress: Progress = lambda _name, _doing: None,
 ) -> Tuning:
     """Time the `top` best variants of `release` on each device of this machine side by side.
 
-    The order by `objective` (default: what the release was built for) is remembered for this
-    machine, its drivers and runtimes, and these very variants: from now on it goes before every
-    other. Raises `NothingFitsError` if no variant could be raced or none keeps the limits.
+    Within a `budget` of seconds only those take part that are there and may win; none of them is
+    tested first, since whoever opens the winner does that. The order by `objective` (default: what
+    the release was built for) is remembered for this machine, its drivers and runtimes, and these
+    very variants: from now on it goes before every other. Raises `NothingFitsError` if no variant
+    could be raced or none keeps the limits.
     """
-    folder = Path(release)
-    content, name = _read(folder, model)
+    folder, started = Path(release), time.monotonic()
+    seconds = math.inf if budget is None else budget
+    check(seconds)
+    content, name = read(folder, model)
     wish = objective or _first_objective(content, name, target)
-    decisions = choose(content, name, target=target, objective=wish, racing=True)
+    decisions = choose(content, name, target=target, device=device, objective=wish, racing=True)
     best(decisions)
     results = {d.variant.name: of_catalog(d.variant) for d in decisions if d.accepted}
     early = {limit: bound for limit, bound in wish.at_most.items() if limit in _BEFORE}
@@ -77,19 +86,31 @@ def tune(
         for name, result in results.items()
         if (limit := outside(tuned.untimed(result), Objective(at_most=early)))
     }
-    usable = [result.variant for name, result in results.items() if name not in beyond]
+    usable = [d for d in decisions if d.accepted and d.variant.name not in beyond]
+    if budget is not None:
+        there = [d for d in usable if store.place(folder, d.variant).is_dir()]
+        usable = contenders(there, top)
     failed: dict[str, str] = {}
-    entrants = [*_entrants(folder, usable, top, failed=failed, progress=progress)]
+    test = first_open.try_out if budget is None else None
+    entrants = [*_entrants(folder, usable, top, test, failed=failed, progress=progress)]
+    one_clip = budget is not None and wish.goal != "throughput"
+    most = Most(
+        seconds=started + seconds - time.monotonic(), clips=1 if one_clip else Most().clips
+    )
+    chosen = {decision.variant.name: decision for decision in usable}
     raced = []
-    for variant, race in _race(entrants, progress).items():
+    for variant, race in _race(entrants, most, progress).items():
         if isinstance(race, Race):
-            digest = results[variant].variant.digest
-            raced.append(Raced(variant=variant, digest=digest, race=race))
+            digest, gpu = chosen[variant].variant.digest, chosen[variant].gpu
+            adapter = gpu.lasting if gpu else ""
+            raced.append(Raced(variant=variant, digest=digest, race=race, adapter=adapter))
         else:
             failed[variant] = str(because("tuned.fell-out", race))
     places = tuned.rank_raced(raced, results.values(), wish)
     refused = {**failed, **beyond}
     if not any(place.within for place in places):
+        if raced and not places:
+            raise NothingFitsError(because("tuned.out-of-time", seconds=seconds))
         why = {**{place.name: str(place.reason) for place in places}, **refused}
         told = "; ".join(f"{variant}: {reason}" for variant, reason in why.items())
         raise NothingFitsError(because("tuned.nobody-won", name, why=told))
@@ -106,13 +127,20 @@ def tune(
         places=places,
         races={entry.variant: entry.race for entry in raced},
         refused=refused,
-        remembered=tuned.remember(content, target, found),
+        remembered=tuned.remember(content, target, found, device),
     )
 
 
-def _read(folder: Path, model: str | None) -> tuple[Catalog, str]:
+def check(seconds: float) -> None:
+    """Raise `BadInputError` if nothing can be timed here within a budget of `seconds`."""
+    if not seconds > 0:
+        raise BadInputError(because("tuned.budget", seconds=seconds))
     if hosts.RECORDED in os.environ:
         raise BadInputError(because("tuned.recorded", hosts.RECORDED))
+
+
+def read(folder: Path, model: str | None) -> tuple[Catalog, str]:
+    """Return the catalog of a release, and which of its models is meant."""
     content = store.read(folder)
     if model is None and len(content.models) != 1:
         names = ", ".join(sorted(content.models)) or "none"
@@ -131,8 +159,9 @@ def _first_objective(content: Catalog, model: str, target: str | None) -> Object
 
 def _entrants(
     folder: Path,
-    variants: Sequence[Variant],
+    usable: Sequence[Decision],
     top: int,
+    test: Callable[[Artifact], None] | None,
     *,
     failed: dict[str, str],
     progress: Progress,
@@ -141,15 +170,19 @@ def _entrants(
 
     The best of each target go before the others.
     """
-    devices = [*dict.fromkeys(variant.device for variant in variants)]
-    firsts = {variant.target: variant.name for variant in reversed(variants)}.values()
+    devices = [*dict.fromkeys(decision.variant.device for decision in usable)]
+    firsts = {d.variant.target: d for d in reversed(usable)}
     found: Counter[str] = Counter()
-    for variant in sorted(variants, key=lambda v: (devices.index(v.device), v.name not in firsts)):
+    order = sorted(usable, key=lambda d: firsts[d.variant.target] is not d)
+    for decision in sorted(order, key=lambda d: devices.index(d.variant.device)):
+        variant = decision.variant
         if found[variant.device] == top:
             continue
-        progress(variant.name, "testing itself")
         try:
-            artifact = _tested(folder, variant)
+            artifact = _entrant(folder, decision)
+            if test:
+                progress(variant.name, "testing itself")
+                test(artifact)
         except (WhisperoptError, OSError) as error:
             failed[variant.name] = str(error).rstrip(".")
         else:
@@ -157,18 +190,16 @@ def _entrants(
             yield variant, artifact
 
 
-def _tested(folder: Path, variant: Variant) -> Artifact:
-    """Return the artifact if it may take part; raise `WhisperoptError` with the reason if not."""
-    place = store.place(folder, variant)
-    if problem := difference(place, variant):
+def _entrant(folder: Path, decision: Decision) -> Artifact:
+    """Return the artifact as the catalog has it; raise `WhisperoptError` if it is another."""
+    place = store.place(folder, decision.variant)
+    if problem := difference(place, decision.variant):
         raise WhisperoptError(because("tuned.other-files", why=problem))
-    artifact = artifacts.read(place)
-    first_open.try_out(artifact)
-    return artifact
+    return artifacts.read(place, decision.gpu)
 
 
 def _race(
-    entrants: Sequence[tuple[Variant, Artifact]], progress: Progress
+    entrants: Sequence[tuple[Variant, Artifact]], most: Most, progress: Progress
 ) -> Mapping[str, Race | object]:
     """Race on the clips that ship with whisperopt; return times, or why somebody fell out."""
     from whisperopt.evaluate import clips
@@ -183,8 +214,9 @@ def _race(
     host = hosts.detect()
     memory = [host.memory_of(variant.device) for variant, _ in entrants]
     return run(
-        [(variant.name, artifact.path) for variant, artifact in entrants],
+        [Entrant(variant.name, artifact.path, artifact.adapter) for variant, artifact in entrants],
         clip_set,
+        most=most,
         memory_bytes=min((known for known in memory if known), default=None),
         progress=lambda doing: progress("", doing),
     )

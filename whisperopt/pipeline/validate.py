@@ -86,7 +86,7 @@ def validate(  # noqa: PLR0913  # every one a choice of the user's, by name
                 scratch=scratch,
                 clip_set=clip_set,
                 core=_core(grading, checkpoint),
-                host=hosts.probe(),
+                host=hosts.probe().published,
                 progress=progress,
             )
             trials.append(own)

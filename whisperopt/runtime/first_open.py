@@ -19,7 +19,7 @@ from whisperopt.artifact import Artifact
 from whisperopt.backend import Backend, Session
 from whisperopt.cache import Stamp
 from whisperopt.errors import BadInputError, WhisperoptError, others_as
-from whisperopt.host import fingerprint
+from whisperopt.host import Gpu, fingerprint
 from whisperopt.process import Failure
 from whisperopt.reasons import because
 
@@ -92,11 +92,12 @@ class FirstOpen(msgspec.Struct, frozen=True):
 
     artifact: Path
     threads: int | None
+    adapter: Gpu | None = None
 
 
 def tested(request: FirstOpen) -> None:
     """Open an artifact in this process and test it."""
-    artifact = artifacts.read(request.artifact)
+    artifact = artifacts.read(request.artifact, request.adapter)
     backend = registry.require(artifact.manifest.backend)
     session = _open_prepared(backend, artifact, request.threads, _name(artifact))
     _check(session, artifact)
@@ -112,7 +113,8 @@ def _try(artifact: Artifact, threads: int | None, name: str) -> Failure | None:
     if before and before.hung >= limit and before.at > time.time() - _DAY:
         note = cache.note(_KIND, name)
         raise WhisperoptError(because("runtime.hung-lately", note, seconds=limit))
-    failure = process.ask(tested, FirstOpen(artifact.path, threads), limit=limit)
+    request = FirstOpen(artifact.path, threads, artifact.adapter)
+    failure = process.ask(tested, request, limit=limit)
     if failure in (None, process.IMPOSSIBLE):
         return failure
     if failure.certain:
@@ -202,7 +204,8 @@ def _check(session: Session, artifact: Artifact) -> None:
 
 def _name(artifact: Artifact) -> str:
     """Name this artifact, its files as they are, on this host as it is."""
-    return cache.key(cache.files_key(artifact.path), fingerprint.here())
+    adapter = [artifact.adapter.lasting] if artifact.adapter else []
+    return cache.key(cache.files_key(artifact.path), fingerprint.here(), *adapter)
 
 
 def _passed(name: str) -> bool:

@@ -104,7 +104,7 @@ class OrtSession:
                 binding.bind_ortvalue_input("audio_spans", ort.OrtValue.ortvalue_from_numpy(heard))
             names = [output.name for output in self.encoder.get_outputs()]
             for name in names:
-                binding.bind_output(name, self.provider.device, 0)
+                binding.bind_output(name, self.provider.device, self.provider.memory)
             self.encoder.run_with_iobinding(binding)
             return OrtDecoder(self, dict(zip(names, binding.get_outputs(), strict=True)))
 
@@ -241,8 +241,9 @@ class OrtDecoder:
             return
         self._bind_past(past)
         if cache == "concat":
+            provider = self._session.provider
             for name in self._presents:
-                self._binding.bind_output(name, self._session.provider.device, 0)
+                self._binding.bind_output(name, provider.device, provider.memory)
             return
         for name, value in (past if cache == "shared" else self._buffers[1]).items():
             self._binding.bind_ortvalue_output(name, value)
@@ -257,9 +258,9 @@ class OrtDecoder:
         shape = (self._batch, dims.decoder_kv_heads, length, dims.head_size)
         session, element = self._session, self._session.element
         if session.provider.allocates:
-            device = session.provider.device
-            return {name: ort_graph.zeros(shape, element, device) for name in self._presents}
-        host = ort_graph.zeros(shape, element, CPU.device)
+            provider = session.provider
+            return {name: ort_graph.zeros(shape, element, provider) for name in self._presents}
+        host = ort_graph.zeros(shape, element, CPU)
         rows = np.arange(self._batch, dtype=np.int32)
         return {name: session.rows.pick(host, rows) for name in self._presents}
 

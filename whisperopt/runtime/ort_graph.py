@@ -181,15 +181,15 @@ class _Profiled(msgspec.Struct):
     args: dict[str, Any] = {}
 
 
-def zeros(shape: Sequence[int], element: Element, device: str) -> "ort.OrtValue":
-    """Allocate zeros of `element` in the memory of `device`."""
+def zeros(shape: Sequence[int], element: Element, provider: Provider) -> "ort.OrtValue":
+    """Allocate zeros of `element` in the memory of `provider`."""
     import onnxruntime as ort
 
     # On the CPU, ONNX Runtime keeps using the very memory that it is handed.
-    empty = np.zeros(shape, element.stored)
+    empty, where = np.zeros(shape, element.stored), (provider.device, provider.memory)
     if element is not BFLOAT16:
-        return ort.OrtValue.ortvalue_from_numpy(empty, device, 0)
-    value = ort.OrtValue.ortvalue_from_shape_and_type(shape, element.onnx, device, 0)
+        return ort.OrtValue.ortvalue_from_numpy(empty, *where)
+    value = ort.OrtValue.ortvalue_from_shape_and_type(shape, element.onnx, *where)
     value.update_inplace(empty)
     return value
 
@@ -223,7 +223,9 @@ class Rows:
     def __init__(self, provider: Provider, element: Element, *, threads: int | None) -> None:
         """Open nothing yet: most sessions never reorder."""
         if provider.mover:
-            self._provider = Provider(name=provider.mover, device=provider.device)
+            self._provider = Provider(
+                name=provider.mover, device=provider.device, adapter=provider.adapter
+            )
         else:  # what is said of a model's own graphs, such as the range of each shape, is left out
             self._provider = msgspec.structs.replace(provider, options={}, exclusive=False)
         self._element, self._threads = element, threads
@@ -241,7 +243,7 @@ class Rows:
         binding.bind_ortvalue_input("x", value)
         binding.bind_cpu_input("rows", rows)
         if into is None:
-            binding.bind_output("y", self._provider.device, 0)
+            binding.bind_output("y", self._provider.device, self._provider.memory)
         else:
             binding.bind_ortvalue_output("y", into)
         with reasons("ONNX Runtime failed"):

@@ -36,6 +36,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     device: str
     options: Mapping[str, str] = {}
+    adapter: Mapping[str, str] = {}
+    """Options that say which of several adapters to take; those of a session begin with `ep.`."""
     sequential: bool = False
     """Whether the provider wants sequential execution and no memory pattern."""
     library: str = ""
@@ -55,6 +57,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     mover: str = ""
     """The provider that reorders batches in the same memory, if this one would compile for it."""
 
+    @property
+    def memory(self) -> int:
+        """Which memory of its kind is the adapter's: DirectML and WebGPU know of one only."""
+        return int(self.adapter.get("device_id", 0)) if self.device == "cuda" else 0
+
 
 def apply(provider: Provider, options: "ort.SessionOptions") -> list[tuple[str, dict[str, str]]]:
     """Write to `options` what `provider` wants; return the `providers` of `InferenceSession`.
@@ -68,10 +75,16 @@ def apply(provider: Provider, options: "ort.SessionOptions") -> list[tuple[str, 
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     if provider.exclusive:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    own = dict(provider.options)
+    for key, value in provider.adapter.items():
+        if key.startswith("ep."):
+            options.add_session_config_entry(key, value)
+        else:
+            own[key] = value
     _preload(provider)
     if not provider.library:
-        return [(provider.name, dict(provider.options))]
-    options.add_provider_for_devices([_plugged_in(provider)], dict(provider.options))
+        return [(provider.name, own)]
+    options.add_provider_for_devices([_plugged_in(provider)], own)
     return []
 
 
@@ -154,7 +167,8 @@ def _plugged_in(provider: Provider) -> "ort.OrtEpDevice":
     devices = [device for device in ort.get_ep_devices() if device.ep_name == provider.name]
     if not devices:
         raise WhisperoptError(because("provider.plug-in-idle", provider.library))
-    return devices[0]
+    place = provider.adapter.get("device_id")
+    return next((one for one in devices if one.ep_options.get("device_id") == place), devices[0])
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from whisperopt.backend import Tier
-from whisperopt.host import Host
+from whisperopt.host import Gpu, Host, device
 from whisperopt.host.distributions import SYSTEM
 from whisperopt.reasons import Reason, because
 from whisperopt.release.catalog import Variant
@@ -16,6 +16,8 @@ from whisperopt.results.variant import Proof, VariantResult
 _REQUIREMENTS = {"compute_capability", "cpu_features", "platforms", "runtime"}
 _SPECIFIER = re.compile(r"\s*[<>=!~][\w.,<>=!~*+ -]*")
 """What stands in hints as it is: no `===`, say, that shields what a shell would run."""
+_RUNTIME_MB = 512
+"""What a GPU's runtime and the activations of one recording take beside the weights, roughly."""
 _DEVICES = {
     "nvidia": "NVIDIA GPU",
     "d3d12": "GPU that Direct3D 12 can use",
@@ -25,16 +27,28 @@ _DEVICES = {
 
 
 class Case(msgspec.Struct, frozen=True, dict=True):
-    """One variant before one host."""
+    """One variant before one host, on one of its adapters."""
 
     result: VariantResult
     host: Host
+    """With this one adapter only, where several serve."""
     target: str | None = None
+    asked: str | None = None
+    """The device that is asked for: see `host.device`."""
+    nameable: bool = True
+    """Whether the runtime can be told to take this adapter."""
+    place: int = 0
+    """Where the adapter stands among those that serve the variant, best first."""
 
     @property
     def variant(self) -> Variant:
         """What the catalog says of it."""
         return self.result.variant
+
+    @property
+    def gpu(self) -> Gpu | None:
+        """The adapter that this is about."""
+        return self.host.gpu_for(self.variant.device)
 
     @functools.cached_property
     def host_class(self) -> str:
@@ -65,6 +79,17 @@ def _other_target(case: Case) -> Reason | None:
     return because("unfit.other-target", case.variant.target, wanted=str(case.target))
 
 
+def _other_device(case: Case) -> Reason | None:
+    if device.serves(case.variant.device, case.asked):
+        return None
+    return because("unfit.other-device", case.asked)
+
+
+def _not_nameable(case: Case) -> Reason | None:
+    wrong = device.is_one(case.asked) and case.gpu and not case.nameable
+    return because("unfit.not-nameable", case.gpu) if wrong else None
+
+
 def _of_the_future(case: Case) -> Reason | None:
     """A newer catalog of the same major schema may name things that came after this version."""
     variant = case.variant
@@ -93,24 +118,35 @@ def _no_wheel(case: Case) -> Reason | None:
 
 
 def _no_device(case: Case) -> Reason | None:
-    device = case.variant.device
-    if device == "cpu" or case.host.gpu_for(device):
-        return None
-    return because("unfit.no-device", _DEVICES[device])
+    kind = case.variant.device
+    return None if kind == "cpu" or case.gpu else because("unfit.no-device", _DEVICES[kind])
 
 
 def _weak_gpu(case: Case) -> Reason | None:
     wanted = case.variant.requires.get("compute_capability")
     if wanted is None:
         return None
-    gpu = case.host.gpu_for(case.variant.device)
-    found = gpu.compute_capability if gpu else None
+    found = case.gpu.compute_capability if case.gpu else None
     if found is None:
         return because("unfit.unknown-capability", wanted)
     fits = _version_fits(found, wanted)
     if fits is None:
         return because("unfit.not-understood", "compute_capability")
     return None if fits else because("unfit.weak-gpu", wanted, found=found)
+
+
+def _little_memory(case: Case) -> Reason | None:
+    """What is unknown is enough. An adapter without memory of its own takes the host's."""
+    size_mb, gpu = -(-case.variant.size // 2**20), case.gpu
+    if gpu and gpu.discrete:
+        needed = size_mb + _RUNTIME_MB
+        if gpu.memory_mb and gpu.memory_mb < needed:
+            return because("unfit.gpu-memory", gpu, needed=needed, memory=gpu.memory_mb)
+        size_mb = 0
+    peaks = (p.scores.peak_rss_mb for p in case.result.proofs if p.accepted and p.measured)
+    needed = max(size_mb, int(min((peak for peak in peaks if peak), default=0)))
+    memory = case.host.memory_mb or needed
+    return because("unfit.memory", needed=needed, memory=memory) if memory < needed else None
 
 
 def _version_fits(found: str, wanted: object) -> bool | None:
@@ -220,10 +256,13 @@ def _are_names(wanted: object) -> bool:
 _CHECKS: tuple[Callable[[Case], Reason | None], ...] = (
     _other_target,
     _of_the_future,
+    _other_device,
     _other_system,
     _no_wheel,
     _no_device,
+    _not_nameable,
     _weak_gpu,
+    _little_memory,
     _missing_instructions,
     _unknown_requirement,
     _no_runtime,

@@ -11,19 +11,23 @@ from whisperopt import cache, registry
 from whisperopt import host as hosts
 from whisperopt.backend import Tier
 from whisperopt.errors import NothingFitsError
-from whisperopt.host import Host, fingerprint
+from whisperopt.host import Gpu, Host, fingerprint
 from whisperopt.matrix import LATENCY, Objective
 from whisperopt.reasons import Reason, because
 from whisperopt.release.catalog import Catalog, Variant
 from whisperopt.results.variant import Proof, VariantResult, of_catalog
 from whisperopt.selection import tuned
-from whisperopt.selection.checks import Case, first_refusal
+from whisperopt.selection.adapters import Placed, adapters, asked_for, placed
+from whisperopt.selection.checks import Case
 from whisperopt.selection.compare import amount, broken, outside, words
 from whisperopt.selection.predict import Prediction, predict
 from whisperopt.selection.rank import Ranked, rank
 
 _READY = "probes"
 _SHOWN = 4
+_HOPELESS = 2
+"""Times the best cost: whoever is predicted to take more does not win, for all that is unknown."""
+_NOT_ASKED_FOR = {"unfit.other-target", "unfit.other-device"}
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -32,6 +36,10 @@ class Decision(msgspec.Struct, frozen=True):
     variant: Variant
     accepted: bool
     why: Reason
+    gpu: Gpu | None = None
+    """The adapter that its runtime is to be told to take; None: there is nothing to tell."""
+    cost: float | None = None
+    """What it is predicted to take, of which only the ratio to others of its device counts."""
 
     @property
     def reason(self) -> str:
@@ -56,24 +64,30 @@ def choose(
     target: str | None = None,
     objective: Objective | None = None,
     *,
+    device: str | None = None,
     racing: bool = False,
     trusting: bool = False,
 ) -> tuple[Decision, ...]:
     """Judge every variant of `model` for `host`, best first.
 
     Without a host it is for this machine, or for the recorded one that is replayed in its place.
+    `device` restricts the choice: `cpu`, `gpu`, or an adapter's UUID, LUID or PCI address.
     On a live machine what was tuned on it comes first, and the backend of the best variant is
     probed, until one is ready: what lists itself but does not load must not be chosen over what
     works. Before `racing` all backends are probed, and no earlier tuning counts. `trusting` takes
     it that what was ready before in this very state of the machine still is: whoever opens a
     variant meets what is wrong with it.
     """
-    tuning = None if host or racing else tuned.recall(catalog, model, target)
+    tuning = None if host or racing else tuned.recall(catalog, model, target, device)
     live = host is None and hosts.RECORDED not in os.environ
     machine = host or hosts.detect()
     while True:
         decisions = resolve(
-            catalog, model, machine, target=target, objective=objective, tuning=tuning
+            *(catalog, model, machine),
+            target=target,
+            device=device,
+            objective=objective,
+            tuning=tuning,
         )
         needed = dict.fromkeys(d.variant.backend for d in decisions if d.accepted)
         wanted = [name for name in needed if name in registry.names()] if live else []
@@ -89,6 +103,7 @@ def resolve(
     host: Host,
     *,
     target: str | None = None,
+    device: str | None = None,
     objective: Objective | None = None,
     tuning: tuned.Tuned | None = None,
 ) -> tuple[Decision, ...]:
@@ -103,22 +118,35 @@ def resolve(
     5. variants that never ran anywhere come last, but for those that lost or failed in the race;
        they keep the order of targets and ladders: speed does not speak for what nobody heard
     6. among the rejected the installable come first
+
+    Of several adapters a variant gets the first that it fits: the faster one where both were
+    measured, else the better one as the host has them. Raises `BadInputError` for a `device` that
+    is not here, and `NothingFitsError` for `gpu` where there is none.
     """
-    entry = catalog.model(model)
+    left = asked_for(host, device)
+    entry, aim = catalog.model(model), objective or LATENCY
     variants = sorted(entry.variants, key=lambda v: (v.target_rank, v.ladder_rank, v.name))
-    cases: list[Case] = []
-    rejected: list[Decision] = []
-    for variant in sorted(variants, key=lambda v: _device(v, catalog)):
-        case = Case(_known(variant), host, target)
-        if refusal := first_refusal(case):
-            rejected.append(Decision(variant, accepted=False, why=refusal))
-        else:
-            cases.append(case)
-    rejected.sort(key=lambda d: (not d.installable, target not in {None, d.variant.target}))
+    results = [_known(v) for v in sorted(variants, key=lambda v: _device(v, catalog))]
+    kinds = {variant.device for variant in variants}
+    serving = {kind: adapters(kind, results, host, left, aim) for kind in kinds}
+    found: dict[str, Placed] = {}
+    for result in results:
+        row = serving[result.variant.device]
+        found[result.name] = placed(result, host, row, target=target, asked=device)
+    refusals = ((fit.case.variant, fit.refusal) for fit in found.values())
+    rejected = [Decision(variant, accepted=False, why=why) for variant, why in refusals if why]
+    cases = [fit.case for fit in found.values() if fit.refusal is None]
+    rejected.sort(key=lambda d: (not d.installable, d.why.code in _NOT_ASKED_FOR))
     first, last = _tuned(cases, tuning, objective)
     moved = {decision.variant.name for decision in (*first, *last)}
     others = [case for case in cases if case.variant.name not in moved]
-    return (*first, *_ranked(others, catalog, objective), *last, *rejected)
+    accepted = (*first, *_ranked(others, catalog, objective), *last)
+    return (*(_on_adapter(d, found[d.variant.name]) for d in accepted), *rejected)
+
+
+def _on_adapter(decision: Decision, where: Placed) -> Decision:
+    told = where.gpu if where.case.nameable else None
+    return msgspec.structs.replace(decision, why=where.named(decision.why), gpu=told)
 
 
 def best(decisions: Sequence[Decision]) -> Variant:
@@ -128,6 +156,8 @@ def best(decisions: Sequence[Decision]) -> Variant:
             return decision.variant
     if not decisions:
         raise NothingFitsError(because("here.no-variant"))
+    if all(decision.why.code == "unfit.other-device" for decision in decisions):
+        raise NothingFitsError(because("here.no-variant-on", decisions[0].why.place))
     more = len(decisions) - _SHOWN
     raise NothingFitsError(
         because(
@@ -154,6 +184,17 @@ def _not_ready(backends: Iterable[str], *, trusting: bool) -> dict[str, str]:
     return broken
 
 
+def contenders(decisions: Iterable[Decision], top: int) -> list[Decision]:
+    """Return the first `top` for each device that may be the fastest there, as far as predicted."""
+    found: list[Decision] = []
+    for decision in (decision for decision in decisions if decision.accepted):
+        own = [other for other in found if other.variant.device == decision.variant.device]
+        least = min((other.cost for other in own if other.cost), default=math.inf)
+        if len(own) < top and (decision.cost or 0) <= least * _HOPELESS:
+            found.append(decision)
+    return found
+
+
 def _known(variant: Variant) -> VariantResult:
     """Return what the catalog says of a variant, its tier too where no evidence stands behind it."""
     result = of_catalog(variant)
@@ -171,12 +212,14 @@ def _tuned(
     if tuning is None:
         return [], []
     results = {case.result.name: case.result for case in cases}
+    seats = {case.result.name: case.gpu.lasting if case.gpu else "" for case in cases}
+    here = [found for found in tuning.raced if found.adapter in ("", seats.get(found.variant))]
     failed = {name: why for name, why in tuning.refused.items() if name in results}
     raced = [result for name, result in results.items() if name not in failed]
     date = tuning.started.date().isoformat()
     first: list[Decision] = []
     last: list[Decision] = []
-    for entry in tuned.rank_raced(tuning.raced, raced, objective or tuning.objective):
+    for entry in tuned.rank_raced(here, raced, objective or tuning.objective):
         row = first if entry.within else last
         row.append(_accepted(entry, because("tuned.since", str(entry.reason), date=date)))
     for name, text in failed.items():
@@ -194,9 +237,10 @@ def _ranked(
     """
     classes = {case.variant.name: case.host_class for case in cases}
 
-    def group(case: Case) -> tuple[bool, tuple[int, str], bool]:
+    def group(case: Case) -> tuple[bool, tuple[int, str], int, bool]:
         structural = case.tier is Tier.STRUCTURAL
-        return structural, _device(case.variant, catalog), not case.standing.measured
+        unmeasured = not case.standing.measured
+        return structural, _device(case.variant, catalog), case.place, unmeasured
 
     def limit(result: VariantResult, standing: Proof) -> Reason | None:
         """What was not measured here may keep the limits of times."""
@@ -207,7 +251,9 @@ def _ranked(
     failing: list[Decision] = []
     beyond: list[Decision] = []
     structural: list[Decision] = []
-    for (unproven, _, unmeasured), found in itertools.groupby(sorted(cases, key=group), key=group):
+    for (unproven, *_, unmeasured), found in itertools.groupby(
+        sorted(cases, key=group), key=group
+    ):
         results = [case.result for case in found]
         wish = objective or results[0].variant.objective
         predicted = predict(results, classes, wish) if unmeasured and not unproven else {}
@@ -221,7 +267,8 @@ def _ranked(
                 said = predicted.get(entry.name)
                 why = _why(entry, kept[place:], wish, said)
                 fails = said is not None and said.cost == math.inf
-                (failing if fails else within).append(_accepted(entry, why))
+                decision = _accepted(entry, why, said.cost if said else None)
+                (failing if fails else within).append(decision)
             beyond += [_accepted(entry, entry.reason) for entry in ranked if not entry.within]
     return [*within, *failing, *beyond, *structural]
 
@@ -233,8 +280,8 @@ def _device(variant: Variant, catalog: Catalog) -> tuple[int, str]:
     return order.index(variant.device) if known else len(order), variant.device
 
 
-def _accepted(entry: Ranked, why: Reason) -> Decision:
-    return Decision(entry.result.variant, accepted=True, why=why)
+def _accepted(entry: Ranked, why: Reason, cost: float | None = None) -> Decision:
+    return Decision(entry.result.variant, accepted=True, why=why, cost=cost)
 
 
 def _why(

@@ -1,5 +1,6 @@
 """What a race on this machine said about a release: remembered, and put before every other order."""
 
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -37,6 +38,8 @@ class Raced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     variant: Name
     digest: Name
     race: Race
+    adapter: Text = ""
+    """What lasts of the adapter's names, where there was a choice."""
 
 
 class Tuned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,9 +100,11 @@ def proven_by(result: VariantResult, race: Race) -> VariantResult:
     return msgspec.structs.replace(result, proofs=(proof,))
 
 
-def remember(catalog: Catalog, target: str | None, tuned: Tuned) -> Path:
+def remember(
+    catalog: Catalog, target: str | None, tuned: Tuned, device: str | None = None
+) -> Path:
     """Keep `tuned` for this machine as it is now; return the file. What was there is replaced."""
-    name = _name(catalog, tuned.model, target)
+    name = _name(catalog, tuned.model, target, device)
     try:
         return cache.write(_KIND, name, tuned)
     except OSError as error:
@@ -109,22 +114,25 @@ def remember(catalog: Catalog, target: str | None, tuned: Tuned) -> Path:
         raise known from error
 
 
-def recall(catalog: Catalog, model: str, target: str | None = None) -> Tuned | None:
+def recall(
+    catalog: Catalog, model: str, target: str | None = None, device: str | None = None
+) -> Tuned | None:
     """Return what was remembered on this machine, as it is now, of these very variants.
 
-    A tuning of the one `target` counts if it is newer than one of all. A file that cannot be used,
-    whoever wrote it, is as good as none.
+    A tuning of the one `target` or `device` counts if it is newer than one of all. A file that
+    cannot be used, whoever wrote it, is as good as none.
     """
     if RECORDED in os.environ or not cache.folder(_KIND).is_dir() or model not in catalog.models:
         return None
-    names = [_name(catalog, model, served) for served in dict.fromkeys((None, target))]
-    found = [tuned for name in names if (tuned := _read(name, model))]
+    kinds = dict.fromkeys(itertools.product((None, target), (None, device)))
+    found = [tuned for kind in kinds if (tuned := _read(_name(catalog, model, *kind), model))]
     return max(found, key=lambda tuned: tuned.started, default=None)
 
 
-def _name(catalog: Catalog, model: str, target: str | None) -> str:
+def _name(catalog: Catalog, model: str, target: str | None, device: str | None) -> str:
     variants = sorted((variant.name, variant.digest) for variant in catalog.model(model).variants)
-    return cache.key(fingerprint.here(), model, variants, target)
+    asked = [device.lower()] if device else []
+    return cache.key(fingerprint.here(), model, variants, target, *asked)
 
 
 def _read(name: str, model: str) -> Tuned | None:

@@ -1,0 +1,110 @@
+"""What the first use of a release settles on this machine, if asked to: which variant is fastest."""
+
+from pathlib import Path
+
+from whisperopt import cache, download
+from whisperopt.artifact import Artifact
+from whisperopt.errors import NothingFitsError
+from whisperopt.pipeline import Progress
+from whisperopt.pipeline.tune import check, read, tune
+from whisperopt.reasons import Reason, because
+from whisperopt.release import catalog as catalogs
+from whisperopt.release import store
+from whisperopt.release.catalog import Catalog
+from whisperopt.selection import tuned
+from whisperopt.selection.decisions import choose, contenders
+
+BUDGET = 20.0
+"""Seconds that are enough for the smallest model."""
+_TOP = 3
+
+
+def settle(
+    release: Path,
+    model: str | None = None,
+    *,
+    target: str | None = None,
+    device: str | None = None,
+    budget: float = BUDGET,
+    progress: Progress = lambda _name, _doing: None,
+) -> Reason | None:
+    """Race those that may win and remember who did, within `budget` seconds; or return why not.
+
+    What is remembered is not raced again. Raises `BadInputError` for what can never be raced.
+    """
+    check(budget)
+    content, name = read(release, model)
+    if already := _already(content, name, target, device):
+        return already
+    try:
+        tune(
+            *(release, name),
+            target=target,
+            device=device,
+            top=_TOP,
+            budget=budget,
+            progress=progress,
+        )
+    except NothingFitsError as error:
+        return error.reason
+    return None
+
+
+def fetch(
+    model: str,
+    *,
+    repo: str | Path,
+    to: Path | None = None,
+    target: str | None = None,
+    device: str | None = None,
+    insecure: bool = False,
+    budget: float = BUDGET,
+    progress: Progress = lambda _name, _doing: None,
+) -> tuple[Artifact, Reason | None]:
+    """Fetch those that may win, race them, and keep the winner; or return why there was no race.
+
+    Takes and raises what `download.fetch` does. The others are gone in the end.
+    """
+
+    def arrived(file: str, done: int, size: int) -> None:
+        progress("", f"{file} {100 * done // max(size, 1)} %")
+
+    check(budget)
+    source, catalog = download.open_release(repo, insecure=insecure)
+    why, whence = _already(catalog, model, target, device), repo
+    home = cache.folder("artifacts")
+    with store.disk_errors(home):
+        home.mkdir(parents=True, exist_ok=True)
+    with store.disk_errors(home), store.new_folder(home) as staging:
+        if why is None:
+            chosen = contenders(
+                choose(catalog, model, None, target, device=device, racing=True), _TOP
+            )
+            variants = [decision.variant for decision in chosen]
+            megabytes = sum(variant.size for variant in variants) / 1e6
+            names = ", ".join(variant.name for variant in variants)
+            progress(model, str(because("tuned.fetching", names, megabytes=megabytes)))
+            for variant in variants:
+                download.bring(source, model, variant, staging / variant.path, arrived)
+            (staging / catalogs.NAME).write_bytes(catalogs.encode(catalog))
+            why = settle(
+                *(staging, model), target=target, device=device, budget=budget, progress=progress
+            )
+            whence = repo if why else staging
+        found = download.fetch(
+            model,
+            repo=whence,
+            to=to,
+            target=target,
+            device=device,
+            insecure=insecure,
+            progress=arrived,
+        )
+        return found, why
+
+
+def _already(
+    catalog: Catalog, model: str, target: str | None, device: str | None
+) -> Reason | None:
+    known = tuned.recall(catalog, model, target, device)
+    return because("tuned.already", date=known.started.date().isoformat()) if known else None
