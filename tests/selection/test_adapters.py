@@ -1,18 +1,22 @@
 """Of several adapters the better one is taken, by its name; memory that is too little is a reason."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 
 from tests import extras
+from tests.evaluate.races import race
 from tests.selection import releases
 from tests.selection.releases import evidence, variant
 from whisperopt.errors import BadInputError, NothingFitsError
 from whisperopt.host import Gpu, Host
+from whisperopt.matrix import LATENCY
 from whisperopt.release.catalog import Variant
 from whisperopt.selection.decisions import Decision, best, resolve
+from whisperopt.selection.tuned import Raced, Tuned
 
 GEFORCE = Gpu(
     vendor="nvidia",
@@ -116,6 +120,27 @@ def test_a_runtime_that_cannot_be_told_is_said_so_and_is_told_nothing() -> None:
     assert first(machine, variant(WEBGPU), device=UHD.luid).gpu == UHD
     refused = first(machine, variant(WEBGPU), device=RADEON.luid)
     assert refused.why.code == "unfit.not-nameable"
+
+
+def test_a_race_on_one_adapter_says_nothing_of_another() -> None:
+    slow, fast = variant(DIRECTML), variant("directml-decomposed-fp16", ladder_rank=1)
+    times = {slow.name: 50.0, fast.name: 20.0}
+    tuning = Tuned(
+        model=releases.MODEL,
+        started=datetime.now(UTC),
+        objective=LATENCY,
+        raced=tuple(
+            Raced(variant=v.name, digest=v.digest, race=race(*[ms] * 6), adapter=RADEON.lasting)
+            for v, ms in ((slow, times[slow.name]), (fast, times[fast.name]))
+        ),
+    )
+    raced = decide(laptop(UHD, RADEON), slow, fast, tuning=tuning)
+    assert [d.variant.name for d in raced] == [fast.name, slow.name]
+    assert "tuned on" in raced[0].reason
+    assert raced[0].gpu == RADEON
+    other = decide(laptop(UHD, RADEON), slow, fast, tuning=tuning, device=UHD.luid)
+    assert [d.variant.name for d in other] == [slow.name, fast.name]
+    assert "tuned on" not in other[0].reason
 
 
 @pytest.mark.parametrize(
