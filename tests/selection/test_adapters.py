@@ -10,6 +10,7 @@ import pytest
 from tests import extras
 from tests.evaluate.races import race
 from tests.selection import releases
+from tests.selection import test_predict as predicted
 from tests.selection.releases import evidence, variant
 from whisperopt.errors import BadInputError, NothingFitsError
 from whisperopt.host import Gpu, Host
@@ -42,6 +43,7 @@ UHD = Gpu(
 )
 DIRECTML, CUDA = "directml-gqa-fp16", "cuda-gqa-fp16"
 CPU, WEBGPU = "cpu-gqa-fp32", "webgpu-gqa-fp16"
+SPEEDS = predicted.release(predicted.TINY)
 
 
 @pytest.fixture(autouse=True)
@@ -210,3 +212,28 @@ def test_what_a_variant_took_elsewhere_is_what_it_needs() -> None:
     greedy = variant(CPU, size=1000, evidence=(known,))
     assert first(laptop(memory_mb=1000), greedy).accepted
     assert first(laptop(memory_mb=500), greedy).why.code == "unfit.memory"
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("hybrid-laptop-windows", "0x00000000_0x00010a44"),
+        ("hybrid-laptop-linux", "0000:03:00.0"),
+        ("two-nvidia-linux", "RTX 3090"),
+    ],
+)
+def test_a_laptops_discrete_adapter_is_taken_and_named(name: str, named: str) -> None:
+    best = predicted.first(name, *SPEEDS)
+    assert best.gpu == max(predicted.machine(name).gpus, key=lambda gpu: gpu.memory_mb or 0)
+    assert named in (*best.gpu.identities, best.gpu.name[-8:])
+    assert f"on {best.gpu}, not on " in best.reason
+
+
+def test_a_container_without_room_gets_the_smallest_that_fits_or_a_reason() -> None:
+    tight = predicted.machine("half-core-container")
+    fits = decide(tight, *SPEEDS)
+    assert fits[0].variant.name == predicted.VNNI
+    refused = decide(msgspec.structs.replace(tight, memory_mb=100), *SPEEDS)
+    codes = {d.variant.name: d.why.code for d in refused if d.variant.device == "cpu"}
+    assert codes["cpu-gqa-fp32"] == "unfit.memory"
+    assert refused[0].variant.name == predicted.VNNI
