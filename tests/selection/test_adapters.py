@@ -1,18 +1,23 @@
 """Of several adapters the better one is taken, by its name; memory that is too little is a reason."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 
 from tests import extras
+from tests.evaluate.races import race
 from tests.selection import releases
+from tests.selection import test_predict as predicted
 from tests.selection.releases import evidence, variant
 from whisperopt.errors import BadInputError, NothingFitsError
 from whisperopt.host import Gpu, Host
+from whisperopt.matrix import LATENCY
 from whisperopt.release.catalog import Variant
 from whisperopt.selection.decisions import Decision, best, resolve
+from whisperopt.selection.tuned import Raced, Tuned
 
 GEFORCE = Gpu(
     vendor="nvidia",
@@ -38,6 +43,7 @@ UHD = Gpu(
 )
 DIRECTML, CUDA = "directml-gqa-fp16", "cuda-gqa-fp16"
 CPU, WEBGPU = "cpu-gqa-fp32", "webgpu-gqa-fp16"
+SPEEDS = predicted.release(predicted.TINY)
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +124,27 @@ def test_a_runtime_that_cannot_be_told_is_said_so_and_is_told_nothing() -> None:
     assert refused.why.code == "unfit.not-nameable"
 
 
+def test_a_race_on_one_adapter_says_nothing_of_another() -> None:
+    slow, fast = variant(DIRECTML), variant("directml-decomposed-fp16", ladder_rank=1)
+    times = {slow.name: 50.0, fast.name: 20.0}
+    tuning = Tuned(
+        model=releases.MODEL,
+        started=datetime.now(UTC),
+        objective=LATENCY,
+        raced=tuple(
+            Raced(variant=v.name, digest=v.digest, race=race(*[ms] * 6), adapter=RADEON.lasting)
+            for v, ms in ((slow, times[slow.name]), (fast, times[fast.name]))
+        ),
+    )
+    raced = decide(laptop(UHD, RADEON), slow, fast, tuning=tuning)
+    assert [d.variant.name for d in raced] == [fast.name, slow.name]
+    assert "tuned on" in raced[0].reason
+    assert raced[0].gpu == RADEON
+    other = decide(laptop(UHD, RADEON), slow, fast, tuning=tuning, device=UHD.luid)
+    assert [d.variant.name for d in other] == [slow.name, fast.name]
+    assert "tuned on" not in other[0].reason
+
+
 @pytest.mark.parametrize(
     ("asked", "chosen", "gpu"),
     [
@@ -185,3 +212,28 @@ def test_what_a_variant_took_elsewhere_is_what_it_needs() -> None:
     greedy = variant(CPU, size=1000, evidence=(known,))
     assert first(laptop(memory_mb=1000), greedy).accepted
     assert first(laptop(memory_mb=500), greedy).why.code == "unfit.memory"
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("hybrid-laptop-windows", "0x00000000_0x00010a44"),
+        ("hybrid-laptop-linux", "0000:03:00.0"),
+        ("two-nvidia-linux", "RTX 3090"),
+    ],
+)
+def test_a_laptops_discrete_adapter_is_taken_and_named(name: str, named: str) -> None:
+    best = predicted.first(name, *SPEEDS)
+    assert best.gpu == max(predicted.machine(name).gpus, key=lambda gpu: gpu.memory_mb or 0)
+    assert named in (*best.gpu.identities, best.gpu.name[-8:])
+    assert f"on {best.gpu}, not on " in best.reason
+
+
+def test_a_container_without_room_gets_the_smallest_that_fits_or_a_reason() -> None:
+    tight = predicted.machine("half-core-container")
+    fits = decide(tight, *SPEEDS)
+    assert fits[0].variant.name == predicted.VNNI
+    refused = decide(msgspec.structs.replace(tight, memory_mb=100), *SPEEDS)
+    codes = {d.variant.name: d.why.code for d in refused if d.variant.device == "cpu"}
+    assert codes["cpu-gqa-fp32"] == "unfit.memory"
+    assert refused[0].variant.name == predicted.VNNI

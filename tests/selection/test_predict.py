@@ -56,31 +56,6 @@ def test_every_host_gets_what_an_expert_would_choose(name: str, builder: Host | 
         assert "× faster than" in decisions[0].reason
 
 
-@pytest.mark.parametrize(
-    ("name", "named"),
-    [
-        ("hybrid-laptop-windows", "0x00000000_0x00010a44"),
-        ("hybrid-laptop-linux", "0000:03:00.0"),
-        ("two-nvidia-linux", "RTX 3090"),
-    ],
-)
-def test_a_laptops_discrete_adapter_is_taken_and_named(name: str, named: str) -> None:
-    best = first(name, *release(TINY))
-    assert best.gpu == max(machine(name).gpus, key=lambda gpu: gpu.memory_mb or 0)
-    assert named in (*best.gpu.identities, best.gpu.name[-8:])
-    assert f"on {best.gpu}, not on " in best.reason
-
-
-def test_a_container_without_room_gets_the_smallest_that_fits_or_a_reason() -> None:
-    tight = machine("half-core-container")
-    fits = decide(tight, *release(TINY))
-    assert fits[0].variant.name == VNNI
-    refused = decide(msgspec.structs.replace(tight, memory_mb=100), *release(TINY))
-    codes = {d.variant.name: d.why.code for d in refused if d.variant.device == "cpu"}
-    assert codes["cpu-gqa-fp32"] == "unfit.memory"
-    assert refused[0].variant.name == VNNI
-
-
 def test_a_larger_model_gets_what_is_best_for_it() -> None:
     for builder in (BUILDER, None):
         best = first("xeon-amx-linux", *release(BASE, builder)).variant.name

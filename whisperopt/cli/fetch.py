@@ -51,7 +51,7 @@ def explain(*, repo: str, host_file: Path | None, target: str | None, **asked: A
 def _facts(decision: Decision) -> dict[str, Any]:
     return {
         name: getattr(decision, name)
-        for name in ("variant", "accepted", "reason", "hint", "installable")
+        for name in ("variant", "accepted", "reason", "hint", "installable", "gpu")
     }
 
 

@@ -168,7 +168,7 @@ def _plugged_in(provider: Provider) -> "ort.OrtEpDevice":
     if not devices:
         raise WhisperoptError(because("provider.plug-in-idle", provider.library))
     place = provider.adapter.get("device_id")
-    return next((one for one in devices if one.ep_options.get("device_id") == place), devices[0])
+    return next((d for d in devices if d.ep_options.get("device_id") == place), devices[0])
 
 
 @functools.cache
