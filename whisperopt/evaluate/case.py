@@ -2,7 +2,7 @@
 
 import importlib.util
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -100,6 +100,11 @@ def listen(
     )
 
 
+def graphs_digest(files: Iterable[File]) -> str:
+    """Return the digest of those `files` that compute: several targets may ship the same."""
+    return catalog.digest([file for file in files if ".onnx" in file.path])
+
+
 class ProofContext(msgspec.Struct):
     """Lets variants stand against the core model's answers to one clip set."""
 
@@ -111,7 +116,7 @@ class ProofContext(msgspec.Struct):
     scratch: Path
     progress: Callable[[str], None]
     emulated: dict[str, Evidence] = {}
-    """By the digest of the graphs: several targets may ship the very same."""
+    """By the digest of the graphs."""
     journals: list[Path] = []
 
     def prove(
@@ -125,7 +130,7 @@ class ProofContext(msgspec.Struct):
     ) -> Evidence | NoEvidence:
         """Measure `built` if its runtime and `device` are `here`, else emulate it on the CPU."""
         digest = catalog.digest(files)
-        graphs = catalog.digest([file for file in files if ".onnx" in file.path])
+        graphs = graphs_digest(files)
         if not here and (known := self.emulated.get(graphs)):
             return msgspec.structs.replace(known, variant=built.manifest.variant, digest=digest)
         twin = None

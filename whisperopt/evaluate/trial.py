@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -31,6 +32,9 @@ from whisperopt.runtime import mel, ort_graph, self_test
 from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.recognizer import Recognizer
 from whisperopt.whisper import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 EMULATOR = "cpu"
 """The backend on which other backends' graphs are emulated."""
@@ -259,9 +263,12 @@ def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> 
 
     The graph that ships cannot tell: ONNX Runtime's CPU provider computes fp16 graphs in fp32.
     """
+    encoder, decoder = (
+        ort_graph.on_cpu(folder / f"{part}.onnx") for part in ("encoder", "decoder")
+    )
     peaks: dict[str, float] = {}
     for features, tokens in inputs:
-        for node, peak in _run(folder, features, tokens).items():
+        for node, peak in _peaks(encoder, decoder, features, tokens).items():
             if not math.isfinite(peak):
                 raise WhisperoptError(because("evaluate.range", node))
             peaks[node] = max(peak, peaks.get(node, 0.0))
@@ -273,10 +280,12 @@ _PEAK = "peak/"
 """What the outputs of a twin are called that tell a peak; `passes.twin` writes it."""
 
 
-def _run(folder: Path, features: Floats, tokens: list[int]) -> dict[str, float]:
-    encoder, decoder = (
-        ort_graph.on_cpu(folder / f"{part}.onnx") for part in ("encoder", "decoder")
-    )
+def _peaks(
+    encoder: "ort.InferenceSession",
+    decoder: "ort.InferenceSession",
+    features: Floats,
+    tokens: list[int],
+) -> dict[str, float]:
     encoded = ort_graph.outputs(encoder, {encoder.get_inputs()[0].name: features})
     cross, empty = ort_graph.pasts(encoded, "_cross_"), ort_graph.empty_caches(decoder)
     feeds = {"input_ids": np.array([tokens], np.int32), **ort_graph.lengths(decoder, 0)}

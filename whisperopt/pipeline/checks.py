@@ -17,6 +17,7 @@ from whisperopt import artifact, cache
 from whisperopt.backend import Backend, Tier
 from whisperopt.download import difference
 from whisperopt.errors import BadInputError
+from whisperopt.evaluate.case import graphs_digest
 from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.graph.core import PARTS
 from whisperopt.graph.inference import inferred
@@ -125,7 +126,11 @@ def equivalence(result: VariantResult, context: CheckContext) -> VariantResult:
     """With exact weights the graphs compute what the core model does: coarse ones hide faults."""
     context.trials.progress(result.name, "comparing graphs")
     built, core = _artifact(result, context), _given(context.trials.core)
-    found = equivalences.check(core, built.path, built.manifest.recipe, context.trials.scratch)
+    known, recipe = context.trials.equivalences, built.manifest.recipe
+    graphs = graphs_digest(result.variant.files), recipe.form
+    if graphs not in known:
+        known[graphs] = equivalences.check(core, built.path, recipe, context.trials.scratch)
+    found = known[graphs]
     how = "with exact weights the graphs compute what the core model computes"
     if found.not_compared:
         how = f"not compared with exact weights: {found.not_compared}"

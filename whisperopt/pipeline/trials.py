@@ -17,6 +17,7 @@ from whisperopt.pipeline import Progress
 from whisperopt.pipeline.build_cache import BuildCache
 from whisperopt.reasons import because
 from whisperopt.results.grading import GradingContext
+from whisperopt.static_checks.equivalence.comparison import Equivalence
 from whisperopt.static_checks.weights import Seen
 
 
@@ -44,6 +45,8 @@ class Trials(msgspec.Struct, kw_only=True):
     graphs: dict[str, ir.Model] = {}
     """With all types inferred, by the digest of their file: several variants have some alike."""
     weights: Seen = {}
+    equivalences: dict[tuple[str, tuple[str, ...]], Equivalence] = {}
+    """What came of comparing graphs with exact weights, by their digest and what they shall be."""
 
     def open(self, manifest: Manifest) -> ProofContext:
         """Return what variants are held to; `manifest` is that of any of them."""
