@@ -127,11 +127,16 @@ class ProofContext(msgspec.Struct):
         backend: Backend,
         *,
         here: bool,
+        strides: tuple[int, ...] = (),
     ) -> Evidence | NoEvidence:
-        """Measure `built` if its runtime and `device` are `here`, else emulate it on the CPU."""
+        """Measure `built` if its runtime and `device` are `here`, else emulate it on the CPU.
+
+        `strides` are those of a `TrialRequest`.
+        """
         digest = catalog.digest(files)
         graphs = graphs_digest(files)
-        if not here and (known := self.emulated.get(graphs)):
+        known = None if here else self.emulated.get(graphs)
+        if known and (strides or not known.stride):
             return msgspec.structs.replace(known, variant=built.manifest.variant, digest=digest)
         twin = None
         # a machine that only measures may lack what rewrites graphs
@@ -155,6 +160,7 @@ class ProofContext(msgspec.Struct):
             manifest=self.clip_set.manifest,
             references=self.references,
             journal=notes,
+            strides=strides,
             twin=twin,
         )
         evidence = prove(request, self.progress)

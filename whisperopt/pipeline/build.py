@@ -18,7 +18,7 @@ from whisperopt.graph.graph_cache import GraphCache
 from whisperopt.matrix import Matrix, Objective, Target
 from whisperopt.pipeline import Progress, build_cache, space
 from whisperopt.pipeline.make import Maker
-from whisperopt.pipeline.race import raced
+from whisperopt.pipeline.race import raced, settled
 from whisperopt.pipeline.request import BuildRequest, TargetRequest
 from whisperopt.pipeline.write import publish
 from whisperopt.reasons import because
@@ -96,7 +96,10 @@ def _released(request: BuildRequest, out: Path, progress: Progress, started: flo
     with store.staging(out) as staging:
         maker = Maker(request, core, staging, progress, known)
         made = [result for wanted in request.targets for result in maker.run(wanted)]
-        results = raced(made, maker.trials)
+        backends = {wanted.target.name: wanted.backend for wanted in request.targets}
+        results = settled(
+            raced(made, maker.trials), maker.trials, lambda variant: backends[variant.target]
+        )
         with store.locked(out):
             seconds = time.monotonic() - started
             report = publish(staging, out, request, maker.trials.grading, results, seconds)

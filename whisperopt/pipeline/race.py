@@ -1,17 +1,21 @@
 """Races what was measured: the variants of one device side by side, whatever their target."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from whisperopt.backend import Tier
+from whisperopt.backend import Backend, Tier
 from whisperopt.evaluate.clips import ClipSet
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.race import timed
 from whisperopt.evaluate.trial import NoEvidence
+from whisperopt.matrix import Objective
+from whisperopt.pipeline.checks import hear
 from whisperopt.pipeline.trials import Trials
-from whisperopt.reasons import because
-from whisperopt.results.variant import VariantResult
+from whisperopt.reasons import Reason, because
+from whisperopt.release.catalog import Variant
+from whisperopt.results.variant import VariantResult, basis
+from whisperopt.selection.rank import rank
 
 
 def raced(results: Sequence[VariantResult], trials: Trials) -> list[VariantResult]:
@@ -30,6 +34,58 @@ def raced(results: Sequence[VariantResult], trials: Trials) -> list[VariantResul
         for name, times in _times(device, group, trials, trials.case.clip_set).items():
             found[name] = _finished(group[name], times, trials)
     return [found.get(result.name, result) for result in results]
+
+
+def settled(
+    results: Sequence[VariantResult],
+    trials: Trials,
+    backend_of: Callable[[Variant], Backend | Reason],
+    objective: Objective | None = None,
+) -> list[VariantResult]:
+    """Return `results` in which everything that is selected, having been measured, heard all clips.
+
+    What fails then makes room for the next. Without an `objective` each target keeps its own.
+    """
+    found = {result.name: result for result in results}
+    while short := _selected_too_soon(list(found.values()), objective):
+        backend = backend_of(short.variant)
+        if isinstance(backend, Reason):  # cannot be: it was tried a moment ago
+            break
+        found[short.name] = _heard_all(short, trials, backend)
+    return list(found.values())
+
+
+def _selected_too_soon(
+    results: Sequence[VariantResult], objective: Objective | None
+) -> VariantResult | None:
+    for target in dict.fromkeys(result.variant.target for result in results):
+        group = [r for r in results if r.variant.target == target and r.skipped is None]
+        if not group:
+            continue
+        host_class = basis(group, group[0].host_class)
+        best = rank(group, objective or group[0].variant.objective, host_class)[0]
+        samples = _measured(best.result)
+        if best.selected and samples and samples.stride:
+            return best.result
+    return None
+
+
+def _heard_all(result: VariantResult, trials: Trials, backend: Backend) -> VariantResult:
+    """Let it go on from where it stopped, unless an earlier build did; its times stay."""
+    samples = _measured(result)
+    if known := trials.known.recall("outcomes", VariantResult, "all clips", samples):
+        return msgspec.structs.replace(result, proofs=known.proofs, how=known.how)
+    how = result.how.removesuffix(samples.how).removesuffix("; ") if samples else result.how
+    bare = msgspec.structs.replace(result, how=how)
+    heard = hear(bare, trials, backend, here=True, same=None)
+    proof = heard.of(result.host_class)
+    if samples and proof and proof.evidence:
+        whole = msgspec.structs.replace(proof.evidence, race=samples.race)
+        judged = trials.grading.judge(result.variant, whole)
+        heard = heard.with_proof(judged or proof)
+    if heard.certain:
+        trials.known.keep("outcomes", heard, "all clips", samples)
+    return heard
 
 
 def _measured(result: VariantResult) -> Evidence | None:

@@ -45,6 +45,8 @@ class Trials(msgspec.Struct, kw_only=True):
     graphs: dict[str, ir.Model] = {}
     """With all types inferred, by the digest of their file: several variants have some alike."""
     weights: Seen = {}
+    emulated: dict[tuple[object, ...], str] = {}
+    """By how they round: who was heard in full on the CPU, of those that compute the same else."""
     equivalences: dict[tuple[str, tuple[str, ...]], Equivalence] = {}
     """What came of comparing graphs with exact weights, by their digest and what they shall be."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,7 @@ from whisperopt.host import Host
 from whisperopt.matrix import Matrix, Objective
 from whisperopt.pipeline import Progress, write
 from whisperopt.pipeline.checks import CheckContext, check
-from whisperopt.pipeline.race import raced
+from whisperopt.pipeline.race import raced, settled
 from whisperopt.pipeline.trials import Trials
 from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog, store
@@ -90,7 +90,12 @@ def validate(  # noqa: PLR0913  # every one a choice of the user's, by name
                 progress=progress,
             )
             trials.append(own)
-            found += raced(_checked(own, targets), own)
+            found += settled(
+                raced(_checked(own, targets), own),
+                own,
+                partial(_backend, host=own.host),
+                objective,
+            )
         with store.locked(folder):
             if imports:
                 models = _models(folder, names, matrix)
