@@ -15,7 +15,7 @@ from whisperopt import process
 from whisperopt.artifact import Artifact
 from whisperopt.evaluate.clips import Clip, ClipSet
 from whisperopt.evaluate.evidence import Race
-from whisperopt.evaluate.race import LIMIT, choose, run
+from whisperopt.evaluate.race import LIMIT, choose, enough, run
 from whisperopt.process import IMPOSSIBLE, Failure
 
 LATE = "Decoder.n = getattr(Decoder, 'n', 0) + 1; Decoder.n < 12 or "
@@ -39,6 +39,13 @@ def raced(found: dict[str, Race | Failure], name: str) -> Race:
     race = found[f"{name}-gqa-fp32"]
     assert isinstance(race, Race), race
     return race
+
+
+def test_when_time_is_over_no_round_begins_but_the_first(site: Path, clips: ClipSet) -> None:
+    given = [entrant(site, "swift"), entrant(site, "slow", at_step=NAP)]
+    found = raced(run(given, clips, clips=1, threads=1, ends=time.monotonic()), "slow")
+    assert {lap.round for lap in found.laps} == {0, 1}
+    assert not enough(found)
 
 
 def test_rounds_go_around_and_everybody_is_first_in_turn(site: Path, clips: ClipSet) -> None:

@@ -1,6 +1,7 @@
 """How many clips a variant hears, and that what is selected is judged as if all had heard all."""
 
 import random
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from tests.pipeline.test_race import Track, unopened
 from whisperopt import registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
+from whisperopt.errors import BadInputError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate import gates
 from whisperopt.evaluate.case import ProofContext
 from whisperopt.evaluate.evidence import Evidence, Sample
-from whisperopt.pipeline import race
-from whisperopt.pipeline.checks import hear
+from whisperopt.pipeline import Budget, foreseen, race
+from whisperopt.pipeline.checks import CheckContext, check, hear
 from whisperopt.pipeline.trials import Trials
 from whisperopt.reasons import read
 from whisperopt.results.variant import VariantResult
@@ -102,6 +104,10 @@ def choir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return found
 
     return of
+
+
+def over(trials: Trials) -> None:
+    trials.budget = Budget(5.0, time.monotonic())
 
 
 def notes(result: VariantResult) -> list[str]:
@@ -186,3 +192,74 @@ def test_a_word_that_may_be_made_good_by_the_others_is_no_verdict(choir: Any) ->
     (found,) = own.settled()
     assert own.heard == [(NAMES[0], 3), (NAMES[0], 1)]
     assert found.passes
+
+
+def test_what_was_not_raced_or_not_heard_to_the_end_in_time_counts_as_emulated(choir: Any) -> None:
+    own = choir(spoiled([], {}), spoiled([], {}))
+    found = [own.hears(name) for name in NAMES[:2]]
+    timed = race.raced(found, own.trials)
+    over(own.trials)
+    for given in (found, timed):
+        for one in race.settled(given, own.trials, lambda _variant: registry.require("cpu")):
+            (proof,) = one.proofs
+            assert (proof.tier, proof.accepted) == (Tier.EMULATED, True)
+            assert read(proof.notes[0], "budget.lower")
+            assert proof.scores.latency_ms is None
+            assert not one.certain
+    assert own.heard == [(NAMES[0], 3), (NAMES[1], 3)]
+
+
+def test_what_was_heard_to_the_end_in_time_stays_measured(choir: Any) -> None:
+    own = choir(spoiled([], {}), spoiled([], {}))
+    found = own.settled()
+    over(own.trials)
+    after = race.settled(found, own.trials, lambda _variant: registry.require("cpu"))
+    assert [one.proofs[0].tier for one in after] == [Tier.MEASURED] * 2
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_nothing_is_begun_when_time_is_over(released: bool, choir: Any) -> None:
+    own = choir(spoiled([], {}))
+    over(own.trials)
+    given = own.made[NAMES[0]]
+    if released:
+        given = msgspec.structs.replace(given, passed=())
+    context = CheckContext(
+        trials=own.trials,
+        backend=registry.require("cpu"),
+        here=True,
+        left_out=frozenset({"files", "structure", "weights"}),
+    )
+    found = check(given, context)
+    assert own.heard == []
+    assert found.proofs == ()
+    if released:
+        assert found.skipped is not None
+        assert found.skipped.code == "budget.undecided"
+    else:
+        assert read(found.how, "budget.undecided")
+        assert (found.passes, found.best_tier, found.certain) == (True, Tier.STRUCTURAL, False)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 0.5, float("nan"), float("inf"), 1e12])
+def test_a_budget_that_is_none_is_refused(seconds: float) -> None:
+    with pytest.raises(BadInputError) as caught:
+        Budget.of(seconds)
+    assert caught.value.reason.code == "budget.seconds"
+
+
+def test_what_is_left_is_foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((100.0, 160.0, 280.0))
+    monkeypatch.setattr("whisperopt.pipeline.time.monotonic", lambda: next(clock))
+    said: list[str] = []
+    update = foreseen(lambda name, doing: said.append(f"{name}: {doing}"), ["a", "b", "c"])
+    for name, doing in (("core", "x"), ("a", "x"), ("a", "y"), ("b", "x"), ("", "z"), ("c", "x")):
+        update(name, doing)
+    assert said == [
+        "core: x",
+        "a: x (1 of 3)",
+        "a: y",
+        "b: x (2 of 3, about 2.0 min left before the race)",
+        ": z",
+        "c: x (3 of 3, about 1.5 min left before the race)",
+    ]

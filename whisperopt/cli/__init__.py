@@ -38,6 +38,14 @@ json_option = click.option(
 )
 
 
+budget_option = click.option(
+    "--budget",
+    type=float,
+    metavar="SECONDS",
+    help="Take no longer; what is not decided by then says so, and counts for less.",
+)
+
+
 class _Commands(click.Group):
     """Imports a command's module only when it is called: `--help` stays fast."""
 

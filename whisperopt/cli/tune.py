@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from whisperopt.cli import COUNT, PATH, aim_options, answer, json_option
+from whisperopt.cli import COUNT, PATH, aim_options, answer, budget_option, json_option
 from whisperopt.cli.render import progress, show_rows
 from whisperopt.evaluate.evidence import Race
 from whisperopt.evaluate.times import times
@@ -20,6 +20,7 @@ from whisperopt.selection.rank import Ranked
 @click.option(
     "--top", type=COUNT, default=4, show_default=True, help="How many variants of each device."
 )
+@budget_option
 @aim_options
 @json_option
 def tune(*, target: str | None, **asked: Any) -> None:

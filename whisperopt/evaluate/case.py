@@ -1,6 +1,7 @@
 """The core model answers clips, and variants are held to that: the stateful edge of the proof."""
 
 import importlib.util
+import math
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -56,8 +57,12 @@ def listen(
     host: Host,
     scratch: Path,
     progress: Callable[[str], None],
+    ends: float = math.inf,
 ) -> CoreOutputs:
-    """Play `clip_set` to the core model; `manifest` is that of any of its variants."""
+    """Play `clip_set` to the core model; `manifest` is that of any of its variants.
+
+    Raises `WhisperoptError` with the code `evaluate.late` where time `ends` before.
+    """
     folder = scratch / "core"
     folder.mkdir()
     write_variant(CORE, core, folder)
@@ -80,8 +85,10 @@ def listen(
         self_test=scratch / self_test.FILE,
         journal=notes,
     )
-    evidence = prove(request, progress)
+    evidence = prove(request, progress, ends=ends)
     if isinstance(evidence, NoEvidence):
+        if evidence.late:
+            raise WhisperoptError(because("evaluate.late"))
         raise WhisperoptError(because("evaluate.core", why=evidence.reason))
     packed = scratch / "references.npz"
     ReferenceOutputs(references).pack(packed, clip_set.clips)
@@ -115,6 +122,8 @@ class ProofContext(msgspec.Struct):
     host: Host
     scratch: Path
     progress: Callable[[str], None]
+    ends: float = math.inf
+    """When time is over, by the monotonic clock."""
     emulated: dict[str, Evidence] = {}
     """By the digest of the graphs."""
     journals: list[Path] = []
@@ -163,9 +172,11 @@ class ProofContext(msgspec.Struct):
             strides=strides,
             twin=twin,
         )
-        evidence = prove(request, self.progress)
+        evidence = prove(request, self.progress, ends=self.ends)
         if twin:
             shutil.rmtree(twin, ignore_errors=True)
+        if isinstance(evidence, NoEvidence) and evidence.late:
+            self.journals.remove(notes)
         if not here and isinstance(evidence, Evidence):
             self.emulated[graphs] = evidence
         return evidence

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,10 +59,12 @@ def timed(
     memory_bytes: int | None,
     groups: Mapping[str, Collection[str]],
     progress: Progress,
+    ends: float = inf,
 ) -> dict[str, Evidence | NoEvidence]:
     """Race the variants in `folders`; return their `evidence` with it, or why one fell out.
 
-    `memory_bytes` is what the device has, None for that of the machine; `groups` as for `run`.
+    `memory_bytes` is what the device has, None for that of the machine; `groups` and `ends` as for
+    `run`: who ran fewer rounds than a verdict takes keeps the evidence without a race.
     """
     entrants = [(name, folders[name]) for name in evidence]
     races = run(
@@ -71,16 +74,22 @@ def timed(
         memory_bytes=memory_bytes,
         groups=groups,
         progress=progress,
+        ends=ends,
     )
     return {
         name: NoEvidence(str(because("evaluate.race", why=str(race))))
         if isinstance(race, Failure)
-        else msgspec.structs.replace(evidence[name], race=race)
+        else msgspec.structs.replace(evidence[name], race=race if enough(race) else None)
         for name, race in races.items()
     }
 
 
-def run(
+def enough(race: Race) -> bool:
+    """Say whether a race went around often enough for a verdict."""
+    return len(latencies(race.laps)) >= LEAST_ROUNDS
+
+
+def run(  # noqa: PLR0913  # every one of the caller's circumstances, by name
     entrants: Sequence[tuple[str, Path]],
     clip_set: ClipSet,
     *,
@@ -90,13 +99,15 @@ def run(
     memory_bytes: int | None = None,
     groups: Mapping[str, Collection[str]] | None = None,
     progress: Progress = lambda _: None,
+    ends: float = inf,
 ) -> dict[str, Race | Failure]:
     """Time `entrants`, names and folders, on a few clips in at most `rounds` after a warm-up.
 
     There are as many as it takes to know who wins: see `evaluate.times`. In each round each decodes
     every clip alone, and then, if it takes batches, all of them at once. One that crashes, hangs or
     raises falls out, and the failure says why; the others go on. Of each of the `groups`, such as a
-    target's variants, it is found out who wins, not only of all.
+    target's variants, it is found out who wins, not only of all. After the first no round begins
+    when time `ends`, by the monotonic clock.
 
     Their processes stay open side by side, asleep, unless memory is too short for that: by default
     what is free, or `memory_bytes`, if a device has less.
@@ -123,7 +134,7 @@ def run(
                 progress(f"{doing}: {racer.name}")
                 racer.run(number)
             left = _left(left, number, groups or {})
-            if not left:
+            if not left or (number and time.monotonic() >= ends):
                 break
         ended = [racer for racer in racers if racer.failure is None]
         rivals = tuple(racer.name for racer in ended)

@@ -268,16 +268,22 @@ class NoEvidence(msgspec.Struct, frozen=True):
     reason: str
     certain: bool = False
     """Whether the variant is refused, and did not raise, crash or hang, or lack memory."""
+    late: bool = False
+    """Whether there was no more time: nothing is known, and what was heard is kept for the next."""
 
 
-def prove(request: TrialRequest, progress: Callable[[str], None]) -> Evidence | NoEvidence:
-    """Run one trial and return its evidence, or why there is none."""
-    found = process.ask(run, request, stall=STALL_SECONDS, progress=progress)
+def prove(
+    request: TrialRequest, progress: Callable[[str], None], *, ends: float = math.inf
+) -> Evidence | NoEvidence:
+    """Run one trial and return its evidence, or why there is none when time `ends`."""
+    limit = max(0.0, ends - time.monotonic())
+    found = process.ask(run, request, limit=limit, stall=STALL_SECONDS, progress=progress)
     if not isinstance(found, Failure):
         return found
     # only a runtime's own words tell that it lacked memory
     short = any(word in str(found).lower() for word in ("memory", "alloc"))
-    return NoEvidence(str(found), found.certain and not short)
+    late = found.reason.code == "process.too-long"
+    return NoEvidence(str(found), found.certain and not short, late)
 
 
 def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> Range:

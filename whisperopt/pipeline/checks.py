@@ -33,6 +33,8 @@ from whisperopt.static_checks import structure as structures
 from whisperopt.static_checks import weights as comparisons
 
 _T = TypeVar("_T")
+_COSTLY = {"equivalence", "rehearsal", "trial"}
+"""What is not begun when time is over."""
 _CORE = "the core model"
 _CORE_KIND = ("fp32",), "block", None
 """What of a recipe decides how it rounds: precisions, form of 8-bit weights, audio tail."""
@@ -55,6 +57,8 @@ def check(result: VariantResult, context: CheckContext) -> VariantResult:
     for name, run in CHECKS.items():
         if name in context.left_out:
             continue
+        if name in _COSTLY and context.trials.budget.over:
+            return undecided(result, context.trials)
         result = run(result, context)
         if not result.passes:
             break
@@ -73,6 +77,14 @@ def refuse(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return msgspec.structs.replace(result.with_proof(proof), certain=result.certain and certain)
+
+
+def undecided(result: VariantResult, trials: Trials) -> VariantResult:
+    """Return what is known of a variant when time is over: of one in a release, what stands there."""
+    why = because("budget.undecided", seconds=f"{trials.budget.seconds:g}")
+    if "structure" not in result.passed:
+        return _skip(msgspec.structs.replace(result, proofs=()), why)
+    return msgspec.structs.replace(_shown(result, str(why)), certain=False)
 
 
 def files(result: VariantResult, context: CheckContext) -> VariantResult:
@@ -189,11 +201,15 @@ def hear(
     """
     built, variant = artifact.read(trials.folder / result.variant.path), result.variant
     case, tier = trials.open(built.manifest), Tier.MEASURED if here else Tier.EMULATED
+    if case is None:
+        return undecided(result, trials)
     trials.progress(result.name, "proving")
     strides = () if same is None else clip_sets.strides(case.clip_set.clips, tier, same=bool(same))
     device = msgspec.convert(variant.device, Device)
     evidence = case.prove(built, variant.files, device, backend, here=here, strides=strides)
     if isinstance(evidence, NoEvidence):
+        if evidence.late:
+            return undecided(result, trials)
         why = because("check.trial", evidence.reason)
         return refuse(result, why, tier=Tier.MEASURED, certain=evidence.certain)
     proof = trials.grading.judge(variant, evidence)

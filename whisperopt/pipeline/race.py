@@ -10,7 +10,7 @@ from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.race import timed
 from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.matrix import Objective
-from whisperopt.pipeline.checks import hear
+from whisperopt.pipeline.checks import hear, refuse, undecided
 from whisperopt.pipeline.trials import Trials
 from whisperopt.reasons import Reason, because
 from whisperopt.release.catalog import Variant
@@ -47,6 +47,9 @@ def settled(
     What fails then makes room for the next. Without an `objective` each target keeps its own.
     """
     found = {result.name: result for result in results}
+    if trials.budget.over:
+        unraced = [(r, s) for r in results if (s := _measured(r)) and not s.race]
+        found |= {r.name: _lowered(r, samples, trials) for r, samples in unraced}
     while short := _selected_too_soon(list(found.values()), objective):
         backend = backend_of(short.variant)
         if isinstance(backend, Reason):  # cannot be: it was tried a moment ago
@@ -73,12 +76,16 @@ def _selected_too_soon(
 def _heard_all(result: VariantResult, trials: Trials, backend: Backend) -> VariantResult:
     """Let it go on from where it stopped, unless an earlier build did; its times stay."""
     samples = _measured(result)
+    if samples and trials.budget.over:
+        return _lowered(result, samples, trials)
     if known := trials.known.recall("outcomes", VariantResult, "all clips", samples):
         return msgspec.structs.replace(result, proofs=known.proofs, how=known.how)
     how = result.how.removesuffix(samples.how).removesuffix("; ") if samples else result.how
     bare = msgspec.structs.replace(result, how=how)
     heard = hear(bare, trials, backend, here=True, same=None)
     proof = heard.of(result.host_class)
+    if samples and trials.budget.over and (not proof or proof.evidence is samples):
+        return _lowered(result, samples, trials)
     if samples and proof and proof.evidence:
         whole = msgspec.structs.replace(proof.evidence, race=samples.race)
         judged = trials.grading.judge(result.variant, whole)
@@ -86,6 +93,23 @@ def _heard_all(result: VariantResult, trials: Trials, backend: Backend) -> Varia
     if heard.certain:
         trials.known.keep("outcomes", heard, "all clips", samples)
     return heard
+
+
+def _lowered(result: VariantResult, samples: Evidence, trials: Trials) -> VariantResult:
+    """Return what counts when time was over before all clips were heard, or before a race."""
+    if "structure" not in result.passed:
+        return undecided(result, trials)
+    lower = msgspec.structs.replace(
+        samples,
+        tier=Tier.EMULATED,
+        stride=samples.stride or 1,
+        enough=str(because("budget.lower", seconds=f"{trials.budget.seconds:g}")),
+        race=None,
+    )
+    proof = trials.grading.judge(result.variant, lower)
+    if proof is None:
+        return refuse(result, because("gates.no-numbers"), tier=Tier.MEASURED, certain=False)
+    return msgspec.structs.replace(result.with_proof(proof), certain=False)
 
 
 def _measured(result: VariantResult) -> Evidence | None:
@@ -102,6 +126,8 @@ def _times(
     entrants = {name: samples for name, r in group.items() if (samples := _measured(r))}
     if known := trials.known.recall("races", dict[str, Evidence], entrants):
         return known
+    if trials.budget.over:
+        return {}
     trials.progress("race", f"{len(entrants)} variants in turn")
     groups: dict[str, list[str]] = {}
     for name in entrants:
@@ -113,9 +139,10 @@ def _times(
         threads=trials.host.cores,
         memory_bytes=trials.host.memory_of(device),
         groups=groups,
+        ends=trials.budget.ends,
         progress=lambda line: trials.progress("race", line),
     )
-    if not any(isinstance(times, NoEvidence) for times in found.values()):
+    if all(isinstance(times, Evidence) and times.race for times in found.values()):
         trials.known.keep("races", found, entrants)
     return found
 

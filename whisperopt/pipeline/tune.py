@@ -15,7 +15,7 @@ from whisperopt.download import difference
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.evaluate.evidence import Race
 from whisperopt.matrix import Objective, check_target
-from whisperopt.pipeline import Progress
+from whisperopt.pipeline import Budget, Progress
 from whisperopt.reasons import because
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, Variant
@@ -57,14 +57,17 @@ def tune(
     target: str | None = None,
     top: int = 4,
     objective: Objective | None = None,
+    budget: float | None = None,
     progress: Progress = lambda _name, _doing: None,
 ) -> Tuning:
     """Time the `top` best variants of `release` on each device of this machine side by side.
 
     The order by `objective` (default: what the release was built for) is remembered for this
     machine, its drivers and runtimes, and these very variants: from now on it goes before every
-    other. Raises `NothingFitsError` if no variant could be raced or none keeps the limits.
+    other. Raises `NothingFitsError` if no variant could be raced, none keeps the limits, or `budget`
+    seconds were over before a verdict.
     """
+    until = Budget.of(budget)
     folder = Path(release)
     content, name = _read(folder, model)
     wish = objective or _first_objective(content, name, target)
@@ -81,7 +84,7 @@ def tune(
     failed: dict[str, str] = {}
     entrants = [*_entrants(folder, usable, top, failed=failed, progress=progress)]
     raced = []
-    for variant, race in _race(entrants, progress).items():
+    for variant, race in _race(entrants, progress, until).items():
         if isinstance(race, Race):
             digest = results[variant].variant.digest
             raced.append(Raced(variant=variant, digest=digest, race=race))
@@ -168,11 +171,12 @@ def _tested(folder: Path, variant: Variant) -> Artifact:
 
 
 def _race(
-    entrants: Sequence[tuple[Variant, Artifact]], progress: Progress
+    entrants: Sequence[tuple[Variant, Artifact]], progress: Progress, until: Budget
 ) -> Mapping[str, Race | object]:
     """Race on the clips that ship with whisperopt; return times, or why somebody fell out."""
     from whisperopt.evaluate import clips
-    from whisperopt.evaluate.race import run
+    from whisperopt.evaluate.race import enough, run
+    from whisperopt.evaluate.times import LEAST_ROUNDS, latencies
 
     if not entrants:
         return {}
@@ -182,9 +186,15 @@ def _race(
     )
     host = hosts.detect()
     memory = [host.memory_of(variant.device) for variant, _ in entrants]
-    return run(
+    found = run(
         [(variant.name, artifact.path) for variant, artifact in entrants],
         clip_set,
         memory_bytes=min((known for known in memory if known), default=None),
         progress=lambda doing: progress("", doing),
+        ends=until.ends,
     )
+    for race in found.values():
+        if isinstance(race, Race) and until.over and not enough(race):
+            rounds = {"rounds": len(latencies(race.laps)), "least": LEAST_ROUNDS}
+            raise NothingFitsError(because("tuned.too-short", f"{until.seconds:g}", **rounds))
+    return found
