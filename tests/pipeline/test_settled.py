@@ -257,9 +257,7 @@ def test_what_is_left_is_foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
         update(name, doing)
     assert said == [
         "core: x",
-        "a: x (1 of 3)",
-        "a: y",
-        "b: x (2 of 3, about 2.0 min left before the race)",
-        ": z",
-        "c: x (3 of 3, about 1.5 min left before the race)",
+        *("left: 3 of 3 variants", "a: x", "a: y"),
+        *("left: 2 of 3 variants, about 2.0 min", "b: x", ": z"),
+        *("left: 1 of 3 variants, about 1.5 min", "c: x"),
     ]

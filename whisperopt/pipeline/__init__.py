@@ -37,7 +37,7 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 def foreseen(progress: Progress, names: Sequence[str]) -> Progress:
-    """Return `progress` that also tells which of `names` is at work, and how long all will take."""
+    """Return `progress` that also tells, at each of `names`, how many are left and for how long."""
     began: dict[str, float] = {}
 
     def told(name: str, doing: str) -> None:
@@ -45,9 +45,9 @@ def foreseen(progress: Progress, names: Sequence[str]) -> Progress:
             now, place = time.monotonic(), names.index(name)
             began[name] = now
             spent = now - min(began.values())
-            left = spent / place * (len(names) - place) / 60 if place and spent else 0
-            about = f", about {left:.1f} min left before the race" if left else ""
-            doing = f"{doing} ({place + 1} of {len(names)}{about})"
+            count = len(names) - place
+            about = f", about {spent / place * count / 60:.1f} min" if place and spent else ""
+            progress("left", f"{count} of {len(names)} variants{about}")
         progress(name, doing)
 
     return told

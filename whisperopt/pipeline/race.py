@@ -76,10 +76,10 @@ def _selected_too_soon(
 def _heard_all(result: VariantResult, trials: Trials, backend: Backend) -> VariantResult:
     """Let it go on from where it stopped, unless an earlier build did; its times stay."""
     samples = _measured(result)
-    if samples and trials.budget.over:
-        return _lowered(result, samples, trials)
     if known := trials.known.recall("outcomes", VariantResult, "all clips", samples):
         return msgspec.structs.replace(result, proofs=known.proofs, how=known.how)
+    if samples and trials.budget.over:
+        return _lowered(result, samples, trials)
     how = result.how.removesuffix(samples.how).removesuffix("; ") if samples else result.how
     bare = msgspec.structs.replace(result, how=how)
     heard = hear(bare, trials, backend, here=True, same=None)
