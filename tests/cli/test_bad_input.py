@@ -387,3 +387,13 @@ def test_usage_errors_exit_with_two(run: Run, arguments: list[str]) -> None:
     assert ran.code == 2
     assert "Usage:" in ran.stderr
     assert ran.stdout == ""
+
+
+@pytest.mark.parametrize("seconds", ["0", "-3", "nan", "1e300"])
+@pytest.mark.parametrize("command", ["build", "validate", "tune"])
+def test_a_budget_that_is_none_is_one_sentence(
+    command: str, seconds: str, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    where = ("--out", tmp_path / "out") if command == "build" else (tmp_path,)
+    said = refused(2, command, *where, "--budget", seconds)
+    assert "is none. Give it from 1 to" in said

@@ -17,6 +17,8 @@ from tests.selection import releases
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import admission, words
+from whisperopt.evaluate import clips as clip_sets
+from whisperopt.evaluate.clips import NINTH, THIRD
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.reasons import Reason
 
@@ -203,6 +205,20 @@ def test_an_emulation_has_its_own_host_class_and_clips_and_no_race() -> None:
         assert refusal(lambda _: None, evidence).code == f"admission.{code}"
 
 
+def test_a_variant_that_was_not_selected_may_have_heard_every_third_clip_and_no_others() -> None:
+    whole = forged.honest()
+    heard = {clip.file for clip in clip_sets.played(forged.clips(), Tier.MEASURED, THIRD)}
+    kept = [sample for sample in whole.samples if sample.warm_up or sample.clip in heard]
+    forged.admit(msgspec.structs.replace(whole, samples=kept, stride=THIRD))
+    for code, evidence in (
+        ("clips-missing", msgspec.structs.replace(whole, samples=kept)),
+        ("clip-not-played", msgspec.structs.replace(whole, stride=THIRD)),
+        ("clips-missing", msgspec.structs.replace(whole, samples=kept[:-1], stride=THIRD)),
+        ("stride", msgspec.structs.replace(whole, samples=kept[:2], stride=NINTH)),
+    ):
+        assert refusal(lambda _: None, evidence).code == f"admission.{code}"
+
+
 def test_the_answers_to_the_very_clips_are_found() -> None:
     other = forged.answers(forged.clips(3))
     moved = msgspec.structs.replace(other.evidence, clip_digest="sha256:0")
@@ -286,7 +302,7 @@ def test_a_device_that_never_ends_is_not_read() -> None:
 
 
 def test_another_schema_is_refused_by_both_names(wrong: Wrong) -> None:
-    for schema in ("1.0", "1.3", "2.0", "\x1b[2J"):
+    for schema in ("1.0", "1.4", "2.0", "\x1b[2J"):
         reason = wrong(changed("schema", schema))
         assert (reason.code, reason.values["found"]) == ("admission.schema", repr(schema))
 

@@ -74,6 +74,6 @@ def test_a_core_model_that_cannot_be_run_ends_the_build_with_the_reason(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(case, "prove", lambda *_: NoEvidence("it ran out of memory"))
+    monkeypatch.setattr(case, "prove", lambda *_, **__: NoEvidence("it ran out of memory"))
     with pytest.raises(WhisperoptError, match=r"could not be run .*: it ran out of memory\."):
         heard(small_core, small_artifact, manifest, tmp_path / "scratch")

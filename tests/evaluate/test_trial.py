@@ -59,6 +59,19 @@ def test_emulation_uses_every_third_clip_of_a_kind(request_: TrialRequest) -> No
     assert made.how == "the cpu backend in its place, on 3 clips"
 
 
+def test_a_run_that_agrees_with_the_core_model_stops_where_it_may(request_: TrialRequest) -> None:
+    core = run(request_)
+    later = of_a_variant(request_, strides=(9, 1))
+    few = run(later)
+    assert [s.clip for s in few.samples[1:]] == ["audio/0.wav", "audio/1.wav", "audio/3.wav"]
+    assert (few.stride, few.how) == (9, "the cpu backend, on 3 clips")
+    for wrong in ({"agreements": 0}, {"tokens": [*core.samples[2].tokens, 0]}):
+        journal = later.journal / next(iter(wrong))
+        ResumeLog(journal).add(msgspec.structs.replace(core.samples[2], **wrong))
+        every = run(msgspec.structs.replace(later, journal=journal))
+        assert (every.stride, len(every.samples)) == (None, 6)
+
+
 def test_finished_clips_are_not_decoded_again(
     request_: TrialRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,10 +4,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+import whisperopt
 from tests.makers import write_huggingface
 from tests.pipeline.builds import build
+from tests.pipeline.recordings import write_clips
 from whisperopt import matrix
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError, DiskError
@@ -15,6 +18,7 @@ from whisperopt.graph.core import CoreModel
 from whisperopt.matrix import Objective
 from whisperopt.ort_backend import OrtBackend
 from whisperopt.passes.rewrite import PassError
+from whisperopt.pipeline import Budget
 from whisperopt.release import catalog
 
 
@@ -177,3 +181,32 @@ def test_a_small_disk_is_noticed_before_anything_is_written(
     with pytest.raises(DiskError, match="0 MB free"):
         build(model, tmp_path / "r", target="cpu")
     assert not (tmp_path / "r").exists()
+
+
+def test_without_time_nothing_is_proven_and_the_next_build_makes_up_for_it(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = matrix.load()
+    cpu = msgspec.structs.replace(shipped.target("cpu"), recipes=("gqa-fp32",))
+    asked = {
+        "target": "cpu",
+        "out": tmp_path / "release",
+        "clips": write_clips(tmp_path / "clips"),
+        "matrix": msgspec.structs.replace(shipped, targets=(cpu,)),
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(Budget, "of", lambda _seconds: Budget(7.0, 0.0))
+        (row,) = whisperopt.build(str(model), budget=7, **asked).targets
+        assert (row.selected, row.tier) == ("cpu-gqa-fp32", "structural")
+        assert row.candidates[0].how.endswith("not heard to the end: the budget of 7 s was over")
+        before = (tmp_path / "release" / "catalog.json").read_bytes()
+    (row,) = whisperopt.build(str(model), **asked).targets
+    assert row.tier == "measured"
+    with monkeypatch.context() as patch:
+        patch.setattr(Budget, "of", lambda _seconds: Budget(7.0, 0.0))
+        (checked,) = whisperopt.validate(tmp_path / "release", clips=asked["clips"], budget=7).rows
+    assert (checked.accepted, checked.source) == (None, "not here")
+    assert "the budget of 7 s was over" in checked.reason
+    after = catalog.read(tmp_path / "release").model("small").variants[0]
+    assert (after.tier, len(after.evidence)) == ("measured", 1)
+    assert before != (tmp_path / "release" / "catalog.json").read_bytes()

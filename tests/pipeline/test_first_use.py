@@ -72,7 +72,7 @@ def test_no_budget_is_a_reason(track: Track, release: Path, tmp_path: Path, budg
     ):
         with pytest.raises(BadInputError) as caught:
             use()
-        assert caught.value.reason.code == "tuned.budget"
+        assert caught.value.reason.code == "budget.seconds"
     assert not (tmp_path / "cache/artifacts").exists()
 
 

@@ -29,7 +29,7 @@ from whisperopt.results.variant import VariantResult
 RELEASED = ("gqa-fp32", "gqa-mixed")
 
 
-def _prove(request: TrialRequest, _progress: object) -> Evidence | NoEvidence:
+def _prove(request: TrialRequest, _progress: object, **_how: Any) -> Evidence | NoEvidence:
     with contextlib.redirect_stderr(io.StringIO()):
         try:
             return trial.run(request)

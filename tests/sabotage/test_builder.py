@@ -93,6 +93,16 @@ def test_wrong_wiring_is_refused_at_the_first_part_that_is_off(
     assert not result.passes
 
 
+def test_who_hears_fewer_clips_passes_no_sooner(
+    proving: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whisperopt.evaluate.clips._LEAST_SPEECH", 0)
+    honest = proving.made(FP32, lambda _folder: None)
+    assert [proof.evidence and proof.evidence.stride for proof in honest.proofs] == [9]
+    for name in ("positions one later", "two self caches swapped", "a word's logit + 3"):
+        assert not proving.made(FP32, WAYS[name].apply).passes
+
+
 def test_an_honest_variant_passes_the_clips(proving: Factory) -> None:
     result = proving.made(FP32, lambda _folder: None)
     assert result.passes

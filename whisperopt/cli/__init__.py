@@ -34,18 +34,20 @@ device_option = click.option(
     metavar="cpu|gpu|ID",
     help="Restrict the choice to the CPU, to GPUs, or to one adapter by UUID, LUID or PCI address.",
 )
-budget_option = click.option(
-    "--budget",
-    type=float,
-    metavar="SECONDS",
-    help="Race only those that may win, for so long at most; fetch --tune: 20.",
-)
 json_option = click.option(
     "--json",
     is_flag=True,
     expose_value=False,
     callback=lambda context, _option, given: context.meta.update(as_json=given),
     help="Print the result as JSON.",
+)
+
+
+budget_option = click.option(
+    "--budget",
+    type=float,
+    metavar="SECONDS",
+    help="Take no longer; what is not decided by then says so and counts for less. fetch --tune: 20.",
 )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from whisperopt import matrix as matrices
-from whisperopt.cli import PATH, aim_options, answer, json_option
+from whisperopt.cli import PATH, aim_options, answer, budget_option, json_option
 from whisperopt.cli.render import progress, show_report
 from whisperopt.errors import GateFailedError
 from whisperopt.matrix import Objective
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--kv-heads", type=int, help="Also try so many pooled key/value heads.")
 @click.option("--version", help="Release version; default: digest of the content.")
 @click.option("--matrix", type=PATH, help="Another targets.toml.")
+@budget_option
 @aim_options
 @json_option
 def build(

@@ -196,7 +196,7 @@ def _footer(report: Report) -> str:
         lines.append(
             f"The fp32 core model's own WER on the clip set '{report.clip_set}' is"
             f" {report.core_wer:.2f} %. Increases are in percent points against its WER on the same"
-            " clips; an emulated variant hears every third one."
+            " clips; a variant that is emulated, or not selected, may have heard fewer."
         )
         lines.append(
             "measured: ran on its device, latencies with the range of the rounds; emulated: its"

@@ -30,6 +30,7 @@ from whisperopt.selection.rank import Ranked
 @click.option(
     "--top", type=COUNT, default=4, show_default=True, help="How many variants of each device."
 )
+@budget_option
 @aim_options
 @json_option
 def tune(*, target: str | None, **asked: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from whisperopt import matrix as matrices
-from whisperopt.cli import PATH, aim_options, answer, json_option
+from whisperopt.cli import PATH, aim_options, answer, budget_option, json_option
 from whisperopt.cli.render import console, progress, show_rows
 from whisperopt.errors import BadInputError, GateFailedError, IntegrityError
 from whisperopt.reasons import because
@@ -32,6 +32,7 @@ _SOURCES = ("import", "replay", "clips", "checkpoint")
 )
 @click.option("--replay", is_flag=True, help="Run nothing, judge the raw samples again.")
 @click.option("--matrix", type=PATH, help="Another targets.toml.")
+@budget_option
 @aim_options
 @json_option
 def validate(*, matrix: Path | None, **asked: Any) -> None:

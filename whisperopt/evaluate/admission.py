@@ -15,7 +15,7 @@ from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import words
 from whisperopt.evaluate.answers import Answers
-from whisperopt.evaluate.clips import Clip, played
+from whisperopt.evaluate.clips import THIRD, Clip, played
 from whisperopt.evaluate.evidence import SCHEMAS, Evidence, Lap, Sample
 from whisperopt.reasons import Reason, because, escaped, places_of_control, quoted
 from whisperopt.release.catalog import Variant
@@ -195,7 +195,9 @@ def _other_clips(evidence: Evidence, clips: Mapping[str, Clip]) -> Iterator[Reas
     for clip, count in counts.items():
         if count > 1:
             yield because("admission.clip-twice", clip=quoted(clip), count=count)
-    wanted = [clip.file for clip in played(clips.values(), evidence.tier)]
+    if (evidence.stride or 0) > THIRD:
+        yield because("admission.stride", stride=evidence.stride or 0, most=THIRD)
+    wanted = [clip.file for clip in played(clips.values(), evidence.tier, evidence.stride)]
     if missing := [clip for clip in wanted if clip not in counts]:
         first, lacks = quoted(missing[0]), len(missing)
         yield because("admission.clips-missing", count=lacks, clips=len(wanted), first=first)

@@ -1,8 +1,9 @@
 """The core model answers clips, and variants are held to that: the stateful edge of the proof."""
 
 import importlib.util
+import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -56,8 +57,12 @@ def listen(
     host: Host,
     scratch: Path,
     progress: Callable[[str], None],
+    ends: float = math.inf,
 ) -> CoreOutputs:
-    """Play `clip_set` to the core model; `manifest` is that of any of its variants."""
+    """Play `clip_set` to the core model; `manifest` is that of any of its variants.
+
+    Raises `WhisperoptError` with the code `evaluate.late` where time `ends` before.
+    """
     folder = scratch / "core"
     folder.mkdir()
     write_variant(CORE, core, folder)
@@ -80,8 +85,10 @@ def listen(
         self_test=scratch / self_test.FILE,
         journal=notes,
     )
-    evidence = prove(request, progress)
+    evidence = prove(request, progress, ends=ends)
     if isinstance(evidence, NoEvidence):
+        if evidence.late:
+            raise WhisperoptError(because("evaluate.late"))
         raise WhisperoptError(because("evaluate.core", why=evidence.reason))
     packed = scratch / "references.npz"
     ReferenceOutputs(references).pack(packed, clip_set.clips)
@@ -100,6 +107,11 @@ def listen(
     )
 
 
+def graphs_digest(files: Iterable[File]) -> str:
+    """Return the digest of those `files` that compute: several targets may ship the same."""
+    return catalog.digest([file for file in files if ".onnx" in file.path])
+
+
 class ProofContext(msgspec.Struct):
     """Lets variants stand against the core model's answers to one clip set."""
 
@@ -110,8 +122,10 @@ class ProofContext(msgspec.Struct):
     host: Host
     scratch: Path
     progress: Callable[[str], None]
+    ends: float = math.inf
+    """When time is over, by the monotonic clock."""
     emulated: dict[str, Evidence] = {}
-    """By the digest of the graphs: several targets may ship the very same."""
+    """By the digest of the graphs."""
     journals: list[Path] = []
 
     def prove(
@@ -122,11 +136,16 @@ class ProofContext(msgspec.Struct):
         backend: Backend,
         *,
         here: bool,
+        strides: tuple[int, ...] = (),
     ) -> Evidence | NoEvidence:
-        """Measure `built` if its runtime and `device` are `here`, else emulate it on the CPU."""
+        """Measure `built` if its runtime and `device` are `here`, else emulate it on the CPU.
+
+        `strides` are those of a `TrialRequest`.
+        """
         digest = catalog.digest(files)
-        graphs = catalog.digest([file for file in files if ".onnx" in file.path])
-        if not here and (known := self.emulated.get(graphs)):
+        graphs = graphs_digest(files)
+        known = None if here else self.emulated.get(graphs)
+        if known and (strides or not known.stride):
             return msgspec.structs.replace(known, variant=built.manifest.variant, digest=digest)
         twin = None
         # a machine that only measures may lack what rewrites graphs
@@ -150,11 +169,14 @@ class ProofContext(msgspec.Struct):
             manifest=self.clip_set.manifest,
             references=self.references,
             journal=notes,
+            strides=strides,
             twin=twin,
         )
-        evidence = prove(request, self.progress)
+        evidence = prove(request, self.progress, ends=self.ends)
         if twin:
             shutil.rmtree(twin, ignore_errors=True)
+        if isinstance(evidence, NoEvidence) and evidence.late:
+            self.journals.remove(notes)
         if not here and isinstance(evidence, Evidence):
             self.emulated[graphs] = evidence
         return evidence

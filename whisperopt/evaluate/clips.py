@@ -32,6 +32,9 @@ _KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)} | {
 _OTHER_CODES = {"cmn": "zh", "fil": "tl", "iw": "he", "jv": "jw", "nb": "no"}
 """What Whisper calls otherwise."""
 _SHOWN = 60
+THIRD, NINTH = 3, 9
+_LEAST_SPEECH = 8
+"""The fewest clips with speech that a ninth must have, so that no less is ever heard."""
 
 
 class Clip(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,12 +166,28 @@ class ClipSet(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
-def played(clips: Iterable[Clip], tier: Tier) -> tuple[Clip, ...]:
-    """Return the clips that a run of `tier` plays, in order.
+def played(clips: Iterable[Clip], tier: Tier, stride: int | None = None) -> tuple[Clip, ...]:
+    """Return the clips that a run of `tier` plays, in order; by default as many as it asks for.
 
     A stand-in's speed is not wanted, and every third clip still gives hundreds of positions.
     """
-    return thinned(clips, 3 if tier is Tier.EMULATED else 1)
+    return thinned(clips, stride or whole(tier))
+
+
+def whole(tier: Tier) -> int:
+    """Return every how many-th clip a run of `tier` must hear before its variant is selected."""
+    return THIRD if tier is Tier.EMULATED else 1
+
+
+def strides(clips: Collection[Clip], tier: Tier, *, same: bool) -> tuple[int, ...]:
+    """Return every how many-th clip is heard at first: the fewest, then what goes on to more.
+
+    With a ninth only a run may stop that agrees with the core model on every word and position, of
+    graphs that compute the `same`. Few clips are all heard, since a ninth of them says nothing.
+    """
+    if sum(clip.spoken for clip in thinned(clips, NINTH)) < _LEAST_SPEECH:
+        return (whole(tier),)
+    return (NINTH, THIRD) if same else (THIRD,)
 
 
 def thinned(clips: Iterable[Clip], stride: int) -> tuple[Clip, ...]:

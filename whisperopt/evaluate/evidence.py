@@ -9,8 +9,9 @@ from whisperopt.backend import Tier
 from whisperopt.host import Host
 from whisperopt.release.report import CandidateMetrics
 
-SCHEMAS = ("1.1", "1.2")
-"""What is read; the last is written. Races of the first have no leader."""
+SCHEMAS = ("1.1", "1.2", "1.3")
+"""What is read; the last is written. Races of the first have no leader, and until the third every
+run heard what its tier asks for."""
 
 # Bounds are checked when evidence is read, since it may come from anywhere.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -95,7 +96,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One run of one variant on one host."""
 
-    schema: Literal["1.1", "1.2"] = "1.2"
+    schema: Literal["1.1", "1.2", "1.3"] = "1.3"
     variant: str
     digest: str
     tier: Tier
@@ -110,6 +111,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """ISO 8601, UTC."""
     clip_set: str
     clip_digest: str
+    stride: Annotated[int, msgspec.Meta(ge=1, le=9)] | None = None
+    """Every so many-th clip of a kind was heard; None: as many as the tier asks for."""
+    enough: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+    """Why that was enough, where it is fewer."""
     threads: Count
     load_ns: Nanoseconds
     peak_rss_bytes: Count

@@ -1,5 +1,6 @@
 """Judges a variant: pure functions from raw samples to numbers, and from numbers to a verdict."""
 
+import math
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -41,6 +42,20 @@ def judge(evidence: Evidence, answers: Answers, gates: Gates, *, gpu: bool = Fal
     return Verdict(
         reasons=tuple(reasons), notes=tuple(_notes(evidence, answers, gates)), metrics=metrics
     )
+
+
+def hopeless(evidence: Evidence, answers: Answers, gates: Gates) -> bool:
+    """Say whether a variant that has not heard all clips fails, whatever the others would give.
+
+    At best it does to them what the core model does. Words alone may be righter than the core's.
+    """
+    heard = {sample.clip for sample in evidence.samples}
+    unheard = [sample for sample in answers.evidence.samples if sample.clip not in heard]
+    best = measure(
+        msgspec.structs.replace(evidence, samples=[*evidence.samples, *unheard]), answers
+    )
+    best = msgspec.structs.replace(best, wer_delta=-math.inf, languages=())
+    return any(_failures(best, gates))
 
 
 def _failures(metrics: Metrics, gates: Gates) -> Iterator[Reason]:

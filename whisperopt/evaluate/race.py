@@ -43,6 +43,7 @@ LIMIT = "WHISPEROPT_LAP_SECONDS"
 ROUNDS = "WHISPEROPT_RACE_ROUNDS"
 """The variable that bounds the rounds of a race: after fewer, more is left undecided."""
 
+NO_TIME = "evaluate.no-time"
 _SECONDS = 300
 _FIRST = 3
 _NEEDED_PER_BYTE = 3
@@ -85,26 +86,39 @@ def timed(
     memory_bytes: int | None,
     groups: Mapping[str, Collection[str]],
     progress: Progress,
+    ends: float = math.inf,
 ) -> dict[str, Evidence | NoEvidence]:
     """Race the variants in `folders`; return their `evidence` with it, or why one fell out.
 
-    `memory_bytes` is what the device has, None for that of the machine; `groups` as for `run`.
+    `memory_bytes` is what the device has, None for that of the machine; `groups` as for `run`. When
+    time `ends`, by the monotonic clock, who ran fewer rounds than a verdict takes keeps the
+    evidence without a race.
     """
     entrants = [(name, folders[name]) for name in evidence]
     races = run(
         entrants,
         clip_set,
+        most=Most(seconds=ends - time.monotonic()),
         threads=threads,
         memory_bytes=memory_bytes,
         groups=groups,
         progress=progress,
     )
-    return {
-        name: NoEvidence(str(because("evaluate.race", why=str(race))))
-        if isinstance(race, Failure)
-        else msgspec.structs.replace(evidence[name], race=race)
-        for name, race in races.items()
-    }
+    found: dict[str, Evidence | NoEvidence] = {}
+    for name, race in races.items():
+        late = race.reason.code == NO_TIME if isinstance(race, Failure) else not enough(race)
+        if math.isfinite(ends) and late:
+            found[name] = msgspec.structs.replace(evidence[name], race=None)
+        elif isinstance(race, Failure):
+            found[name] = NoEvidence(str(because("evaluate.race", why=str(race))))
+        else:
+            found[name] = msgspec.structs.replace(evidence[name], race=race)
+    return found
+
+
+def enough(race: Race) -> bool:
+    """Say whether a race went around often enough for a verdict."""
+    return len(latencies(race.laps)) >= LEAST_ROUNDS
 
 
 def run(
@@ -170,7 +184,7 @@ def _go(
         before, first = clocks(), number % len(left)
         for racer in (*left[first:], *left[:first]):
             if time.monotonic() > ends:
-                late = because("evaluate.no-time")
+                late = because(NO_TIME)
                 for other in left:
                     other.forget(number, None if other.opened else late)
                 return

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -33,6 +34,9 @@ from whisperopt.runtime.arrays import Floats
 from whisperopt.runtime.recognizer import Recognizer
 from whisperopt.whisper import SAMPLE_RATE
 
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
 EMULATOR = "cpu"
 """The backend on which other backends' graphs are emulated."""
 _RANGE_CLIPS = 3
@@ -53,6 +57,8 @@ class TrialRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Where the core model's own trial writes the self-test; None: this is a variant."""
     journal: Path
     """Folder where every finished clip is noted, to go on from there."""
+    strides: tuple[int, ...] = ()
+    """Every how many-th clip is heard, the fewest first; empty: what the `tier` asks for."""
     twin: Path | None = None
     """Folder of the fp32 copy whose activations tell whether half precision overflows."""
 
@@ -76,7 +82,8 @@ def run(request: TrialRequest) -> Evidence:
         digest=request.digest,
         tier=request.tier,
         how=f"the {backend.name} backend"
-        + (f" in its place, on {len(trial.clips)} clips" if emulated else ""),
+        + (" in its place" if emulated else "")
+        + (f", on {len(trial.clips)} clips" if trial.stride > 1 else ""),
         runtime=" ".join(request.host.serving(backend.runtime) or (backend.runtime,)),
         host=request.host,
         host_class=request.host_class,
@@ -84,6 +91,7 @@ def run(request: TrialRequest) -> Evidence:
         started=began,
         clip_set=trial.clip_set.name,
         clip_digest=trial.clip_set.digest,
+        stride=None if trial.stride == clip_sets.whole(request.tier) else trial.stride,
         threads=request.host.cores,
         load_ns=load_ns,
         peak_rss_bytes=peak_rss_bytes(),
@@ -104,21 +112,39 @@ class _Trial:
         self.clip_set = clip_sets.read(request.manifest, checked=True).within(
             self.dims.window, self.decoding.known_languages
         )
-        self.clips = clip_sets.played(self.clip_set.clips, request.tier)
+        self.strides = request.strides or (clip_sets.whole(request.tier),)
+        self._hear(self.strides[0])
         self.references = ReferenceOutputs(request.references)
         self.journal = ResumeLog(request.journal)
 
+    def _hear(self, stride: int) -> None:
+        self.stride = stride
+        self.clips = clip_sets.played(self.clip_set.clips, self.request.tier, stride)
+
     def samples(self, recognizer: Recognizer) -> Iterator[Sample]:
-        """Warm up, then yield a sample of every clip: those found before, and then the others."""
+        """Warm up, then yield a sample of every clip, be it found before, until they are enough."""
         before = {sample.clip: sample for sample in self.journal.samples()}
         yield self.sample(recognizer, self.clips[0], warm_up=True)
-        for number, clip in enumerate(self.clips, 1):
-            say(f"clip {number} of {len(self.clips)}")
-            known = before.get(clip.file)
-            if known is None or (self.request.self_test and not self.references.has(clip)):
-                known = self.sample(recognizer, clip)
-                self.journal.add(known)
-            yield known
+        heard: dict[Clip, Sample] = {}
+        for stride in self.strides:
+            self._hear(stride)
+            for clip in self.clips:
+                if clip in heard:
+                    continue
+                say(f"clip {len(heard) + 1} of {len(self.clips)}")
+                known = before.get(clip.file)
+                if known is None or (self.request.self_test and not self.references.has(clip)):
+                    known = self.sample(recognizer, clip)
+                    self.journal.add(known)
+                heard[clip] = known
+                yield known
+            if all(self.agrees(*pair) for pair in heard.items()):
+                break
+
+    def agrees(self, clip: Clip, sample: Sample) -> bool:
+        """Say whether a variant says to `clip` what the core model says, at every position."""
+        same = sample.agreements == sample.positions
+        return same and sample.tokens == self.references.load(clip).tokens
 
     def test(self, session: Session) -> None:
         """Record what the core model says to the self-test's sound, or hold a variant to it."""
@@ -243,16 +269,22 @@ class NoEvidence(msgspec.Struct, frozen=True):
     reason: str
     certain: bool = False
     """Whether the variant is refused, and did not raise, crash or hang, or lack memory."""
+    late: bool = False
+    """Whether there was no more time: nothing is known, and what was heard is kept for the next."""
 
 
-def prove(request: TrialRequest, progress: Callable[[str], None]) -> Evidence | NoEvidence:
-    """Run one trial and return its evidence, or why there is none."""
-    found = process.ask(run, request, stall=STALL_SECONDS, progress=progress)
+def prove(
+    request: TrialRequest, progress: Callable[[str], None], *, ends: float = math.inf
+) -> Evidence | NoEvidence:
+    """Run one trial and return its evidence, or why there is none when time `ends`."""
+    limit = max(0.0, ends - time.monotonic())
+    found = process.ask(run, request, limit=limit, stall=STALL_SECONDS, progress=progress)
     if not isinstance(found, Failure):
         return found
     # only a runtime's own words tell that it lacked memory
     short = any(word in str(found).lower() for word in ("memory", "alloc"))
-    return NoEvidence(str(found), found.certain and not short)
+    late = found.reason.code == "process.too-long"
+    return NoEvidence(str(found), found.certain and not short, late)
 
 
 def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> Range:
@@ -260,9 +292,12 @@ def largest_activation(folder: Path, inputs: list[tuple[Floats, list[int]]]) -> 
 
     The graph that ships cannot tell: ONNX Runtime's CPU provider computes fp16 graphs in fp32.
     """
+    encoder, decoder = (
+        ort_graph.on_cpu(folder / f"{part}.onnx") for part in ("encoder", "decoder")
+    )
     peaks: dict[str, float] = {}
     for features, tokens in inputs:
-        for node, peak in _run(folder, features, tokens).items():
+        for node, peak in _peaks(encoder, decoder, features, tokens).items():
             if not math.isfinite(peak):
                 raise WhisperoptError(because("evaluate.range", node))
             peaks[node] = max(peak, peaks.get(node, 0.0))
@@ -274,10 +309,12 @@ _PEAK = "peak/"
 """What the outputs of a twin are called that tell a peak; `passes.twin` writes it."""
 
 
-def _run(folder: Path, features: Floats, tokens: list[int]) -> dict[str, float]:
-    encoder, decoder = (
-        ort_graph.on_cpu(folder / f"{part}.onnx") for part in ("encoder", "decoder")
-    )
+def _peaks(
+    encoder: "ort.InferenceSession",
+    decoder: "ort.InferenceSession",
+    features: Floats,
+    tokens: list[int],
+) -> dict[str, float]:
     encoded = ort_graph.outputs(encoder, {encoder.get_inputs()[0].name: features})
     cross, empty = ort_graph.pasts(encoded, "_cross_"), ort_graph.empty_caches(decoder)
     feeds = {"input_ids": np.array([tokens], np.int32), **ort_graph.lengths(decoder, 0)}

@@ -16,9 +16,9 @@ from whisperopt.evaluate.clips import ClipSet
 from whisperopt.graph.core import CoreModel
 from whisperopt.graph.graph_cache import GraphCache
 from whisperopt.matrix import Matrix, Objective, Target
-from whisperopt.pipeline import Progress, build_cache, space
+from whisperopt.pipeline import Budget, Progress, build_cache, foreseen, space
 from whisperopt.pipeline.make import Maker
-from whisperopt.pipeline.race import raced
+from whisperopt.pipeline.race import raced, settled
 from whisperopt.pipeline.request import BuildRequest, TargetRequest
 from whisperopt.pipeline.write import publish
 from whisperopt.reasons import because
@@ -41,6 +41,7 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
     objective: Objective | None = None,
     matrix: Matrix | None = None,
     fresh: bool = False,
+    budget: float | None = None,
     progress: Progress = lambda _name, _doing: None,
 ) -> Report:
     """Build `model` for every `target` into the release directory `out`; return its report.
@@ -52,8 +53,10 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
     `Report.missing`; everything that passed is released all the same.
 
     What an earlier build on the same grounds made, proved and timed is used again, down to a
-    release in which nothing has changed; `fresh` proves and times everything anew.
+    release in which nothing has changed; `fresh` proves and times everything anew. What is not
+    proven when `budget` seconds are over counts for less, and says so.
     """
+    limit = Budget.of(budget)
     started, out = time.monotonic(), Path(out)
     matrix = (matrix or matrices.load()).aiming_at(objective)
     chosen = matrix.choose(target.split(",") if isinstance(target, str) else target)
@@ -83,10 +86,18 @@ def build(  # noqa: PLR0913  # every one a choice of the user's, by name
     if report := build_cache.unchanged(request, out):
         progress(report.model, f"nothing has changed since {report.created}")
         return report
-    return _released(request, out, progress, started)
+    names = [
+        f"{wanted.target.name}-{recipe.name}"
+        for wanted in request.targets
+        for recipe in wanted.ladder
+        if not recipe.stands_in_for
+    ]
+    return _released(request, out, foreseen(progress, names), started, limit)
 
 
-def _released(request: BuildRequest, out: Path, progress: Progress, started: float) -> Report:
+def _released(
+    request: BuildRequest, out: Path, progress: Progress, started: float, limit: Budget
+) -> Report:
     """Make, check, race, rank and write everything that is not known from before."""
     recipes = [recipe for wanted in request.targets for recipe in wanted.ladder]
     proof = request.clip_set is not None
@@ -95,8 +106,12 @@ def _released(request: BuildRequest, out: Path, progress: Progress, started: flo
     known = build_cache.BuildCache(request.grounds(), fresh=request.fresh)
     with store.staging(out) as staging:
         maker = Maker(request, core, staging, progress, known)
+        maker.trials.budget = limit
         made = [result for wanted in request.targets for result in maker.run(wanted)]
-        results = raced(made, maker.trials)
+        backends = {wanted.target.name: wanted.backend for wanted in request.targets}
+        results = settled(
+            raced(made, maker.trials), maker.trials, lambda variant: backends[variant.target]
+        )
         with store.locked(out):
             seconds = time.monotonic() - started
             report = publish(staging, out, request, maker.trials.grading, results, seconds)

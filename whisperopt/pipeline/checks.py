@@ -14,9 +14,12 @@ import onnx_ir as ir
 from packaging.version import Version
 
 from whisperopt import artifact, cache
-from whisperopt.backend import Backend, Tier
+from whisperopt.backend import Backend, Recipe, Tier
 from whisperopt.download import difference
 from whisperopt.errors import BadInputError
+from whisperopt.evaluate import clips as clip_sets
+from whisperopt.evaluate.case import graphs_digest
+from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.graph.core import PARTS
 from whisperopt.graph.inference import inferred
@@ -30,6 +33,11 @@ from whisperopt.static_checks import structure as structures
 from whisperopt.static_checks import weights as comparisons
 
 _T = TypeVar("_T")
+_COSTLY = {"equivalence", "rehearsal", "trial"}
+"""What is not begun when time is over."""
+_CORE = "the core model"
+_CORE_KIND = ("fp32",), "block", None
+"""What of a recipe decides how it rounds: precisions, form of 8-bit weights, audio tail."""
 
 
 class CheckContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +57,8 @@ def check(result: VariantResult, context: CheckContext) -> VariantResult:
     for name, run in CHECKS.items():
         if name in context.left_out:
             continue
+        if name in _COSTLY and context.trials.budget.over:
+            return undecided(result, context.trials)
         result = run(result, context)
         if not result.passes:
             break
@@ -67,6 +77,14 @@ def refuse(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return msgspec.structs.replace(result.with_proof(proof), certain=result.certain and certain)
+
+
+def undecided(result: VariantResult, trials: Trials) -> VariantResult:
+    """Return what is known of a variant when time is over: of one in a release, what stands there."""
+    why = because("budget.undecided", seconds=f"{trials.budget.seconds:g}")
+    if "structure" not in result.passed:
+        return _skip(msgspec.structs.replace(result, proofs=()), why)
+    return msgspec.structs.replace(_shown(result, str(why)), certain=False)
 
 
 def files(result: VariantResult, context: CheckContext) -> VariantResult:
@@ -125,7 +143,11 @@ def equivalence(result: VariantResult, context: CheckContext) -> VariantResult:
     """With exact weights the graphs compute what the core model does: coarse ones hide faults."""
     context.trials.progress(result.name, "comparing graphs")
     built, core = _artifact(result, context), _given(context.trials.core)
-    found = equivalences.check(core, built.path, built.manifest.recipe, context.trials.scratch)
+    known, recipe = context.trials.equivalences, built.manifest.recipe
+    graphs = graphs_digest(result.variant.files), recipe.form
+    if graphs not in known:
+        known[graphs] = equivalences.check(core, built.path, recipe, context.trials.scratch)
+    found = known[graphs]
     how = "with exact weights the graphs compute what the core model computes"
     if found.not_compared:
         how = f"not compared with exact weights: {found.not_compared}"
@@ -155,17 +177,71 @@ def trial(result: VariantResult, context: CheckContext) -> VariantResult:
     built, variant = _artifact(result, context), result.variant
     if not context.here and "bf16" in variant.precisions:
         return _shown(result, "nothing here can stand in for it to compute bfloat16")
-    case = context.trials.open(built.manifest)
-    context.trials.progress(result.name, "proving")
+    recipe, heard = built.manifest.recipe, context.trials.emulated
+    kind = variant.precisions, recipe.int8, recipe.audio_tail
+    equal = _is_equal(result, recipe, context.trials)
+    same = _CORE if context.here or kind == _CORE_KIND else heard.get(kind, "")
+    result = hear(
+        result, context.trials, context.backend, here=context.here, same=same if equal else ""
+    )
+    in_full = (p.accepted and p.evidence and not p.evidence.stride for p in result.proofs)
+    if equal and not context.here and any(in_full):
+        heard.setdefault(kind, result.name)
+    return result
+
+
+def hear(
+    result: VariantResult, trials: Trials, backend: Backend, *, here: bool, same: str | None
+) -> VariantResult:
+    """Let a variant hear clips until its verdict is known; by default all that its tier asks for.
+
+    Where it may be enough to hear fewer, `same` says what computes the same with exact weights, or
+    is empty. What passes with fewer is no worse than accepted: see `race.settled`. What fails goes
+    on to all, unless no other clip can save it.
+    """
+    built, variant = artifact.read(trials.folder / result.variant.path), result.variant
+    case, tier = trials.open(built.manifest), Tier.MEASURED if here else Tier.EMULATED
+    if case is None:
+        return undecided(result, trials)
+    trials.progress(result.name, "proving")
+    strides = () if same is None else clip_sets.strides(case.clip_set.clips, tier, same=bool(same))
     device = msgspec.convert(variant.device, Device)
-    evidence = case.prove(built, variant.files, device, context.backend, here=context.here)
+    evidence = case.prove(built, variant.files, device, backend, here=here, strides=strides)
     if isinstance(evidence, NoEvidence):
+        if evidence.late:
+            return undecided(result, trials)
         why = because("check.trial", evidence.reason)
         return refuse(result, why, tier=Tier.MEASURED, certain=evidence.certain)
-    proof = context.trials.grading.judge(variant, evidence)
+    proof = trials.grading.judge(variant, evidence)
     if proof is None:
         return refuse(result, because("gates.no-numbers"), tier=Tier.MEASURED, certain=False)
+    if evidence.stride:
+        if not proof.accepted and not trials.grading.hopeless(variant, evidence):
+            return hear(result, trials, backend, here=here, same=None)
+        why = _enough(proof, evidence, of=len(case.clip_set.clips), same=same or "")
+        evidence = msgspec.structs.replace(evidence, enough=str(why))
+        proof = trials.grading.judge(variant, evidence) or proof
     return _shown(result, evidence.how).with_proof(proof)
+
+
+def _is_equal(result: VariantResult, recipe: Recipe, trials: Trials) -> bool:
+    """Say whether a variant, just made, was seen to compute what the core does by exact weights.
+
+    A core with pooled heads is another one.
+    """
+    found = trials.equivalences.get((graphs_digest(result.variant.files), recipe.form))
+    compared = found is not None and not found.not_compared and recipe.kv_heads is None
+    return compared and "structure" in result.passed
+
+
+def _enough(proof: Proof, evidence: Evidence, *, of: int, same: str) -> Reason:
+    """Say why a verdict needed no more clips."""
+    heard = sum(not sample.warm_up for sample in evidence.samples)
+    if not proof.accepted:
+        return because("hearing.certain", heard=heard, of=of)
+    if evidence.stride == clip_sets.NINTH:
+        return because("hearing.same", same, heard=heard, of=of)
+    return because("hearing.spare", heard=heard, of=of)
 
 
 CHECKS: Mapping[str, Callable[[VariantResult, CheckContext], VariantResult]] = {

@@ -1,17 +1,21 @@
 """Races what was measured: the variants of one device side by side, whatever their target."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from whisperopt.backend import Tier
+from whisperopt.backend import Backend, Tier
 from whisperopt.evaluate.clips import ClipSet
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.race import timed
 from whisperopt.evaluate.trial import NoEvidence
+from whisperopt.matrix import Objective
+from whisperopt.pipeline.checks import hear, refuse, undecided
 from whisperopt.pipeline.trials import Trials
-from whisperopt.reasons import because
-from whisperopt.results.variant import VariantResult
+from whisperopt.reasons import Reason, because
+from whisperopt.release.catalog import Variant
+from whisperopt.results.variant import VariantResult, basis
+from whisperopt.selection.rank import rank
 
 
 def raced(results: Sequence[VariantResult], trials: Trials) -> list[VariantResult]:
@@ -32,6 +36,82 @@ def raced(results: Sequence[VariantResult], trials: Trials) -> list[VariantResul
     return [found.get(result.name, result) for result in results]
 
 
+def settled(
+    results: Sequence[VariantResult],
+    trials: Trials,
+    backend_of: Callable[[Variant], Backend | Reason],
+    objective: Objective | None = None,
+) -> list[VariantResult]:
+    """Return `results` in which everything that is selected, having been measured, heard all clips.
+
+    What fails then makes room for the next. Without an `objective` each target keeps its own.
+    """
+    found = {result.name: result for result in results}
+    if trials.budget.over:
+        unraced = [(r, s) for r in results if (s := _measured(r)) and not s.race]
+        found |= {r.name: _lowered(r, samples, trials) for r, samples in unraced}
+    while short := _selected_too_soon(list(found.values()), objective):
+        backend = backend_of(short.variant)
+        if isinstance(backend, Reason):  # cannot be: it was tried a moment ago
+            break
+        found[short.name] = _heard_all(short, trials, backend)
+    return list(found.values())
+
+
+def _selected_too_soon(
+    results: Sequence[VariantResult], objective: Objective | None
+) -> VariantResult | None:
+    for target in dict.fromkeys(result.variant.target for result in results):
+        group = [r for r in results if r.variant.target == target and r.skipped is None]
+        if not group:
+            continue
+        host_class = basis(group, group[0].host_class)
+        best = rank(group, objective or group[0].variant.objective, host_class)[0]
+        samples = _measured(best.result)
+        if best.selected and samples and samples.stride:
+            return best.result
+    return None
+
+
+def _heard_all(result: VariantResult, trials: Trials, backend: Backend) -> VariantResult:
+    """Let it go on from where it stopped, unless an earlier build did; its times stay."""
+    samples = _measured(result)
+    if known := trials.known.recall("outcomes", VariantResult, "all clips", samples):
+        return msgspec.structs.replace(result, proofs=known.proofs, how=known.how)
+    if samples and trials.budget.over:
+        return _lowered(result, samples, trials)
+    how = result.how.removesuffix(samples.how).removesuffix("; ") if samples else result.how
+    bare = msgspec.structs.replace(result, how=how)
+    heard = hear(bare, trials, backend, here=True, same=None)
+    proof = heard.of(result.host_class)
+    if samples and trials.budget.over and (not proof or proof.evidence is samples):
+        return _lowered(result, samples, trials)
+    if samples and proof and proof.evidence:
+        whole = msgspec.structs.replace(proof.evidence, race=samples.race)
+        judged = trials.grading.judge(result.variant, whole)
+        heard = heard.with_proof(judged or proof)
+    if heard.certain:
+        trials.known.keep("outcomes", heard, "all clips", samples)
+    return heard
+
+
+def _lowered(result: VariantResult, samples: Evidence, trials: Trials) -> VariantResult:
+    """Return what counts when time was over before all clips were heard, or before a race."""
+    if "structure" not in result.passed:
+        return undecided(result, trials)
+    lower = msgspec.structs.replace(
+        samples,
+        tier=Tier.EMULATED,
+        stride=samples.stride or 1,
+        enough=str(because("budget.lower", seconds=f"{trials.budget.seconds:g}")),
+        race=None,
+    )
+    proof = trials.grading.judge(result.variant, lower)
+    if proof is None:
+        return refuse(result, because("gates.no-numbers"), tier=Tier.MEASURED, certain=False)
+    return msgspec.structs.replace(result.with_proof(proof), certain=False)
+
+
 def _measured(result: VariantResult) -> Evidence | None:
     """Return the samples of a variant that was measured here and passed."""
     proof = result.of(result.host_class)
@@ -46,6 +126,8 @@ def _times(
     entrants = {name: samples for name, r in group.items() if (samples := _measured(r))}
     if known := trials.known.recall("races", dict[str, Evidence], entrants):
         return known
+    if trials.budget.over:
+        return {}
     trials.progress("race", f"{len(entrants)} variants in turn")
     groups: dict[str, list[str]] = {}
     for name in entrants:
@@ -57,9 +139,10 @@ def _times(
         threads=trials.host.cores,
         memory_bytes=trials.host.memory_of(device),
         groups=groups,
+        ends=trials.budget.ends,
         progress=lambda line: trials.progress("race", line),
     )
-    if not any(isinstance(times, NoEvidence) for times in found.values()):
+    if all(isinstance(times, Evidence) and times.race for times in found.values()):
         trials.known.keep("races", found, entrants)
     return found
 

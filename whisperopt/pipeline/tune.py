@@ -1,8 +1,6 @@
 """Races the best variants of a release on this machine, once, and remembers who won."""
 
-import math
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,7 +16,7 @@ from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.evaluate.evidence import Race
 from whisperopt.evaluate.race import Entrant, Most
 from whisperopt.matrix import Objective, check_target
-from whisperopt.pipeline import Progress
+from whisperopt.pipeline import Budget, Progress
 from whisperopt.reasons import because
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, Variant
@@ -70,11 +68,9 @@ def tune(
     tested first, since whoever opens the winner does that. The order by `objective` (default: what
     the release was built for) is remembered for this machine, its drivers and runtimes, and these
     very variants: from now on it goes before every other. Raises `NothingFitsError` if no variant
-    could be raced or none keeps the limits.
+    could be raced, none keeps the limits, or the time was over before a verdict.
     """
-    folder, started = Path(release), time.monotonic()
-    seconds = math.inf if budget is None else budget
-    check(seconds)
+    until, folder = check(budget), Path(release)
     content, name = read(folder, model)
     wish = objective or _first_objective(content, name, target)
     decisions = choose(content, name, target=target, device=device, objective=wish, racing=True)
@@ -94,12 +90,10 @@ def tune(
     test = first_open.try_out if budget is None else None
     entrants = [*_entrants(folder, usable, top, test, failed=failed, progress=progress)]
     one_clip = budget is not None and wish.goal != "throughput"
-    most = Most(
-        seconds=started + seconds - time.monotonic(), clips=1 if one_clip else Most().clips
-    )
+    most = Most(seconds=until.left, clips=1 if one_clip else Most().clips)
     chosen = {decision.variant.name: decision for decision in usable}
     raced = []
-    for variant, race in _race(entrants, most, progress).items():
+    for variant, race in _race(entrants, most, progress, until).items():
         if isinstance(race, Race):
             digest, gpu = chosen[variant].variant.digest, chosen[variant].gpu
             adapter = gpu.lasting if gpu else ""
@@ -110,7 +104,7 @@ def tune(
     refused = {**failed, **beyond}
     if not any(place.within for place in places):
         if raced and not places:
-            raise NothingFitsError(because("tuned.out-of-time", seconds=seconds))
+            raise NothingFitsError(because("tuned.out-of-time", seconds=until.seconds))
         why = {**{place.name: str(place.reason) for place in places}, **refused}
         told = "; ".join(f"{variant}: {reason}" for variant, reason in why.items())
         raise NothingFitsError(because("tuned.nobody-won", name, why=told))
@@ -131,12 +125,11 @@ def tune(
     )
 
 
-def check(seconds: float) -> None:
-    """Raise `BadInputError` if nothing can be timed here within a budget of `seconds`."""
-    if not seconds > 0:
-        raise BadInputError(because("tuned.budget", seconds=seconds))
+def check(seconds: float | None) -> Budget:
+    """Begin to count; raise `BadInputError` if nothing can be timed here within `seconds`."""
     if hosts.RECORDED in os.environ:
         raise BadInputError(because("tuned.recorded", hosts.RECORDED))
+    return Budget.of(seconds)
 
 
 def read(folder: Path, model: str | None) -> tuple[Catalog, str]:
@@ -199,11 +192,12 @@ def _entrant(folder: Path, decision: Decision) -> Artifact:
 
 
 def _race(
-    entrants: Sequence[tuple[Variant, Artifact]], most: Most, progress: Progress
+    entrants: Sequence[tuple[Variant, Artifact]], most: Most, progress: Progress, until: Budget
 ) -> Mapping[str, Race | object]:
     """Race on the clips that ship with whisperopt; return times, or why somebody fell out."""
     from whisperopt.evaluate import clips
-    from whisperopt.evaluate.race import run
+    from whisperopt.evaluate.race import enough, run
+    from whisperopt.evaluate.times import LEAST_ROUNDS, latencies
 
     if not entrants:
         return {}
@@ -213,10 +207,15 @@ def _race(
     )
     host = hosts.detect()
     memory = [host.memory_of(variant.device) for variant, _ in entrants]
-    return run(
+    found = run(
         [Entrant(variant.name, artifact.path, artifact.adapter) for variant, artifact in entrants],
         clip_set,
         most=most,
         memory_bytes=min((known for known in memory if known), default=None),
         progress=lambda doing: progress("", doing),
     )
+    for race in found.values():
+        if isinstance(race, Race) and until.over and not enough(race):
+            rounds = {"rounds": len(latencies(race.laps)), "least": LEAST_ROUNDS}
+            raise NothingFitsError(because("tuned.too-short", f"{until.seconds:g}", **rounds))
+    return found

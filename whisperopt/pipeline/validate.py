@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 
 import msgspec
@@ -19,9 +19,9 @@ from whisperopt.evaluate import clips as clip_sets
 from whisperopt.graph.core import CoreModel
 from whisperopt.host import Host
 from whisperopt.matrix import Matrix, Objective
-from whisperopt.pipeline import Progress, write
+from whisperopt.pipeline import Budget, Progress, foreseen, write
 from whisperopt.pipeline.checks import CheckContext, check
-from whisperopt.pipeline.race import raced
+from whisperopt.pipeline.race import raced, settled
 from whisperopt.pipeline.trials import Trials
 from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog, store
@@ -55,6 +55,7 @@ def validate(  # noqa: PLR0913  # every one a choice of the user's, by name
     replay: bool = False,
     objective: Objective | None = None,
     matrix: Matrix | None = None,
+    budget: float | None = None,
     progress: Progress = lambda _name, _doing: None,
 ) -> Validation:
     """Prove the variants of `release` that this machine can run, and write what came of it.
@@ -65,8 +66,10 @@ def validate(  # noqa: PLR0913  # every one a choice of the user's, by name
 
     `clips` is another manifest than the packaged one; the core model listens to clips that it has
     not answered yet, for which `checkpoint` (default: the model's name) must be on this machine.
-    Where it is, every weight of the variants is compared with it as well.
+    Where it is, every weight of the variants is compared with it as well. What is not decided when
+    `budget` seconds are over stays as it was, and its row says so.
     """
+    limit = Budget.of(budget)
     folder = Path(release)
     matrix = matrix or matrices.load()
     content = _content(folder)
@@ -87,10 +90,18 @@ def validate(  # noqa: PLR0913  # every one a choice of the user's, by name
                 clip_set=clip_set,
                 core=_core(grading, checkpoint),
                 host=hosts.probe().published,
-                progress=progress,
+                progress=foreseen(
+                    progress, [v.name for v in grading.entry.variants if v.target in targets]
+                ),
+                budget=limit,
             )
             trials.append(own)
-            found += raced(_checked(own, targets), own)
+            found += settled(
+                raced(_checked(own, targets), own),
+                own,
+                partial(_backend, host=own.host),
+                objective,
+            )
         with store.locked(folder):
             if imports:
                 models = _models(folder, names, matrix)

@@ -51,7 +51,7 @@ class GradingContext(msgspec.Struct, frozen=True, kw_only=True):
             host_class=evidence.host_class,
             tier=evidence.tier,
             reasons=(*verdict.reasons, *_lacking(variant, evidence, answers)),
-            notes=verdict.notes,
+            notes=(*filter(None, [evidence.enough]), *verdict.notes),
             scores=scores_of(verdict.metrics, variant.size, evidence.tier),
             evidence=evidence,
             metrics=verdict.metrics,
@@ -59,6 +59,11 @@ class GradingContext(msgspec.Struct, frozen=True, kw_only=True):
             imported=imported,
             report=folder.path_of(self.model, evidence),
         )
+
+    def hopeless(self, variant: Variant, evidence: Evidence) -> bool:
+        """Say whether the clips that `evidence` has not heard cannot save the variant any more."""
+        answers, _ = self.answers[evidence.clip_digest]
+        return gates.hopeless(evidence, answers, self.gates(variant))
 
     def replay(self, release: Path, variant: Variant) -> VariantResult:
         """Judge again what the release holds on `variant`.
@@ -90,7 +95,7 @@ def _lacking(variant: Variant, evidence: Evidence, answers: Answers) -> Iterator
     emulated = evidence.tier is Tier.EMULATED
     if emulated and "fp16" in variant.precisions and evidence.activations is None:
         yield because("gates.not-looked-at")  # it was computed through wider numbers
-    wanted = played(answers.clips, evidence.tier)
+    wanted = played(answers.clips, evidence.tier, evidence.stride)
     heard = {sample.clip for sample in evidence.samples if not sample.warm_up}
     if missing := sum(clip.file not in heard for clip in wanted):
         yield because("gates.clips-missing", missing=missing, wanted=len(wanted))

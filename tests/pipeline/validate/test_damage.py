@@ -102,8 +102,8 @@ def test_garbage_that_was_hashed_again_is_a_reason(
     monkeypatch.setattr(
         ProofContext,
         "prove",
-        lambda case, one, *more, here: (known if one.manifest.variant == MIXED else prove)(
-            case, one, *more, here=here
+        lambda case, one, *more, **how: (known if one.manifest.variant == MIXED else prove)(
+            case, one, *more, **how
         ),
     )
     SABOTAGE[what](workshop.release / workshop.variant(FP32).path)
