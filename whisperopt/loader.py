@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from whisperopt import artifact as artifacts
 from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
-from whisperopt.download import cached
+from whisperopt.download import cached, read_folder, whole
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.matrix import check_target
 from whisperopt.reasons import Reason, because
@@ -72,7 +72,7 @@ def _candidates(
     if store.is_release(folder):
         return _of_release(folder, None if target == "auto" else target, model, passed_over)
     if artifacts.is_artifact(folder):
-        artifact = artifacts.read(folder)
+        artifact = read_folder(folder)
         own = artifact.manifest.target
         if target not in ("auto", own):
             raise BadInputError(because("target.another", folder, own=own, target=target))
@@ -106,10 +106,10 @@ def _of_release(
     for decision in decisions:
         try:
             if decision.accepted:
-                yield artifacts.read(store.place(folder, decision.variant)), decision.why
+                yield artifacts.read(whole(folder, name, decision.variant)), decision.why
             elif decision.installable and decision not in unused:
                 passed_over.append(_told(decision))
-        except BadInputError as error:  # a damaged folder is no reason to give the others up
+        except (WhisperoptError, OSError) as error:  # no reason to give the others up
             passed_over.append(f"{decision.variant.name}: {error}")
 
 

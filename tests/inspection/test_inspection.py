@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 import whisperopt
 from tests.makers import SMALL, write_huggingface
 from tests.pipeline.test_make import Stage
+from tests.selection.releases import spread
 from tests.targets import TARGETS
 from whisperopt import artifact as artifacts
 from whisperopt import matrix, registry
@@ -88,6 +89,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inspection")
     write_huggingface(folder / "small")
     whisperopt.build(str(folder / "small"), out=folder / "release", proof=False)
+    spread(folder / "release")
     return folder / "release"
 
 
@@ -276,7 +278,7 @@ def test_an_onnx_file_is_described(graph: Path) -> None:
     logits, *_ = described.outputs
     assert logits.shape == ("batch", "positions", SMALL.vocabulary)
     grouped = [node for node in described.attention if node.op.endswith("GroupQueryAttention")]
-    assert [(node.heads, node.kv_heads, node.scale) for node in grouped] == [(4, 4, 0.25)] * 2
+    assert [(node.heads, node.kv_heads, node.scale) for node in grouped] == [(4, 4, 1.0)] * 2
     weights = sum(np.prod(s) for n, s in required(SMALL).items() if n.startswith("decoder."))
     cross = sum(
         np.prod(shape)
@@ -300,7 +302,7 @@ def test_every_runtime_says_whether_it_executes_the_file(graph: Path) -> None:
 def test_an_encoder_is_told_by_its_inputs(release: Path) -> None:
     facts = inspect_onnx(release / "small--cuda-gqa-fp16/encoder.onnx")
     assert facts.graph.part == "encoder"
-    assert {node.scale for node in facts.graph.attention} == {0.25}
+    assert {node.scale for node in facts.graph.attention} == {1.0}
 
 
 def foreign(nodes: list[onnx.NodeProto], opset: int = 20) -> bytes:

@@ -59,9 +59,12 @@ def _facts(decision: Decision) -> dict[str, Any]:
 @click.option("--to", type=PATH, help="Folder to create; default: the cache.")
 @_HOST
 @_TARGET
+@click.option("--variant", help="This one, whatever the host.")
 @_INSECURE
 @json_option
-def fetch(*, model: str, to: Path | None, host_file: Path | None, **asked: Any) -> None:
+def fetch(
+    *, model: str, to: Path | None, host_file: Path | None, variant: str | None, **asked: Any
+) -> None:
     """Fetch the best variant of MODEL for this host; every file's size and sha256 is checked."""
     host = hosts.read(host_file) if host_file else None
     asked |= {"model": model, "host": host}
@@ -70,6 +73,7 @@ def fetch(*, model: str, to: Path | None, host_file: Path | None, **asked: Any) 
         artifact = fetcher.fetch(
             **asked,
             to=to,
+            variant=variant,
             progress=lambda file, done, size: update("", f"{file} {100 * done // max(size, 1)} %"),
         )
     click.echo(f"{artifact.manifest.variant} is in {artifact.path}", err=True)

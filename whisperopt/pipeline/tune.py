@@ -11,7 +11,7 @@ import msgspec
 from whisperopt import artifact as artifacts
 from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
-from whisperopt.download import difference
+from whisperopt.download import difference, whole
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.evaluate.evidence import Race
 from whisperopt.matrix import Objective, check_target
@@ -79,7 +79,7 @@ def tune(
     }
     usable = [result.variant for name, result in results.items() if name not in beyond]
     failed: dict[str, str] = {}
-    entrants = [*_entrants(folder, usable, top, failed=failed, progress=progress)]
+    entrants = [*_entrants(folder, name, usable, top, failed=failed, progress=progress)]
     raced = []
     for variant, race in _race(entrants, progress).items():
         if isinstance(race, Race):
@@ -131,6 +131,7 @@ def _first_objective(content: Catalog, model: str, target: str | None) -> Object
 
 def _entrants(
     folder: Path,
+    model: str,
     variants: Sequence[Variant],
     top: int,
     *,
@@ -149,7 +150,7 @@ def _entrants(
             continue
         progress(variant.name, "testing itself")
         try:
-            artifact = _tested(folder, variant)
+            artifact = _tested(folder, model, variant)
         except (WhisperoptError, OSError) as error:
             failed[variant.name] = str(error).rstrip(".")
         else:
@@ -157,9 +158,9 @@ def _entrants(
             yield variant, artifact
 
 
-def _tested(folder: Path, variant: Variant) -> Artifact:
+def _tested(folder: Path, model: str, variant: Variant) -> Artifact:
     """Return the artifact if it may take part; raise `WhisperoptError` with the reason if not."""
-    place = store.place(folder, variant)
+    place = whole(folder, model, variant)
     if problem := difference(place, variant):
         raise WhisperoptError(because("tuned.other-files", why=problem))
     artifact = artifacts.read(place)
