@@ -27,6 +27,7 @@ from whisperopt import artifact, matrix, registry
 from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
 from whisperopt.checkpoint.resolve import resolve
+from whisperopt.download import whole
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate import gates
@@ -92,7 +93,8 @@ class Court:
         """Return what the checks say; None: the variant has nothing to spoil in this way."""
         folder = self._scratch / variant.path
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(self._release / variant.path, folder)
+        model = self._core.checkpoint.name
+        shutil.copytree(whole(self._release, model, variant), folder)
         try:
             if sabotage is not None:
                 sabotage.apply(folder)

@@ -22,6 +22,7 @@ HOME = "WHISPEROPT_CACHE"
 GOES = {
     "builds": "what a release follows from, and the stamps of its files",
     "choices": "which weights of an encoder may be rounded",
+    "completed": "variants whose files lie with others in a release, put together",
     "digests": "digests of checkpoints by the stamps of their files",
     "engines": "what TensorRT built on this device",
     "graphs": "where graphs lie, with their digests: not the graphs themselves",

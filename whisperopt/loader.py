@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from whisperopt import artifact as artifacts
 from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
-from whisperopt.download import cached
+from whisperopt.download import cached, read_folder, whole
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.host.device import serves
 from whisperopt.matrix import check_target
@@ -108,7 +108,7 @@ def _candidates(
     if store.is_release(folder):
         return _of_release(folder, asked, passed_over)
     if artifacts.is_artifact(folder):
-        artifact = artifacts.read(folder)
+        artifact = read_folder(folder)
         own = artifact.manifest.target
         if asked.target not in (None, own):
             raise BadInputError(because("target.another", folder, own=own, target=asked.target))
@@ -144,11 +144,11 @@ def _of_release(
     for decision in decisions:
         try:
             if decision.accepted:
-                place = store.place(folder, decision.variant)
+                place = whole(folder, name, decision.variant)
                 yield artifacts.read(place, decision.gpu), decision.why
             elif decision.installable and decision not in unused:
                 passed_over.append(_told(decision))
-        except BadInputError as error:  # a damaged folder is no reason to give the others up
+        except (WhisperoptError, OSError) as error:  # no reason to give the others up
             passed_over.append(f"{decision.variant.name}: {error}")
 
 

@@ -23,7 +23,7 @@ VARIANT = "small--cpu-gqa-fp32"
             "onnx",
             [
                 "ai.onnx 20",
-                "2 x GroupQueryAttention (4 heads, scale 0.25)",
+                "2 x GroupQueryAttention (4 heads, scale 1)",
                 "past_key_self_# (2 times)",
                 "✗",
             ],

@@ -55,7 +55,7 @@ def test_a_release_without_a_catalog_is_none(
     assert "is not a release" in refused(2, "validate", paper_release, *options)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b'{"schema": "2.0"}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b'{"schema": "3.0"}'])
 def test_a_broken_catalog_is_told(refused: Refused, paper_release: Path, content: bytes) -> None:
     (paper_release / catalog.NAME).write_bytes(content)
     assert catalog.NAME in refused(4, "validate", paper_release, "--replay")

@@ -20,8 +20,16 @@ _MEASURED = {"self_test.json"}
 """What this machine's arithmetic made: pinned by its schema."""
 
 
-def artifacts(release: Path) -> list[Path]:
-    return sorted(path.parent for path in release.glob("*/artifact.json"))
+def artifacts(release: Path, run: Run) -> list[Path]:
+    """Fetch every variant of a release, in which equal files lie once, into a folder beside it."""
+    found = []
+    for folder in sorted(path.parent for path in release.glob("*/artifact.json")):
+        model, _, variant = folder.name.partition("--")
+        found.append(release.parent / "whole" / folder.name)
+        if not found[-1].is_dir():
+            ran = run("fetch", model, "--repo", release, "--variant", variant, "--to", found[-1])
+            assert ran.code == 0, ran.stderr
+    return found
 
 
 def depends_on_the_cpu(artifact: Path, file: str) -> bool:
@@ -72,17 +80,19 @@ def test_the_made_up_checkpoint_is_the_one_that_is_pinned(small: Path, mini: Pat
     )
 
 
-def test_every_file_is_the_same_byte_for_byte(structural: Path) -> None:
-    found = {artifact.name: dict(pinned_files(artifact)) for artifact in artifacts(structural)}
+def test_every_file_is_the_same_byte_for_byte(structural: Path, run: Run) -> None:
+    found = {
+        artifact.name: dict(pinned_files(artifact)) for artifact in artifacts(structural, run)
+    }
     compare("artifacts", found)
 
 
-def test_every_graph_has_the_same_interface(structural: Path) -> None:
+def test_every_graph_has_the_same_interface(structural: Path, run: Run) -> None:
     compare(
         "graphs",
         {
             f"{artifact.name}/{graph.name}": interface(graph)
-            for artifact in artifacts(structural)
+            for artifact in artifacts(structural, run)
             for graph in sorted(artifact.glob("*.onnx"))
         },
     )
@@ -91,11 +101,13 @@ def test_every_graph_has_the_same_interface(structural: Path) -> None:
 @pytest.mark.parametrize(
     "file", ["artifact.json", "genai_config.json", "audio_processor_config.json"]
 )
-def test_the_small_documents_are_the_same_value_for_value(structural: Path, file: str) -> None:
+def test_the_small_documents_are_the_same_value_for_value(
+    structural: Path, run: Run, file: str
+) -> None:
     """Their bytes are pinned as well; this one shows what differs."""
     found = {
         one.name: json.loads((one / file).read_bytes())
-        for one in artifacts(structural)
+        for one in artifacts(structural, run)
         if (one / file).exists()
     }
     same = {json.dumps(content, sort_keys=True) for content in found.values()}
@@ -106,12 +118,12 @@ def _any(found: dict[str, Any]) -> dict[str, Any]:
     return {"every artifact": next(iter(found.values()))}
 
 
-def test_the_self_test_has_the_same_schema(proven: Any) -> None:
+def test_the_self_test_has_the_same_schema(proven: Any, run: Run) -> None:
     compare(
         "self-test",
         {
             one.name: schema(json.loads((one / "self_test.json").read_bytes()))
-            for one in artifacts(proven.folder)
+            for one in artifacts(proven.folder, run)
         },
     )
 
@@ -121,5 +133,6 @@ def test_another_build_of_the_same_checkpoint_gives_the_same_digests(
 ) -> None:
     out = tmp_path / "again"
     assert run("build", small, "--target", "cuda", "--no-proof", "--fresh", "--out", out).code == 0
-    for artifact in artifacts(out):
-        assert dict(pinned_files(artifact)) == dict(pinned_files(structural / artifact.name))
+    before = {one.name: dict(pinned_files(one)) for one in artifacts(structural, run)}
+    for artifact in artifacts(out, run):
+        assert dict(pinned_files(artifact)) == before[artifact.name]

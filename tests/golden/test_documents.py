@@ -1,5 +1,6 @@
 """`catalog.json`, `report.json`, `evidence/*.json` and the core model's answers."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from tests.golden.conftest import Built
 from tests.golden.contracts import RELEASES, changed, compare, merged, schema
 
 _DATED = {"created", "version", "checkpoint", "tier", "digest", "size", "files", "evidence"}
-ADDED = frozenset({"latency_ms_paired", "throughput_paired", "leader", "stride", "enough"})
+ADDED = frozenset({"latency_ms_paired", "throughput_paired", "leader", "stride", "enough", "at?"})
 """Keys that documents have since: who reads one without them takes them for unknown."""
 _FILES = {
     "catalog": "catalog.json",
@@ -78,8 +79,11 @@ def test_every_digest_of_the_catalog_has_the_same_form(proven: Built, structural
                 assert re.fullmatch(r"sha256:[0-9a-f]{64}", one["digest"])
                 assert one["path"] == f"{release_model(one)}--{one['name']}"
                 assert one["size"] == sum(file["size"] for file in one["files"])
-                listed = [file["path"] for file in one["files"]]
-                assert listed == sorted(path.name for path in (release / one["path"]).iterdir())
+                there = sorted(path.name for path in (release / one["path"]).iterdir())
+                assert there == [file["path"] for file in one["files"] if "at" not in file]
+                for file in one["files"]:
+                    place = release / file.get("at", f"{one['path']}/{file['path']}")
+                    assert hashlib.sha256(place.read_bytes()).hexdigest() == file["sha256"]
 
 
 def release_model(variant: Mapping[str, str]) -> str:

@@ -37,7 +37,7 @@ def _broken(at: At) -> Path:
 
 def _newer(at: At) -> Path:
     path = at["release"] / "catalog.json"
-    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"schema": "2.0"}))
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"schema": "3.0"}))
     return at["release"]
 
 

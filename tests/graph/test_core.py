@@ -90,12 +90,24 @@ def test_self_attention_is_grouped_query_attention_with_both_presents(
     for index, node in enumerate(found):
         assert node.domain == "com.microsoft"
         assert set(node.attributes) == {"num_heads", "kv_num_heads", "scale"}
-        assert node.attributes["scale"].as_float() == pytest.approx(SMALL.head_size**-0.5)
+        assert node.attributes["scale"].as_float() == 1
         assert len(node.inputs) == 7
         assert all(value is not None for value in node.inputs)
         presents = [f"present_{word}_self_{index}" for word in ("key", "value")]
         assert [value.name for value in node.outputs[1:]] == presents
         assert set(node.outputs[1:]) <= set(model.graph.outputs)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_only_queries_bear_the_scale_of_their_attention(part: Part, small_core: CoreModel) -> None:
+    drawn, turned = small_core.part(part).graph.initializers, 0
+    for name in small_core.checkpoint.names():
+        if name in drawn and name.endswith(("_proj.weight", "_proj.bias")):
+            stored = small_core.checkpoint.tensor(name).T
+            factor = np.float32(0.25 if ".q_proj." in name else 1)
+            np.testing.assert_array_equal(drawn[name].const_value.numpy(), stored * factor)
+            turned += ".q_proj." in name
+    assert turned == (4 if part == "encoder" else 8)
 
 
 def test_lengths_are_derived_in_the_graph(small_core: CoreModel) -> None:
@@ -140,9 +152,11 @@ def test_odd_sizes_run_and_are_rewritten_alike(tmp_path) -> None:
 
 def test_heads_of_the_encoder_may_differ_from_the_decoders(tmp_path) -> None:
     dims = resized(encoder_heads=8)
-    model = CoreModel(MadeCheckpoint(dims, weights(dims))).part("encoder")
-    scales = {node.attributes["scale"].as_float() for node in nodes(model, "MultiHeadAttention")}
-    assert list(scales) == [pytest.approx(8**-0.5)]
+    checkpoint = MadeCheckpoint(dims, weights(dims))
+    model = CoreModel(checkpoint).part("encoder")
+    name = "encoder.layers.1.self_attn.q_proj.bias"
+    drawn = model.graph.initializers[name].const_value
+    np.testing.assert_allclose(drawn.numpy(), checkpoint.tensor(name) * 8**-0.5, rtol=1e-6)
     assert str(model.graph.outputs[1].shape) == "[batch,4,context,16]"
 
 

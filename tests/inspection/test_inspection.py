@@ -256,7 +256,7 @@ def test_an_onnx_file_is_described(graph: Path) -> None:
     logits, *_ = described.outputs
     assert logits.shape == ("batch", "positions", SMALL.vocabulary)
     grouped = [node for node in described.attention if node.op.endswith("GroupQueryAttention")]
-    assert [(node.heads, node.kv_heads, node.scale) for node in grouped] == [(4, 4, 0.25)] * 2
+    assert [(node.heads, node.kv_heads, node.scale) for node in grouped] == [(4, 4, 1.0)] * 2
     weights = sum(np.prod(s) for n, s in required(SMALL).items() if n.startswith("decoder."))
     cross = sum(
         np.prod(shape)
@@ -280,7 +280,7 @@ def test_every_runtime_says_whether_it_executes_the_file(graph: Path) -> None:
 def test_an_encoder_is_told_by_its_inputs(release: Path) -> None:
     facts = inspect_onnx(release / "small--cuda-gqa-fp16/encoder.onnx")
     assert facts.graph.part == "encoder"
-    assert {node.scale for node in facts.graph.attention} == {0.25}
+    assert {node.scale for node in facts.graph.attention} == {1.0}
 
 
 @pytest.mark.parametrize("passed", [True, False])

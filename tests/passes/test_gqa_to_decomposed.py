@@ -13,8 +13,7 @@ from whisperopt.graph.core import CoreModel
 from whisperopt.passes.gqa import GqaToDecomposed
 from whisperopt.passes.half import Half
 from whisperopt.passes.mha import MhaToDecomposed
-from whisperopt.passes.quantization.blocks import BlockInt8
-from whisperopt.passes.rewrite import PassError, nodes, run
+from whisperopt.passes.rewrite import nodes, run
 
 CACHES: tuple[Literal["static", "concat"], ...] = ("static", "concat")
 
@@ -53,15 +52,6 @@ def test_growing_cache_replaces_the_length_input(small_core: CoreModel) -> None:
     assert "past_sequence_length" not in inputs
     assert inputs["past_key_self_0"] == "[batch,4,past,16]"
     assert len(nodes(model, "Concat")) == 2 * SMALL.decoder_layers
-
-
-def test_scale_moves_into_the_weights_of_the_query(small_core: CoreModel) -> None:
-    before = small_core.part("decoder").graph.initializers
-    after = run(small_core.part("decoder"), [GqaToDecomposed("static")]).graph.initializers
-    for ending, factor in (("q_proj.weight", 0.25), ("q_proj.bias", 0.25), ("k_proj.weight", 1)):
-        name = f"decoder.layers.1.self_attn.{ending}"
-        expected = before[name].const_value.numpy() * np.float32(factor)
-        np.testing.assert_array_equal(after[name].const_value.numpy(), expected)
 
 
 @pytest.mark.parametrize(("batch", "new"), [(1, 3), (2, 1)])
@@ -128,13 +118,6 @@ def test_keys_that_heads_share_are_never_copied(
     # the mask is repeated, once for all layers
     assert counts.pop("Concat") == usual.pop("Concat", 0) + 1
     assert counts == usual
-
-
-def test_query_whose_weights_were_rounded_before_is_refused(small_core: CoreModel) -> None:
-    with pytest.raises(
-        PassError, match=r"after BlockInt8: decoder\.layers\.0.* to take the scale"
-    ):
-        run(small_core.part("decoder"), [BlockInt8(), GqaToDecomposed("static")])
 
 
 def test_promise_counts_what_is_left(small_core: CoreModel) -> None:

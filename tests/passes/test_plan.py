@@ -1,11 +1,13 @@
 """Recipes become passes in an order that works, and what comes out keeps the core's signature."""
 
+from pathlib import Path
+
 import msgspec
 import onnx
 import onnx_ir as ir
 import pytest
 
-from tests.makers import SMALL
+from tests.makers import SMALL, weights
 from tests.passes import forms
 from tests.passes.forms import CORE, DECOMPOSED, form
 from tests.passes.test_equivalence import GRAPHS, SELF_FORMS
@@ -14,9 +16,9 @@ from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.graph.core import PARTS, CoreModel, Part
 from whisperopt.graph.inference import inferred
 from whisperopt.passes.gqa import GqaToMha
-from whisperopt.passes.plan import dims_of, make, passes_for
+from whisperopt.passes.plan import dims_of, make, passes_for, write_variant
 from whisperopt.passes.rewrite import PassError
-from whisperopt.recipe import Cache
+from whisperopt.recipe import Cache, Precision
 
 
 def planned(recipe: Recipe, part: Part) -> list[str]:
@@ -34,6 +36,27 @@ def test_attention_comes_before_precision_and_cross_before_self() -> None:
     assert planned(half, "decoder") == ["MhaToDecomposed", "GqaToDecomposed", "Half"]
     causal = form(DECOMPOSED, self_attention="mha", cache="concat")
     assert planned(causal, "decoder") == ["MhaToDecomposed", "GqaToMha"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_forms_of_one_precision_have_the_same_weights_beside_them(
+    precision: Precision, tmp_path: Path
+) -> None:
+    dims = msgspec.structs.replace(SMALL, text_context=300, audio_context=300)  # tables of 1.2 kB
+    core = CoreModel(forms.MadeCheckpoint(dims, weights(dims)))
+    own = {"encoder_precision": precision, "decoder_precision": precision, "int8": "block"}
+    bases = [CORE, DECOMPOSED]
+    if precision != "fp16":  # spans are logarithms in single precision
+        bases.append(form(CORE, audio_tail=1.0, traits=("optional-spans",)))
+    bases += [form(CORE, self_attention="attention", cache="concat", cross_attention="attention")]
+    for index, base in enumerate(bases):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        write_variant(form(base, **own), core, folder)
+    for part in PARTS:
+        found = {path.read_bytes() for path in tmp_path.glob(f"*/{part}.onnx.data")}
+        assert len(found) == 1
+        assert len({path.read_bytes() for path in tmp_path.glob(f"*/{part}.onnx")}) > 1
 
 
 @pytest.mark.parametrize(

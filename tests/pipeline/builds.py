@@ -7,6 +7,7 @@ import msgspec
 import onnx_ir as ir
 
 import whisperopt
+from whisperopt.download import whole
 from whisperopt.release import catalog
 from whisperopt.release.report import Report
 
@@ -22,8 +23,11 @@ class Built(msgspec.Struct, frozen=True):
         entry = catalog.read(self.path).model(self.report.model)
         return {variant.name: variant for variant in entry.variants}
 
+    def folder(self, variant: str) -> Path:
+        return whole(self.path, self.report.model, self.variants()[variant])
+
     def graph(self, variant: str, part: str) -> ir.Model:
-        return ir.load(self.path / f"small--{variant}" / f"{part}.onnx")
+        return ir.load(self.folder(variant) / f"{part}.onnx")
 
 
 def build(model: Path, out: Path, **options: Any) -> Built:

@@ -89,7 +89,7 @@ def test_graphs_that_variants_share_are_made_once(
     assert sorted(made) == ["decoder.onnx"] * 2 + ["encoder.onnx"]
     for variant in (f"cpu-{name}" for name in ALIKE):
         for part in ("encoder", "decoder"):
-            weights = built.path / f"small--{variant}" / f"{part}.onnx.data"
+            weights = built.folder(variant) / f"{part}.onnx.data"
             assert weights.stat().st_nlink == 1
         built.graph(variant, "encoder")
 

@@ -12,6 +12,7 @@ from tests.pipeline.builds import Built
 from tests.targets import TARGETS
 from whisperopt import matrix
 from whisperopt.backend import Tier
+from whisperopt.download import difference
 from whisperopt.evaluate import evidence as evidences
 from whisperopt.evaluate.answers import ReferenceOutputs
 from whisperopt.evaluate.metrics import measure
@@ -71,7 +72,7 @@ class TestProven:
 
     def test_the_catalog_tells_every_file(self, proven: Built) -> None:
         for variant in proven.variants().values():
-            assert catalog.describe_files(proven.path / variant.path) == variant.files
+            assert difference(proven.folder(variant.name), variant) is None
             assert variant.digest == catalog.digest(variant.files)
 
     def test_the_report_has_what_outside_tools_rely_on(self, proven: Built) -> None:

@@ -3,10 +3,11 @@
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.makers import SMALL, weights
-from tests.passes.forms import CORE, MadeCheckpoint, form
+from tests.passes.forms import CORE, DECOMPOSED, MadeCheckpoint, form
 from whisperopt.errors import DiskError
 from whisperopt.graph.core import CoreModel
 from whisperopt.passes.plan import write_variant
@@ -58,9 +59,32 @@ def test_an_audio_tail_needs_a_core_model_of_its_own() -> None:
 
 
 def test_the_encoder_that_is_calibrated_is_counted() -> None:
-    block, dynamic = (form(encoder_precision="int8", int8=kind) for kind in ("block", "dynamic"))
-    sizes = [space.needed(CHECKPOINT, [one], proof=False) for one in (block, dynamic)]
-    assert sizes[1] - sizes[0] == 4 * space.parameters(CHECKPOINT)["encoder"]
+    kinds = ("block", "dynamic")
+    block, dynamic = (form(HALF, encoder_precision="int8", int8=kind) for kind in kinds)
+    sizes = [space.needed(CHECKPOINT, [recipe], proof=False) for recipe in (block, dynamic)]
+    assert sizes[0] < sizes[1] == 4 * space.parameters(CHECKPOINT)["encoder"]
+
+
+def test_weights_that_variants_share_are_there_once_beside_those_of_the_next() -> None:
+    once = space.needed(CHECKPOINT, [CORE], proof=False)
+    alike = [CORE, DECOMPOSED, form(audio_tail=1.0), form(self_attention="mha", cache="concat")]
+    assert space.needed(CHECKPOINT, alike, proof=False) == 2 * once
+    half = space.needed(CHECKPOINT, [HALF], proof=False)
+    assert space.needed(CHECKPOINT, [*alike, HALF], proof=False) == 2 * once
+    assert space.needed(CHECKPOINT, [HALF, *alike], proof=False) == half + 2 * once
+
+
+def test_what_stands_in_for_others_takes_their_place() -> None:
+    once = space.needed(CHECKPOINT, [CORE], proof=False)
+    spare = msgspec.structs.replace(HALF, stands_in_for=("core",))
+    assert space.needed(CHECKPOINT, [CORE, spare], proof=False) == once
+
+
+def test_what_is_raced_has_folders_of_its_own() -> None:
+    once = space.needed(CHECKPOINT, [CORE], proof=False)
+    without = space.needed(CHECKPOINT, [CORE], proof=True)
+    assert space.needed(CHECKPOINT, [CORE], proof=True, raced=[CORE]) == without + once
+    assert space.needed(CHECKPOINT, [CORE], proof=False, raced=[CORE]) == once
 
 
 def test_no_recipes_need_nothing() -> None:

@@ -168,7 +168,7 @@ def test_a_latency_that_is_no_time_is_refused(latency: str) -> None:
         parse(text(made).replace(b'"HERE"', latency.encode()), "catalog.json")
 
 
-@pytest.mark.parametrize("schema", ["2.0", "0.9", "", "x", "1x.0"])
+@pytest.mark.parametrize("schema", ["3.0", "0.9", "", "x", "1x.0"])
 def test_an_unknown_major_schema_is_refused(schema: str) -> None:
     with pytest.raises(IntegrityError, match="Upgrade whisperopt"):
         parse(text(tree() | {"schema": schema}), "catalog.json")

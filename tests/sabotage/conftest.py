@@ -13,6 +13,7 @@ import pytest
 import whisperopt
 from tests.makers import write_huggingface
 from tests.pipeline.recordings import write_clips
+from tests.selection.releases import spread
 from whisperopt import host as hosts
 from whisperopt import matrix, registry
 from whisperopt.backend import Backend, Recipe
@@ -143,6 +144,7 @@ def finished(model: Path, manifest: Path, tmp_path_factory: pytest.TempPathFacto
     target = msgspec.structs.replace(shipped.target("cpu"), recipes=RELEASED)
     few = msgspec.structs.replace(shipped, targets=(target,))
     whisperopt.build(str(model), target="cpu", out=folder, clips=manifest, matrix=few)
+    spread(folder)  # what is done to one variant is done to no other
     return folder
 
 

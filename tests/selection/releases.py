@@ -1,5 +1,6 @@
 """Makes catalogs for the real matrix, and small releases on disk."""
 
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -174,3 +175,19 @@ def write_release(release: Path, *names: str) -> Catalog:
     made = catalog(*variants)
     (release / catalogs.NAME).write_bytes(catalogs.encode(made))
     return made
+
+
+def spread(release: Path) -> None:
+    """Give every variant of a release copies of its own, as in those of schema 1."""
+    content = catalogs.read(release)
+    for name, entry in content.models.items():
+        made = []
+        for one in entry.variants:
+            for file in one.files:
+                if file.at:
+                    shutil.copyfile(release / file.at, release / one.own(file))
+            files = tuple(msgspec.structs.replace(file, at="") for file in one.files)
+            made.append(msgspec.structs.replace(one, files=files))
+        content.models[name] = msgspec.structs.replace(entry, variants=tuple(made))
+    content = msgspec.structs.replace(content, schema="1.1")
+    (release / catalogs.NAME).write_bytes(catalogs.encode(content))

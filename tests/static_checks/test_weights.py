@@ -189,7 +189,18 @@ def test_a_query_whose_bias_lost_its_share_of_the_scale_is_refused(
 ) -> None:
     name = "decoder.layers.1.encoder_attn.q_proj.bias"
     found = reason(edited(made("fp32"), tmp_path / "out", name, times(24**0.5)))
-    assert (found.code, found.place, found.values["factor"]) == ("weights.factor", repr(name), 1)
+    assert (found.code, found.place) == ("weights.factor", repr(name))
+    assert found.values["factor"] == pytest.approx(24**0.5)
+
+
+def test_queries_whose_attention_scales_the_scores_are_the_checkpoints(
+    made: Made, tmp_path: Path
+) -> None:
+    folder = made("fp32")
+    for index, end in enumerate(("weight", "bias")):
+        name = f"decoder.layers.1.self_attn.q_proj.{end}"
+        folder = edited(folder, tmp_path / str(index), name, times(24**0.5))
+    assert judged(folder).reasons == ()
 
 
 def test_a_weight_that_no_node_uses_and_one_that_is_gone_are_told_apart(

@@ -10,6 +10,7 @@ from whisperopt import artifact as artifacts
 from whisperopt.artifact import Artifact
 from whisperopt.cli import COUNT, PATH, answer, device_option, json_option
 from whisperopt.cli.render import progress, show_rows
+from whisperopt.download import read_folder, whole
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import bench as benches
 from whisperopt.evaluate.bench import Measured
@@ -58,7 +59,7 @@ def chosen(folder: Path, target: str | None, device: str | None = None) -> tuple
     That is the best variant of each target that this host can use, or every usable one of `target`.
     """
     if not store.is_release(folder):
-        artifact = artifacts.read(folder)
+        artifact = read_folder(folder)
         if target not in (None, artifact.manifest.target):
             own = artifact.manifest.target
             raise BadInputError(because("bench.target", folder, own=own, wanted=repr(target)))
@@ -66,14 +67,15 @@ def chosen(folder: Path, target: str | None, device: str | None = None) -> tuple
     content = store.read(folder)
     known = sorted({v.target for model in content.models.values() for v in model.variants})
     check_target(target, known, because("target.no-variant-at-all-in", folder))
-    found = []
+    found: list[Artifact] = []
     for model in content.models:
         decisions = choose(content, model, target=target, device=device)
         best(decisions)
         usable = [decision for decision in decisions if decision.accepted]
         firsts = {decision.variant.target: decision for decision in reversed(usable)}
-        found += usable if target else [d for d in usable if d is firsts[d.variant.target]]
-    return tuple(artifacts.read(store.place(folder, d.variant), d.gpu) for d in found)
+        measured = usable if target else [d for d in usable if d is firsts[d.variant.target]]
+        found += [artifacts.read(whole(folder, model, d.variant), d.gpu) for d in measured]
+    return tuple(found)
 
 
 def _show(found: Sequence[Measured], *, profile: bool) -> None:

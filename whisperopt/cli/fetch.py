@@ -62,13 +62,25 @@ def _facts(decision: Decision) -> dict[str, Any]:
 @_HOST
 @_TARGET
 @device_option
+@click.option("--variant", help="This one, whatever the host.")
 @click.option("--tune", is_flag=True, help="Fetch and race those that may win; keep the winner.")
 @budget_option
 @_INSECURE
 @json_option
-def fetch(*, host_file: Path | None, tune: bool, budget: float | None, **asked: Any) -> None:
+def fetch(
+    *,
+    host_file: Path | None,
+    variant: str | None,
+    tune: bool,
+    budget: float | None,
+    **asked: Any,
+) -> None:
     """Fetch the best variant of MODEL for this host; every file's size and sha256 is checked."""
-    artifact = _raced(host_file, budget, **asked) if tune else _fetched(host_file, **asked)
+    if tune and variant:
+        raise BadInputError(because("tuned.one", variant))
+    artifact = (
+        _raced(host_file, budget, **asked) if tune else _fetched(host_file, variant, **asked)
+    )
     click.echo(f"{artifact.manifest.variant} is in {artifact.path}", err=True)
     answer({"path": artifact.path, "variant": artifact.manifest.variant})
 
@@ -85,12 +97,15 @@ def _raced(host_file: Path | None, budget: float | None, **asked: Any) -> Artifa
     return found
 
 
-def _fetched(host_file: Path | None, model: str, to: Path | None, **asked: Any) -> Artifact:
+def _fetched(
+    host_file: Path | None, variant: str | None, model: str, to: Path | None, **asked: Any
+) -> Artifact:
     asked |= {"model": model, "host": hosts.read(host_file) if host_file else None}
     show_decisions(model, fetcher.explain(**asked)[model])
     with progress() as update:
         return fetcher.fetch(
             **asked,
             to=to,
+            variant=variant,
             progress=lambda file, done, size: update("", f"{file} {100 * done // max(size, 1)} %"),
         )

@@ -22,9 +22,10 @@ Progress = Callable[[str, int, int], None]
 """Is called with a file's name, the bytes of it that have arrived, and its size."""
 
 _SPARE_PERCENT = 5
+_COMPLETED = "completed"
 
 
-def fetch(
+def fetch(  # noqa: PLR0913  # what restricts the choice, by name
     model: str,
     *,
     repo: str | Path,
@@ -32,27 +33,35 @@ def fetch(
     host: Host | None = None,
     target: str | None = None,
     device: str | None = None,
+    variant: str | None = None,
     insecure: bool = False,
     progress: Progress | None = None,
 ) -> Artifact:
     """Bring the variant of `model` that fits `host` (default: this machine) into a folder.
 
-    `device` restricts the choice: `cpu`, `gpu`, or an adapter's UUID, LUID or PCI address.
-    `repo` is a release's folder or URL. `to` must be absent, empty or hold the same variant, which
-    is then used as it is; the default is a folder in the cache. Raises `NothingFitsError`,
-    `IntegrityError`, `DiskError` or `NetworkError`, and then leaves nothing behind.
+    `device` restricts the choice: `cpu`, `gpu`, or an adapter's UUID, LUID or PCI address. One that
+    is named by `variant` is brought whatever the host. `repo` is a release's folder or URL. `to`
+    must be absent, empty or hold the same variant, which is then used as it is; the default is a
+    folder in the cache. Raises `NothingFitsError`, `IntegrityError`, `DiskError` or `NetworkError`,
+    and then leaves nothing behind.
     """
     source, catalog = open_release(repo, insecure=insecure)
-    known = sorted({variant.target for variant in catalog.model(model).variants})
-    check_target(target, known, because("target.no-variant", model))
-    variant = best(choose(catalog, model, host, target, device=device))
+    named = {known.name: known for known in catalog.model(model).variants}
+    check_target(
+        target, sorted({v.target for v in named.values()}), because("target.no-variant", model)
+    )
+    if variant is not None and variant not in named:
+        reason = because("download.no-variant", model, name=repr(variant), known=", ".join(named))
+        raise BadInputError(reason)
+    wanted = named[variant] if variant else None
+    wanted = wanted or best(choose(catalog, model, host, target, device=device))
     if to is None and isinstance(home := cache.home(), Reason):
         raise BadInputError(home)
-    name = f"{model}--{variant.name}--{variant.digest.removeprefix('sha256:')[:12]}"
-    destination = cache.folder("artifacts") / name if to is None else Path(to).resolve()
+    destination = cache.folder("artifacts") / _folder_of(model, wanted)
+    destination = destination if to is None else Path(to).resolve()
     with store.disk_errors(destination):
-        if not _is_there(destination, variant):
-            bring(source, model, variant, destination, progress)
+        if not _is_there(destination, wanted):
+            bring(source, model, wanted, destination, progress)
     return artifact.read(destination)
 
 
@@ -103,24 +112,70 @@ def open_release(repo: str | Path, *, insecure: bool = False) -> tuple[Source, C
     return source, catalog
 
 
-def difference(folder: Path, variant: Variant) -> str | None:
-    """Return how `folder` differs from what the catalog says, or None; every byte is read once."""
+def difference(folder: Path, variant: Variant, release: Path | None = None) -> str | None:
+    """Return how `folder` differs from what the catalog says, or None; every byte is read once.
+
+    It holds every file, or, inside a `release`, those that do not lie in another variant's folder.
+    """
     if not folder.is_dir():
         return "it is not a folder"
     found = {path.name: path for path in folder.iterdir()}
-    expected = {file.path for file in variant.files}
+    expected = {file.path for file in variant.files if release is None or not file.at}
     if missing := expected - set(found):
         return f"it lacks {min(missing)}"
     if extra := set(found) - expected:
         return f"it also holds {min(extra)}"
+    if release is not None:
+        found = store.places(release, variant)
     for name, path in found.items():
         if path.is_symlink() or not path.is_file():
             return f"{name} is not a regular file"
     for file in variant.files:
-        path = folder / file.path
+        path = found[file.path]
         if path.stat().st_size != file.size or cache.sha256(path) != file.sha256:
             return f"{file.path} has other content"
     return None
+
+
+def whole(release: Path, model: str, variant: Variant, under: Path | None = None) -> Path:
+    """Return a folder with every file of a variant of `model` in the folder `release`.
+
+    That is its own, or, where others hold some of its files, one in the folder `under` (default:
+    in the cache), put together and compared with the catalog. Raises `IntegrityError`, `DiskError`,
+    or `BadInputError` for a link to a folder, and where there is no cache.
+    """
+    store.places(release, variant)
+    if not any(file.at for file in variant.files):
+        return release / variant.path
+    if under is None and isinstance(home := cache.home(), Reason):
+        raise BadInputError(home)
+    folder = (under or cache.folder(_COMPLETED)) / _folder_of(model, variant)
+    with store.disk_errors(folder):
+        if difference(folder, variant):
+            cache.remove(folder)
+            bring(DirectorySource(release), model, variant, folder, None)
+    if under is None:
+        cache.use(folder)
+        cache.evict(_COMPLETED)
+    return folder
+
+
+def read_folder(folder: Path) -> Artifact:
+    """Read the artifact in `folder`; of one in a release, others may hold some of its files."""
+    found, release = artifact.read(folder), folder.absolute().parent
+    try:
+        models = catalogs.read(release).models
+    except (BadInputError, IntegrityError):  # it is part of nothing that can be read
+        return found
+    for model, entry in models.items():
+        for variant in entry.variants:
+            if variant.path == folder.absolute().name:
+                return artifact.read(whole(release, model, variant))
+    return found
+
+
+def _folder_of(model: str, variant: Variant) -> str:
+    return f"{model}--{variant.name}--{variant.digest.removeprefix('sha256:')[:12]}"
 
 
 def _is_there(destination: Path, variant: Variant) -> bool:
@@ -145,7 +200,7 @@ def bring(
     destination.parent.mkdir(parents=True, exist_ok=True)
     with store.new_folder(destination.parent) as staging:
         for file in variant.files:
-            path, here = f"{variant.path}/{file.path}", staging / file.path
+            path, here = variant.lies(file), staging / file.path
             report = functools.partial(progress, file.path) if progress else None
             found = transport.copy(source, path, here, size=file.size, report=report)
             if found != file.sha256:

@@ -13,6 +13,8 @@ Part = Literal["encoder", "decoder"]
 PARTS: tuple[Part, ...] = ("encoder", "decoder")
 _IN_FLIGHT_BYTES = 256 * 2**20
 _INLINE_BYTES = 1024
+_DRAWN_BYTES = 8192
+"""Up to which what a form of the graph adds, and no checkpoint holds, stays in the graph."""
 
 
 class CoreModel:
@@ -34,13 +36,26 @@ def write(model: ir.Model, path: Path) -> None:
 
     Weights are always external: runtimes map them instead of copying them out of one big message,
     and the same code serves models above protobuf's limit of 2 GB. At most one large tensor and
-    256 MB of small ones are in memory at a time.
+    256 MB of small ones are in memory at a time. Only weights are: so graphs of other forms over
+    the same ones have the same file beside them.
     """
-    ir.save(
-        model,
-        path,
-        external_data=f"{path.name}.data",
-        size_threshold_bytes=_INLINE_BYTES,
-        max_workers=1,
-        max_in_flight_bytes=_IN_FLIGHT_BYTES,
-    )
+    drawn = {
+        value: tensor
+        for value in model.graph.initializers.values()
+        if isinstance(tensor := value.const_value, ir.Tensor) and tensor.nbytes <= _DRAWN_BYTES
+    }
+    for value in drawn:
+        value.const_value = None
+    try:
+        ir.external_data.unload_from_model(
+            model,
+            path.parent,
+            f"{path.name}.data",
+            size_threshold_bytes=_INLINE_BYTES,
+            max_workers=1,
+            max_in_flight_bytes=_IN_FLIGHT_BYTES,
+        )
+    finally:
+        for value, tensor in drawn.items():
+            value.const_value = tensor
+    ir.save(model, path)

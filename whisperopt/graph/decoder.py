@@ -87,7 +87,8 @@ def _self_attention(
     """Return x + out_proj(attention of norm(x) over the cache and its lengths), and the presents."""
     dims = layers.dims
     normed = layers.norm(f"{name}_layer_norm", value)
-    inputs = [layers.linear(f"{name}.{part}_proj", normed) for part in "qkv"]
+    inputs = [layers.query(name, normed, dims.decoder_heads)]
+    inputs += [layers.linear(f"{name}.{part}_proj", normed) for part in "kv"]
     attended, *presents = layers.canvas.node(
         "GroupQueryAttention",
         [*inputs, *cache],
@@ -96,7 +97,7 @@ def _self_attention(
         name=f"{name}/attention",
         num_heads=dims.decoder_heads,
         kv_num_heads=dims.decoder_kv_heads,
-        scale=layers.scale(dims.decoder_heads),  # TensorRT-RTX refuses the implicit default
+        scale=1.0,  # TensorRT-RTX refuses the implicit default
     )
     typed(attended, FLOAT, ["batch", "sequence", dims.width])
     projected = layers.linear(f"{name}.out_proj", attended)

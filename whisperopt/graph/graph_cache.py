@@ -7,7 +7,7 @@ hard links: `onnx` refuses weights that have several. Filesystems that can share
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from whisperopt import cache
@@ -47,13 +47,16 @@ class GraphCache:
         make()
         here.insert(0, tuple(map(KeptFile.of, sorted(path.parent.glob(f"{path.name}*")))))
 
-    def moved(self, old: Path, new: Path) -> None:
-        """Remember for later builds what lay in the folder `old` and is in the folder `new` now."""
+    def moved(self, places: Mapping[str, Path]) -> None:
+        """Remember for later builds where what was made lies now, in `places` by its sha256."""
         for key, graphs in self._here.items() if self._lasting else ():
             moved = [
-                tuple(KeptFile(new / file.path.relative_to(old), file.sha256) for file in graph)
-                for graph in graphs
-                if all(file.path.is_relative_to(old) for file in graph)
+                tuple(KeptFile(places[file.sha256], file.sha256) for file in graph)
+                for graph in graphs[:1]
+                if all(
+                    (place := places.get(file.sha256)) and place.name == file.path.name
+                    for file in graph
+                )
             ]
             graphs_there = [
                 graph
@@ -61,8 +64,8 @@ class GraphCache:
                 if all(file.path.exists() for file in graph)
             ]
             if any(graph in moved for graph in graphs_there):
-                places = {graph[0].path: graph for graph in graphs_there}
-                cache.keep(_KIND, key, list(places.values())[-_MOST_PLACES:])
+                latest = {graph[0].path: graph for graph in graphs_there}
+                cache.keep(_KIND, key, list(latest.values())[-_MOST_PLACES:])
 
     def _noted(self, key: str) -> list[_Graph]:
         return (cache.recall(_KIND, key, list[_Graph]) or []) if self._lasting else []

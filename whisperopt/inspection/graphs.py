@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ _HARMLESS = {"Cast", "Dropout", "Identity", "Where"}
 """What exporters put between the Softmax of an attention and the product with its values."""
 
 
-def open_graph(path: Path) -> ir.Model:
+def open_graph(path: Path, files: Mapping[str, Path] | None = None) -> ir.Model:
     """Read the graph in the ONNX file `path`; its external weights stay on disk.
 
+    Those lie beside it, or where `files` says of their names.
     Raises BadInputError for anything that is not whole: the file, the graph, or the weights.
     """
     from google.protobuf.message import DecodeError
@@ -34,7 +35,7 @@ def open_graph(path: Path) -> ir.Model:
     except (DecodeError, ir.serde.SerdeError, ValueError, TypeError) as error:
         first = str(error).partition("\n")[0][:200]
         raise BadInputError(because("inspection.no-graph", path, why=first)) from None
-    if (problem := _problem(path, model)) is not None:
+    if (problem := _problem(path, model, files or {})) is not None:
         raise BadInputError(problem)
     return model
 
@@ -81,7 +82,7 @@ def quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _problem(path: Path, model: ir.Model) -> Reason | None:
+def _problem(path: Path, model: ir.Model, files: Mapping[str, Path]) -> Reason | None:
     """Return what is missing from `model`, or None: protobuf takes many a damaged file."""
     nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
     if not nodes:
@@ -96,10 +97,10 @@ def _problem(path: Path, model: ir.Model) -> Reason | None:
             return because("inspection.no-text", path, node=which)
         if lost := _unwritten(values):
             return because("inspection.lost-input", path, node=which, lost=lost)
-    return _problem_of_the_whole(path, model)
+    return _problem_of_the_whole(path, model, files)
 
 
-def _problem_of_the_whole(path: Path, model: ir.Model) -> Reason | None:
+def _problem_of_the_whole(path: Path, model: ir.Model, files: Mapping[str, Path]) -> Reason | None:
     if lost := _unwritten(model.graph.outputs):
         return because("inspection.lost-output", path, lost=lost)
     try:
@@ -110,6 +111,7 @@ def _problem_of_the_whole(path: Path, model: ir.Model) -> Reason | None:
         tensor = value.const_value
         if isinstance(tensor, ir.ExternalTensor):
             file, end = Path(tensor.path), (tensor.offset or 0) + (tensor.length or tensor.nbytes)
+            file = files.get(file.name, file)
             if not file.is_file():
                 return because("inspection.no-weights", path, file=file.name)
             if file.stat().st_size < end:

@@ -1,5 +1,6 @@
 """Inspects whatever somebody names: a release, an artifact, an ONNX file or a checkpoint."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,7 @@ from whisperopt import artifact as artifacts
 from whisperopt import registry, rehearsal
 from whisperopt.artifact import Artifact
 from whisperopt.checkpoint.resolve import resolve
+from whisperopt.download import read_folder, whole
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.graph.core import PARTS
 from whisperopt.inspection.checkpoint import inspect_checkpoint
@@ -28,6 +30,7 @@ from whisperopt.inspection.graphs import graph_facts, open_graph, part_of, quiet
 from whisperopt.reasons import because
 from whisperopt.rehearsal import Rehearsed
 from whisperopt.release import store
+from whisperopt.release.catalog import Variant
 from whisperopt.static_checks import structure
 from whisperopt.static_checks.capability import CapabilityTable
 
@@ -51,7 +54,7 @@ def inspect(source: str | Path, *, rehearse: bool = False) -> Facts:
     if store.is_release(path):
         return inspect_release(path, rehearse=rehearse)
     if artifacts.is_artifact(path):
-        return inspect_artifact(artifacts.read(path), rehearse=rehearse)
+        return inspect_artifact(read_folder(path), rehearse=rehearse)
     return inspect_checkpoint(resolve(str(source)))
 
 
@@ -74,20 +77,36 @@ def inspect_release(folder: Path, *, rehearse: bool = False) -> ReleaseFacts:
         created=content.created,
         variants=tuple(
             msgspec.structs.replace(
-                inspect_artifact(artifacts.read(store.place(folder, variant)), rehearse=rehearse),
-                tier=variant.tier,
+                _inspect_variant(folder, model, variant, rehearse=rehearse), tier=variant.tier
             )
-            for entry in content.models.values()
+            for model, entry in content.models.items()
             for variant in entry.variants
         ),
     )
 
 
-def inspect_artifact(artifact: Artifact, *, rehearse: bool = False) -> ArtifactFacts:
-    """Look into both graphs of one variant; without a rehearsal its weights are not read."""
+def _inspect_variant(
+    release: Path, model: str, variant: Variant, *, rehearse: bool
+) -> ArtifactFacts:
+    if rehearse:
+        found = inspect_artifact(artifacts.read(whole(release, model, variant)), rehearse=True)
+        return msgspec.structs.replace(found, path=release / variant.path)
+    places = store.places(release, variant)
+    return inspect_artifact(artifacts.read(release / variant.path), files=places)
+
+
+def inspect_artifact(
+    artifact: Artifact, *, files: Mapping[str, Path] | None = None, rehearse: bool = False
+) -> ArtifactFacts:
+    """Look into both graphs of one variant; without a rehearsal its weights are not read.
+
+    `files` says where its files lie, by their names, if they are not all in its folder.
+    """
     manifest = artifact.manifest
     precision = manifest.recipe.decoder_precision
-    graphs = {part: open_graph(artifact.graph(part)) for part in PARTS}
+    files = files or {path.name: path for path in artifact.path.iterdir()}
+    paths = {part: artifact.graph(part) for part in PARTS}
+    graphs = {part: open_graph(files.get(path.name, path), files) for part, path in paths.items()}
     rehearsed: tuple[Rehearsed, ...] = ()
     if rehearse:
         rehearsals = registry.require(manifest.backend).rehearsals()
@@ -99,7 +118,7 @@ def inspect_artifact(artifact: Artifact, *, rehearse: bool = False) -> ArtifactF
         variant=manifest.variant,
         backend=manifest.backend,
         tier=None,
-        size=sum(path.stat().st_size for path in artifact.path.iterdir()),
+        size=sum(path.stat().st_size for path in files.values()),
         attention=attention_layers(manifest.dims),
         caches=cache_bytes(manifest.dims, "fp32" if precision == "int8" else precision),
         graphs={part: graph_facts(graph) for part, graph in graphs.items()},
@@ -108,8 +127,11 @@ def inspect_artifact(artifact: Artifact, *, rehearse: bool = False) -> ArtifactF
     )
 
 
-def inspect_onnx(path: Path) -> OnnxFacts:
+def inspect_onnx(given: Path) -> OnnxFacts:
     """Look into one ONNX file, and hold it against the capability table of every backend."""
+    path = given
+    with contextlib.suppress(WhisperoptError):  # its folder may be no artifact
+        path = read_folder(path.parent).path / path.name
     model = open_graph(path)
     facts = graph_facts(model)
     tables = {name: _table(name) for name in registry.names()}
@@ -122,7 +144,7 @@ def inspect_onnx(path: Path) -> OnnxFacts:
         reasons.append(f"the tables begin at opset {_OLDEST_OPSET}, this is opset {opset}")
     graphs, unsure = {part_of(model): model}, "; ".join(reasons)
     verdicts = (_verdict(name, table, graphs, unsure) for name, table in tables.items())
-    return OnnxFacts(path=path, graph=facts, backends=tuple(verdicts))
+    return OnnxFacts(path=given, graph=facts, backends=tuple(verdicts))
 
 
 def _table(name: str) -> CapabilityTable | str:

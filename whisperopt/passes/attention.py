@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import Canvas, made_by
-from whisperopt.passes.rewrite import linear, nodes, rescale
 
 BIAS = 5
 """Which input of MultiHeadAttention is added to its scores [B, H, S, L]."""
@@ -13,16 +12,8 @@ OPSET = 23
 """The opset that brought ai.onnx Attention."""
 
 
-def unscalable(model: ir.Model, op_type: str) -> str | None:
-    """Return why the scale of some attention cannot go into its query's weights, or None."""
-    for node in nodes(model, op_type):
-        if not linear(node.inputs[0]):
-            return f"{node.name} has a query that is no linear layer of its own to take the scale"
-    return None
-
-
 class Attention:
-    """Draws one attention of `heads` heads over `kv_heads`, its scores multiplied by `scale`.
+    """Draws one attention of `heads` heads over `kv_heads`; the scale is in the query's weights.
 
     So many `groups` of heads share one key/value head.
     """
@@ -31,7 +22,7 @@ class Attention:
         """Draw on `canvas` what the contributed attention `node` computes."""
         self.canvas = canvas
         given = node.attributes
-        self.heads, self.scale = given["num_heads"].as_int(), given["scale"].as_float()
+        self.heads = given["num_heads"].as_int()
         self.kv_heads = given.get_int("kv_num_heads", self.heads)
         self.groups = self.heads // self.kv_heads
 
@@ -44,12 +35,6 @@ class Attention:
         if value is not None and value.shape is not None and len(value.shape) == 4:
             return value
         return self._split(value, self.kv_heads)
-
-    def scaled_queries(self, query: ir.Value | None) -> ir.Value:
-        """Split the query into heads with the scale folded in: keys and scores are far larger."""
-        if query is not None:
-            rescale(query, self.scale)
-        return self.queries(query)
 
     @staticmethod
     def bias(node: ir.Node) -> ir.Value | None:
@@ -65,7 +50,7 @@ class Attention:
         value: ir.Value,
         mask: ir.Value | None = None,
     ) -> ir.Value:
-        """Return softmax(q k^T + mask) v [B, S, H Dh] of a scaled query.
+        """Return softmax(q k^T + mask) v [B, S, H Dh].
 
         q [B, H, S, Dh], k and v [B, Hkv, L, Dh]. Heads that share a key/value head are laid one
         after another along the query's tokens, so `mask` is [H / Hkv S, L] or spreads over it.
@@ -93,7 +78,7 @@ class Attention:
         past values. Heads are split beforehand: runtimes disagreed on how inputs of three
         dimensions are split (onnx/onnx#7118).
         """
-        made = self.canvas.node("Attention", inputs, scale=self.scale, outputs=outputs)
+        made = self.canvas.node("Attention", inputs, scale=1.0, outputs=outputs)
         return [self.merged(made[0]), *made[1:]]
 
     def merged(self, value: ir.Value) -> ir.Value:

@@ -9,7 +9,7 @@ from typing import Any
 import onnx_ir as ir
 
 from whisperopt.graph.canvas import MICROSOFT, input_called
-from whisperopt.passes.attention import OPSET, Attention, unscalable
+from whisperopt.passes.attention import OPSET, Attention
 from whisperopt.passes.caches import GrowCaches, OwnBuffers, Slots
 from whisperopt.passes.rewrite import (
     Lowering,
@@ -63,7 +63,7 @@ class GqaToAttention(Lowering):
 
 @dataclass(frozen=True)
 class GqaToDecomposed(Lowering):
-    """GroupQueryAttention(q, k, v, past) -> Softmax(scale q k^T + mask) v, in standard operators.
+    """GroupQueryAttention(q, k, v, past) -> Softmax(q k^T + mask) v, in standard operators.
 
     1. `static`: the cache keeps its length C; present = Where(slot >= past, new, past)
     2. `concat`: the cache grows; present = Concat(past, new)
@@ -73,10 +73,6 @@ class GqaToDecomposed(Lowering):
 
     lowered = "GroupQueryAttention"
     cache: OwnBuffers
-
-    def requires(self, model: ir.Model) -> str | None:
-        """Every query comes from a layer of its own."""
-        return unscalable(model, self.lowered)
 
     def apply(self, model: ir.Model) -> None:
         """Rewrite every GroupQueryAttention; positions and mask are drawn once and shared."""
@@ -93,7 +89,7 @@ class GqaToDecomposed(Lowering):
             canvas = canvas_for(model, f"{node.name}/")
             attention = Attention(canvas, node)
             query, key, value, past_key, past_value = node.inputs[:5]
-            q = attention.scaled_queries(query)
+            q = attention.queries(query)
             k = slots.append(canvas, past_key, attention.keys(key))
             v = slots.append(canvas, past_value, attention.keys(value))
             replace(node, canvas, [attention.spelled_out(q, k, v, mask), k, v])
@@ -138,7 +134,7 @@ class GqaToMha(Lowering):
                 domain=MICROSOFT,
                 outputs=3,
                 num_heads=node.attributes["num_heads"].as_int(),
-                scale=node.attributes["scale"].as_float(),
+                scale=1.0,
                 **causal,
             )
             replace(node, canvas, outputs)

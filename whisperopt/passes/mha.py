@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from whisperopt.passes.attention import BIAS, OPSET, Attention, unscalable
+from whisperopt.passes.attention import BIAS, OPSET, Attention
 from whisperopt.passes.rewrite import Lowering, canvas_for, need_opset, nodes, replace
 
 
@@ -33,16 +33,16 @@ class MhaToAttention(Lowering):
 
 
 class MhaToDecomposed(Lowering):
-    """MultiHeadAttention(q, k, v) -> Softmax(scale q k^T) v, in the two forms of the other.
+    """MultiHeadAttention(q, k, v) -> Softmax(q k^T) v, in the two forms of the other.
 
-    A bias is added to the scores. The scale goes into the weights of q.
+    A bias is added to the scores.
     """
 
     lowered = "MultiHeadAttention"
 
     def requires(self, model: ir.Model) -> str | None:
-        """Masks, biases and caches are not this pass's business; a query comes from its own layer."""
-        return _more_than_qkv(model, BIAS) or unscalable(model, self.lowered)
+        """Masks and caches are not this pass's business."""
+        return _more_than_qkv(model, BIAS)
 
     def apply(self, model: ir.Model) -> None:
         """Rewrite every MultiHeadAttention."""
@@ -50,7 +50,7 @@ class MhaToDecomposed(Lowering):
             canvas = canvas_for(model, f"{node.name}/")
             attention = Attention(canvas, node)
             query, key, value = node.inputs[:3]
-            q = attention.scaled_queries(query)
+            q = attention.queries(query)
             keys, values = attention.keys(key), attention.keys(value)
             mixed = attention.spelled_out(q, keys, values, attention.bias(node))
             replace(node, canvas, [mixed])

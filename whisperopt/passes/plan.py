@@ -87,6 +87,14 @@ def _causal(recipe: Recipe) -> list[Pass]:
     raise PassError(because("passes.cache", recipe.name, **values))
 
 
+def weights_of(recipe: Recipe, part: Part) -> tuple[object, ...]:
+    """Return what decides the weights of `part`: variants that have it in common share them."""
+    steps = tuple(type(step).__name__ for step in _precision(recipe, part, ALL))
+    if part == "encoder":
+        return (recipe.encoder_precision, *steps)
+    return (recipe.decoder_precision, recipe.kv_heads, *steps)
+
+
 def dims_of(recipe: Recipe, dims: Dimensions) -> Dimensions:
     """Return the sizes of a variant of a model of size `dims`: pooling leaves fewer heads."""
     kv_heads = recipe.kv_heads or dims.decoder_kv_heads

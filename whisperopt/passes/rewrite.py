@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
@@ -112,13 +111,6 @@ def linear(value: ir.Value | None) -> tuple[ir.Value, ...]:
     private = all(len(x.uses()) == 1 for x in (*used, *parts) if x)
     found = tuple(part for part in parts if part is not None and part.const_value is not None)
     return found if private and len(found) == len(parts) else ()
-
-
-def rescale(value: ir.Value, factor: float) -> None:
-    """Fold `value * factor` into the linear layer that produces it: x (fW) + fb."""
-    for part in linear(value):
-        if (tensor := part.const_value) is not None:
-            part.const_value = mapped(tensor, lambda x: np.multiply(x, factor, dtype=x.dtype))
 
 
 def mapped(

@@ -22,7 +22,8 @@ from whisperopt.pipeline.race import raced, settled
 from whisperopt.pipeline.request import BuildRequest, TargetRequest
 from whisperopt.pipeline.write import publish
 from whisperopt.reasons import because
-from whisperopt.release import catalog, store
+from whisperopt.release import catalog, layout, store
+from whisperopt.release.catalog import Variant
 from whisperopt.release.report import Report
 from whisperopt.whisper import Dimensions
 
@@ -101,7 +102,10 @@ def _released(
     """Make, check, race, rank and write everything that is not known from before."""
     recipes = [recipe for wanted in request.targets for recipe in wanted.ladder]
     proof = request.clip_set is not None
-    space.check(space.needed(request.checkpoint, recipes, proof=proof), out)
+    own = ("cpu", *(d for d in request.matrix.device_order if request.host.gpu_for(d)))
+    here = [wanted for wanted in request.targets if wanted.target.device in own]
+    racing = [recipe for wanted in here for recipe in wanted.ladder]
+    space.check(space.needed(request.checkpoint, recipes, proof=proof, raced=racing), out)
     core = CoreModel(request.checkpoint, GraphCache(lasting=True))
     known = build_cache.BuildCache(request.grounds(), fresh=request.fresh)
     with store.staging(out) as staging:
@@ -117,11 +121,16 @@ def _released(
             report = publish(staging, out, request, maker.trials.grading, results, seconds)
             store.prune(out)
             left = cache.stamps(out)
-        core.cache.moved(staging.resolve(), out.resolve())
+        core.cache.moved(layout.places(out.resolve(), _variants(out)))
     maker.trials.forget()
     if all(result.certain for result in results):
         build_cache.remember(request, out, left)
     return report
+
+
+def _variants(out: Path) -> list[Variant]:
+    models = catalog.read(out).models.values()
+    return [variant for model in models for variant in model.variants]
 
 
 def _played(clip_set: ClipSet, checkpoint: Checkpoint, progress: Progress) -> ClipSet:

@@ -92,7 +92,7 @@ def files(result: VariantResult, context: CheckContext) -> VariantResult:
     folder = context.trials.folder / result.variant.path
     if not folder.is_dir():
         return _skip(result, because("check.no-folder", folder.name))
-    if why := difference(folder, result.variant):
+    if why := difference(folder, result.variant, context.trials.folder):
         return _skip(result, because("check.damaged", why))
     try:
         found = artifact.read(folder)
@@ -263,7 +263,7 @@ def _given(value: _T | Reason | None) -> _T:
 
 
 def _artifact(result: VariantResult, context: CheckContext) -> artifact.Artifact:
-    return artifact.read(context.trials.folder / result.variant.path)
+    return artifact.read(context.trials.place(result.variant))
 
 
 def _inferred(path: Path, seen: dict[str, ir.Model]) -> ir.Model:

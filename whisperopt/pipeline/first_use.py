@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import msgspec
+
 from whisperopt import cache, download
 from whisperopt.artifact import Artifact
 from whisperopt.errors import NothingFitsError
@@ -9,7 +11,7 @@ from whisperopt.pipeline import Progress
 from whisperopt.pipeline.tune import check, read, tune
 from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog as catalogs
-from whisperopt.release import store
+from whisperopt.release import layout, store
 from whisperopt.release.catalog import Catalog
 from whisperopt.selection import tuned
 from whisperopt.selection.decisions import choose, contenders
@@ -86,7 +88,10 @@ def fetch(
             progress(model, str(because("tuned.fetching", names, megabytes=megabytes)))
             for variant in variants:
                 download.bring(source, model, variant, staging / variant.path, arrived)
-            (staging / catalogs.NAME).write_bytes(catalogs.encode(catalog))
+            entry = catalog.model(model)
+            entry = msgspec.structs.replace(entry, variants=layout.apart(entry.variants))
+            own = msgspec.structs.replace(catalog, models={model: entry})
+            (staging / catalogs.NAME).write_bytes(catalogs.encode(own))
             why = settle(
                 *(staging, model), target=target, device=device, budget=budget, progress=progress
             )

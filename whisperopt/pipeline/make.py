@@ -20,7 +20,7 @@ from whisperopt.pipeline.checks import CheckContext, check, refuse
 from whisperopt.pipeline.request import BuildRequest, TargetRequest, rehearsal_probes
 from whisperopt.pipeline.trials import Trials
 from whisperopt.reasons import because
-from whisperopt.release import catalog, genai
+from whisperopt.release import catalog, genai, layout
 from whisperopt.release.catalog import File, ModelEntry, Variant
 from whisperopt.results.grading import GradingContext
 from whisperopt.results.variant import VariantResult, unmade
@@ -48,6 +48,7 @@ class Maker:
         scratch.mkdir()
         entry = ModelEntry(version="", checkpoint=checkpoint.digest(), variants=())
         self._core, self._proving = core, request.clip_set is not None
+        self._held: list[Variant] = []
         self.trials = Trials(
             grading=GradingContext(
                 model=checkpoint.name, entry=entry, matrix=request.matrix, answers={}
@@ -82,11 +83,19 @@ class Maker:
                     raised = {"kind": type(error).__name__, "why": str(error)}
                     reason = because("check.backend-raised", wanted.backend.name, **raised)
                     result = refuse(result, reason, certain=False)
-            results.append(result)
-        for result in results:
-            if not result.passes:
-                shutil.rmtree(self.trials.folder / result.variant.path, ignore_errors=True)
+            results.append(self._kept(result))
         return results
+
+    def _kept(self, result: VariantResult) -> VariantResult:
+        """Keep of a variant's files those that no other has, and of one that is refused nothing."""
+        folder, variant = self.trials.folder, result.variant
+        if not result.passes:
+            shutil.rmtree(folder / variant.path, ignore_errors=True)
+            return result
+        variant = layout.shared([variant], staying=self._held)[variant.path]
+        layout.move(folder, [variant], [variant])
+        self._held.append(variant)
+        return msgspec.structs.replace(result, variant=variant)
 
     def _context(self, wanted: TargetRequest) -> CheckContext:
         host, device = self.trials.host, wanted.target.device

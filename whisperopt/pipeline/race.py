@@ -134,7 +134,7 @@ def _times(
         groups.setdefault(group[name].variant.target, []).append(name)
     found = timed(
         entrants,
-        {name: trials.folder / group[name].variant.path for name in entrants},
+        {name: trials.place(group[name].variant) for name in entrants},
         clip_set,
         threads=trials.host.cores,
         memory_bytes=trials.host.memory_of(device),

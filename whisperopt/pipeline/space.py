@@ -1,6 +1,6 @@
 """Estimates what a build writes, so that a full disk is noticed before and not after an hour."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from whisperopt.backend import Precision, Recipe
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.shapes import required
 from whisperopt.errors import DiskError
-from whisperopt.graph.core import Part
-from whisperopt.passes.plan import calibrated
+from whisperopt.graph.core import PARTS, Part
+from whisperopt.passes.plan import calibrated, weights_of
 from whisperopt.reasons import because
 from whisperopt.release import store
 
@@ -18,21 +18,39 @@ _BYTES: dict[Precision, float] = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "int8":
 _MB = 1e6
 
 
-def needed(checkpoint: Checkpoint, recipes: Sequence[Recipe], *, proof: bool) -> int:
-    """Return the bytes of all variants at once, and of what they are proven against."""
+def needed(
+    checkpoint: Checkpoint, recipes: Sequence[Recipe], *, proof: bool, raced: Sequence[Recipe] = ()
+) -> int:
+    """Return the most bytes that lie there at once while variants are made in this order.
+
+    That is what differs between those made so far, and all of the next. With `proof` what they are
+    proven against comes on top, and once more what is `raced`, which needs folders of its own.
+    What stands in for others is not counted: it is made in the place of one of them.
+    """
     weights = parameters(checkpoint)
-    total = sum(
-        weights["encoder"] * _BYTES[recipe.encoder_precision]
-        + weights["decoder"] * _BYTES[recipe.decoder_precision]
-        for recipe in recipes
-    )
+    held: dict[tuple[object, ...], float] = {}
+    most = 0.0
+    for recipe in (recipe for recipe in recipes if not recipe.stands_in_for):
+        own = _sizes(weights, recipe)
+        double = weights["encoder"] * _BYTES["fp32"] if calibrated(recipe) else 0
+        most = max(most, sum(held.values()) + max(sum(own.values()), double))
+        held |= own
     if proof and recipes:
         # the core model, what it is compared with node by node, and a twin or double at a time
         cores = len({(recipe.kv_heads, recipe.audio_tail is None) for recipe in recipes})
-        total += sum(weights.values()) * _BYTES["fp32"] * (2 + cores)
-    elif any(calibrated(recipe) for recipe in recipes):
-        total += weights["encoder"] * _BYTES["fp32"]  # less than a double, which comes later
-    return round(total)
+        most += sum(weights.values()) * _BYTES["fp32"] * (2 + cores)
+        lent = (_sizes(weights, recipe) for recipe in raced if not recipe.stands_in_for)
+        most += sum(size for sizes in lent for size in sizes.values())
+    return round(most)
+
+
+def _sizes(weights: Mapping[Part, int], recipe: Recipe) -> dict[tuple[object, ...], float]:
+    """Return the bytes of a variant's weights, by all that they differ by from another's."""
+    sizes: dict[tuple[object, ...], float] = {}
+    for part in PARTS:
+        precision = recipe.encoder_precision if part == "encoder" else recipe.decoder_precision
+        sizes[part, weights_of(recipe, part)] = weights[part] * _BYTES[precision]
+    return sizes
 
 
 def parameters(checkpoint: Checkpoint) -> dict[Part, int]:

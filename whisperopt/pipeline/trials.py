@@ -1,11 +1,13 @@
 """The trials of one model's variants against what its core model says to the clips."""
 
+import shutil
 from pathlib import Path
 
 import msgspec
 import onnx_ir as ir
 
 from whisperopt.artifact import Manifest
+from whisperopt.download import whole
 from whisperopt.errors import BadInputError, WhisperoptError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate import journal
@@ -16,9 +18,12 @@ from whisperopt.host import Host
 from whisperopt.pipeline import Budget, Progress
 from whisperopt.pipeline.build_cache import BuildCache
 from whisperopt.reasons import because
+from whisperopt.release.catalog import Variant
 from whisperopt.results.grading import GradingContext
 from whisperopt.static_checks.equivalence.comparison import Equivalence
 from whisperopt.static_checks.weights import Seen
+
+_COMPLETED = "completed"
 
 
 class Trials(msgspec.Struct, kw_only=True):
@@ -50,6 +55,14 @@ class Trials(msgspec.Struct, kw_only=True):
     """By how they round: who was heard in full on the CPU, of those that compute the same else."""
     equivalences: dict[tuple[str, tuple[str, ...]], Equivalence] = {}
     """What came of comparing graphs with exact weights, by their digest and what they shall be."""
+
+    def place(self, variant: Variant) -> Path:
+        """Return the folder with all files of a variant: its own, or one that is made of several."""
+        return whole(self.folder, self.grading.model, variant, self.scratch / _COMPLETED)
+
+    def leave(self) -> None:
+        """Remove what was put together, which can be done again."""
+        shutil.rmtree(self.scratch / _COMPLETED, ignore_errors=True)
 
     def open(self, manifest: Manifest) -> ProofContext | None:
         """Return what variants are held to, if there is time; `manifest` is that of any of them."""

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import msgspec
 from whisperopt import artifact as artifacts
 from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
-from whisperopt.download import difference
+from whisperopt.download import difference, whole
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.evaluate.evidence import Race
 from whisperopt.evaluate.race import Entrant, Most
@@ -84,11 +84,11 @@ def tune(
     }
     usable = [d for d in decisions if d.accepted and d.variant.name not in beyond]
     if budget is not None:
-        there = [d for d in usable if store.place(folder, d.variant).is_dir()]
+        there = [d for d in usable if all(map(Path.is_file, _places(folder, d)))]
         usable = contenders(there, top)
     failed: dict[str, str] = {}
     test = first_open.try_out if budget is None else None
-    entrants = [*_entrants(folder, usable, top, test, failed=failed, progress=progress)]
+    entrants = [*_entrants(folder, name, usable, top, test, failed=failed, progress=progress)]
     one_clip = budget is not None and wish.goal != "throughput"
     most = Most(seconds=until.left, clips=1 if one_clip else Most().clips)
     chosen = {decision.variant.name: decision for decision in usable}
@@ -152,6 +152,7 @@ def _first_objective(content: Catalog, model: str, target: str | None) -> Object
 
 def _entrants(
     folder: Path,
+    model: str,
     usable: Sequence[Decision],
     top: int,
     test: Callable[[Artifact], None] | None,
@@ -172,7 +173,7 @@ def _entrants(
         if found[variant.device] == top:
             continue
         try:
-            artifact = _entrant(folder, decision)
+            artifact = _entrant(folder, model, decision)
             if test:
                 progress(variant.name, "testing itself")
                 test(artifact)
@@ -183,9 +184,13 @@ def _entrants(
             yield variant, artifact
 
 
-def _entrant(folder: Path, decision: Decision) -> Artifact:
+def _places(folder: Path, decision: Decision) -> Iterable[Path]:
+    return store.places(folder, decision.variant).values()
+
+
+def _entrant(folder: Path, model: str, decision: Decision) -> Artifact:
     """Return the artifact as the catalog has it; raise `WhisperoptError` if it is another."""
-    place = store.place(folder, decision.variant)
+    place = whole(folder, model, decision.variant)
     if problem := difference(place, decision.variant):
         raise WhisperoptError(because("tuned.other-files", why=problem))
     return artifacts.read(place, decision.gpu)

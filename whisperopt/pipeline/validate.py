@@ -150,6 +150,7 @@ def _checked(trials: Trials, targets: set[str]) -> list[VariantResult]:
             model = trials.grading.model
             result = VariantResult(variant=variant, model=model, host_class=host_class)
             results.append(check(result, context))
+            trials.leave()
     return results
 
 
@@ -183,15 +184,16 @@ def _admitted(release: Path, models: Sequence[GradingContext], file: Path) -> Va
         raise BadInputError(because("admission.no-variants"))
     variant = admission.claimed(file, evidence, variants)
     grading = next(model for model in models if variant in model.entry.variants)
-    built = artifact.read(release / variant.path)
-    tokenizer = Tokenizer(built.tokenizer, built.manifest.decoding.end_of_text)
+    built = artifact.read(release / variant.path).manifest
+    places = store.places(release, variant)
+    tokenizer = Tokenizer(places[artifact.TOKENIZER], built.decoding.end_of_text)
     admission.admit(
         file,
         evidence,
         variant,
         answers=[answers for answers, _ in grading.answers.values()],
         tokenizer=lambda tokens: tokenizer.decode(list(tokens)),
-        vocabulary=built.manifest.dims.vocabulary,
+        vocabulary=built.dims.vocabulary,
         now=datetime.now(UTC),
     )
     proof = grading.judge(variant, evidence, imported=True)

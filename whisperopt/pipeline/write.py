@@ -2,18 +2,19 @@
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from whisperopt import __version__
+from whisperopt.download import whole
 from whisperopt.evaluate.metrics import measure
 from whisperopt.pipeline.request import BuildRequest, TargetRequest
-from whisperopt.release import catalog, store
+from whisperopt.release import catalog, layout, store
 from whisperopt.release import report as reports
-from whisperopt.release.catalog import Catalog, ModelEntry
+from whisperopt.release.catalog import Catalog, ModelEntry, Variant
 from whisperopt.release.report import CandidateReport, Report, TargetReport
 from whisperopt.report import page
 from whisperopt.results import folder, grading, projections
@@ -52,14 +53,53 @@ def publish(  # noqa: PLR0917  # what was asked for, what came of it, and where 
         kept += [result for result in others if result.variant.target not in built]
         report = _with_others(release, report, built)
     version = request.version or _content_version(kept)
-    entry = recorded(staging, own, kept)
-    models[own.model] = msgspec.structs.replace(entry, version=version)
     report = ranked(report, kept, {})
+    variants = {name: entry.variants for name, entry in models.items()}
+    variants[own.model] = tuple(result.variant for result in kept)
+    made = [r.variant for r in results if (staging / r.variant.path).is_dir()]
+    selected = {row.selected for row in report.targets}
+    placed = _placed(staging, release, made, variants, selected)
+    kept = [msgspec.structs.replace(r, variant=placed[r.variant.path]) for r in kept]
+    for name, entry in models.items():
+        moved = tuple(placed.get(v.path, v) for v in entry.variants)
+        models[name] = msgspec.structs.replace(entry, variants=moved)
+    models[own.model] = msgspec.structs.replace(recorded(staging, own, kept), version=version)
     content = Catalog(
         created=report.created, device_order=request.matrix.device_order, models=models
     )
     commit(staging, release, content, report, (own, kept))
     return report
+
+
+def _placed(
+    staging: Path,
+    release: Path,
+    made: Sequence[Variant],
+    kept: Mapping[str, Sequence[Variant]],
+    selected: Collection[str | None],
+) -> dict[str, Variant]:
+    """Let equal files lie once: with who stays in `release`, else with one of the `selected`.
+
+    Of the variants `kept`, by model, those that are `made` lie in `staging`. One that stays and
+    would lose files to what is replaced is put there too, whole. Returns every variant kept, by its
+    folder.
+    """
+    models = {variant.path: name for name, variants in kept.items() for variant in variants}
+    folders = {variant.path for variant in made}
+    everybody = [variant for variants in kept.values() for variant in variants]
+    staying = [variant for variant in everybody if variant.path not in folders]
+    fresh = [variant for variant in everybody if variant.path in folders]
+    for variant in layout.homeless(staying, fresh):
+        whole(release, models[variant.path], variant, staging).rename(staging / variant.path)
+        staying.remove(variant)
+        files = tuple(msgspec.structs.replace(file, at="") for file in variant.files)
+        fresh.append(msgspec.structs.replace(variant, files=files))
+    fresh.sort(key=lambda variant: variant.name not in selected)
+    placed = layout.shared(fresh, staying)
+    layout.move(staging, [*made, *fresh], [placed[variant.path] for variant in fresh])
+    for gone in folders.difference(placed):
+        shutil.rmtree(staging / gone, ignore_errors=True)
+    return placed
 
 
 def _beside(

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +15,9 @@ from whisperopt.matrix import Objective
 from whisperopt.reasons import Reason, because, places_of_control
 
 NAME = "catalog.json"
-SCHEMA = "1.1"
-SCHEMA_MAJOR = "1"
+SCHEMA = "2.0"
+SCHEMA_MAJORS = ("1", "2")
+"""In what is of the first every variant's folder holds all of its files."""
 MAX_BYTES = 5_000_000
 MAX_VARIANTS = 64
 MAX_FILES = 64
@@ -35,12 +36,14 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 Rank = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 
 
-class File(msgspec.Struct, frozen=True, kw_only=True):
+class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One file of a variant."""
 
     path: str
     size: Bytes
     sha256: str
+    at: str = ""
+    """Where in the release its bytes lie, if not in the variant's folder but in another's."""
 
 
 class EvidenceEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +113,14 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[File, ...]
     evidence: tuple[EvidenceEntry, ...] = ()
 
+    def own(self, file: File) -> str:
+        """Return the place inside the release that `file` has in the variant's own folder."""
+        return f"{self.path}/{file.path}"
+
+    def lies(self, file: File) -> str:
+        """Return the place inside the release where the bytes of `file` are."""
+        return file.at or self.own(file)
+
 
 class AnswersEntry(msgspec.Struct, frozen=True, kw_only=True):
     """The core model's answers to one clip set, which other machines prove variants with."""
@@ -155,14 +166,15 @@ def parse(data: bytes, source: str) -> Catalog:
         if at := next(places_of_control(msgspec.json.decode(data)), None):
             raise IntegrityError(because("catalog.control-character", source, at=at))
         schema = msgspec.json.decode(data, type=_Schema).schema
-        if schema.split(".")[0] != SCHEMA_MAJOR:
-            values = {"found": schema, "known": SCHEMA_MAJOR}
+        if schema.split(".")[0] not in SCHEMA_MAJORS:
+            values = {"found": schema, "known": ".x and ".join(SCHEMA_MAJORS)}
             raise IntegrityError(because("catalog.schema", source, **values))
         catalog = msgspec.json.decode(data, type=Catalog)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise IntegrityError(because("catalog.none", source, why=str(error))) from None
+    held = {v.own(f): f for e in catalog.models.values() for v in e.variants for f in v.files}
     for name, entry in catalog.models.items():
-        for holds, unless in _checks(name, entry):
+        for holds, unless in _checks(name, entry, held):
             if not holds:
                 raise IntegrityError(msgspec.structs.replace(unless, place=source))
     return catalog
@@ -213,10 +225,12 @@ def is_model_name(name: str) -> bool:
     return _is_plain(name, _SLUG, _MAX_NAME)
 
 
-def _checks(name: str, entry: ModelEntry) -> Iterator[tuple[bool, Reason]]:
+def _checks(
+    name: str, entry: ModelEntry, held: Mapping[str, File]
+) -> Iterator[tuple[bool, Reason]]:
     """Yield whether what must hold of an entry does, and the reason if not.
 
-    What comes later relies on what was found before.
+    What comes later relies on what was found before; `held` are all files by their own places.
     """
     at = f"models.{name}"
     yield is_model_name(name), because("catalog.model-name", name=_shown(name))
@@ -231,10 +245,12 @@ def _checks(name: str, entry: ModelEntry) -> Iterator[tuple[bool, Reason]]:
             yield is_plain, because("catalog.file", at=where, name=_shown(file.path))
             yield _has_sha256(file), because("catalog.sha256", at=where, name=file.path)
     for variant in entry.variants:
-        yield from _variant_checks(at, variant)
+        yield from _variant_checks(at, variant, held)
 
 
-def _variant_checks(model: str, variant: Variant) -> Iterator[tuple[bool, Reason]]:
+def _variant_checks(
+    model: str, variant: Variant, held: Mapping[str, File]
+) -> Iterator[tuple[bool, Reason]]:
     for key in ("name", "target", "backend", "runtime", "extra"):
         name, at = getattr(variant, key), f"{model}.variants"
         is_plain = _is_plain(name, _SLUG, _MAX_NAME)
@@ -250,6 +266,9 @@ def _variant_checks(model: str, variant: Variant) -> Iterator[tuple[bool, Reason
         is_plain, where = _is_plain(file.path, _FILE, _MAX_NAME), f"{at}.files"
         yield is_plain, because("catalog.file", at=where, name=_shown(file.path))
         yield _has_sha256(file), because("catalog.sha256", at=where, name=file.path)
+        there = held.get(file.at, File(path="", size=0, sha256=""))
+        same = (there.size, there.sha256, there.at) == (file.size, file.sha256, "")
+        yield not file.at or same, because("catalog.elsewhere", at=where, name=file.path)
     for entry in variant.evidence:
         is_plain = not entry.report or _REPORT.fullmatch(entry.report) is not None
         yield is_plain, because("catalog.report", at=at, name=_shown(entry.report))

@@ -158,12 +158,16 @@ def check_whole(release: Path) -> None:
         raise BadInputError(because("release.unfinished", release))
 
 
-def place(release: Path, variant: Variant) -> Path:
-    """Return the folder of `variant`; raises BadInputError for a link, which leads elsewhere."""
-    folder = release / variant.path
-    if folder.is_symlink():
-        raise BadInputError(because("release.link", folder))
-    return folder
+def places(release: Path, variant: Variant) -> dict[str, Path]:
+    """Return where each file of `variant` lies, by its name; in its own folder only if it is whole.
+
+    Raises BadInputError for a folder that is a link, which leads elsewhere.
+    """
+    found = {file.path: release / variant.lies(file) for file in variant.files}
+    for folder in {release / variant.path, *(path.parent for path in found.values())}:
+        if folder.is_symlink():
+            raise BadInputError(because("release.link", folder))
+    return found
 
 
 def recover(release: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.peers.engine import Job, Made, Opened, Order, Source
 from whisperopt import artifact as artifacts
+from whisperopt.download import whole
 from whisperopt.errors import BadInputError
 from whisperopt.release import catalog
 from whisperopt.runtime.arrays import Floats
@@ -32,7 +33,7 @@ class OnnxRuntimeGenAI:
         content = catalog.read(Path(source.release))
         name = source.checkpoint().name
         folders = [
-            Path(source.release) / variant.path
+            whole(Path(source.release), name, variant)
             for variant in content.model(name).variants
             if variant.target == "cpu"
         ]

@@ -47,8 +47,9 @@ class Shop(msgspec.Struct, frozen=True):
     matrix: Matrix
 
     def copy(self, to: Path) -> "Shop":
-        """Return a shop with a copy of the release, for others to tamper with."""
+        """Return a shop with a copy of the release, for others to tamper with: all files apart."""
         shutil.copytree(self.release, to)
+        releases.spread(to)
         return msgspec.structs.replace(self, release=to)
 
     def validate(self, **options: Any) -> Validation:

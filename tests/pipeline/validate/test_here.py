@@ -229,10 +229,10 @@ def test_a_disk_that_takes_nothing_is_told_before_anything_is_run(
 
 def test_a_release_of_a_newer_whisperopt_loses_nothing(shop_: Shop) -> None:
     content = json.loads((shop_.release / catalog.NAME).read_bytes())
-    content |= {"schema": "1.2", "signatures": ["new"]}
+    content |= {"schema": "2.1", "signatures": ["new"]}
     (shop_.release / catalog.NAME).write_text(json.dumps(content))
     before = tree(shop_.release)
-    with pytest.raises(BadInputError, match=r"a catalog of schema 1\.2") as told:
+    with pytest.raises(BadInputError, match=r"a catalog of schema 2\.1") as told:
         shop_.validate(replay=True)
     assert told.value.remedy == "Upgrade whisperopt"
     assert tree(shop_.release) == before

@@ -80,7 +80,7 @@ def _with_exact_weights(variant: VariantPart, model: ir.Model) -> dict[str, ir.N
         stem, _, end = pair.name.partition(QUERY)
         for found in pair.found:
             if end == "weight":
-                factors[stem] = variant.folded(pair.name, found.read(), pair.expected.read())
+                factors[stem] = variant.unfolded(pair.name, found.read(), pair.expected.read())
             factor = factors.get(stem, 1.0) if end else 1.0
             places.setdefault(_place(pair), _replaced(model, pair, found, np.float32(factor)))
     return places
@@ -89,7 +89,7 @@ def _with_exact_weights(variant: VariantPart, model: ir.Model) -> dict[str, ir.N
 def _replaced(
     model: ir.Model, pair: WeightPair, found: StoredWeight, factor: np.float32
 ) -> ir.Node:
-    """Put the exact weight, times what had been folded into it, where `found` is used."""
+    """Put the exact weight, times what a query's is larger by, where `found` is used."""
     node, canvas = found.node, canvas_for(model, f"{found.node.name}/exact/")
     if node.graph is None:
         node = next(use.node for use in found.value.uses() if use.node.graph is not None)

@@ -77,10 +77,9 @@ def check(
 
 def _grounds(variant: VariantPart, gates: Gates) -> tuple[object, ...]:
     """Return all that the check of a graph rests on apart from its bytes."""
-    forms = (variant.attention("self_attn"), variant.attention("encoder_attn"))
     recipe = variant.recipe
     own = (recipe.kv_heads, recipe.audio_tail is None, "int8" in recipe.precisions)
-    return (variant.part, *forms, *own, gates.weight_scale, gates.weight_error)
+    return (variant.part, *own, gates.weight_scale, gates.weight_error)
 
 
 def _checked(variant: VariantPart, path: Path, gates: Gates) -> WeightCheck:

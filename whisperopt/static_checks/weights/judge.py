@@ -130,21 +130,17 @@ class VariantPart(msgspec.Struct, frozen=True):
         """Return the weights that it is held against."""
         return list(stored_weights(reference(self.recipe, self.core, self.part)))
 
-    def attention(self, stem: str) -> str:
-        """Return the form of the attention that the name `stem` belongs to."""
-        if self.part == "encoder":
-            return self.recipe.encoder_attention
-        cross = stem.endswith("encoder_attn")
-        return self.recipe.cross_attention if cross else self.recipe.self_attention
+    def unfolded(self, name: str, found: Floats, expected: Floats) -> float:
+        """Return what a query is larger by where its attention scales the scores: sqrt(Dh), or 1.
 
-    def folded(self, name: str, found: Floats, expected: Floats) -> float:
-        """Return what attention in standard operators has folded into its query: 1 / sqrt(Dh)."""
-        stem, query, _ = name.partition(QUERY)
-        if not query or self.attention(stem) != "decomposed":
+        The core model has the scale in the query's weights; graphs of others, and those that were
+        made before, may have it as an attribute.
+        """
+        if QUERY not in name:
             return 1.0
         dims = self.core.checkpoint.dims
         heads = dims.decoder_heads if self.part == "decoder" else dims.encoder_heads
-        scale = 1 / math.sqrt(dims.width // heads)
+        scale = math.sqrt(dims.width // heads)
         b = expected.ravel()
         slope = float(np.dot(found.ravel(), b)) / (float(np.dot(b, b)) or 1.0)
         near = slope > 0 and abs(math.log(slope / scale)) < abs(math.log(slope))
@@ -175,7 +171,7 @@ def faults(variant: VariantPart, matched: Sequence[WeightPair], gates: Gates) ->
 def _compared(
     variant: VariantPart, name: str, found: StoredWeight, expected: Floats, gates: Gates
 ) -> tuple[Reason | None, float | None]:
-    """Return what is wrong with a weight, and what was folded into it if it makes a query."""
+    """Return what is wrong with a weight, and what a query's is larger by."""
     place, part = repr(name), variant.part
     try:
         with np.errstate(invalid="ignore", over="ignore"):  # what is no number is told below
@@ -186,7 +182,7 @@ def _compared(
     if array.shape != expected.shape:
         shapes = {"found": str(list(array.shape)), "expected": str(list(expected.shape))}
         return because("weights.shape", place, part=part, **shapes), None
-    factor = variant.folded(name, array, expected)
+    factor = variant.unfolded(name, array, expected)
     wanted = expected if factor == 1 else expected * np.float32(factor)
     apart = distance(array, wanted, scale_count=found.scale_count)
     row = ("tensor", "channel" if found.product else "row", "channel")[min(array.ndim, 3) - 1]
