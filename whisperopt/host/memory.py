@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import psutil
-
 _UNKNOWN = 4_000_000_000
 """Bytes that are taken to be free where nobody can tell."""
 _PROC = Path("/proc/self")
@@ -16,12 +14,16 @@ def peak_rss_bytes() -> int:
     if status.is_file():  # getrusage would also count the process that started this one
         lines = dict(line.split(":", 1) for line in status.read_text("utf-8").splitlines())
         return int(lines["VmHWM"].split()[0]) * 1024
+    import psutil
+
     info = psutil.Process().memory_info()
     return int(getattr(info, "peak_wset", info.rss))
 
 
 def available_bytes() -> int:
     """Return how much memory processes may still take, within a container's limit."""
+    import psutil
+
     try:
         free = int(psutil.virtual_memory().available)
     except (OSError, RuntimeError, AttributeError):  # such as a sandbox that hides /proc
