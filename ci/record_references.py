@@ -39,7 +39,7 @@ def extract(samples: Floats, mels: int) -> Floats:
     """Return features float32 [mels, 3000] as transformers computes them."""
     from transformers import WhisperFeatureExtractor
 
-    extractor = WhisperFeatureExtractor(feature_size=mels)  # type: ignore[no-untyped-call]
+    extractor = WhisperFeatureExtractor(feature_size=mels)
     found = extractor(samples, sampling_rate=SAMPLE_RATE, return_tensors="np")
     return np.asarray(found.input_features[0], np.float32)
 

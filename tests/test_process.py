@@ -39,6 +39,9 @@ def handle(asked: Asked) -> Said:
 def handler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that makes a handler of this body, and its request."""
     monkeypatch.syspath_prepend(tmp_path)
+    # two bodies of one length in one second would be one to what is cached
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
 
     def make(body: str = "pass") -> tuple[Any, Any]:
         (tmp_path / "asked.py").write_text(_MODULE.format(body=body))

@@ -110,6 +110,7 @@ def test_greedy_tokens_equal_to_the_end_of_the_text(core: Sample, batch, faster,
     assert ours == [result.sequences_ids[0] for result in results]
 
 
+@pytest.mark.soak
 def test_language_is_detected_alike(core: Sample, batch, faster, encoded) -> None:
     decoding = core.checkpoint.decoding
     assert faster.is_multilingual == decoding.multilingual

@@ -56,7 +56,7 @@ def made(
 def told(of: Artifact, *emulator: str, **variables: str) -> dict[str, Any]:
     """Hold an artifact to its self-test in a process of its own, and to what it computes here."""
     here = of.path.parent / "here.npz"
-    np.savez(here, **lower_instructions.computed(of))
+    np.savez(here, **lower_instructions.computed(of, lower_instructions.opened(of)))
     path = os.pathsep.join(entry for entry in sys.path if entry)
     command = [
         *emulator,

@@ -17,7 +17,7 @@ from whisperopt import matrix
 RECIPES = {
     "tensorrt": ("decomposed-fp16", "gqa-fp16"),
     "cuda": ("gqa-fp16",),
-    "directml": ("gqa-fp16", "decomposed-fp16"),
+    "directml": ("gqa-fp16",),
     "webgpu": ("gqa-fp16",),
     "openvino": ("mha-fp32", "mha-int8"),
     "cpu": ("gqa-fp32", "gqa-int8", "gqa-int8-spans", "mha-fp32"),

@@ -19,6 +19,9 @@ from whisperopt.errors import BadInputError
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
 
+MOMENTS = 8
+"""At which a build is killed, spread over the time that it takes."""
+
 
 class Killed(BaseException):
     """Stands for kill -9."""
@@ -193,30 +196,59 @@ def _leftovers(release: Path) -> list[str]:
     return [path.name for path in release.glob(".*")]
 
 
-@pytest.mark.parametrize("moments", [1, pytest.param(8, marks=pytest.mark.soak)])
-def test_a_build_that_is_killed_leaves_the_old_release(tmp_path: Path, moments: int) -> None:
-    """Once as soon as it writes, then at `moments` spread over the time that it takes."""
+def _killed(
+    model: Path, release: Path, moment: Callable[["subprocess.Popen[bytes]"], None]
+) -> bool:
+    """Kill a build at a `moment`; return whether it left something, which is swept then."""
+    process = _build(model, release)
+    moment(process)
+    process.kill()
+    process.wait()
+    left = bool(_leftovers(release))
+    store.recover(release)  # as who writes into it does
+    return left
+
+
+def test_a_build_that_is_killed_as_soon_as_it_writes_leaves_the_old_release(
+    tmp_path: Path,
+) -> None:
+    model, release = tmp_path / "small", tmp_path / "release"
+    write_huggingface(model)
+    assert _build(model, release).wait() == 0
+    created, names = catalogs.read(release).created, verify(release)
+
+    def it_writes(process: "subprocess.Popen[bytes]") -> None:
+        while not _leftovers(release):
+            assert process.poll() is None
+            time.sleep(0.005)
+
+    write_huggingface(model, seed=1)  # a build of the same would have nothing to do
+    assert _killed(model, release, it_writes)
+    assert verify(release) == names
+    assert _build(model, release).wait() == 0
+    assert verify(release) == names
+    assert _leftovers(release) == []
+    assert catalogs.read(release).created >= created
+
+
+@pytest.mark.soak
+def test_a_build_that_is_killed_at_any_moment_leaves_the_old_release(tmp_path: Path) -> None:
     model, release = tmp_path / "small", tmp_path / "release"
     write_huggingface(model)
     assert _build(model, release).wait() == 0
     created = catalogs.read(release).created
-    write_huggingface(model, seed=9)  # a build of the same would have nothing to do
+    write_huggingface(model, seed=9)
     started = time.monotonic()
     assert _build(model, release).wait() == 0
     seconds = time.monotonic() - started
     names = verify(release)
-    for moment in range(moments + 1):
+    interrupted = 0
+    for moment in range(MOMENTS):
         write_huggingface(model, seed=moment + 1)
-        process = _build(model, release)
-        while moment == 0 and not _leftovers(release):
-            assert process.poll() is None
-            time.sleep(0.005)
-        time.sleep(seconds * (0.3 + 0.8 * (moment - 1) / moments) if moment else 0)
-        process.kill()
-        process.wait()
-        assert moment or _leftovers(release)
-        store.recover(release)  # as who writes into it does
+        share = 0.3 + 0.8 * moment / MOMENTS
+        interrupted += _killed(model, release, lambda _, after=seconds * share: time.sleep(after))
         assert verify(release) == names
+    assert interrupted
     assert _build(model, release).wait() == 0
     assert verify(release) == names
     assert _leftovers(release) == []

@@ -63,6 +63,7 @@ def test_sabotage_is_caught_with_the_right_reason(
     assert reason in told.reason
 
 
+@pytest.mark.soak
 def test_gqa_in_two_buffers_loses_the_past(small_checkpoint: Checkpoint, tmp_path: Path) -> None:
     artifact = forms.write(small_checkpoint, RUNGS["gqa-fp16"], tmp_path / "artifact")
     told = judged(artifact, tmp_path, shared=False)

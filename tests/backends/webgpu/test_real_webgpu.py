@@ -58,6 +58,7 @@ def test_fused_attention_in_the_encoder_is_off(
     assert "(encoder, batch 1) has a relative error of" in told.reason
 
 
+@pytest.mark.soak
 def test_several_tokens_at_once_are_off(small_checkpoint: Checkpoint, tmp_path: Path) -> None:
     """What the session's single steps avoid; a release that mends it makes them needless."""
     made = forms.write(small_checkpoint, RUNGS["gqa-fp32"], tmp_path / "artifact")
