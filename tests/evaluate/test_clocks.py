@@ -126,7 +126,7 @@ def test_no_round_begins_that_would_not_end_in_time(
     machine: Machine, tmp_path: Path, said: list[str], seconds: float, most: int
 ) -> None:
     """Two clips take both 60 ms together, a round of warming up as long; six rounds are enough."""
-    found = raced(tmp_path, said, Most(seconds=seconds, clips=2))
+    found = raced(tmp_path, said, Most(rounds=30, seconds=seconds, clips=2))
     assert rounds(found["swift"]) == [*range(most + 1)]
     assert machine.awake <= seconds + 0.04 + 1e-9  # who is at it goes on
 

@@ -6,6 +6,7 @@ import pytest
 
 import whisperopt
 from tests.makers import write_huggingface
+from whisperopt.download import read_folder
 
 
 @pytest.fixture(scope="package")
@@ -19,6 +20,6 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def graph(release: Path, tmp_path: Path) -> Path:
     """The decoder of one variant with its weights, to be damaged."""
-    for path in (release / "small--cpu-gqa-fp32").glob("decoder.onnx*"):
+    for path in read_folder(release / "small--cpu-gqa-fp32").path.glob("decoder.onnx*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     return tmp_path / "decoder.onnx"

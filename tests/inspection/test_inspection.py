@@ -17,6 +17,7 @@ from whisperopt.backend import Tier
 from whisperopt.checkpoint.checkpoint import Checkpoint
 from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.checkpoint.shapes import required
+from whisperopt.download import read_folder
 from whisperopt.errors import BadInputError
 from whisperopt.inspection.checkpoint import inspect_checkpoint
 from whisperopt.inspection.facts import (
@@ -215,8 +216,15 @@ def test_a_release_lists_its_variants(release: Path) -> None:
     half, full = by_name["tensorrt-decomposed-fp16"], by_name["cpu-gqa-fp32"]
     assert (half.caches.precision, full.caches.precision) == ("fp16", "fp32")
     assert half.size < full.size
-    files = (release / "small--cpu-gqa-fp32").iterdir()
+    files = read_folder(release / "small--cpu-gqa-fp32").path.iterdir()
     assert full.size == sum(path.stat().st_size for path in files)
+
+
+def test_a_graph_in_a_release_has_the_weights_that_another_variant_holds(release: Path) -> None:
+    for variant in ("cpu-gqa-fp32", "openvino-mha-fp32"):
+        facts = inspect(release / f"small--{variant}" / "decoder.onnx")
+        assert isinstance(facts, OnnxFacts)
+        assert facts.path.parent.name == f"small--{variant}"
 
 
 def test_an_artifact_says_how_its_attention_is_written(release: Path) -> None:

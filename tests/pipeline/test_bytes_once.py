@@ -97,7 +97,7 @@ def test_a_release_of_the_old_kind_is_read_and_what_is_built_anew_shares(
     model: Path, tmp_path: Path
 ) -> None:
     made = build(model, tmp_path / "r", matrix=only(**HALVES, **CPU))
-    spread(made.path)
+    spread(made.path, schema="1.1")
     old = Built(made.path, made.report, [])
     assert all(difference(made.path / one.path, one) is None for one in old.variants().values())
     build(model, tmp_path / "r", target="cuda", matrix=only(**HALVES, **CPU))

@@ -177,7 +177,7 @@ def write_release(release: Path, *names: str) -> Catalog:
     return made
 
 
-def spread(release: Path) -> None:
+def spread(release: Path, *, schema: str = catalogs.SCHEMA) -> None:
     """Give every variant of a release copies of its own, as in those of schema 1."""
     content = catalogs.read(release)
     for name, entry in content.models.items():
@@ -189,5 +189,5 @@ def spread(release: Path) -> None:
             files = tuple(msgspec.structs.replace(file, at="") for file in one.files)
             made.append(msgspec.structs.replace(one, files=files))
         content.models[name] = msgspec.structs.replace(entry, variants=tuple(made))
-    content = msgspec.structs.replace(content, schema="1.1")
+    content = msgspec.structs.replace(content, schema=schema)
     (release / catalogs.NAME).write_bytes(catalogs.encode(content))

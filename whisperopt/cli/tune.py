@@ -26,7 +26,6 @@ from whisperopt.selection.rank import Ranked
 @click.option("--model", help="Which model, where the release holds several.")
 @click.option("--target", help="Race only this target's variants.")
 @device_option
-@budget_option
 @click.option(
     "--top", type=COUNT, default=4, show_default=True, help="How many variants of each device."
 )

@@ -64,6 +64,7 @@ def parse(path: Path) -> Evidence:
 
 class _Schema(msgspec.Struct):
     schema: str
+    variant: str
 
 
 def _bytes(path: Path) -> bytes:

@@ -199,7 +199,8 @@ def hear(
     is empty. What passes with fewer is no worse than accepted: see `race.settled`. What fails goes
     on to all, unless no other clip can save it.
     """
-    built, variant = artifact.read(trials.folder / result.variant.path), result.variant
+    variant = result.variant
+    built = artifact.read(trials.place(variant))
     case, tier = trials.open(built.manifest), Tier.MEASURED if here else Tier.EMULATED
     if case is None:
         return undecided(result, trials)
