@@ -30,6 +30,7 @@ def entrant(
     size: int = 100,
     selectable_from: Tier = Tier.EMULATED,
     caution: str = "",
+    stride: int | None = None,
     **numbers: Any,
 ) -> VariantResult:
     """Return a variant that was timed, if at all, at `latency` ms."""
@@ -49,6 +50,7 @@ def entrant(
         reasons=(because("recorded.text", failure),) if failure else (),
         scores=scores_of(metrics, size, tier) if metrics else Scores(size_bytes=size),
         metrics=metrics,
+        stride=stride,
     )
     unproven = tier is Tier.STRUCTURAL and not failure
     return VariantResult(variant=made, proofs=() if unproven else (proof,))
@@ -320,3 +322,26 @@ def test_limits_do_not_change_the_front() -> None:
     entrants = entrant("quick", 50, wer_delta=1.0), entrant("right", 100, wer_delta=0.0)
     found = ranked(*entrants, aim=Objective(at_most={"wer_delta": 0.5}))
     assert all(one.pareto for one in found)
+
+
+def test_who_heard_only_some_clips_stands_behind_whoever_heard_all() -> None:
+    swift = entrant("swift", 50.0, size=80, stride=3)
+    sure, slow = entrant("sure", 100.0), entrant("slow", 400.0, size=300, stride=3)
+    emulated = entrant("emulated", tier=Tier.EMULATED)
+    assert names(emulated, slow, swift, sure) == ["sure", "swift", "slow", "emulated"]
+    found = reasons(emulated, slow, swift, sure)
+    assert "heard fewer clips (one in 3)" in found["swift"]
+    assert found["slow"] == "300 % slower"
+    assert "--objective size" in reasons(swift, sure, aim=Objective(goal="size"))["swift"]
+    assert names(swift, slow)[0] == "swift"
+    assert "only one clip in 3" in reasons(swift, slow)["swift"]
+
+
+def test_some_clips_are_too_few_for_what_must_be_measured() -> None:
+    careful = {"selectable_from": Tier.MEASURED, "caution": "only the device shows it"}
+    (some,), (every,) = (
+        ranked(entrant("x", 50.0, stride=stride, **careful)) for stride in (3, None)
+    )
+    assert (some.accepted, some.reason.code) == (False, "ranking.waits")
+    assert every.selected
+    assert (some.result.best_tier, every.result.best_tier) == (Tier.EMULATED, Tier.MEASURED)

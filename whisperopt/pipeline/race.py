@@ -66,11 +66,19 @@ def _selected_too_soon(
         if not group:
             continue
         host_class = basis(group, group[0].host_class)
-        best = rank(group, objective or group[0].variant.objective, host_class)[0]
-        samples = _measured(best.result)
+        as_if_heard = [_as_if_heard(result) for result in group]
+        best = rank(as_if_heard, objective or group[0].variant.objective, host_class)[0]
+        chosen = next(result for result in group if result.name == best.name)
+        samples = _measured(chosen)
         if best.selected and samples and samples.stride:
-            return best.result
+            return chosen
     return None
+
+
+def _as_if_heard(result: VariantResult) -> VariantResult:
+    """Return what a variant counts as if it says to all clips what it said to some."""
+    proofs = tuple(msgspec.structs.replace(proof, stride=None) for proof in result.proofs)
+    return msgspec.structs.replace(result, proofs=proofs)
 
 
 def _heard_all(result: VariantResult, trials: Trials, backend: Backend) -> VariantResult:

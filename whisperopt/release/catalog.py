@@ -69,6 +69,8 @@ class EvidenceEntry(msgspec.Struct, frozen=True, kw_only=True):
     wer_delta: float | None = None
     report: str = ""
     """Path of the raw samples inside the release."""
+    stride: int | None = None
+    """Every how many-th clip it heard, where that is not all that its tier asks for."""
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):

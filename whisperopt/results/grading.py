@@ -58,6 +58,7 @@ class GradingContext(msgspec.Struct, frozen=True, kw_only=True):
             started=evidence.started,
             imported=imported,
             report=folder.path_of(self.model, evidence),
+            stride=evidence.stride,
         )
 
     def hopeless(self, variant: Variant, evidence: Evidence) -> bool:

@@ -40,7 +40,9 @@ def evidence_entry(proof: Proof) -> EvidenceEntry:
     if metrics is None:
         return EvidenceEntry(**said)
     times = {name: _sound(getattr(metrics, name)) for name in MEASURED_ONLY}
-    return EvidenceEntry(**said, **times, wer_delta=metrics.wer_delta, report=proof.report)
+    return EvidenceEntry(
+        **said, **times, wer_delta=metrics.wer_delta, report=proof.report, stride=proof.stride
+    )
 
 
 def proof_report(proof: Proof, size_bytes: int) -> ProofReport:

@@ -39,6 +39,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     imported: bool = False
     report: str = ""
     """Path of the raw samples inside the release."""
+    stride: int | None = None
+    """Every how many-th clip it heard, where that is not all that its tier asks for."""
 
     @property
     def accepted(self) -> bool:
@@ -54,6 +56,16 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     def measured(self) -> bool:
         """Whether it ran on that kind of host's device and passed."""
         return self.tier is Tier.MEASURED and self.accepted
+
+    @property
+    def partly(self) -> bool:
+        """Whether it was measured on some of the clips only, which proves less."""
+        return self.measured and bool(self.stride)
+
+    @property
+    def worth(self) -> Tier:
+        """Return what it proves: on some of the clips no more than an emulation does."""
+        return Tier.EMULATED if self.partly else self.tier
 
 
 class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +120,7 @@ class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def best_tier(self) -> Tier:
         """The best proof on any kind of host: one that failed proves nothing."""
-        tiers = [proof.tier for proof in self.proofs if proof.accepted]
+        tiers = [proof.worth for proof in self.proofs if proof.accepted]
         return max(tiers, key=lambda tier: tier.rank, default=Tier.STRUCTURAL)
 
     def decisive(self, host_class: str | None) -> Proof | None:
@@ -220,6 +232,7 @@ def proof_of_entry(entry: EvidenceEntry, size_bytes: int) -> Proof:
         started=entry.started,
         imported=entry.imported,
         report=entry.report,
+        stride=entry.stride,
     )
 
 

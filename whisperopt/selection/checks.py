@@ -64,7 +64,7 @@ class Case(msgspec.Struct, frozen=True, dict=True):
     def tier(self) -> Tier:
         """How far it is proven for this host: a measurement elsewhere is no measurement here."""
         if self.standing.measured:
-            return Tier.MEASURED
+            return self.standing.worth
         return min(self.result.best_tier, Tier.EMULATED, key=lambda tier: tier.rank)
 
 

@@ -58,22 +58,29 @@ def rank(
     """Rank variants for one kind of host, best first; the selected one on top if there is one.
 
     What keeps the objective's limits goes before what does not, and only that is selected.
-    Measured goes before emulated before structural. Among measured the objective decides, and
-    where it is too close to call the smaller size; among unmeasured the size if that is the
-    objective, else what is `predicted` of each, by name, and without that the order of targets and
-    ladders. What is refused comes last. `limit` says which limit a variant does not keep: by
+    Measured goes before emulated before structural, and what heard all clips before what heard some.
+    Among measured the objective decides, and where it is too close to call the smaller size; among
+    unmeasured the size if that is the objective, else what is `predicted` of each, by name, and
+    without that the order of targets and ladders. What is refused comes last. `limit` says which limit a variant does not keep: by
     default any that it is not known to keep.
     """
     judged = [_judged(result, objective, host_class, limit) for result in results]
     judged.sort(key=lambda e: (e.result.variant.target_rank, e.result.variant.ladder_rank, e.name))
     accepted = [entry for entry in judged if entry.accepted]
     measured = [entry for entry in accepted if entry.within and entry.standing.measured]
+    fully, partly = (
+        [entry for entry in measured if entry.standing.partly is some] for some in (False, True)
+    )
     others = [entry for entry in accepted if entry.within and not entry.standing.measured]
     beyond = [entry for entry in accepted if not entry.within]
     others = by_prediction(others, lambda entry: (predicted or {}).get(entry.name))
     for unordered in (others, beyond):
         unordered.sort(key=lambda entry: _unproven(entry, objective))
-    order = by_objective(measured, scores=lambda entry: entry.scores, objective=objective)
+    order = [
+        entry
+        for group in (fully, partly)
+        for entry in by_objective(group, scores=lambda e: e.scores, objective=objective)
+    ]
     order += others
     points = {
         e.name: (latency.value if (latency := e.scores.latency_ms) else None, e.scores.wer_delta)
@@ -135,7 +142,7 @@ def _refusal(variant: Variant, standing: Proof) -> Reason | None:
     if standing.reasons:
         first, *others = standing.reasons
         return because("recorded.text", standing.reason) if others else first
-    tier, needed, caution = standing.tier, Tier(variant.selectable_from), variant.caution
+    tier, needed, caution = standing.worth, Tier(variant.selectable_from), variant.caution
     if tier.rank >= needed.rank or (tier is Tier.STRUCTURAL and not caution):
         return None
     return because("ranking.waits", tier=tier, needed=needed, caution=caution)
@@ -156,6 +163,10 @@ def _reason(entry: Ranked, order: Sequence[Ranked], objective: Objective) -> Rea
         return because("ranking.only-tier", str(tier))
     if tier is not Tier.MEASURED:
         return because("ranking.later" if objective.needs_times else "ranking.not-smaller")
+    if entry.standing.partly and not best.standing.partly:
+        first, _ = by_objective([best, entry], scores=lambda e: e.scores, objective=objective)
+        if first is entry:
+            return because("ranking.heard-less", objective.goal, stride=entry.standing.stride or 1)
     rivals = {rival.name: rival.scores for rival in order if rival.standing.measured}
     return behind(entry.scores, best.scores, objective, rivals)
 
@@ -167,7 +178,10 @@ def _why_best(best: Ranked, order: Sequence[Ranked], objective: Objective) -> Re
     if tier is not Tier.MEASURED:
         code = "ranking.first-of-tier" if objective.needs_times else "ranking.smallest-of-tier"
         return because(code, str(tier))
-    costs = [entry.scores.cost(objective) for entry in order if entry.standing.measured]
+    if stride := best.standing.stride:
+        return because("ranking.best-partly", words=praise, stride=stride)
+    whole = [e for e in order if e.standing.measured and not e.standing.partly]
+    costs = [entry.scores.cost(objective) for entry in whole]
     if len(costs) == 1:
         return because("ranking.alone-measured")
     own = best.scores.cost(objective)
