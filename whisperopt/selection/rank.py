@@ -58,11 +58,11 @@ def rank(
     """Rank variants for one kind of host, best first; the selected one on top if there is one.
 
     What keeps the objective's limits goes before what does not, and only that is selected.
-    Measured goes before emulated before structural, and what heard all clips before what heard some.
-    Among measured the objective decides, and where it is too close to call the smaller size; among
-    unmeasured the size if that is the objective, else what is `predicted` of each, by name, and
-    without that the order of targets and ladders. What is refused comes last. `limit` says which limit a variant does not keep: by
-    default any that it is not known to keep.
+    Measured goes before emulated before structural, and what heard all clips before what heard
+    some. Among measured the objective decides, and where it is too close to call the smaller size;
+    among unmeasured the size if that is the objective, else what is `predicted` of each, by name,
+    and without that the order of targets and ladders. What is refused comes last. `limit` says
+    which limit a variant does not keep: by default any that it is not known to keep.
     """
     judged = [_judged(result, objective, host_class, limit) for result in results]
     judged.sort(key=lambda e: (e.result.variant.target_rank, e.result.variant.ladder_rank, e.name))
