@@ -122,14 +122,14 @@ def _measured(name: str, scratch: Path | None, *, every: bool) -> Row:
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         model, out, cache = (Path(folder) / part for part in (name, "release", "cache"))
         made_checkpoints.write(model, dims)
-        with _Watch(out, cache) as watch:
+        with Watch(out, cache) as watch:
             build = _timed(model, out, cache, every=every)
         listed = [v for entry in catalog.read(out).models.values() for v in entry.variants]
         row = Row(
             name=name,
             parameters=made_checkpoints.parameters(dims),
-            checkpoint_bytes=_bytes(model),
-            release_bytes=_bytes(out),
+            checkpoint_bytes=folder_bytes(model),
+            release_bytes=folder_bytes(out),
             peak_disk_bytes=watch.peak,
             build=build,
             again=_timed(model, out, cache, every=every),
@@ -175,7 +175,7 @@ def _matrix() -> Matrix:
     return msgspec.structs.replace(whole, targets=chosen)
 
 
-class _Watch:
+class Watch:
     """Looks again and again how much some folders hold."""
 
     def __init__(self, *folders: Path) -> None:
@@ -192,10 +192,11 @@ class _Watch:
 
     def _look(self) -> None:
         while not self._done.wait(_SECONDS_BETWEEN):
-            self.peak = max(self.peak, sum(map(_bytes, self._folders)))
+            self.peak = max(self.peak, sum(map(folder_bytes, self._folders)))
 
 
-def _bytes(folder: Path) -> int:
+def folder_bytes(folder: Path) -> int:
+    """Return what all files below `folder` take; what vanishes meanwhile counts for nothing."""
     total = 0
     for path, _, names in os.walk(folder):
         for name in names:

@@ -67,7 +67,7 @@ def test_a_recorded_host_is_told_nothing_of_it(run: Run, release: Path, cache: P
     [
         (["--target", "cpuu"], "no variant of small for the target 'cpuu'. Did you mean 'cpu'?"),
         (["--model", "base"], "has no model 'base'"),
-        (["--budget", "0"], "A race takes more than 0 s. Give it 20 s"),
+        (["--budget", "0"], "A budget of 0 s is none"),
         (["--limit", "wer_delta"], "is not a name and a number"),
         (["--limit", "beauty=1"], "no limit on 'beauty'"),
         (["--limit", "size_bytes=nan"], "size_bytes is no number"),
