@@ -94,10 +94,11 @@ def _watched(model: ir.Model) -> ir.Model:
     """Add one scalar output `peak/<node>` with max|x| for every float output of every node."""
     model = inferred(model)
     canvas = canvas_for(model, _PEAK)
-    for node in model.graph:
+    for node in list(model.graph):
         if node.outputs[0].dtype is _FLOAT:
             peak = canvas.op("ReduceMax", canvas.op("Abs", node.outputs[0]), keepdims=0)
             peak.name = f"{_PEAK}{node.name}"
             model.graph.outputs.append(typed(peak, _FLOAT, []))
-    model.graph.extend(canvas.nodes)
+            # at once, or every value stays in memory until the end
+            model.graph.insert_after(node, list(canvas.nodes)[-2:])
     return model

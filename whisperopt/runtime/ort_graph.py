@@ -121,6 +121,8 @@ def on_cpu(graph: Path, *, threads: int = 0) -> "ort.InferenceSession":
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
+    # by default what many outputs are computed from stays in memory until the end
+    options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
