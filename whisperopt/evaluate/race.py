@@ -69,6 +69,9 @@ class Most(NamedTuple):
     clips: int = 3
 
 
+UNBOUNDED = Most()
+
+
 class Entrant(NamedTuple):
     """Who takes part, and on which adapter, if there are several."""
 
@@ -125,7 +128,7 @@ def run(
     entrants: Sequence[Entrant | tuple[str, Path]],
     clip_set: ClipSet,
     *,
-    most: Most = Most(),  # noqa: B008  # a frozen value
+    most: Most = UNBOUNDED,
     threads: int | None = None,
     memory_bytes: int | None = None,
     groups: Mapping[str, Collection[str]] | None = None,

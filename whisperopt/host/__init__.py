@@ -79,8 +79,9 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             own = [gpu for gpu in self.gpus if gpu.vendor == "nvidia"]
             return tuple(sorted(own, key=lambda gpu: gpu.strength, reverse=True))
         if device == "gpu" or (device == "d3d12" and self.os == "windows"):
-            key = lambda gpu: (gpu.discrete, gpu.memory_mb or 0)  # noqa: E731
-            return tuple(sorted(self.gpus, key=key, reverse=True))
+            return tuple(
+                sorted(self.gpus, key=lambda g: (g.discrete, g.memory_mb or 0), reverse=True)
+            )
         return ()
 
     def gpu_for(self, device: str) -> Gpu | None:

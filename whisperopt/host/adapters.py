@@ -162,8 +162,9 @@ def _with_luids(gpus: Sequence[Gpu], listed: Sequence[tuple[str, str]]) -> Itera
         own = [entry for entry in left if entry[0] == gpu.name]
         if len(own) == 1 or (own and not gpu.uuid):
             left.remove(own[0])
-            gpu = msgspec.structs.replace(gpu, luid=own[0][1])  # noqa: PLW2901
-        yield gpu
+            yield msgspec.structs.replace(gpu, luid=own[0][1])
+        else:
+            yield gpu
 
 
 def linux_gpus(folder: Path = DRM) -> tuple[Gpu, ...]:

@@ -100,5 +100,5 @@ def _watched(model: ir.Model) -> ir.Model:
             peak.name = f"{_PEAK}{node.name}"
             model.graph.outputs.append(typed(peak, _FLOAT, []))
             # at once, or every value stays in memory until the end
-            model.graph.insert_after(node, list(canvas.nodes)[-2:])
+            model.graph.insert_after(node, canvas.nodes[-2:])
     return model
