@@ -5,14 +5,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 
 from whisperopt.evaluate.evidence import Lap, Race
-from whisperopt.evaluate.times import (
-    LEAST_ROUNDS,
-    MOST_ROUNDS,
-    latencies,
-    leader,
-    paces,
-    undecided,
-)
+from whisperopt.evaluate.times import MOST_ROUNDS, latencies, leader, remaining
 
 Noise = Callable[[random.Random], Iterator[float]]
 """Factors of the times of one lap after the other."""
@@ -84,12 +77,8 @@ def race(paces_ms: Mapping[str, float], noise: Noise, seed: int) -> dict[str, Ra
                 laps[name].append(
                     Lap(round=number, clips=clips, seconds=len(clips), total_ns=round(took * 1e6))
                 )
-        if number >= LEAST_ROUNDS:
-            alone = {name: latencies(laps[name]) for name in left}
-            many = {name: paces(laps[name]) for name in left}
-            wanted = undecided(alone) | undecided(many)
-            wanted |= {leader(alone), leader(many)} if wanted else set()
-            left = [name for name in left if name in wanted]
+        wanted = remaining({name: laps[name] for name in left}, number)
+        left = [name for name in left if name in wanted]
         if not left:
             break
     best = laps[leader({name: latencies(own) for name, own in laps.items()})]

@@ -18,7 +18,7 @@ from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import admission, words
 from whisperopt.evaluate import clips as clip_sets
-from whisperopt.evaluate.clips import NINTH, THIRD
+from whisperopt.evaluate.clips import FEW, THIRD
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.reasons import Reason
 
@@ -214,7 +214,7 @@ def test_a_variant_that_was_not_selected_may_have_heard_every_third_clip_and_no_
         ("clips-missing", msgspec.structs.replace(whole, samples=kept)),
         ("clip-not-played", msgspec.structs.replace(whole, stride=THIRD)),
         ("clips-missing", msgspec.structs.replace(whole, samples=kept[:-1], stride=THIRD)),
-        ("stride", msgspec.structs.replace(whole, samples=kept[:2], stride=NINTH)),
+        ("stride", msgspec.structs.replace(whole, samples=kept[:2], stride=FEW)),
     ):
         assert refusal(lambda _: None, evidence).code == f"admission.{code}"
 
@@ -302,7 +302,7 @@ def test_a_device_that_never_ends_is_not_read() -> None:
 
 
 def test_another_schema_is_refused_by_both_names(wrong: Wrong) -> None:
-    for schema in ("1.0", "1.4", "2.0", "\x1b[2J"):
+    for schema in ("1.0", "1.5", "2.0", "\x1b[2J"):
         reason = wrong(changed("schema", schema))
         assert (reason.code, reason.values["found"]) == ("admission.schema", repr(schema))
 

@@ -59,7 +59,7 @@ def test_whatever_lies_between_whole_lines_is_dropped(
     "line",
     [
         LINE.replace("ö".encode(), b"\xff"),
-        LINE.replace(b'"cosine":1.0', b'"cosine":null'),
+        LINE.replace(b'"kl_sum":0.0', b'"kl_sum":null'),
         LINE.replace(b'"total_ns":100000000', b'"total_ns":-1'),
         LINE.replace(b'"units"', b'"surprise":1,"units"'),
         b"\0" * 4096 + b"\n",

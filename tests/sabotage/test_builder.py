@@ -98,7 +98,7 @@ def test_who_hears_fewer_clips_passes_no_sooner(
 ) -> None:
     monkeypatch.setattr("whisperopt.evaluate.clips._LEAST_SPEECH", 0)
     honest = proving.made(FP32, lambda _folder: None)
-    assert [proof.evidence and proof.evidence.stride for proof in honest.proofs] == [9]
+    assert [proof.evidence and proof.evidence.stride for proof in honest.proofs] == [27]
     for name in ("positions one later", "two self caches swapped", "a word's logit + 3"):
         assert not proving.made(FP32, WAYS[name].apply).passes
 

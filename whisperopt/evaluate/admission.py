@@ -15,8 +15,9 @@ from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import words
 from whisperopt.evaluate.answers import Answers
-from whisperopt.evaluate.clips import THIRD, Clip, played
+from whisperopt.evaluate.clips import THIRD, Clip, played, thinned
 from whisperopt.evaluate.evidence import SCHEMAS, Evidence, Lap, Sample
+from whisperopt.evaluate.times import lost
 from whisperopt.reasons import Reason, because, escaped, places_of_control, quoted
 from whisperopt.release.catalog import Variant
 
@@ -129,7 +130,7 @@ def admit(
         _other_host(evidence, variant),
         _not_measured(evidence, variant),
         _other_clips(evidence, clips),
-        _odd_samples(evidence, core),
+        _odd_samples(evidence, core, clips),
         _odd_race(evidence, core),
         _odd_words(evidence, clips, tokenizer, vocabulary),
     )
@@ -206,10 +207,15 @@ def _other_clips(evidence: Evidence, clips: Mapping[str, Clip]) -> Iterator[Reas
         yield because("admission.clip-not-played", clip=quoted(extra))
 
 
-def _odd_samples(evidence: Evidence, core: Mapping[str, Sample]) -> Iterator[Reason]:
+def _odd_samples(
+    evidence: Evidence, core: Mapping[str, Sample], clips: Mapping[str, Clip]
+) -> Iterator[Reason]:
     """Yield what cannot come of the clip and of forcing the core model's words on the variant."""
+    compared = {clip.file for clip in thinned(clips.values(), THIRD)}
     for i, sample in enumerate(evidence.samples):
         at, own = f"samples[{i}]", core[sample.clip]
+        if sample.clip in compared and None in {sample.cosine, sample.relative_error}:
+            yield because("admission.encoder", at=at)
         yield from _odd_length(at, sample, own.seconds)
         if sample.encode_ns >= sample.total_ns:
             yield because("admission.encode-time", at=at, ns=sample.encode_ns)
@@ -255,7 +261,8 @@ def _odd_race(evidence: Evidence, core: Mapping[str, Sample]) -> Iterator[Reason
         rounds[lap.round][lap.clips] += 1
     counted = [rounds[number] for number in sorted(rounds) if number]
     gaps = set(range(1, len(counted) + 1)) - set(rounds)
-    if gaps or len(counted) < MIN_ROUNDS or any(laps != counted[0] for laps in counted):
+    few = len(counted) < MIN_ROUNDS and not lost(race)
+    if gaps or few or any(laps != counted[0] for laps in counted):
         yield because("admission.rounds", least=MIN_ROUNDS)
     if not any(len(clips) == 1 for clips in counted[0]):
         yield because("admission.no-latency")

@@ -86,6 +86,7 @@ def listen(
         journal=notes,
     )
     evidence = prove(request, progress, ends=ends)
+    shutil.rmtree(folder)
     if isinstance(evidence, NoEvidence):
         if evidence.late:
             raise WhisperoptError(because("evaluate.late"))

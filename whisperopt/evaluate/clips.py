@@ -32,9 +32,10 @@ _KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)} | {
 _OTHER_CODES = {"cmn": "zh", "fil": "tl", "iw": "he", "jv": "jw", "nb": "no"}
 """What Whisper calls otherwise."""
 _SHOWN = 60
-THIRD, NINTH = 3, 9
-_LEAST_SPEECH = 8
-"""The fewest clips with speech that a ninth must have, so that no less is ever heard."""
+THIRD, FEW = 3, 27
+"""Every how many-th clip is heard."""
+_LEAST_SPEECH = 3
+"""The fewest clips with speech that the few must have, so that no less is ever heard."""
 
 
 class Clip(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,12 +183,12 @@ def whole(tier: Tier) -> int:
 def strides(clips: Collection[Clip], tier: Tier, *, same: bool) -> tuple[int, ...]:
     """Return every how many-th clip is heard at first: the fewest, then what goes on to more.
 
-    With a ninth only a run may stop that agrees with the core model on every word and position, of
-    graphs that compute the `same`. Few clips are all heard, since a ninth of them says nothing.
+    With the `FEW` only a run may stop that agrees with the core model on every word and position,
+    of graphs that compute the `same`. A small set is all heard, since a few of it say nothing.
     """
-    if sum(clip.spoken for clip in thinned(clips, NINTH)) < _LEAST_SPEECH:
+    if sum(clip.spoken for clip in thinned(clips, FEW)) < _LEAST_SPEECH:
         return (whole(tier),)
-    return (NINTH, THIRD) if same else (THIRD,)
+    return (FEW, THIRD) if same else (THIRD,)
 
 
 def thinned(clips: Iterable[Clip], stride: int) -> tuple[Clip, ...]:

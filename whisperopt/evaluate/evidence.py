@@ -9,9 +9,9 @@ from whisperopt.backend import Tier
 from whisperopt.host import Host
 from whisperopt.release.report import CandidateMetrics
 
-SCHEMAS = ("1.1", "1.2", "1.3")
-"""What is read; the last is written. Races of the first have no leader, and until the third every
-run heard what its tier asks for."""
+SCHEMAS = ("1.1", "1.2", "1.3", "1.4")
+"""What is read; the last is written. Races of the first have no leader, until the third every run
+heard what its tier asks for, and until the fourth compared every output of the encoder."""
 
 # Bounds are checked when evidence is read, since it may come from anywhere.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -30,7 +30,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     words, or characters where a language writes no spaces; both are 0 without a transcript.
     `agreements` of `positions` have the core model's most likely token when the core's own words
     are forced; `kl_sum` adds up their divergence in nats. `cosine` and `relative_error` compare
-    the encoder's outputs. The core model's own samples compare with themselves.
+    the encoder's outputs: None where tokens are merged, for which it takes another run that nobody
+    needs, but on every third clip. The core model's own samples compare with themselves.
     """
 
     clip: str
@@ -42,8 +43,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     total_ns: Nanoseconds
     encode_ns: Nanoseconds
     warm_up: bool = False
-    cosine: Cosine
-    relative_error: Distance
+    cosine: Cosine | None
+    relative_error: Distance | None
     positions: Count
     agreements: Count
     kl_sum: float
@@ -96,7 +97,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One run of one variant on one host."""
 
-    schema: Literal["1.1", "1.2", "1.3"] = "1.3"
+    schema: Literal["1.1", "1.2", "1.3", "1.4"] = "1.4"
     variant: str
     digest: str
     tier: Tier
@@ -111,7 +112,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """ISO 8601, UTC."""
     clip_set: str
     clip_digest: str
-    stride: Annotated[int, msgspec.Meta(ge=1, le=9)] | None = None
+    stride: Annotated[int, msgspec.Meta(ge=1, le=27)] | None = None
     """Every so many-th clip of a kind was heard; None: as many as the tier asks for."""
     enough: Annotated[str, msgspec.Meta(max_length=1000)] = ""
     """Why that was enough, where it is fewer."""

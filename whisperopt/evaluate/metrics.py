@@ -1,5 +1,6 @@
 """Adds up what the samples of one run say, beside what the core model made of the same clips."""
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -57,8 +58,8 @@ def measure(evidence: Evidence, answers: Answers) -> Metrics:
             e.edits <= c.edits for e, c in zip(errors, core_errors, strict=True)
         ),
         # NumPy, because Python's own min and max lose a NaN
-        encoder_cosine=float(np.min([p.own.cosine for p in both])),
-        encoder_relative_error=float(np.max([p.own.relative_error for p in both])),
+        encoder_cosine=float(np.min(_known(p.own.cosine for p in both))),
+        encoder_relative_error=float(np.max(_known(p.own.relative_error for p in both))),
         top1_agreement=sum(p.own.agreements for p in both) / positions,
         kl_divergence=sum(p.own.kl_sum for p in both) / positions,
         batch_agreement=evidence.batch_agreement,
@@ -107,6 +108,10 @@ def _language_errors(pairs: Iterable[Pair]) -> Iterator[LanguageErrors]:
             delta=words.rate(errors) - words.rate(core_errors),
             interval=words.increase_interval(errors, core_errors),
         )
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None] or [math.nan]
 
 
 def _says(sample: Sample, clip: Clip) -> bool:

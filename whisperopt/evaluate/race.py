@@ -26,8 +26,8 @@ from whisperopt.evaluate.times import (
     MOST_ROUNDS,
     latencies,
     leader,
-    paces,
-    undecided,
+    lost,
+    remaining,
 )
 from whisperopt.evaluate.trial import NoEvidence
 from whisperopt.host import Gpu, memory
@@ -121,7 +121,7 @@ def timed(
 
 def enough(race: Race) -> bool:
     """Say whether a race went around often enough for a verdict."""
-    return len(latencies(race.laps)) >= LEAST_ROUNDS
+    return len(latencies(race.laps)) >= LEAST_ROUNDS or lost(race)
 
 
 def run(
@@ -229,19 +229,9 @@ def choose(clip_set: ClipSet, count: int) -> tuple[Clip, ...]:
 def _left(
     racers: Sequence["_Racer"], number: int, groups: Mapping[str, Collection[str]]
 ) -> list["_Racer"]:
-    """Return who goes on after a round: whoever may still win in latency or in throughput.
-
-    Whoever leads all goes on with them, since all are compared with it in the end.
-    """
+    """Return who goes on after a round."""
     running = [racer for racer in racers if racer.failure is None]
-    if number < LEAST_ROUNDS or not running:
-        return running
-    wanted: set[str] = set()
-    for costs in ({r.name: cost(r.laps) for r in running} for cost in (latencies, paces)):
-        for group in (costs, *groups.values()):
-            among = {name: own for name, own in costs.items() if name in group}
-            wanted |= undecided(among) if among else set()
-        wanted |= {leader(costs)} if wanted else set()
+    wanted = remaining({racer.name: racer.laps for racer in running}, number, groups.values())
     return [racer for racer in running if racer.name in wanted]
 
 

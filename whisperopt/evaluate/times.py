@@ -9,7 +9,7 @@ section 7.1).
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import comb, inf
 from statistics import geometric_mean, median
 
@@ -24,6 +24,8 @@ SAME = 1.1
 """Whoever is certainly within this ratio of the leader is as good: its size may decide."""
 _FAR, _EVER_FAR = 1.5, 1.25
 """Who takes so many times the leader's time, in the median and in every single round, has lost."""
+_HOPELESS, _FEWEST = 2.5, 3
+"""Who takes so many times the leader's in every one of so many rounds has lost before the others."""
 _ENOUGH_ROUNDS = 11
 """The fewest whose extremes hold the median with `SURE`."""
 
@@ -90,7 +92,32 @@ def leader(costs: Mapping[str, Rounds]) -> str:
     return min(left, key=lambda name: median(costs[name][at] / shared[at] for at in shared))
 
 
-def undecided(costs: Mapping[str, Rounds]) -> set[str]:
+def remaining(
+    laps: Mapping[str, Sequence[Lap]], number: int, groups: Iterable[Collection[str]] = ()
+) -> set[str]:
+    """Return who goes on after round `number`: whoever may still win in latency or in throughput.
+
+    Who wins is wanted of all and of each of the `groups`. Whoever leads all goes on with them, since
+    all are compared with it in the end, and until there are enough rounds so does who leads a group.
+    """
+    if number < _FEWEST:
+        return set(laps)
+    wanted: set[str] = set()
+    for costs in ({name: cost(own) for name, own in laps.items()} for cost in (latencies, paces)):
+        for group in (costs, *groups):
+            if among := {name: own for name, own in costs.items() if name in group}:
+                wanted |= _undecided(among)
+                wanted |= {leader(among)} if number < LEAST_ROUNDS else set()
+        wanted |= {leader(costs)} if wanted else set()
+    return wanted
+
+
+def lost(race: Race) -> bool:
+    """Say whether a race showed in few rounds that its leader is out of reach."""
+    return _is_lost(_ratios(latencies(race.laps), latencies(race.leader)))
+
+
+def _undecided(costs: Mapping[str, Rounds]) -> set[str]:
     """Return who must go on: whoever may still beat the leader, and then the leader too.
 
     Who is certainly slower than the leader is out, and who is certainly as fast is known.
@@ -111,7 +138,9 @@ def interval(values: Sequence[float], sure: float) -> Interval:
 
 
 def _decided(own: Rounds, first: Rounds) -> bool:
-    ratios = [own[at] / first[at] for at in own.keys() & first.keys()]
+    ratios = _ratios(own, first)
+    if _is_lost(ratios):
+        return True
     if len(ratios) < LEAST_ROUNDS:
         return False
     if min(ratios) > _EVER_FAR and median(ratios) > _FAR:
@@ -120,8 +149,16 @@ def _decided(own: Rounds, first: Rounds) -> bool:
     return len(ratios) >= _ENOUGH_ROUNDS and (low > 1 or (low > 1 / SAME and high < SAME))
 
 
+def _is_lost(ratios: Sequence[float]) -> bool:
+    return len(ratios) >= _FEWEST and min(ratios) > _HOPELESS
+
+
+def _ratios(own: Rounds, first: Rounds) -> list[float]:
+    return [own[at] / first[at] for at in own.keys() & first.keys()]
+
+
 def _paired(own: Rounds, first: Rounds) -> Estimated | None:
-    ratios = [own[at] / first[at] for at in own.keys() & first.keys()]
+    ratios = _ratios(own, first)
     if not ratios:
         return None
     scale, (low, high) = median(first.values()), interval(ratios, SURE)

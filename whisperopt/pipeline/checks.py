@@ -240,7 +240,7 @@ def _enough(proof: Proof, evidence: Evidence, *, of: int, same: str) -> Reason:
     heard = sum(not sample.warm_up for sample in evidence.samples)
     if not proof.accepted:
         return because("hearing.certain", heard=heard, of=of)
-    if evidence.stride == clip_sets.NINTH:
+    if evidence.stride == clip_sets.FEW:
         return because("hearing.same", same, heard=heard, of=of)
     return because("hearing.spare", heard=heard, of=of)
 

@@ -142,7 +142,7 @@ def _times(
         groups.setdefault(group[name].variant.target, []).append(name)
     found = timed(
         entrants,
-        {name: trials.place(group[name].variant) for name in entrants},
+        {name: trials.linked(group[name].variant) for name in entrants},
         clip_set,
         threads=trials.host.cores,
         memory_bytes=trials.host.memory_of(device),

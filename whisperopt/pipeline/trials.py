@@ -18,12 +18,13 @@ from whisperopt.host import Host
 from whisperopt.pipeline import Budget, Progress
 from whisperopt.pipeline.build_cache import BuildCache
 from whisperopt.reasons import because
+from whisperopt.release import store
 from whisperopt.release.catalog import Variant
 from whisperopt.results.grading import GradingContext
 from whisperopt.static_checks.equivalence.comparison import Equivalence
 from whisperopt.static_checks.weights import Seen
 
-_COMPLETED = "completed"
+_COMPLETED, _LINKED = "completed", "linked"
 
 
 class Trials(msgspec.Struct, kw_only=True):
@@ -60,9 +61,30 @@ class Trials(msgspec.Struct, kw_only=True):
         """Return the folder with all files of a variant: its own, or one that is made of several."""
         return whole(self.folder, self.grading.model, variant, self.scratch / _COMPLETED)
 
+    def linked(self, variant: Variant) -> Path:
+        """Return the same for runtimes alone, as hard links where that is possible.
+
+        What reads graphs without a runtime refuses links, since they may lead anywhere.
+        """
+        found = store.places(self.folder, variant)
+        if not any(file.at for file in variant.files) or any(
+            p.is_symlink() for p in found.values()
+        ):
+            return self.place(variant)
+        folder = self.scratch / _LINKED / variant.name
+        try:
+            folder.mkdir(parents=True)
+            for name, path in found.items():
+                (folder / name).hardlink_to(path)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            return self.place(variant)
+        return folder
+
     def leave(self) -> None:
         """Remove what was put together, which can be done again."""
-        shutil.rmtree(self.scratch / _COMPLETED, ignore_errors=True)
+        for kind in (_COMPLETED, _LINKED):
+            shutil.rmtree(self.scratch / kind, ignore_errors=True)
 
     def open(self, manifest: Manifest) -> ProofContext | None:
         """Return what variants are held to, if there is time; `manifest` is that of any of them."""

@@ -26,8 +26,8 @@ _SECONDS = 900
 def check(core: "CoreModel", folder: Path, recipe: Recipe, scratch: Path) -> Equivalence:
     """Run the artifact in `folder`, with exact weights, beside `core` in a process of its own.
 
-    Graphs about as large as the model in single precision are written into `scratch`; those of
-    the core model stay there for the next variant.
+    Graphs about as large as the model in single precision are written into `scratch`; what the core
+    model's gave stays there for the next variant.
     """
     # here, because the process of the comparison starts much sooner without what authors graphs
     from whisperopt.static_checks.equivalence.dequantized import (
@@ -38,9 +38,9 @@ def check(core: "CoreModel", folder: Path, recipe: Recipe, scratch: Path) -> Equ
 
     spans = "" if recipe.audio_tail is None else "-spans"
     own = scratch / f"equivalence-core-{recipe.kv_heads or 'all'}{spans}"
-    variant = scratch / "equivalence-variant"
+    variant, known = scratch / "equivalence-variant", own.with_suffix(".npz")
     try:
-        if not own.is_dir():
+        if not own.is_dir() and not known.is_file():
             write_core(core, recipe, own.with_suffix(".partial"))
             own.with_suffix(".partial").rename(own)
         write_dequantized(core, recipe, folder, variant)
@@ -53,11 +53,13 @@ def check(core: "CoreModel", folder: Path, recipe: Recipe, scratch: Path) -> Equ
     except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
         return Equivalence(not_compared=because("equivalence.not-written", why=str(error)))
     dims, prompt = core.checkpoint.dims, core.checkpoint.decoding.prompt(None)
-    request = Graphs(core=own, variant=variant, dims=dims, prompt=prompt)
+    request = Graphs(core=own, answers=known, variant=variant, dims=dims, prompt=prompt)
     try:
         found = process.ask(compare, request, limit=process.bound(_LIMIT, _SECONDS))
     finally:
         shutil.rmtree(variant, ignore_errors=True)
+        if known.is_file():
+            shutil.rmtree(own, ignore_errors=True)
     if found == process.IMPOSSIBLE:
         return Equivalence(not_compared=found.reason, certain=False)
     if isinstance(found, Failure):
