@@ -53,10 +53,10 @@ class Store(Protocol):
         """Return a file of metadata; None where there is none, IntegrityError for a longer one."""
 
     def commit(self, files: Mapping[str, bytes], *, after: bytes | None) -> None:
-        """Write files of metadata in this order, each of them atomically; the last one decides.
+        """Write files of metadata in this order, each of them atomically; the pointer decides.
 
-        `after` is what that last file held before; if it is something else by now, nothing is
-        written, and ChangedError is raised.
+        That is SIGNED, which new roots may follow, or else the last one. `after` is what it held
+        before; if it is something else by now, nothing is written, and ChangedError is raised.
         """
 
 
@@ -133,7 +133,7 @@ class FolderStore:
 
     def commit(self, files: Mapping[str, bytes], *, after: bytes | None) -> None:
         """Write metadata; `writing` keeps others out, but where locks lie this still tells."""
-        pointer = list(files)[-1]
+        pointer = SIGNED if SIGNED in files else list(files)[-1]
         if self.read(pointer, indexes.MAX_BYTES) != after:
             raise ChangedError(because("repository.changed", self.where))
         for name, content in files.items():
