@@ -2,14 +2,13 @@
 
 import contextlib
 import hashlib
-import io
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeAlias
 
 from whisperopt import cache
 from whisperopt.errors import BadInputError, IntegrityError
@@ -20,13 +19,14 @@ from whisperopt.repository import index as indexes
 
 SIGNED = "metadata/timestamp.json"
 """What points to everything else where a repository is signed; else `repository.json` does."""
-MIRROR = "mirror.json"
-"""What of its models a mirror holds, where it does not hold all."""
 LOCK = ".lock"
 UNFINISHED = ".new"
-_OWN = {indexes.NAME, MIRROR, LOCK, UNFINISHED, "blobs", "metadata"}
+_OWN = {indexes.NAME, indexes.MIRROR, LOCK, UNFINISHED, "blobs", "metadata"}
 _FOLDERS = (UNFINISHED, "blobs", "blobs/sha256", "metadata")
 _CHUNK = 2**20
+
+Content: TypeAlias = Path | bytes | Iterable[bytes]
+"""What a blob is made of: a file, the bytes themselves, or chunks as they arrive."""
 
 
 class ChangedError(BadInputError):
@@ -46,7 +46,7 @@ class Store(Protocol):
     def has(self, sha256: str) -> bool:
         """Say whether it holds the blob, as whole as can be told without fetching it."""
 
-    def put(self, sha256: str, content: Path | bytes) -> None:
+    def put(self, sha256: str, content: Content) -> None:
         """Store a blob, whole or not at all; other bytes than `sha256` says: IntegrityError."""
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
@@ -101,17 +101,15 @@ class FolderStore:
         with disk_errors(path):
             return path.is_file() and not path.is_symlink() and cache.sha256(path) == sha256
 
-    def put(self, sha256: str, content: Path | bytes) -> None:
+    def put(self, sha256: str, content: Content) -> None:
         """Store a blob."""
         if not indexes.is_sha256(sha256):
             raise IntegrityError(because("repository.sha256", at=sha256))
         with disk_errors(self.root), self._new() as (path, target):
             state = hashlib.sha256()
-            source = io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
-            with source:
-                while chunk := source.read(_CHUNK):
-                    state.update(chunk)
-                    target.write(chunk)
+            for chunk in chunks(content):
+                state.update(chunk)
+                target.write(chunk)
             if (found := state.hexdigest()) != sha256:
                 place = content if isinstance(content, Path) else sha256
                 raise IntegrityError(because("repository.other-content", place, found=found))
@@ -179,6 +177,16 @@ class FolderStore:
         pointer = indexes.NAME in names or (self.root / SIGNED).is_file()
         if not pointer and (others := names - _OWN):
             raise BadInputError(because("repository.foreign", self.root, file=min(others)))
+
+
+def chunks(content: Content) -> Iterator[bytes]:
+    """Yield the bytes of a blob in pieces."""
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+    else:
+        yield from [content] if isinstance(content, bytes) else content
 
 
 def _sync(folder: Path) -> None:
