@@ -10,7 +10,7 @@ import msgspec
 
 from whisperopt import __version__
 from whisperopt.errors import BadInputError, WhisperoptError
-from whisperopt.reasons import because
+from whisperopt.reasons import Reason, because, escaped
 
 _COMMANDS = {
     "build": ("whisperopt.cli.build", "Build and prove a model for every target."),
@@ -18,6 +18,7 @@ _COMMANDS = {
     "explain": ("whisperopt.cli.fetch", "Say which variant a host gets, and why not the others."),
     "fetch": ("whisperopt.cli.fetch", "Fetch the variant that fits a host."),
     "validate": ("whisperopt.cli.validate", "Prove a release on this machine; take in evidence."),
+    "keys": ("whisperopt.cli.keys", "Make and use the keys that sign a repository."),
     "tune": ("whisperopt.cli.tune", "Time the best variants here and remember who won."),
     "bench": ("whisperopt.cli.bench", "Measure speed and errors here; show where time goes."),
     "targets": ("whisperopt.cli.doctor", "Show the matrix as this host sees it."),
@@ -125,6 +126,34 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--objective", type=click.Choice(get_args(Goal)), help="What makes the best variant."
     )
     return goal(limit(aiming))
+
+
+def trust_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--trust` and `--unsigned` to a command, which gets both as one `trust`."""
+    from whisperopt.trust.client import Trust
+
+    @functools.wraps(command)
+    def trusting(*, trust_root: Path | None, unsigned: bool, **others: Any) -> Any:
+        trust = Trust(root=trust_root, unsigned=unsigned, tell=note)
+        return command(trust=trust, **others)
+
+    root = click.option(
+        "trust_root",
+        "--trust",
+        type=PATH,
+        metavar="ROOT.JSON",
+        help="Believe what follows from this root, and from no other.",
+    )
+    plain = click.option(
+        "--unsigned", is_flag=True, help="Take what nobody has signed; what is signed is verified."
+    )
+    return root(plain(trusting))
+
+
+def note(reason: Reason) -> None:
+    """Write to stderr what a user should know although nothing failed."""
+    remedy = f" {reason.remedy}." if reason.remedy else ""
+    click.echo(f"Note: {escaped(str(reason), 400)}.{remedy}", err=True)
 
 
 def _limit(text: str) -> tuple[str, float]:

@@ -137,10 +137,11 @@ def init(
     return _signed(Keys(folder, lambda _: passphrase), Metadata(root), None)
 
 
-def rotate(keys: Keys, role: str, old: str = "", passphrase: str = "") -> RootState:
+def rotate(keys: Keys, role: str, old: str = "") -> RootState:
     """Make a new key for `role`, in a new root from which the key `old` is gone.
 
-    `old` is how the key's id begins; it may be empty where the role has one key.
+    `old` is how the key's id begins; it may be empty where the role has one key. The new key has a
+    passphrase if others in the folder have.
     """
     root = _next(keys)
     known = root.signed.roles[role].keyids
@@ -148,6 +149,7 @@ def rotate(keys: Keys, role: str, old: str = "", passphrase: str = "") -> RootSt
     if len(gone) != 1:
         names = ", ".join(map(private.short, known))
         raise BadInputError(because("trust.which-key", role, old=old or "–", known=names))
+    passphrase = keys.ask(keys.folder) if private.is_encrypted(keys.folder) else ""
     root.signed.add_key(private.create(keys.folder, role, passphrase).public_key, role)
     root.signed.revoke_key(gone[0], role)
     return _signed(keys, root, read(keys).newest)

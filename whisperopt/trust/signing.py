@@ -58,6 +58,15 @@ def renew(
     return _signed(store, keys, role, None, now or roots.now())
 
 
+def commit_renewal(store: Store, keys: Keys, role: str) -> list[str]:
+    """Put in place what `renew` returns; return the names of the files."""
+    with store.writing():
+        before = store.read(SIGNED, LIMITS.timestamp_max_length)
+        files = renew(store, keys, role)
+        store.commit(files, after=before)
+    return list(files)
+
+
 def published(store: Store, keys: Keys) -> bytes | None:
     """Return the document that is published; None where none is yet. Its expiry does not matter.
 
