@@ -92,21 +92,29 @@ def resolve_version(index: RepositoryIndex, model: str, wanted: str | None) -> R
     The default is the highest one that is neither a pre-release nor withdrawn; either can be asked
     for by name. Raises BadInputError where there is none.
     """
-    known = index.versions(model)
-    order = sorted(known, key=indexes.version)
-    plain = [n for n in order if not (indexes.version(n).is_prerelease or known[n].withdrawn)]
-    names = ", ".join(order)
+    known, plain = index.versions(model), newest(index, model)
+    names = ", ".join(sorted(known, key=indexes.version))
     if wanted is None:
         if not plain:
             raise BadInputError(because("repository.none-plain", quoted(model), known=names))
-        return Resolved(model=model, name=plain[-1], version=known[plain[-1]])
+        return Resolved(model=model, name=plain, version=known[plain])
     asked = indexes.version(wanted)
-    name = next((name for name in order if indexes.version(name) == asked), None)
+    name = next((name for name in known if indexes.version(name) == asked), None)
     if name is None:
         facts = {"model": quoted(model), "known": names}
         raise BadInputError(because("repository.not-published", wanted, **facts))
-    newer = plain[-1] if plain and indexes.version(plain[-1]) > asked else ""
+    newer = plain if plain and indexes.version(plain) > asked else ""
     return Resolved(model=model, name=name, version=known[name], newer=newer)
+
+
+def newest(index: RepositoryIndex, model: str) -> str:
+    """Return which version the name of `model` alone means; empty: none."""
+    found = {
+        indexes.version(name): name
+        for name, entry in index.versions(model).items()
+        if not entry.withdrawn
+    }
+    return found[max(plain)] if (plain := [v for v in found if not v.is_prerelease]) else ""
 
 
 def catalog_of(source: Source, chosen: Resolved) -> Catalog:
