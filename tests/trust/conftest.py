@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.trust.rig import Reader, Shop
+from whisperopt.download import transport
 from whisperopt.trust import roots
 
 
@@ -25,6 +26,7 @@ def keys(made_keys: Path, tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(transport, "_PAUSES_SECONDS", (0.0,))
     return tmp_path / "cache"
 
 

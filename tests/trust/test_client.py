@@ -2,14 +2,13 @@
 
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.download.server import Site, headers, serve, status
 from tests.trust.rig import KEY, Reader, Shop, edited
-from whisperopt.download import transport
 from whisperopt.download.transport import DirectorySource, HttpSource
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError
 from whisperopt.repository.store import FolderStore
@@ -297,8 +296,7 @@ def test_without_a_cache_nothing_can_be_remembered_and_so_nothing_is_believed(
 
 
 @pytest.fixture
-def site(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> "Site":
-    monkeypatch.setattr(transport, "_PAUSES_SECONDS", (0.0,))
+def site(shop: Shop) -> Iterator[Site]:
     with serve(shop.root) as running:
         yield running
 

@@ -198,7 +198,10 @@ def _more_roots(keys: Path, count: int) -> None:
         root.to_file(str(keys / roots.path(version)))
 
 
-def test_a_client_follows_a_hundred_roots(shop: Shop, reader: Reader, cache: Path) -> None:
+def test_a_client_follows_a_hundred_roots(tmp_path: Path, reader: Reader, cache: Path) -> None:
+    roots.init(tmp_path / "one", root_keys=1, threshold=1)
+    shop = Shop(tmp_path / "shop", tmp_path / "one")
+    shop.publish(b"one")
     assert reader.read(shop) == b"one"
     _more_roots(shop.keys.folder, 99)
     rotated: RootState = roots.rotate(shop.keys, "targets")

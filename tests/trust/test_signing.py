@@ -55,7 +55,7 @@ def dying_after(shop: Shop, files: Iterable[tuple[str, bytes]], count: int) -> N
         (shop.root / path).write_bytes(data)
 
 
-@pytest.mark.parametrize("role", [*roots.ONLINE, "root", "all"])
+@pytest.mark.parametrize("role", ["targets", "root", "all"])
 @pytest.mark.parametrize("keeps", [True, False], ids=["old keys there", "old keys lost"])
 def test_a_publisher_may_die_between_any_two_files(
     role: str, keeps: bool, shop: Shop, reader: Reader, tmp_path: Path

@@ -73,11 +73,11 @@ def rotate(*, role: str, folder: Path, old: str) -> None:
 @keys.command()
 @_KEYS
 @click.option("--role", type=_ROLES, help="Renew what this role has signed.")
-@click.option("--repo", type=PATH, help="The repository that --role renews, but for the root.")
+@click.option("--repo", help="The repository that --role renews, but for the root.")
 @json_option
-def sign(*, folder: Path, role: str | None, repo: Path | None) -> None:
+def sign(*, folder: Path, role: str | None, repo: str | None) -> None:
     """Sign the root that lacks signatures, or, with --role, what is there for another term."""
-    from whisperopt.repository.store import FolderStore
+    from whisperopt.repository.store import open_store
     from whisperopt.trust import roots, signing
 
     if (repo is not None) != (role not in (None, "root")):
@@ -86,7 +86,7 @@ def sign(*, folder: Path, role: str | None, repo: Path | None) -> None:
     if repo is None:
         _show(roots.countersign(opened) if role is None else roots.renew(opened))
     else:
-        store = FolderStore(repo)
+        store = open_store(repo)
         files = signing.commit_renewal(store, opened, str(role))
         click.echo(f"Signed in {store.where}: {', '.join(files)}", err=True)
         answer({"repo": store.where, "files": files})

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
 
 from whisperopt import cache
+from whisperopt.download.transport import DirectorySource, open_source
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.reasons import because
 from whisperopt.release import catalog as catalogs
@@ -21,7 +22,7 @@ SIGNED = "metadata/timestamp.json"
 """What points to everything else where a repository is signed; else `repository.json` does."""
 LOCK = ".lock"
 UNFINISHED = ".new"
-_OWN = {indexes.NAME, indexes.MIRROR, LOCK, UNFINISHED, "blobs", "metadata"}
+OWN = {indexes.NAME, indexes.MIRROR, LOCK, UNFINISHED, "blobs", "metadata"}
 _FOLDERS = (UNFINISHED, "blobs", "blobs/sha256", "metadata")
 _CHUNK = 2**20
 
@@ -31,6 +32,16 @@ Content: TypeAlias = Path | bytes | Iterable[bytes]
 
 class ChangedError(BadInputError):
     """Somebody else committed meanwhile: read again what there is, and commit on top of it."""
+
+
+def open_store(repo: str | Path) -> "Store":
+    """Return the place that a path or an address names, to write into."""
+    scheme, mark, _ = str(repo).partition("://")
+    if not mark or scheme.lower() == "file":
+        source = open_source(repo)
+        if isinstance(source, DirectorySource):
+            return FolderStore(source.root)
+    raise BadInputError(because("repository.read-only", repo))
 
 
 class Store(Protocol):
@@ -175,7 +186,7 @@ class FolderStore:
         if catalogs.NAME in names:
             raise BadInputError(because("repository.build-folder", self.root))
         pointer = indexes.NAME in names or (self.root / SIGNED).is_file()
-        if not pointer and (others := names - _OWN):
+        if not pointer and (others := names - OWN):
             raise BadInputError(because("repository.foreign", self.root, file=min(others)))
 
 
