@@ -19,10 +19,12 @@ def _sections(context: click.Context) -> Iterator[str]:
     """Yield what a command says of itself, and what its own commands do."""
     yield _section(context)
     group = context.command
-    for name in group.list_commands(context) if isinstance(group, click.Group) else ():
-        command = group.get_command(context, name)
-        if command is not None:
-            yield from _sections(command.make_context(name, [], context, resilient_parsing=True))
+    if isinstance(group, click.Group):
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            if command is not None:
+                inner = command.make_context(name, [], context, resilient_parsing=True)
+                yield from _sections(inner)
 
 
 def _section(context: click.Context) -> str:
