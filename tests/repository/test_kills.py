@@ -36,7 +36,7 @@ def test_kill_9_at_random_moments(tmp_path: Path, kills: int) -> None:
     publish(tmp_path / "0", repo, version="1.0")
     before, first = index_of(repo), 1
     for kill in range(kills):
-        arguments = [sys.executable, "-c", _PUBLISHES, tmp_path, repo, str(first)]
+        arguments = [sys.executable, "-c", _PUBLISHES, str(tmp_path), str(repo), str(first)]
         with subprocess.Popen(arguments, stdout=subprocess.PIPE, start_new_session=True) as child:
             assert child.stdout is not None
             assert child.stdout.readline() == b"ready\n"

@@ -10,6 +10,7 @@ from tests.download.server import serve
 from tests.repository.conftest import PROVEN, UNSIGNED, build, content
 from tests.selection.releases import host
 from whisperopt import download, load
+from whisperopt.download import transport
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError
 from whisperopt.repository import opening, reading
 from whisperopt.repository.listing import listed
@@ -51,7 +52,7 @@ def test_a_signed_repository_is_told_from_others(repo: Path) -> None:
     publish(PROVEN, repo, version="1.0")
     (repo / "metadata").mkdir()
     (repo / "metadata" / "1.root.json").write_bytes(b"{}")
-    source = opening.open_source(repo)
+    source = transport.open_source(repo)
     assert reading.kind_of(source) == "signed repository"
     with pytest.raises(IntegrityError):
         download.explain(repo)
@@ -101,7 +102,7 @@ def test_a_catalog_that_is_not_the_one_is_refused(repo: Path, deed: str) -> None
     with pytest.raises(IntegrityError) as caught:
         download.fetch("mini", repo=repo, trust=UNSIGNED)
     assert caught.value.exit_code == 4
-    assert opening.open_release(repo, "mini@1.0", trust=UNSIGNED)
+    assert opening.open_release(repo, "mini@1.0", trust=UNSIGNED).serial == 2
 
 
 def test_reading_changes_nothing(repo: Path) -> None:

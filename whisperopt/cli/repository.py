@@ -77,7 +77,8 @@ def verify(**asked: Any) -> None:
     """
     from whisperopt.repository import verify as verifier
 
-    found = verifier.verify(**asked)
+    with progress() as update:
+        found = verifier.verify(**asked, progress=lambda _, path: update("", path))
     show(found)
     answer(found)
     if found.broken:
