@@ -3,6 +3,7 @@
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,13 @@ def test_who_names_a_root_is_told_nothing_and_believes_it_from_then_on(
     assert reader.read(shop, shop.keys.folder / roots.path(1)) == b"one"
     assert reader.read(shop) == b"one"
     assert reader.told == []
+
+
+def test_of_many_who_come_first_together_one_pins(shop: Shop, reader: Reader) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = [*pool.map(lambda _: reader.read(shop), range(24))]
+    assert found == [b"one"] * 24
+    assert len(reader.told) == 1
 
 
 def test_python_is_warned_of_a_pin(shop: Shop) -> None:

@@ -32,10 +32,6 @@ _FORBIDDEN = 403
 """What buckets say of files that are not there, to whom may not list them."""
 
 
-def _warn(reason: Reason) -> None:
-    warnings.warn(str(reason), stacklevel=2)
-
-
 class Trust(msgspec.Struct, frozen=True):
     """Whom to believe."""
 
@@ -43,8 +39,8 @@ class Trust(msgspec.Struct, frozen=True):
     """The root to start from; else the one that was pinned, or the repository's own."""
     unsigned: bool = False
     """Whether a repository that nobody signed will do."""
-    tell: Callable[[Reason], None] = _warn
-    """Is told what the user should know, such as that a root was pinned."""
+    tell: Callable[[Reason], None] | None = None
+    """Is told what the user should know, such as that a root was pinned; None: Python warns."""
 
 
 def verified(source: "Source", trust: Trust, key: str) -> bytes:
@@ -140,7 +136,11 @@ def _update(
         taken = take(document, folder)
     if pinned is None and trust.root is None:
         sha256 = hashlib.sha256(anchor).hexdigest()
-        trust.tell(because("trust.pinned", source.where(_FIRST), sha256=sha256))
+        pin = because("trust.pinned", source.where(_FIRST), sha256=sha256)
+        if trust.tell is None:
+            warnings.warn(str(pin), stacklevel=2)
+        else:
+            trust.tell(pin)
     return taken
 
 
