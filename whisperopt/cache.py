@@ -40,6 +40,7 @@ STAYS = {
     "artifacts": "variants that were fetched",
     "locks": "one empty file for each release that was written",
     "rehearsals": "runtimes that `ci/install-rehearsals` put there",
+    "tuf": "which roots of repositories are trusted, and their newest state that was verified",
     "tuned": "what `whisperopt tune` found on this host",
 }
 """The kinds that only the user removes."""
