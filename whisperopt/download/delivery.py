@@ -62,7 +62,7 @@ def fetch(  # noqa: PLR0913  # what restricts the choice, by name
     with store.disk_errors(destination):
         if not _is_there(destination, wanted):
             bring(source, model, wanted, destination, progress)
-    return artifact.read(destination)
+    return artifact.read(destination, digests=wanted.digests)
 
 
 def explain(
@@ -170,7 +170,7 @@ def read_folder(folder: Path) -> Artifact:
     for model, entry in models.items():
         for variant in entry.variants:
             if variant.path == folder.absolute().name:
-                return artifact.read(whole(release, model, variant))
+                return artifact.read(whole(release, model, variant), digests=variant.digests)
     return found
 
 
