@@ -47,7 +47,7 @@ def fetch(  # noqa: PLR0913  # what restricts the choice, by name
     target: str | None = None,
     device: str | None = None,
     variant: str | None = None,
-    trust: Trust = reading.NO_TRUST,
+    trust: Trust | None = None,
     insecure: bool = False,
     progress: Progress | None = None,
 ) -> Artifact:
@@ -86,7 +86,7 @@ def take(
     with store.disk_errors(destination):
         if not _is_there(destination, variant):
             bring(release.source, model, variant, destination, progress)
-    return artifact.read(destination)
+    return artifact.read(destination, digests=variant.digests)
 
 
 def explain(
@@ -96,7 +96,7 @@ def explain(
     target: str | None = None,
     *,
     device: str | None = None,
-    trust: Trust = reading.NO_TRUST,
+    trust: Trust | None = None,
     insecure: bool = False,
     objective: Objective | None = None,
 ) -> dict[str, tuple[Decision, ...]]:
@@ -124,7 +124,7 @@ def offers(  # what restricts the choice, by name
     target: str | None = None,
     *,
     device: str | None = None,
-    trust: Trust = reading.NO_TRUST,
+    trust: Trust | None = None,
     insecure: bool = False,
     objective: Objective | None = None,
 ) -> list[Offer]:
@@ -225,7 +225,7 @@ def read_folder(folder: Path) -> Artifact:
     for model, entry in models.items():
         for variant in entry.variants:
             if variant.path == folder.absolute().name:
-                return artifact.read(whole(release, model, variant))
+                return artifact.read(whole(release, model, variant), digests=variant.digests)
     return found
 
 
