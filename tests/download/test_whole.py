@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from tests.download.server import serve
+from tests.download.unsigned import fetch
 from tests.selection import releases
 from tests.selection.releases import MODEL, host
 from whisperopt import artifact
-from whisperopt.download import fetch, read_folder, whole
+from whisperopt.download import read_folder, whole
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import layout
@@ -109,7 +110,10 @@ def test_a_named_variant_comes_whatever_the_host_and_each_file_once(
         )
     assert contents(found.path) == contents(whole(release, MODEL, variant))
     assert sorted(site.asked) == sorted(
-        ["/catalog.json", *(f"/{variant.lies(file)}" for file in variant.files)]
+        [
+            *("/metadata/1.root.json", "/repository.json", "/catalog.json"),
+            *(f"/{variant.lies(file)}" for file in variant.files),
+        ]
     )
 
 

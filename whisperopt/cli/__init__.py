@@ -10,7 +10,7 @@ import msgspec
 
 from whisperopt import __version__
 from whisperopt.errors import BadInputError, WhisperoptError
-from whisperopt.reasons import because
+from whisperopt.reasons import Reason, because, escaped
 
 _COMMANDS = {
     "build": ("whisperopt.cli.build", "Build and prove a model for every target."),
@@ -18,6 +18,12 @@ _COMMANDS = {
     "explain": ("whisperopt.cli.fetch", "Say which variant a host gets, and why not the others."),
     "fetch": ("whisperopt.cli.fetch", "Fetch the variant that fits a host."),
     "validate": ("whisperopt.cli.validate", "Prove a release on this machine; take in evidence."),
+    "publish": ("whisperopt.cli.publish", "Publish what was built as a version."),
+    "withdraw": ("whisperopt.cli.publish", "Say that nobody should take a version any more."),
+    "list": ("whisperopt.cli.repository", "List the models and versions in a repository."),
+    "mirror": ("whisperopt.cli.repository", "Copy a repository, or some of it."),
+    "verify": ("whisperopt.cli.repository", "Say whether a repository or a release is whole."),
+    "keys": ("whisperopt.cli.keys", "Make and use the keys that sign a repository."),
     "tune": ("whisperopt.cli.tune", "Time the best variants here and remember who won."),
     "bench": ("whisperopt.cli.bench", "Measure speed and errors here; show where time goes."),
     "targets": ("whisperopt.cli.doctor", "Show the matrix as this host sees it."),
@@ -64,7 +70,8 @@ class _Commands(click.Group):
 
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        module = import_module(_COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, f"{cmd_name}_", None) or getattr(module, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -100,6 +107,34 @@ def print_json(result: Any) -> None:
     click.echo(text.decode())
 
 
+def trust_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what says whom to believe to a command, which gets `trust` and `insecure`."""
+
+    @functools.wraps(command)
+    def trusting(*, root: Path | None, unsigned: bool, **others: Any) -> Any:
+        from whisperopt.trust.client import Trust
+
+        return command(trust=Trust(root=root, unsigned=unsigned, tell=note), **others)
+
+    believed = click.option(
+        "root",
+        "--trust",
+        type=PATH,
+        metavar="ROOT.JSON",
+        help="Believe what follows from the root that its owner handed out, and nothing else.",
+    )
+    anything = click.option(
+        "--unsigned", is_flag=True, help="Take what nobody has signed; what is signed is verified."
+    )
+    plain = click.option(
+        "insecure",
+        *("--insecure-http", "--insecure"),
+        is_flag=True,
+        help="Allow plain http beyond this machine.",
+    )
+    return believed(anything(plain(trusting)))
+
+
 def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--objective` and `--limit` to a command, which gets both as one `objective`.
 
@@ -125,6 +160,12 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--objective", type=click.Choice(get_args(Goal)), help="What makes the best variant."
     )
     return goal(limit(aiming))
+
+
+def note(reason: Reason) -> None:
+    """Write to stderr what a user should know although nothing failed."""
+    remedy = f" {reason.remedy}." if reason.remedy else ""
+    click.echo(f"Note: {escaped(str(reason), 400)}.{remedy}", err=True)
 
 
 def _limit(text: str) -> tuple[str, float]:

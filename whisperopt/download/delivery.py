@@ -5,24 +5,37 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from whisperopt import artifact, cache
 from whisperopt.artifact import Artifact
 from whisperopt.download import transport
-from whisperopt.download.transport import DirectorySource, Source, open_source
+from whisperopt.download.transport import DirectorySource, Source
 from whisperopt.errors import BadInputError, DiskError, IntegrityError, WhisperoptError
 from whisperopt.host import Host
 from whisperopt.matrix import Objective, check_target
 from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
-from whisperopt.release.catalog import Catalog, Variant
+from whisperopt.release.catalog import Variant
+from whisperopt.repository import opening, reading
+from whisperopt.repository.opening import Release
 from whisperopt.selection.decisions import Decision, best, choose
+from whisperopt.trust.client import Trust
 
 Progress = Callable[[str, int, int], None]
 """Is called with a file's name, the bytes of it that have arrived, and its size."""
 
 _SPARE_PERCENT = 5
 _COMPLETED = "completed"
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a release has for a host: every variant of a model, judged, best first."""
+
+    release: Release
+    model: str
+    decisions: tuple[Decision, ...]
 
 
 def fetch(  # noqa: PLR0913  # what restricts the choice, by name
@@ -34,35 +47,46 @@ def fetch(  # noqa: PLR0913  # what restricts the choice, by name
     target: str | None = None,
     device: str | None = None,
     variant: str | None = None,
+    trust: Trust | None = None,
     insecure: bool = False,
     progress: Progress | None = None,
 ) -> Artifact:
     """Bring the variant of `model` that fits `host` (default: this machine) into a folder.
 
-    `device` restricts the choice: `cpu`, `gpu`, or an adapter's UUID, LUID or PCI address. One that
-    is named by `variant` is brought whatever the host. `repo` is a release's folder or URL. `to`
-    must be absent, empty or hold the same variant, which is then used as it is; the default is a
-    folder in the cache. Raises `NothingFitsError`, `IntegrityError`, `DiskError` or `NetworkError`,
-    and then leaves nothing behind.
+    `model` is `MODEL` or `MODEL@VERSION`. `device` restricts the choice: `cpu`, `gpu`, or an
+    adapter's UUID, LUID or PCI address. One that is named by `variant` is brought whatever the
+    host. `repo` is the folder or URL of a build folder or a repository, of which `trust` says what
+    is believed. `to` must be absent, empty or hold the same variant, which is then used as it is;
+    the default is a folder in the cache. Raises `NothingFitsError`, `IntegrityError`, `DiskError`
+    or `NetworkError`, and then leaves nothing behind.
     """
-    source, catalog = open_release(repo, insecure=insecure)
-    named = {known.name: known for known in catalog.model(model).variants}
-    check_target(
-        target, sorted({v.target for v in named.values()}), because("target.no-variant", model)
-    )
-    if variant is not None and variant not in named:
-        reason = because("download.no-variant", model, name=repr(variant), known=", ".join(named))
-        raise BadInputError(reason)
-    wanted = named[variant] if variant else None
-    wanted = wanted or best(choose(catalog, model, host, target, device=device))
+    name = reading.split(model)[0]
+    release = opening.open_release(repo, model, trust=trust, insecure=insecure)
+    known = sorted({v.target for v in release.catalog.model(name).variants})
+    check_target(target, known, because("target.no-variant", name))
+    if variant is None:
+        wanted = best(_offer(release, name, host, target, device=device).decisions)
+    else:
+        wanted = release.variant(name, variant)
+    return take(release, name, wanted, to, progress)
+
+
+def take(
+    release: Release,
+    model: str,
+    variant: Variant,
+    to: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Artifact:
+    """Bring one variant of a release into the folder `to`, by default one in the cache."""
     if to is None and isinstance(home := cache.home(), Reason):
         raise BadInputError(home)
-    destination = cache.folder("artifacts") / _folder_of(model, wanted)
+    destination = cache.folder("artifacts") / _folder_of(model, variant)
     destination = destination if to is None else Path(to).resolve()
     with store.disk_errors(destination):
-        if not _is_there(destination, wanted):
-            bring(source, model, wanted, destination, progress)
-    return artifact.read(destination)
+        if not _is_there(destination, variant):
+            bring(release.source, model, variant, destination, progress)
+    return artifact.read(destination, digests=variant.digests)
 
 
 def explain(
@@ -72,17 +96,64 @@ def explain(
     target: str | None = None,
     *,
     device: str | None = None,
+    trust: Trust | None = None,
     insecure: bool = False,
     objective: Objective | None = None,
 ) -> dict[str, tuple[Decision, ...]]:
-    """Judge every variant of `model` (default: of every model) in a release for `host`.
+    """Judge every variant of `model` (default: of every model) in `repo` for `host`.
 
     By default that is this machine, and the objective is what it was tuned for, or else what the
     release was built for.
     """
-    _, catalog = open_release(repo, insecure=insecure)
-    models = sorted(catalog.models) if model is None else [model]
-    return {name: choose(catalog, name, host, target, objective, device=device) for name in models}
+    return {
+        offer.model: offer.decisions
+        for offer in offers(
+            *(repo, model, host, target),
+            device=device,
+            trust=trust,
+            insecure=insecure,
+            objective=objective,
+        )
+    }
+
+
+def offers(  # what restricts the choice, by name
+    repo: str | Path,
+    model: str | None = None,
+    host: Host | None = None,
+    target: str | None = None,
+    *,
+    device: str | None = None,
+    trust: Trust | None = None,
+    insecure: bool = False,
+    objective: Objective | None = None,
+) -> list[Offer]:
+    """Judge what `explain` judges, and say in which release it is; an index is read once."""
+    return [
+        _offer(release, name, host, target, device=device, objective=objective)
+        for name, release in opening.releases(repo, model, trust, insecure=insecure)
+    ]
+
+
+def _offer(
+    release: Release,
+    model: str,
+    host: Host | None,
+    target: str | None,
+    *,
+    device: str | None,
+    objective: Objective | None = None,
+) -> Offer:
+    """Judge what is there; what a mirror does not have is rejected for that."""
+    catalog = release.here(model)
+    found = choose(catalog, model, host, target, objective, device=device)
+    why = because("unfit.not-mirrored", place=release.source.where("").rstrip("/"))
+    found += tuple(
+        Decision(variant, accepted=False, why=why)
+        for variant in release.catalog.model(model).variants
+        if variant not in catalog.model(model).variants
+    )
+    return Offer(release=release, model=model, decisions=found)
 
 
 def cached(model: str) -> list[Path]:
@@ -94,22 +165,6 @@ def cached(model: str) -> list[Path]:
             if path.name.startswith(f"{model}--") and artifact.read(path).manifest.model == model:
                 found.append(((path / artifact.MANIFEST).stat().st_mtime_ns, path))
     return [path for _, path in sorted(found, reverse=True)]
-
-
-def open_release(repo: str | Path, *, insecure: bool = False) -> tuple[Source, Catalog]:
-    """Open a release and read its catalog; a folder must be a whole one."""
-    source = open_source(repo, insecure=insecure)
-    if isinstance(source, DirectorySource):
-        try:
-            store.check_whole(source.root)
-        except OSError as error:
-            why = f"{error.strerror}"
-            raise BadInputError(because("download.unread", source.root, why=why)) from error
-    data = transport.read(source, catalogs.NAME, catalogs.MAX_BYTES)
-    catalog = catalogs.parse(data, source.where(catalogs.NAME))
-    if not catalog.models:
-        raise BadInputError(because("download.no-model", source.where(catalogs.NAME)))
-    return source, catalog
 
 
 def difference(folder: Path, variant: Variant, release: Path | None = None) -> str | None:
@@ -170,7 +225,7 @@ def read_folder(folder: Path) -> Artifact:
     for model, entry in models.items():
         for variant in entry.variants:
             if variant.path == folder.absolute().name:
-                return artifact.read(whole(release, model, variant))
+                return artifact.read(whole(release, model, variant), digests=variant.digests)
     return found
 
 
