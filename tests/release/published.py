@@ -36,10 +36,13 @@ def publication(folder: Any, **changes: Any) -> Publication:
     facts: dict[str, Any] = {
         "model": "tiny.en",
         "entry": ModelEntry(
-            version="1.2.0", checkpoint=CHECKPOINT, variants=variants, answers=(answers,)
+            version="1.2.0",
+            checkpoint=CHECKPOINT,
+            variants=variants,
+            answers=(answers,),
+            documents=(File(path="evidence/other.json", size=1, sha256=sha("f")),),
         ),
         "manifests": {v.name: manifest(folder, v.name) for v in variants},
-        "evidence": (File(path="evidence/other.json", size=1, sha256=sha("f")),),
         "report": report(
             target("cpu", versions=VERSIONS),
             target("cuda"),

@@ -74,8 +74,9 @@ def test_provenance_names_files_weights_recipe_versions_and_evidence(version: Pu
     report = "evidence/tiny.en--cpu-gqa-fp32--here.json"
     entry = msgspec.structs.replace(version.entry.variants[0].evidence[0], report=report)
     known = with_variant(version, evidence=(entry,))
-    files = (*version.evidence, File(path=report, size=1, sha256=sha("9")))
-    known = msgspec.structs.replace(known, evidence=files)
+    files = (*version.entry.documents, File(path=report, size=1, sha256=sha("9")))
+    told = msgspec.structs.replace(known.entry, documents=files)
+    known = msgspec.structs.replace(known, entry=told)
     variant = known.entry.variants[0]
     text = provenance.statement(known, variant)
     assert [(s["name"], s["digest"]["sha256"]) for s in json.loads(text)["subject"]] == [

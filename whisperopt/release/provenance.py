@@ -72,7 +72,7 @@ def _checkpoint(publication: Publication) -> dict[str, Any]:
 def _evidence(publication: Publication, variant: Variant) -> list[dict[str, Any]]:
     """Return the raw samples behind the variant's verdicts, and the answers that those rest on."""
     reports = {entry.report for entry in variant.evidence}
-    found = {file.path: file for file in publication.evidence if file.path in reports}
+    found = {file.path: file for file in publication.entry.documents if file.path in reports}
     for answers in publication.entry.answers:
         for file in (answers.document, answers.references):
             found[f"evidence/{file.path}"] = file

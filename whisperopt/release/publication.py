@@ -8,7 +8,7 @@ import msgspec
 from whisperopt.artifact import Manifest
 from whisperopt.checkpoint.resolve import OPENAI_NAMES
 from whisperopt.matrix import Matrix
-from whisperopt.release.catalog import File, ModelEntry, Variant
+from whisperopt.release.catalog import ModelEntry, Variant
 from whisperopt.release.report import Report
 
 _ON_THE_HUB = re.compile(r"pkg:huggingface/([\w.-]+/[\w.-]+)(@.*)?")
@@ -22,10 +22,9 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     entry: ModelEntry
+    """Whose `documents` name the evidence."""
     manifests: Mapping[str, Manifest]
     """What `artifact.json` says, by the variant's name: of every variant."""
-    evidence: tuple[File, ...] = ()
-    """The documents that `EvidenceEntry.report` names, by these paths."""
     report: Report | None = None
     """Of the build that made the variants, if there is one."""
     matrix: Matrix
