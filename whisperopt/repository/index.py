@@ -18,13 +18,14 @@ MIRROR = "mirror.json"
 SCHEMA = "1.0"
 SCHEMA_MAJOR = "1"
 MAX_BYTES = 5_000_000
+MAX_TEXT = 1000
 _LONGEST_VERSION = 64
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _Document = TypeVar("_Document")
 
 Serial = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-Text = Annotated[str, msgspec.Meta(max_length=1000)]
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
 class Blob(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
 
 from whisperopt import cache
+from whisperopt.download.transport import DirectorySource, open_source
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.reasons import because
 from whisperopt.release import catalog as catalogs
@@ -21,7 +22,7 @@ SIGNED = "metadata/timestamp.json"
 """What points to everything else where a repository is signed; else `repository.json` does."""
 LOCK = ".lock"
 UNFINISHED = ".new"
-_OWN = {indexes.NAME, indexes.MIRROR, LOCK, UNFINISHED, "blobs", "metadata"}
+OWN = {indexes.NAME, indexes.MIRROR, LOCK, UNFINISHED, "blobs", "metadata"}
 _FOLDERS = (UNFINISHED, "blobs", "blobs/sha256", "metadata")
 _CHUNK = 2**20
 
@@ -31,6 +32,16 @@ Content: TypeAlias = Path | bytes | Iterable[bytes]
 
 class ChangedError(BadInputError):
     """Somebody else committed meanwhile: read again what there is, and commit on top of it."""
+
+
+def open_store(repo: str | Path) -> "Store":
+    """Return the place that a path or an address names, to write into."""
+    scheme, mark, _ = str(repo).partition("://")
+    if not mark or scheme.lower() == "file":
+        source = open_source(repo)
+        if isinstance(source, DirectorySource):
+            return FolderStore(source.root)
+    raise BadInputError(because("repository.read-only", repo))
 
 
 class Store(Protocol):
@@ -53,10 +64,10 @@ class Store(Protocol):
         """Return a file of metadata; None where there is none, IntegrityError for a longer one."""
 
     def commit(self, files: Mapping[str, bytes], *, after: bytes | None) -> None:
-        """Write files of metadata in this order, each of them atomically; the last one decides.
+        """Write files of metadata in this order, each of them atomically; the pointer decides.
 
-        `after` is what that last file held before; if it is something else by now, nothing is
-        written, and ChangedError is raised.
+        That is SIGNED, which new roots may follow, or else the last one. `after` is what it held
+        before; if it is something else by now, nothing is written, and ChangedError is raised.
         """
 
 
@@ -131,7 +142,7 @@ class FolderStore:
 
     def commit(self, files: Mapping[str, bytes], *, after: bytes | None) -> None:
         """Write metadata; `writing` keeps others out, but where locks lie this still tells."""
-        pointer = list(files)[-1]
+        pointer = SIGNED if SIGNED in files else list(files)[-1]
         if self.read(pointer, indexes.MAX_BYTES) != after:
             raise ChangedError(because("repository.changed", self.where))
         for name, content in files.items():
@@ -175,7 +186,7 @@ class FolderStore:
         if catalogs.NAME in names:
             raise BadInputError(because("repository.build-folder", self.root))
         pointer = indexes.NAME in names or (self.root / SIGNED).is_file()
-        if not pointer and (others := names - _OWN):
+        if not pointer and (others := names - OWN):
             raise BadInputError(because("repository.foreign", self.root, file=min(others)))
 
 
