@@ -20,11 +20,13 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner
 
+from tests.golden.contracts import RELEASES
 from tests.release.published import CHECKPOINT, SOURCE, VERSIONS, publication, sha
-from whisperopt.release import bom, model_card, provenance
+from whisperopt.release import bom, catalog, model_card, provenance
 from whisperopt.release.catalog import EvidenceEntry, File
 from whisperopt.release.documents import documents
 from whisperopt.release.publication import Publication
+from whisperopt.repository.prepare import prepared
 
 VALIDATOR = JsonStrictValidator(SchemaVersion.V1_6)
 
@@ -197,6 +199,24 @@ def test_what_failed_is_told_with_its_reason(version: Publication) -> None:
     assert json.loads(bom.bom(with_variant(version, evidence=(bad,))))["components"][1][
         "modelCard"
     ] == {"quantitativeAnalysis": {"performanceMetrics": []}}
+
+
+def test_what_a_build_folder_publishes_has_all_of_them() -> None:
+    release = RELEASES / "catalog-2.0"
+    made = prepared(release, catalog.read(release), "mini", "1.0.0")
+    again = prepared(release, catalog.read(release), "mini", "1.0.0")
+    assert made.catalog == again.catalog
+    content = catalog.parse(bytes(made.blobs[made.catalog.sha256].content), "it")
+    entry = content.models["mini"]
+    found = {file.path: made.blobs[file.sha256].content for file in entry.documents}
+    assert VALIDATOR.validate_str(found["bom.cdx.json"].decode()) is None
+    assert ModelCard(found["README.md"].decode()).data.language == ["de", "en", "fr"]
+    for variant in entry.variants:
+        told = predicate(found[f"provenance/{variant.name}.intoto.json"])
+        assert told["buildDefinition"]["internalParameters"]["versions"]["onnx"] == "1.23.2"
+        byproducts = {product["name"] for product in told["runDetails"]["byproducts"]}
+        assert byproducts < set(found)
+        assert variant.evidence[0].report in byproducts
 
 
 FOREIGN = st.text(st.characters(exclude_categories=()), max_size=60) | st.sampled_from(

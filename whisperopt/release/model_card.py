@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -111,7 +111,7 @@ def _gates(publication: Publication) -> Iterator[str]:
             alike.setdefault(target.gates_for(variant.precisions), []).append(variant.name)
     for gates, names in alike.items():
         bounds = (f"{name} {bound:g}" for name, bound in msgspec.structs.asdict(gates).items())
-        yield f"- {escaped(', '.join(names))}: {escaped(', '.join(bounds))}"
+        yield f"- {_listed(names)}: {_listed(bounds)}"
 
 
 def _limits(publication: Publication) -> Iterator[str]:
@@ -121,7 +121,7 @@ def _limits(publication: Publication) -> Iterator[str]:
         (Tier.STRUCTURAL, "never run"),
     ):
         if names := [variant.name for variant in variants if variant.tier == tier]:
-            yield f"{escaped(', '.join(names))}: {how}."
+            yield f"{_listed(names)}: {how}."
     for variant in variants:
         if variant.caution:
             yield f"{escaped(variant.name)}: {escaped(variant.caution)}."
@@ -131,3 +131,7 @@ def _limits(publication: Publication) -> Iterator[str]:
     yield "No timestamps inside a chunk, and no beam search."
     if not publication.license:
         yield "The license of the weights is not known to whisperopt."
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return ", ".join(map(escaped, texts))

@@ -7,14 +7,19 @@ from typing import NamedTuple
 
 import msgspec
 
+from whisperopt import artifact
 from whisperopt import matrix as matrices
+from whisperopt.artifact import Manifest
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.matrix import Matrix
 from whisperopt.reasons import because
 from whisperopt.release import catalog as catalogs
+from whisperopt.release import documents as origin
 from whisperopt.release import layout
+from whisperopt.release import report as reports
 from whisperopt.release import store as releases
-from whisperopt.release.catalog import Catalog, File, ModelEntry
+from whisperopt.release.catalog import Catalog, File, ModelEntry, Variant
+from whisperopt.release.publication import Publication
 from whisperopt.repository.index import Blob
 from whisperopt.results import folder as folders
 from whisperopt.results import grading as gradings
@@ -66,7 +71,20 @@ def prepared(
         entry,
         version=version,
         variants=layout.apart(map(projections.catalog_variant, results)),
-        documents=tuple(documents[path] for path in sorted(documents)),
+        documents=tuple(documents.values()),
+    )
+    publication = Publication(
+        model=model,
+        entry=published,
+        manifests={variant.name: _manifest(release, variant) for variant in entry.variants},
+        report=reports.read(release),
+        matrix=grading.matrix,
+    )
+    for path, data in origin.documents(publication).items():
+        file = File(path=path, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        documents[path], blobs[file.sha256] = file, Item(data, len(data), path)
+    published = msgspec.structs.replace(
+        published, documents=tuple(documents[path] for path in sorted(documents))
     )
     catalog = Catalog(
         created=content.created, device_order=content.device_order, models={model: published}
@@ -78,6 +96,11 @@ def prepared(
     blobs[sha256] = Item(data, len(data), f"{model} {version}")
     changes = tuple(verdict_changes(model, entry, published, set()))
     return Prepared(Blob(sha256, len(data)), blobs, changes)
+
+
+def _manifest(release: Path, variant: Variant) -> Manifest:
+    place = releases.places(release, variant).get(artifact.MANIFEST, Path(artifact.MANIFEST))
+    return artifact.read(place.parent).manifest
 
 
 def _documents(
