@@ -16,13 +16,16 @@ from typing import Any
 
 import pytest
 
+from tests.golden.contracts import RELEASES
+from whisperopt import fetch
 from whisperopt.download import transport
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError
-from whisperopt.repository import hub as hubs
 from whisperopt.repository import reading
 from whisperopt.repository.hub import HubStore
 from whisperopt.repository.index import Blob, blob_path
+from whisperopt.repository.publish import publish
 from whisperopt.repository.store import ChangedError
+from whisperopt.trust.client import Trust
 
 ADDRESS = "hf://somebody/whisper"
 ONE, TWO = b"first blob", b"second blob"
@@ -147,9 +150,21 @@ def test_all_that_is_published_arrives_in_one_commit(hub: Hub, tmp_path: Any) ->
 
 def test_it_is_read_like_any_web_server(hub: Hub) -> None:
     hub.states.append({"repository.json": b"{}", blob_path(sha(ONE)): ONE})
-    source = transport.open_source(hubs.web_root(ADDRESS))
+    source = transport.open_source(ADDRESS)
     assert reading.blob(source, Blob(sha(ONE), len(ONE)), "it") == ONE
     assert reading.kind_of(source) == "unsigned repository"
+
+
+def test_a_version_is_published_there_and_fetched(hub: Hub, tmp_path: Any) -> None:
+    release = RELEASES / "catalog-2.0"
+    first = publish(release, ADDRESS, version="1.0.0")
+    assert publish(release, ADDRESS, version="1.0.0").unchanged == ("mini",)
+    assert (first.repo, first.published, len(hub.states)) == (ADDRESS, ("mini",), 2)
+    trust = Trust(unsigned=True)
+    artifact = fetch("mini", repo=ADDRESS, to=tmp_path / "there", trust=trust)
+    assert artifact.manifest.model == "mini"
+    with pytest.raises(IntegrityError):
+        fetch("mini", repo=ADDRESS, to=tmp_path / "unbelieved", trust=Trust())
 
 
 def test_who_was_slower_changes_nothing(hub: Hub) -> None:

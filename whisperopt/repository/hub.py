@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whisperopt.download import hub
 from whisperopt.download.transport import HttpSource
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError, first_line
 from whisperopt.reasons import because
@@ -17,30 +17,14 @@ from whisperopt.repository.store import ChangedError, Content, chunks
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd
 
-SCHEME = "hf"
-_ADDRESS = re.compile(rf"{SCHEME}://([\w-][\w.-]*/[\w-][\w.-]*)")
-_BRANCH = "main"
 _CHANGED = 412
-
-
-def repository(address: str) -> str:
-    """Return `OWNER/NAME` of `hf://OWNER/NAME`."""
-    if not (found := _ADDRESS.fullmatch(address)):
-        raise BadInputError(because("hub.no-address", address))
-    return found[1]
-
-
-def web_root(address: str, revision: str = _BRANCH) -> str:
-    """Return the URL under which the files of `hf://OWNER/NAME` lie, as on any web server."""
-    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    return f"{endpoint.rstrip('/')}/{repository(address)}/resolve/{revision}"
 
 
 class HubStore:
     """What is put waits for the commit, which the hub does whole or not at all."""
 
     def __init__(self, address: str) -> None:
-        self._address, self._repository = address, repository(address)
+        self._address, self._repository = address, hub.repository(address)
         try:
             from huggingface_hub import HfApi
         except ImportError:
@@ -86,7 +70,7 @@ class HubStore:
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
         """Return a file of metadata."""
-        source = HttpSource(web_root(self._address, self._head or _BRANCH))
+        source = HttpSource(hub.web_root(self._address, self._head or hub.BRANCH))
         return reading.optional(source, path, max_bytes)
 
     def commit(self, files: Mapping[str, bytes], *, after: bytes | None) -> None:
