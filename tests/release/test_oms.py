@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from model_signing import verifying
 
 from tests.selection.releases import write_artifact
-from whisperopt.errors import BadInputError, IntegrityError
+from whisperopt.errors import BadInputError
 from whisperopt.release import oms
 
 
@@ -43,10 +44,18 @@ def artifact(tmp_path: Path) -> Path:
     return tmp_path / "artifact"
 
 
+def verify(artifact: Path, bundle: bytes, private: Path) -> None:
+    """Verify as whoever has the public key does, with nothing of whisperopt."""
+    written = private.with_name("model.sig")
+    written.write_bytes(bundle)
+    by_key = verifying.Config().use_elliptic_key_verifier(public_key=private.with_name("public"))
+    by_key.verify(artifact, written)
+
+
 def test_what_was_signed_verifies_wherever_it_lies(private: Path, artifact: Path) -> None:
     bundle = oms.sign(artifact, private)
     elsewhere = artifact.rename(artifact.with_name("elsewhere"))
-    oms.verify(elsewhere, bundle, private.with_name("public"))
+    verify(elsewhere, bundle, private)
 
 
 def flip(folder: Path) -> None:
@@ -65,17 +74,14 @@ def drop(folder: Path) -> None:
 def test_other_files_do_not(private: Path, artifact: Path, change) -> None:
     bundle = oms.sign(artifact, private)
     change(artifact)
-    with pytest.raises(IntegrityError):
-        oms.verify(artifact, bundle, private.with_name("public"))
+    with pytest.raises(ValueError, match="Signature mismatch"):
+        verify(artifact, bundle, private)
 
 
-def test_neither_does_anothers_word_nor_what_is_no_bundle(
-    private: Path, artifact: Path, tmp_path: Path
-) -> None:
+def test_neither_does_anothers_word(private: Path, artifact: Path, tmp_path: Path) -> None:
     other = keys(tmp_path / "other", ec.generate_private_key(ec.SECP256R1()))
-    for bundle in (oms.sign(artifact, other), b"{", b"", b"{}"):
-        with pytest.raises(IntegrityError):
-            oms.verify(artifact, bundle, private.with_name("public"))
+    with pytest.raises(ValueError, match=r"(?i)key"):
+        verify(artifact, oms.sign(artifact, other), private)
 
 
 def test_a_key_of_another_kind_is_refused_by_name(artifact: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from whisperopt.results.grading import GradingContext
 from whisperopt.results.variant import VariantResult, basis, merged
 from whisperopt.selection.rank import rank
 
-_MAKERS = ("onnx", "onnx-ir", "onnxruntime")
+_MAKERS = ("whisperopt", "onnx", "onnx-ir", "onnxruntime")
 
 
 def publish(  # noqa: PLR0917  # what was asked for, what came of it, and where it goes
@@ -164,8 +164,7 @@ def _row(wanted: TargetRequest, results: Sequence[VariantResult]) -> TargetRepor
         objective=str(target.objective),
         host_class=next(proven, None),
         candidates=tuple(projections.unreleased(r) for r in results if not r.passes),
-        versions={"whisperopt": __version__}
-        | {name: found for name in _MAKERS if (found := distribution_version(name))},
+        versions={name: made for name in _MAKERS if (made := distribution_version(name))},
     )
 
 

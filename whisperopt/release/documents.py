@@ -8,7 +8,7 @@ from whisperopt.release.provenance import envelope, statement
 from whisperopt.release.publication import Publication
 
 if TYPE_CHECKING:
-    from securesystemslib.signer import Signer
+    from securesystemslib.signer import CryptoSigner
 
 BOM = "bom.cdx.json"
 CARD = "README.md"
@@ -19,7 +19,7 @@ def provenance(variant: str) -> str:
     return f"provenance/{variant}.intoto.json"
 
 
-def documents(publication: Publication, signer: "Signer | None" = None) -> dict[str, bytes]:
+def documents(publication: Publication, signer: "CryptoSigner | None" = None) -> dict[str, bytes]:
     """Return every document by its path; with a `signer` each provenance lies in a DSSE envelope."""
     found = {v.name: statement(publication, v) for v in publication.entry.variants}
     return {

@@ -8,7 +8,7 @@ import msgspec
 
 from whisperopt.backend import Tier
 from whisperopt.matrix import Gates
-from whisperopt.release.catalog import EvidenceEntry, Variant
+from whisperopt.release.catalog import Variant
 from whisperopt.release.markdown import cells, clean, escaped
 from whisperopt.release.publication import Publication
 from whisperopt.whisper import SAMPLE_RATE
@@ -73,33 +73,20 @@ def _fetching(publication: Publication) -> list[str]:
     model = publication.model
     wanted = [" ".join(clean(t).split()) for t in (f"{model}@{publication.entry.version}", model)]
     version, name = map(shlex.quote, wanted)
-    return [
-        "```sh",
-        f"whisperopt fetch {version} --repo REPO",
-        f"whisperopt transcribe --model {name} speech.wav",
-        "```",
-    ]
+    fetch = f"whisperopt fetch {version} --repo REPO"
+    return ["```sh", fetch, f"whisperopt transcribe --model {name} speech.wav", "```"]
 
 
 def _rows(variant: Variant) -> Iterator[str]:
-    size = f"{variant.size / 1e6:.3g}"
-    own = (escaped(variant.name), escaped(" ".join(variant.precisions)), size)
+    precisions, size = " ".join(variant.precisions), f"{variant.size / 1e6:.3g}"
+    own = (escaped(variant.name), escaped(precisions), size)
     for entry in variant.evidence:
-        yield cells(*own, escaped(entry.host_class), _proof(entry), *_numbers(entry))
+        proof = entry.tier if entry.accepted else f"failed: {entry.reason}"
+        change = _NONE if entry.wer_delta is None else f"{entry.wer_delta:+.2f}"
+        time = _NONE if entry.latency_ms_p50 is None else f"{entry.latency_ms_p50:.3g}"
+        yield cells(*own, escaped(entry.host_class), escaped(proof), change, time)
     if not variant.evidence:
         yield cells(*own, _NONE, escaped(variant.tier), _NONE, _NONE)
-
-
-def _proof(entry: EvidenceEntry) -> str:
-    return escaped(entry.tier if entry.accepted else f"failed: {entry.reason}")
-
-
-def _numbers(entry: EvidenceEntry) -> tuple[str, str]:
-    change, clip = entry.wer_delta, entry.latency_ms_p50
-    return (
-        _NONE if change is None else f"{change:+.2f}",
-        _NONE if clip is None else f"{clip:.3g}",
-    )
 
 
 def _gates(publication: Publication) -> Iterator[str]:

@@ -12,7 +12,7 @@ from whisperopt.release.catalog import Variant
 from whisperopt.release.publication import Publication
 
 if TYPE_CHECKING:
-    from securesystemslib.signer import Signer
+    from securesystemslib.signer import CryptoSigner
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
@@ -51,7 +51,7 @@ def statement(publication: Publication, variant: Variant) -> bytes:
     return catalog.encode(document)
 
 
-def envelope(statement: bytes, signer: "Signer") -> bytes:
+def envelope(statement: bytes, signer: "CryptoSigner") -> bytes:
     """Return `statement` in a DSSE envelope, as JSON; with an ed25519 key always the same one."""
     from securesystemslib.dsse import Envelope
 
