@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,6 +24,7 @@ from securesystemslib.signer import CryptoSigner
 
 from tests.golden.contracts import RELEASES
 from tests.release.published import CHECKPOINT, SOURCE, VERSIONS, publication, sha
+from whisperopt.errors import IntegrityError
 from whisperopt.release import bom, catalog, model_card, provenance
 from whisperopt.release.catalog import EvidenceEntry, File
 from whisperopt.release.documents import documents
@@ -217,6 +220,17 @@ def test_what_a_build_folder_publishes_has_all_of_them() -> None:
         byproducts = {product["name"] for product in told["runDetails"]["byproducts"]}
         assert byproducts < set(found)
         assert variant.evidence[0].report in byproducts
+
+
+@pytest.mark.parametrize("content", [b"{", b"", None])
+def test_a_manifest_with_other_bytes_is_never_believed(
+    content: bytes | None, tmp_path: Path
+) -> None:
+    release = shutil.copytree(RELEASES / "catalog-2.0", tmp_path / "release")
+    spoilt = release / "mini--cpu-gqa-fp32" / "artifact.json"
+    spoilt.write_bytes(spoilt.read_bytes()[::-1] if content is None else content)
+    with pytest.raises(IntegrityError):
+        prepared(release, catalog.read(release), "mini", "1.0.0")
 
 
 FOREIGN = st.text(st.characters(exclude_categories=()), max_size=60) | st.sampled_from(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from whisperopt import artifact
+from whisperopt import artifact, cache
 from whisperopt import matrix as matrices
 from whisperopt.artifact import Manifest
 from whisperopt.errors import BadInputError, IntegrityError
@@ -99,7 +99,13 @@ def prepared(
 
 
 def _manifest(release: Path, variant: Variant) -> Manifest:
-    place = releases.places(release, variant).get(artifact.MANIFEST, Path(artifact.MANIFEST))
+    """Return what `artifact.json` says, of whose bytes nobody else is sure yet."""
+    sums = {file.path: file.sha256 for file in variant.files}
+    place = releases.places(release, variant).get(artifact.MANIFEST)
+    if place is None:
+        raise IntegrityError(because("download.no-manifest", variant.path, file=artifact.MANIFEST))
+    if (found := cache.sha256(place)) != sums[artifact.MANIFEST]:
+        raise IntegrityError(because("repository.other-content", place, found=found))
     return artifact.read(place.parent).manifest
 
 
