@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
+from whisperopt.download import hub
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError
 from whisperopt.reasons import Reason, because
 
@@ -70,13 +71,15 @@ def copy(
 
 
 def open_source(repo: str | Path, *, insecure: bool = False) -> Source:
-    """Return the source that a path, a `file://` URL or an `http(s)://` URL names.
+    """Return the source that a path, or a `file://`, `http(s)://` or `hf://` URL names.
 
     `insecure` allows plain http to hosts other than this one.
     """
     scheme, mark, _ = str(repo).partition("://")
     if not mark:
         return DirectorySource(Path(repo))
+    if scheme == hub.SCHEME:
+        repo = hub.web_root(str(repo))
     try:
         address = urlsplit(str(repo))
     except ValueError:
@@ -85,7 +88,7 @@ def open_source(repo: str | Path, *, insecure: bool = False) -> Source:
         from urllib.request import url2pathname  # brings ssl along
 
         return DirectorySource(Path(url2pathname(address.path)))
-    if scheme.lower() in {"http", "https"}:
+    if address.scheme.lower() in {"http", "https"}:
         return HttpSource(str(repo), insecure=insecure)
     raise BadInputError(because("download.no-release", repo))
 

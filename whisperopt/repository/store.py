@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
 
 from whisperopt import cache
+from whisperopt.download import hub
 from whisperopt.download.transport import DirectorySource, open_source
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.reasons import because
@@ -37,6 +38,10 @@ class ChangedError(BadInputError):
 def open_store(repo: str | Path) -> "Store":
     """Return the place that a path or an address names, to write into."""
     scheme, mark, _ = str(repo).partition("://")
+    if scheme == hub.SCHEME and mark:
+        from whisperopt.repository.hub import HubStore
+
+        return HubStore(str(repo))
     if not mark or scheme.lower() == "file":
         source = open_source(repo)
         if isinstance(source, DirectorySource):
