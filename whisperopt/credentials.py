@@ -1,6 +1,7 @@
 """Who asks: what a server is told when it wants to know, no other server hears, and nobody logs."""
 
 import base64
+import contextlib
 import ipaddress
 import os
 import re
@@ -88,8 +89,9 @@ class Login:
             response.close()
             if self._known is None:
                 raise NetworkError(because("credentials.none", url, status=response.status))
-            values = {"status": response.status, "source": self._known.source}
-            raise NetworkError(because("credentials.refused", url, **values))
+            source, status = self._known.source, response.status
+            reason = because("credentials.refused", url, source=source, status=status)
+            raise NetworkError(reason)
         return response
 
     def _send(
@@ -102,11 +104,10 @@ class Login:
     ) -> "BaseHTTPResponse":
         said = {"Authorization": self._header} if self._header else {}
         sent = {**headers, **(said if _origin(url) == self._origin else {})}
-        options = {"headers": sent, "preload_content": False, "redirect": False}
-        if isinstance(body, Path):
-            with body.open("rb") as stream:
-                return pool.request(method, url, body=stream, **options)
-        return pool.request(method, url, body=body, **options)
+        with body.open("rb") if isinstance(body, Path) else contextlib.nullcontext(body) as data:
+            return pool.request(
+                method, url, body=data, headers=sent, preload_content=False, redirect=False
+            )
 
     def _answer(self, pool: "PoolManager", url: str, response: "BaseHTTPResponse") -> str:
         """Return the header that answers a refusal, or nothing."""
@@ -133,25 +134,24 @@ class Login:
 
         realm, known = asked["realm"], self._known
         scheme, host, _ = _origin(realm)
-        if not _is_private(scheme, host) or (known and not _is_kin(host, self._origin[1])):
+        private = _is_private(scheme, host) and (scheme == "https" or is_loopback(self._origin[1]))
+        if not private or (known and not _is_kin(host, self._origin[1])):
             raise NetworkError(because("credentials.realm", url, realm=repr(realm)))
         fields = [("service", asked.get("service", ""))]
         fields += [("scope", scope) for scope in asked.get("scope", "").split()]
-        fields = [(name, value) for name, value in fields if value]
+        method, place, body = "GET", realm, ""
         headers = {"Accept-Encoding": "identity"}
+        if known and known.refresh:
+            given = [("grant_type", "refresh_token"), ("refresh_token", known.refresh)]
+            method, body = "POST", urlencode([*given, ("client_id", "whisperopt"), *fields])
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        else:
+            place += f"{'&' if '?' in realm else '?'}{urlencode(fields)}"
+            headers |= {"Authorization": known.basic} if known else {}
         try:
-            if known and known.refresh:
-                given = [("grant_type", "refresh_token"), ("refresh_token", known.refresh)]
-                text = urlencode([*given, ("client_id", "whisperopt"), *fields])
-                headers["Content-Type"] = "application/x-www-form-urlencoded"
-                options = {"headers": headers, "preload_content": False, "redirect": False}
-                response = pool.request("POST", realm, body=text, **options)
-            else:
-                if known:
-                    headers["Authorization"] = known.basic
-                place = f"{realm}{'&' if '?' in realm else '?'}{urlencode(fields)}"
-                options = {"headers": headers, "preload_content": False, "redirect": False}
-                response = pool.request("GET", place, **options)
+            response = pool.request(
+                method, place, body=body, headers=headers, preload_content=False, redirect=False
+            )
             data = response.read(_MOST_BYTES, decode_content=False)
             response.close()
         except (HTTPError, OSError) as error:

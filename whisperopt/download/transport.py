@@ -2,20 +2,22 @@
 
 import contextlib
 import hashlib
-import ipaddress
 import os
 import re
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
+from whisperopt.credentials import Login, is_loopback
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError
 from whisperopt.reasons import Reason, because
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
+
+    from whisperopt.download.oci import OciSource
 
 Report = Callable[[int, int], None]
 """Is called with the number of bytes of a file that have arrived, and its size."""
@@ -30,7 +32,7 @@ _MAX_REDIRECTS = 5
 _TRY_LATER = (429, 503)
 
 
-Source: TypeAlias = "DirectorySource | HttpSource"
+Source: TypeAlias = "DirectorySource | HttpSource | OciSource"
 """Somewhere that holds a release; paths are relative to it and use `/`."""
 
 
@@ -70,7 +72,7 @@ def copy(
 
 
 def open_source(repo: str | Path, *, insecure: bool = False) -> Source:
-    """Return the source that a path, a `file://` URL or an `http(s)://` URL names.
+    """Return the source that a path, or a `file://`, `http(s)://` or `oci://` URL names.
 
     `insecure` allows plain http to hosts other than this one.
     """
@@ -87,6 +89,10 @@ def open_source(repo: str | Path, *, insecure: bool = False) -> Source:
         return DirectorySource(Path(url2pathname(address.path)))
     if scheme.lower() in {"http", "https"}:
         return HttpSource(str(repo), insecure=insecure)
+    if scheme.lower() == "oci":
+        from whisperopt.download.oci import OciSource
+
+        return OciSource(str(repo), insecure=insecure)
     raise BadInputError(because("download.no-release", repo))
 
 
@@ -118,12 +124,12 @@ class DirectorySource:
 
 
 class HttpSource:
-    """A release that a web server hands out as plain files."""
+    """A release that a web server hands out as plain files; it takes them as one of `accept`."""
 
-    def __init__(self, url: str, *, insecure: bool = False) -> None:
+    def __init__(self, url: str, *, insecure: bool = False, accept: str = "*/*") -> None:
         address = urlsplit(url)
         if address.query or address.fragment or "@" in address.netloc:
-            raise BadInputError(because("download.query", url))
+            raise BadInputError(because("download.query", url.rpartition("@")[2]))
         self.root = url.rstrip("/")
         self._insecure = insecure
         if problem := self._distrust(url):
@@ -132,6 +138,8 @@ class HttpSource:
 
         timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
         self._pool = urllib3.PoolManager(timeout=timeout, retries=False)
+        self._login = Login(url)
+        self._headers = {"Accept": accept, "Accept-Encoding": "identity"}
 
     def where(self, path: str) -> str:
         """Return the full URL."""
@@ -149,13 +157,23 @@ class HttpSource:
                 arrived += len(chunk)
                 yield chunk
         except (HTTPError, OSError) as error:
-            cause = _cause(error)
-            reason = because("download.broke-off", url, arrived=arrived, why=cause)
+            reason = because("download.broke-off", url, arrived=arrived, why=cause(error))
             raise NetworkError(reason) from error
         finally:
             response.close()
         if arrived < (size or 0):
             raise NetworkError(because("download.ended", url, arrived=arrived, size=size or 0))
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Path | None = None,
+    ) -> "BaseHTTPResponse":
+        """Ask once, as who the user is; redirects are not followed, and urllib3's errors pass."""
+        sent = {**self._headers, **(headers or {})}
+        return self._login.request(self._pool, method, url, sent, body)
 
     def _answer(self, url: str) -> "BaseHTTPResponse":
         """Ask until there is a plain 200; busy servers and lost connections get more tries."""
@@ -173,16 +191,13 @@ class HttpSource:
         try:
             return _checked(self._follow(url), url)
         except (HTTPError, OSError) as error:
-            raise NetworkError(because("download.unreached", url, why=_cause(error))) from error
+            raise NetworkError(because("download.unreached", url, why=cause(error))) from error
 
     def _follow(self, url: str) -> "BaseHTTPResponse":
         """Ask once, and go where the server sends us as long as that is safe."""
         here = url
         for _ in range(_MAX_REDIRECTS + 1):
-            headers = {"Accept-Encoding": "identity"}
-            response = self._pool.request(
-                "GET", here, headers=headers, preload_content=False, redirect=False
-            )
+            response = self.ask("GET", here)
             location = response.get_redirect_location()
             if not location:
                 return response
@@ -213,16 +228,9 @@ class HttpSource:
             return None
         if came_from.lower().startswith("https:"):
             return because("address.gives-up", url)
-        if self._insecure or _is_loopback(address.host.strip("[]")):
+        if self._insecure or is_loopback(address.host.strip("[]")):
             return None
         return because("address.plain", url)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _checked(response: "BaseHTTPResponse", url: str) -> "BaseHTTPResponse":
@@ -243,7 +251,7 @@ def _asked_pause(response: "BaseHTTPResponse") -> float:
     return min(float(asked[0]), _LONGEST_PAUSE_SECONDS) if asked else 0.0
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception) -> str:
     """Return the part of a nested message that says what happened."""
     first = error.args[0] if error.args else None
     return (first if isinstance(first, str) else str(error)).rpartition(": ")[2].rstrip(".")

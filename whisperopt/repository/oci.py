@@ -1,0 +1,278 @@
+"""Writes a repository into an OCI registry, in the order that leaves it whole at every moment.
+
+Blobs go first, then a manifest for each variant and one for the documents of a version, each with
+a tag of its own, the index of the version, and last the tag `whisperopt`, which decides. Every blob
+lies in a tagged manifest: that is what registries keep when they collect garbage.
+"""
+
+import contextlib
+import hashlib
+import re
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urljoin
+
+import msgspec
+
+from whisperopt import cache
+from whisperopt.download import transport
+from whisperopt.download.oci import INDEX, MANIFEST, MAX_BYTES, TAG, Descriptor, OciSource
+from whisperopt.errors import IntegrityError, NetworkError
+from whisperopt.reasons import because, quoted
+from whisperopt.release import catalog as catalogs
+from whisperopt.repository import images
+from whisperopt.repository import index as indexes
+from whisperopt.repository.index import Blob
+from whisperopt.repository.store import MIRROR, ChangedError
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+Answer = TypeVar("Answer")
+
+_PAUSES_SECONDS = (0.5, 2.0, 8.0)
+"""Rests before the second, third and fourth try."""
+_LONGEST_PAUSE_SECONDS = 60.0
+_BUSY = (408, 429, 500, 502, 503, 504)
+_THERE = (200, 302, 307)
+"""What a registry says of a blob that it has, or that lies in its bucket."""
+_MOST_SAID = 2**16
+_TARGETS = re.compile(r"metadata/(?:([0-9]{1,15})\.)?targets\.json")
+
+
+class _BusyError(Exception):
+    """The server may do it when it is asked again."""
+
+    def __init__(self, status: int, asked: str) -> None:
+        super().__init__(f"status {status}")
+        self.wait = min(float(asked) if asked.isdecimal() else 0.0, _LONGEST_PAUSE_SECONDS)
+
+
+class OciStore:
+    """A repository in a registry."""
+
+    def __init__(self, repo: str, *, insecure: bool = False) -> None:
+        self._insecure = insecure
+        self._source = OciSource(repo, insecure=insecure)
+
+    @property
+    def where(self) -> str:
+        """The address."""
+        return self._source.root
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Keep nobody out, for a registry has no locks: `commit` tells who was slower."""
+        return contextlib.nullcontext()
+
+    def has(self, sha256: str) -> bool:
+        """Say whether the registry holds the blob."""
+        place = f"blobs/sha256:{sha256}"
+        return self._patiently(place, lambda: self._has(place))
+
+    def put(self, sha256: str, content: Path | bytes) -> None:
+        """Upload a blob unless it is there; an upload that breaks off is started afresh."""
+        if isinstance(content, Path):
+            found, size = cache.sha256(content), content.stat().st_size
+        else:
+            found, size = hashlib.sha256(content).hexdigest(), len(content)
+        if found != sha256:
+            place = content if isinstance(content, Path) else sha256
+            raise IntegrityError(because("repository.other-content", place, found=found))
+        there = f"blobs/sha256:{sha256}"
+        self._patiently(there, lambda: self._upload(there, content, size))
+
+    def read(self, path: str, max_bytes: int) -> bytes | None:
+        """Return a file of metadata as it is now."""
+        return self._read(path, max_bytes) if path in self._layers() else None
+
+    def commit(self, files: Mapping[str, bytes], *, after: bytes | None) -> None:
+        """Make `files` the metadata, beside what was there and is not among them.
+
+        Of two who commit within the same moment the later one counts, and the other is told.
+        """
+        held = self._layers()
+        pointer = list(files)[-1]
+        before = self._read(pointer, indexes.MAX_BYTES) if pointer in held else None
+        layers = {path: layer for path, layer in held.items() if not path.startswith("blobs/")}
+        for path, data in files.items():
+            sha256 = hashlib.sha256(data).hexdigest()
+            self.put(sha256, data)
+            layers[path] = images.layer(path, sha256, len(data))
+        self.put(hashlib.sha256(images.EMPTY).hexdigest(), images.EMPTY)
+        if document := self._document(layers):
+            data = self._blob(document)
+            for model, known in indexes.parse(data, self.where).models.items():
+                for version, entry in known.versions.items():
+                    self._keep(model, version, entry.catalog, partial=MIRROR in layers)
+            if indexes.NAME not in layers:
+                layers[document.path] = images.layer(document.path, document.sha256, document.size)
+        if before != after or self._layers() != held:
+            raise ChangedError(because("repository.changed", self.where))
+        self._push(TAG, MANIFEST, images.image("repository", layers.values()))
+        if self._layers() != layers:
+            raise ChangedError(because("repository.changed", self.where))
+
+    def _layers(self) -> dict[str, Descriptor]:
+        """Ask which files of metadata there are now."""
+        self._source = OciSource(self.where, insecure=self._insecure)
+        try:
+            return self._source.metadata()
+        except NetworkError as error:
+            if error.reason.code != "oci.none":
+                raise
+            return {}
+
+    def _read(self, path: str, max_bytes: int) -> bytes:
+        return transport.read(self._source, path, max_bytes)
+
+    def _blob(self, blob: Blob) -> bytes:
+        data = self._read(blob.path, blob.size)
+        if (found := hashlib.sha256(data).hexdigest()) != blob.sha256:
+            place = self._source.where(blob.path)
+            raise IntegrityError(because("repository.other-content", place, found=found))
+        return data
+
+    def _document(self, layers: Mapping[str, Descriptor]) -> Blob | None:
+        """Return `repository.json` as the newest metadata names it."""
+        signed = [
+            (int(named[1] or 0), path) for path in layers if (named := _TARGETS.fullmatch(path))
+        ]
+        if not signed and indexes.NAME not in layers:
+            return None
+        layer = layers[max(signed)[1] if signed else indexes.NAME]
+        found = Blob(layer.digest.removeprefix("sha256:"), layer.size)
+        if not signed:
+            return found
+        target = msgspec.json.decode(self._blob(found), type=_Targets).signed.targets.get(
+            indexes.NAME
+        )
+        return Blob(target.hashes["sha256"], target.length) if target else None
+
+    def _keep(self, model: str, version: str, catalog: Blob, *, partial: bool) -> None:
+        """Tag what belongs to a version; its index goes last, and says that all is done."""
+        name, said = images.tag(model, version), images.about(catalog=f"sha256:{catalog.sha256}")
+        if not partial and self._said(name) == said:
+            return
+        try:
+            data = self._blob(catalog)
+        except NetworkError as error:
+            if partial and error.reason.code == "download.404":
+                return
+            raise
+        entry = catalogs.parse(data, self._source.where(catalog.path)).model(model)
+        tagged = {images.tag(model, version, v.name): images.of_variant(v) for v in entry.variants}
+        tagged[f"{name}_documents"] = images.of_documents(entry, catalog)
+        kept = []
+        for place, (data, described) in tagged.items():
+            try:
+                self._push(place, MANIFEST, data)
+                kept.append(described)
+            except NetworkError as error:
+                if not partial or "BLOB_UNKNOWN" not in str(error.reason.values.get("why")):
+                    raise
+        self._push(name, INDEX, images.release(kept, said))
+
+    def _said(self, name: str) -> dict[str, str] | None:
+        """Return the annotations of the manifest with this tag; None where there is none."""
+        try:
+            data = transport.read(self._source.web, f"manifests/{name}", MAX_BYTES)
+            return msgspec.json.decode(data, type=_Annotated).annotations
+        except msgspec.DecodeError:
+            return None
+        except NetworkError as error:
+            if error.reason.code != "download.404":
+                raise
+            return None
+
+    def _push(self, name: str, kind: str, data: bytes) -> None:
+        """Give a manifest a tag."""
+        digest, place = f"sha256:{hashlib.sha256(data).hexdigest()}", f"manifests/{name}"
+        headers = {"Content-Type": kind}
+        done = self._patiently(place, lambda: self._ask("PUT", place, (201,), headers, data))
+        if (found := done.headers.get("Docker-Content-Digest", digest)) != digest:
+            values = {"digest": digest, "found": quoted(found)}
+            raise IntegrityError(because("oci.rewritten", self._source.where(name), **values))
+
+    def _has(self, place: str) -> bool:
+        return self._ask("HEAD", place, (*_THERE, 404)).status in _THERE
+
+    def _upload(self, place: str, content: Path | bytes, size: int) -> None:
+        if self._has(place):
+            return
+        begun = self._ask("POST", "blobs/uploads/", (202,), {"Content-Length": "0"})
+        uploads = f"{self._source.web.root}/blobs/uploads/"
+        there = urljoin(uploads, begun.headers.get("Location", ""))
+        if urljoin(there, "/") != urljoin(uploads, "/"):  # nobody else was named by the user
+            raise NetworkError(because("oci.elsewhere", uploads, to=quoted(there)))
+        there += f"{'&' if '?' in there else '?'}digest={place.removeprefix('blobs/')}"
+        headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        self._ask("PUT", there, (201,), headers, content)
+
+    def _ask(
+        self,
+        method: str,
+        place: str,
+        expected: tuple[int, ...],
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Path | None = None,
+    ) -> "BaseHTTPResponse":
+        """Ask once; an answer that was not expected is a NetworkError with the registry's code."""
+        url = urljoin(f"{self._source.web.root}/", place)
+        response = self._source.web.ask(method, url, headers, body)
+        data = response.read(_MOST_SAID, decode_content=False)
+        response.close()
+        if response.status in expected:
+            return response
+        if response.status in _BUSY:
+            raise _BusyError(response.status, response.headers.get("Retry-After", ""))
+        try:
+            said = ", ".join(e.code for e in msgspec.json.decode(data, type=_Refusal).errors)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            said = ""
+        where = url.partition("?")[0]
+        reason = because("oci.refused", where, status=response.status, why=quoted(said))
+        raise NetworkError(reason)
+
+    def _patiently(self, place: str, work: Callable[[], Answer]) -> Answer:
+        """Do something; where the connection breaks or the server is busy, from its beginning."""
+        from urllib3.exceptions import HTTPError
+
+        for pause in (*_PAUSES_SECONDS, None):
+            try:
+                return work()
+            except (_BusyError, HTTPError) as error:
+                if pause is None:
+                    values = {"why": transport.cause(error)}
+                    place = f"{self._source.web.root}/{place}"
+                    raise NetworkError(because("download.unreached", place, **values)) from error
+                asked = error.wait if isinstance(error, _BusyError) else 0.0
+            time.sleep(max(pause, asked))
+        raise AssertionError
+
+
+class _Error(msgspec.Struct):
+    code: str = ""
+
+
+class _Refusal(msgspec.Struct):
+    errors: tuple[_Error, ...] = ()
+
+
+class _Annotated(msgspec.Struct):
+    annotations: dict[str, str] = {}
+
+
+class _Target(msgspec.Struct):
+    length: int
+    hashes: dict[str, str]
+
+
+class _Signed(msgspec.Struct):
+    targets: dict[str, _Target]
+
+
+class _Targets(msgspec.Struct):
+    signed: _Signed
