@@ -14,13 +14,14 @@ from click.testing import CliRunner
 
 import whisperopt
 from tests.download.server import Site
+from tests.download.unsigned import explain, fetch
 from tests.selection import releases
 from tests.selection.releases import MODEL, host
 from whisperopt import artifact, registry
 from whisperopt import download as fetcher
 from whisperopt.backend import Probe
 from whisperopt.cli import main
-from whisperopt.download import cached, explain, fetch, transport
+from whisperopt.download import cached, transport
 from whisperopt.errors import (
     BadInputError,
     NetworkError,
@@ -73,7 +74,11 @@ def test_explain_judges_every_model_without_fetching(site: Site) -> None:
         MODEL: [True]
     }
     assert explain(site.url, MODEL, VM, "cuda")[MODEL][0].accepted is False
-    assert set(site.asked) == {"/catalog.json"}
+    assert {path.rpartition("/")[2] for path in site.asked} == {
+        "catalog.json",
+        "repository.json",  # what would tell of another kind
+        "1.root.json",
+    }
     with pytest.raises(BadInputError, match="no model 'huge'"):
         explain(site.url, "huge", VM)
 

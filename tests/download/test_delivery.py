@@ -16,10 +16,10 @@ import msgspec
 import pytest
 
 from tests.download.server import Site, headers, plain, status
+from tests.download.unsigned import fetch
 from tests.selection import releases
 from tests.selection.releases import MODEL, host
 from whisperopt import artifact
-from whisperopt.download import fetch
 from whisperopt.errors import (
     BadInputError,
     DiskError,
@@ -76,7 +76,7 @@ def test_a_second_fetch_downloads_nothing(site: Site, release: Path) -> None:
     first = fetch(MODEL, repo=site.url, host=VM)
     site.asked.clear()
     assert fetch(MODEL, repo=site.url, host=VM) == first
-    assert site.asked == ["/catalog.json"]
+    assert site.asked == ["/metadata/1.root.json", "/repository.json", "/catalog.json"]
 
 
 def test_progress_covers_every_byte_of_every_file(repo: str, release: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_full_disk_is_noticed_before_the_first_byte(
     with pytest.raises(DiskError, match=f"needs {needed} bytes") as caught:
         fetch(MODEL, repo=site.url, to=tmp_path / "to" / "here", host=VM)
     assert caught.value.exit_code == 5
-    assert site.asked == ["/catalog.json"]
+    assert site.asked == ["/metadata/1.root.json", "/repository.json", "/catalog.json"]
     assert not (tmp_path / "to").exists()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, needed))
     fetch(MODEL, repo=site.url, to=tmp_path / "to" / "here", host=VM)

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from tests.download.server import serve
+from tests.download.unsigned import fetch
 from tests.selection import releases
 from tests.selection.releases import MODEL, host
 from whisperopt import artifact
-from whisperopt.download import fetch, read_folder, whole
+from whisperopt.download import read_folder, whole
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import layout

@@ -2,8 +2,10 @@
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import msgspec
 
 from whisperopt import artifact, cache
 from whisperopt.artifact import Artifact
@@ -15,14 +17,48 @@ from whisperopt.matrix import Objective, check_target
 from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
-from whisperopt.release.catalog import Catalog, Variant
+from whisperopt.release.catalog import Catalog, ModelEntry, Variant
+from whisperopt.repository import reading
+from whisperopt.repository.index import Mirror, RepositoryIndex
+from whisperopt.repository.reading import Kind, Resolved
 from whisperopt.selection.decisions import Decision, best, choose
+from whisperopt.trust.client import Trust
 
 Progress = Callable[[str, int, int], None]
 """Is called with a file's name, the bytes of it that have arrived, and its size."""
 
+_NO_TRUST = Trust()
 _SPARE_PERCENT = 5
 _COMPLETED = "completed"
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be fetched: a build folder, or one version of a model in a repository."""
+
+    source: Source
+    kind: Kind
+    catalog: Catalog
+    """Where in `source` the bytes of a file are, `variant.lies(file)` says."""
+    resolved: Resolved | None = None
+    """Which version that is, and what there is beyond it; None: build folders have only one."""
+    mirror: Mirror | None = None
+    """What is there, where it is not all; None: all."""
+
+    def variant(self, model: str, name: str) -> Variant:
+        """Return the variant of `model` that is called `name`."""
+        known = {variant.name: variant for variant in self.catalog.model(model).variants}
+        if name not in known:
+            facts = {"name": repr(name), "known": ", ".join(known)}
+            raise BadInputError(because("download.no-variant", model, **facts))
+        return known[name]
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a release has for a host: every variant of a model, judged, best first."""
+
+    release: Release
+    model: str
+    decisions: tuple[Decision, ...]
 
 
 def fetch(  # noqa: PLR0913  # what restricts the choice, by name
@@ -34,34 +70,45 @@ def fetch(  # noqa: PLR0913  # what restricts the choice, by name
     target: str | None = None,
     device: str | None = None,
     variant: str | None = None,
+    trust: Trust = _NO_TRUST,
     insecure: bool = False,
     progress: Progress | None = None,
 ) -> Artifact:
     """Bring the variant of `model` that fits `host` (default: this machine) into a folder.
 
-    `device` restricts the choice: `cpu`, `gpu`, or an adapter's UUID, LUID or PCI address. One that
-    is named by `variant` is brought whatever the host. `repo` is a release's folder or URL. `to`
-    must be absent, empty or hold the same variant, which is then used as it is; the default is a
-    folder in the cache. Raises `NothingFitsError`, `IntegrityError`, `DiskError` or `NetworkError`,
-    and then leaves nothing behind.
+    `model` is `MODEL` or `MODEL@VERSION`. `device` restricts the choice: `cpu`, `gpu`, or an
+    adapter's UUID, LUID or PCI address. One that is named by `variant` is brought whatever the
+    host. `repo` is the folder or URL of a build folder or a repository, of which `trust` says what
+    is believed. `to` must be absent, empty or hold the same variant, which is then used as it is;
+    the default is a folder in the cache. Raises `NothingFitsError`, `IntegrityError`, `DiskError`
+    or `NetworkError`, and then leaves nothing behind.
     """
-    source, catalog = open_release(repo, insecure=insecure)
-    named = {known.name: known for known in catalog.model(model).variants}
-    check_target(
-        target, sorted({v.target for v in named.values()}), because("target.no-variant", model)
-    )
-    if variant is not None and variant not in named:
-        reason = because("download.no-variant", model, name=repr(variant), known=", ".join(named))
-        raise BadInputError(reason)
-    wanted = named[variant] if variant else None
-    wanted = wanted or best(choose(catalog, model, host, target, device=device))
+    name = reading.split(model)[0]
+    release = open_release(repo, model, trust=trust, insecure=insecure)
+    known = sorted({v.target for v in release.catalog.model(name).variants})
+    check_target(target, known, because("target.no-variant", name))
+    if variant is None:
+        wanted = best(_offer(release, name, host, target, device=device).decisions)
+    else:
+        wanted = release.variant(name, variant)
+    return take(release, name, wanted, to, progress)
+
+
+def take(
+    release: Release,
+    model: str,
+    variant: Variant,
+    to: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Artifact:
+    """Bring one variant of a release into the folder `to`, by default one in the cache."""
     if to is None and isinstance(home := cache.home(), Reason):
         raise BadInputError(home)
-    destination = cache.folder("artifacts") / _folder_of(model, wanted)
+    destination = cache.folder("artifacts") / _folder_of(model, variant)
     destination = destination if to is None else Path(to).resolve()
     with store.disk_errors(destination):
-        if not _is_there(destination, wanted):
-            bring(source, model, wanted, destination, progress)
+        if not _is_there(destination, variant):
+            bring(release.source, model, variant, destination, progress)
     return artifact.read(destination)
 
 
@@ -72,17 +119,64 @@ def explain(
     target: str | None = None,
     *,
     device: str | None = None,
+    trust: Trust = _NO_TRUST,
     insecure: bool = False,
     objective: Objective | None = None,
 ) -> dict[str, tuple[Decision, ...]]:
-    """Judge every variant of `model` (default: of every model) in a release for `host`.
+    """Judge every variant of `model` (default: of every model) in `repo` for `host`.
 
     By default that is this machine, and the objective is what it was tuned for, or else what the
     release was built for.
     """
-    _, catalog = open_release(repo, insecure=insecure)
-    models = sorted(catalog.models) if model is None else [model]
-    return {name: choose(catalog, name, host, target, objective, device=device) for name in models}
+    return {
+        offer.model: offer.decisions
+        for offer in offers(
+            *(repo, model, host, target),
+            device=device,
+            trust=trust,
+            insecure=insecure,
+            objective=objective,
+        )
+    }
+
+
+def offers(  # what restricts the choice, by name
+    repo: str | Path,
+    model: str | None = None,
+    host: Host | None = None,
+    target: str | None = None,
+    *,
+    device: str | None = None,
+    trust: Trust = _NO_TRUST,
+    insecure: bool = False,
+    objective: Objective | None = None,
+) -> list[Offer]:
+    """Judge what `explain` judges, and say in which release it is; an index is read once."""
+    return [
+        _offer(release, name, host, target, device=device, objective=objective)
+        for name, release in _releases(repo, model, trust, insecure=insecure)
+    ]
+
+
+def _offer(
+    release: Release,
+    model: str,
+    host: Host | None,
+    target: str | None,
+    *,
+    device: str | None,
+    objective: Objective | None = None,
+) -> Offer:
+    """Judge what is there; what a mirror does not have is rejected for that."""
+    entry, held = release.catalog.model(model), release.mirror
+    gone = [v for v in entry.variants if held and not held.holds(model, v.target)]
+    here = tuple(variant for variant in entry.variants if variant not in gone)
+    models = {model: msgspec.structs.replace(entry, variants=here)}
+    catalog = msgspec.structs.replace(release.catalog, models=models)
+    found = choose(catalog, model, host, target, objective, device=device)
+    why = because("unfit.not-mirrored", place=release.source.where("").rstrip("/"))
+    found += tuple(Decision(variant, accepted=False, why=why) for variant in gone)
+    return Offer(release=release, model=model, decisions=found)
 
 
 def cached(model: str) -> list[Path]:
@@ -96,9 +190,58 @@ def cached(model: str) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def open_release(repo: str | Path, *, insecure: bool = False) -> tuple[Source, Catalog]:
-    """Open a release and read its catalog; a folder must be a whole one."""
+def open_release(
+    repo: str | Path,
+    model: str | None = None,
+    *,
+    trust: Trust = _NO_TRUST,
+    insecure: bool = False,
+) -> Release:
+    """Open a build folder, or one version of a model in a repository, and read its catalog.
+
+    `model` is `MODEL` or `MODEL@VERSION`; a repository with one model needs none. Raises
+    IntegrityError for what `trust` does not cover.
+    """
+    found = [*_releases(repo, model, trust, insecure=insecure)]
+    if len({id(release.catalog) for _, release in found}) > 1:
+        names = ", ".join(name for name, _ in found)
+        raise BadInputError(because("load.several-models", repo, names=names))
+    return found[0][1]
+
+
+def _releases(
+    repo: str | Path, model: str | None, trust: Trust, *, insecure: bool
+) -> Iterator[tuple[str, Release]]:
+    """Yield what `model` names in `repo`, by default every model; what there is, is read once."""
     source = open_source(repo, insecure=insecure)
+    kind = reading.kind_of(source)
+    name, wanted = reading.split(model) if model is not None else (None, None)
+    if kind == "build folder":
+        reading.believe_build(source, trust)
+        release = Release(source=source, kind=kind, catalog=_build_catalog(source))
+        for known in sorted(release.catalog.models) if name is None else [name]:
+            _check_version(known, release.catalog.model(known), wanted)
+            yield known, release
+        return
+    index, mirror = reading.opened(source, trust), reading.mirrored(source)
+    for known in _models(index, mirror, source) if name is None else [name]:
+        chosen = reading.resolve_version(index, known, wanted)
+        catalog = reading.catalog_of(source, chosen)
+        yield (
+            known,
+            Release(source=source, kind=kind, catalog=catalog, resolved=chosen, mirror=mirror),
+        )
+
+
+def _models(index: RepositoryIndex, mirror: Mirror | None, source: Source) -> list[str]:
+    names = sorted(name for name in index.models if mirror is None or mirror.holds(name))
+    if not names:
+        raise BadInputError(because("repository.empty", source.where("").rstrip("/")))
+    return names
+
+
+def _build_catalog(source: Source) -> Catalog:
+    """Read the catalog of a build folder; one on a disk must be whole."""
     if isinstance(source, DirectorySource):
         try:
             store.check_whole(source.root)
@@ -109,7 +252,14 @@ def open_release(repo: str | Path, *, insecure: bool = False) -> tuple[Source, C
     catalog = catalogs.parse(data, source.where(catalogs.NAME))
     if not catalog.models:
         raise BadInputError(because("download.no-model", source.where(catalogs.NAME)))
-    return source, catalog
+    return catalog
+
+
+def _check_version(model: str, entry: ModelEntry, wanted: str | None) -> None:
+    """Refuse another version than the one that a build folder has; those need not be PEP 440's."""
+    if wanted not in (None, entry.version):
+        facts = {"model": repr(model), "known": entry.version}
+        raise BadInputError(because("repository.not-published", wanted, **facts))
 
 
 def difference(folder: Path, variant: Variant, release: Path | None = None) -> str | None:

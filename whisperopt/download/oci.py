@@ -94,9 +94,13 @@ class OciSource:
             try:
                 data = transport.read(self.web, f"manifests/{TAG}", MAX_BYTES)
             except NetworkError as error:
-                if error.reason.code != "download.404":
-                    raise
-                raise NetworkError(because("oci.none", self.root, tag=TAG)) from None
+                if error.reason.code == "download.404":
+                    raise NetworkError(because("oci.none", self.root, tag=TAG)) from None
+                if (
+                    error.reason.values.get("status") == 403
+                ):  # no bucket's way to say that it lacks it
+                    raise NetworkError(because("oci.forbidden", self.root)) from error
+                raise
             try:
                 layers = msgspec.json.decode(data, type=_Manifest).layers
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

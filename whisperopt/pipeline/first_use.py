@@ -13,12 +13,15 @@ from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import layout, store
 from whisperopt.release.catalog import Catalog
+from whisperopt.repository import reading
 from whisperopt.selection import tuned
 from whisperopt.selection.decisions import choose, contenders
+from whisperopt.trust.client import Trust
 
 BUDGET = 20.0
 """Seconds that are enough for the smallest model."""
 _TOP = 3
+_NO_TRUST = Trust()
 
 
 def settle(
@@ -52,13 +55,14 @@ def settle(
     return None
 
 
-def fetch(
+def fetch(  # noqa: PLR0913  # what `download.fetch` takes
     model: str,
     *,
     repo: str | Path,
     to: Path | None = None,
     target: str | None = None,
     device: str | None = None,
+    trust: Trust = _NO_TRUST,
     insecure: bool = False,
     budget: float = BUDGET,
     progress: Progress = lambda _name, _doing: None,
@@ -72,8 +76,10 @@ def fetch(
         progress("", f"{file} {100 * done // max(size, 1)} %")
 
     check(budget)
-    source, catalog = download.open_release(repo, insecure=insecure)
-    why, whence = _already(catalog, model, target, device), repo
+    release = download.open_release(repo, model, trust=trust, insecure=insecure)
+    asked, model = model, reading.split(model)[0]
+    catalog, whence = release.catalog, repo
+    why = _already(catalog, model, target, device)
     home = cache.folder("artifacts")
     with store.disk_errors(home):
         home.mkdir(parents=True, exist_ok=True)
@@ -82,14 +88,16 @@ def fetch(
             chosen = contenders(
                 choose(catalog, model, None, target, device=device, racing=True), _TOP
             )
-            variants = [decision.variant for decision in chosen]
-            megabytes = sum(variant.size for variant in variants) / 1e6
-            names = ", ".join(variant.name for variant in variants)
+            rivals = [decision.variant for decision in chosen]
+            megabytes = sum(variant.size for variant in rivals) / 1e6
+            names = ", ".join(variant.name for variant in rivals)
             progress(model, str(because("tuned.fetching", names, megabytes=megabytes)))
-            for variant in variants:
-                download.bring(source, model, variant, staging / variant.path, arrived)
+            for variant in rivals:
+                download.bring(release.source, model, variant, staging / variant.path, arrived)
             entry = catalog.model(model)
-            entry = msgspec.structs.replace(entry, variants=layout.apart(entry.variants))
+            entry = msgspec.structs.replace(
+                entry, variants=layout.apart(entry.variants), documents=()
+            )
             own = msgspec.structs.replace(catalog, models={model: entry})
             (staging / catalogs.NAME).write_bytes(catalogs.encode(own))
             why = settle(
@@ -97,11 +105,12 @@ def fetch(
             )
             whence = repo if why else staging
         found = download.fetch(
-            model,
+            asked if whence is repo else model,
             repo=whence,
             to=to,
             target=target,
             device=device,
+            trust=trust,
             insecure=insecure,
             progress=arrived,
         )

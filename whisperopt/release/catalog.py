@@ -15,12 +15,13 @@ from whisperopt.matrix import Objective
 from whisperopt.reasons import Reason, because, places_of_control
 
 NAME = "catalog.json"
-SCHEMA = "2.0"
+SCHEMA = "2.1"
 SCHEMA_MAJORS = ("1", "2")
 """In what is of the first every variant's folder holds all of its files."""
 MAX_BYTES = 5_000_000
 MAX_VARIANTS = 64
 MAX_FILES = 64
+MAX_DOCUMENTS = 4096
 
 _SLUG = re.compile(r"[a-z0-9]+((--?|\.)[a-z0-9]+)*")
 _MAX_NAME = 80
@@ -142,6 +143,8 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: str
     variants: tuple[Variant, ...]
     answers: tuple[AnswersEntry, ...] = ()
+    documents: tuple[File, ...] = ()
+    """What else belongs to it, by its path inside the release: where it is published, all of that."""
 
 
 class Catalog(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,6 +249,14 @@ def _checks(
             is_plain = re.fullmatch(_EVIDENCE, file.path) is not None
             yield is_plain, because("catalog.file", at=where, name=_shown(file.path))
             yield _has_sha256(file), because("catalog.sha256", at=where, name=file.path)
+    count, where = len(entry.documents), f"{at}.documents"
+    yield count <= MAX_DOCUMENTS, because("catalog.files", at=at, count=count)
+    paths = {file.path.casefold() for file in entry.documents}
+    yield len(paths) == count, because("catalog.file-twice", at=at)
+    for file in entry.documents:
+        is_plain = _REPORT.fullmatch(file.path) is not None
+        yield is_plain, because("catalog.file", at=where, name=_shown(file.path))
+        yield _has_sha256(file), because("catalog.sha256", at=where, name=file.path)
     for variant in entry.variants:
         yield from _variant_checks(at, variant, held)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from packaging.version import InvalidVersion
@@ -13,14 +13,19 @@ from whisperopt.reasons import Reason, because, places_of_control, quoted
 from whisperopt.release import catalog as catalogs
 
 NAME = "repository.json"
+MIRROR = "mirror.json"
+"""What of its models a mirror holds."""
 SCHEMA = "1.0"
 SCHEMA_MAJOR = "1"
 MAX_BYTES = 5_000_000
+MAX_TEXT = 1000
 _LONGEST_VERSION = 64
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
+_Document = TypeVar("_Document")
+
 Serial = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-Text = Annotated[str, msgspec.Meta(max_length=1000)]
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
 class Blob(msgspec.Struct, frozen=True):
@@ -73,6 +78,25 @@ class RepositoryIndex(msgspec.Struct, frozen=True, kw_only=True):
         return self.models[model].versions
 
 
+class Mirror(msgspec.Struct, frozen=True, kw_only=True):
+    """What a mirror holds of a repository; it is never signed, and nothing is trusted for it."""
+
+    schema: str = SCHEMA
+    source: Text
+    """Where it was copied from."""
+    index: Blob
+    """The `repository.json` that it was copied with."""
+    models: tuple[str, ...] | None = None
+    """None: all."""
+    targets: tuple[str, ...] | None = None
+    """None: all."""
+
+    def holds(self, model: str, target: str | None = None) -> bool:
+        """Say whether it holds `model`, and its variants for `target`."""
+        named = self.models is None or model in self.models
+        return named and (target is None or self.targets is None or target in self.targets)
+
+
 def blob_path(sha256: str) -> str:
     """Return where the bytes with this digest lie in a repository."""
     return f"blobs/sha256/{sha256}"
@@ -91,9 +115,9 @@ def version(text: str) -> Pep440:
         raise BadInputError(because("repository.no-version", quoted(text))) from None
 
 
-def encode(index: RepositoryIndex) -> bytes:
-    """Return the document; equal indexes make equal bytes."""
-    return msgspec.json.format(msgspec.json.encode(index, order="sorted"), indent=1) + b"\n"
+def encode(document: RepositoryIndex | Mirror) -> bytes:
+    """Return the text of a document; equal ones make equal bytes."""
+    return msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=1) + b"\n"
 
 
 def parse(data: bytes, source: str) -> RepositoryIndex:
@@ -101,6 +125,22 @@ def parse(data: bytes, source: str) -> RepositoryIndex:
 
     A newer minor schema is read as far as it is known. Raises IntegrityError, which names the key.
     """
+    index = _decoded(data, source, RepositoryIndex)
+    for holds, unless in _checks(index):
+        if not holds:
+            raise IntegrityError(msgspec.structs.replace(unless, place=source))
+    return index
+
+
+def parse_mirror(data: bytes, source: str) -> Mirror:
+    """Read and check what a mirror says of itself."""
+    found = _decoded(data, source, Mirror)
+    if not is_sha256(found.index.sha256):
+        raise IntegrityError(because("repository.sha256", source, at="index"))
+    return found
+
+
+def _decoded(data: bytes, source: str, form: type[_Document]) -> _Document:
     if len(data) > MAX_BYTES:
         raise IntegrityError(because("download.longer", source, most=MAX_BYTES))
     try:
@@ -110,13 +150,9 @@ def parse(data: bytes, source: str) -> RepositoryIndex:
         if schema.split(".")[0] != SCHEMA_MAJOR:
             values = {"found": quoted(schema), "known": SCHEMA_MAJOR}
             raise IntegrityError(because("repository.schema", source, **values))
-        index = msgspec.json.decode(data, type=RepositoryIndex)
+        return msgspec.json.decode(data, type=form)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise IntegrityError(because("repository.unread", source, why=str(error))) from None
-    for holds, unless in _checks(index):
-        if not holds:
-            raise IntegrityError(msgspec.structs.replace(unless, place=source))
-    return index
 
 
 class _Schema(msgspec.Struct):

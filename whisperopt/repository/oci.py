@@ -8,6 +8,7 @@ lies in a tagged manifest: that is what registries keep when they collect garbag
 import contextlib
 import hashlib
 import re
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -23,10 +24,11 @@ from whisperopt.download.oci import INDEX, MANIFEST, MAX_BYTES, TAG, Descriptor,
 from whisperopt.errors import IntegrityError, NetworkError
 from whisperopt.reasons import because, quoted
 from whisperopt.release import catalog as catalogs
+from whisperopt.release.store import disk_errors
 from whisperopt.repository import images
 from whisperopt.repository import index as indexes
 from whisperopt.repository.index import Blob
-from whisperopt.repository.store import MIRROR, ChangedError
+from whisperopt.repository.store import SIGNED, ChangedError, Content
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -72,8 +74,15 @@ class OciStore:
         place = f"blobs/sha256:{sha256}"
         return self._patiently(place, lambda: self._has(place))
 
-    def put(self, sha256: str, content: Path | bytes) -> None:
+    def put(self, sha256: str, content: Content) -> None:
         """Upload a blob unless it is there; an upload that breaks off is started afresh."""
+        if not isinstance(content, Path | bytes):
+            with tempfile.TemporaryDirectory() as folder, disk_errors(Path(folder)):
+                path = Path(folder, sha256)
+                with path.open("xb") as stream:
+                    stream.writelines(content)
+                self.put(sha256, path)
+            return
         if isinstance(content, Path):
             found, size = cache.sha256(content), content.stat().st_size
         else:
@@ -85,8 +94,14 @@ class OciStore:
         self._patiently(there, lambda: self._upload(there, content, size))
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
-        """Return a file of metadata as it is now."""
-        return self._read(path, max_bytes) if path in self._layers() else None
+        """Return a file of metadata as it is now, or a small blob."""
+        self._layers()
+        try:
+            return self._read(path, max_bytes)
+        except NetworkError as error:
+            if error.reason.code not in {"download.404", "oci.none"}:
+                raise
+            return None
 
     def commit(self, files: Mapping[str, bytes], *, after: bytes | None) -> None:
         """Make `files` the metadata, beside what was there and is not among them.
@@ -94,7 +109,7 @@ class OciStore:
         Of two who commit within the same moment the later one counts, and the other is told.
         """
         held = self._layers()
-        pointer = list(files)[-1]
+        pointer = SIGNED if SIGNED in files else list(files)[-1]
         before = self._read(pointer, indexes.MAX_BYTES) if pointer in held else None
         layers = {path: layer for path, layer in held.items() if not path.startswith("blobs/")}
         for path, data in files.items():
@@ -106,7 +121,7 @@ class OciStore:
             data = self._blob(document)
             for model, known in indexes.parse(data, self.where).models.items():
                 for version, entry in known.versions.items():
-                    self._keep(model, version, entry.catalog, partial=MIRROR in layers)
+                    self._keep(model, version, entry.catalog, partial=indexes.MIRROR in layers)
             if indexes.NAME not in layers:
                 layers[document.path] = images.layer(document.path, document.sha256, document.size)
         if before != after or self._layers() != held:

@@ -2,16 +2,16 @@
 
 import contextlib
 import hashlib
-import io
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeAlias
 
 from whisperopt import cache
+from whisperopt.download.transport import DirectorySource, open_source
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.reasons import because
 from whisperopt.release import catalog as catalogs
@@ -20,17 +20,35 @@ from whisperopt.repository import index as indexes
 
 SIGNED = "metadata/timestamp.json"
 """What points to everything else where a repository is signed; else `repository.json` does."""
-MIRROR = "mirror.json"
-"""What of its models a mirror holds, where it does not hold all."""
 LOCK = ".lock"
 UNFINISHED = ".new"
-_OWN = {indexes.NAME, MIRROR, LOCK, UNFINISHED, "blobs", "metadata"}
+_OWN = {indexes.NAME, indexes.MIRROR, LOCK, UNFINISHED, "blobs", "metadata"}
 _FOLDERS = (UNFINISHED, "blobs", "blobs/sha256", "metadata")
 _CHUNK = 2**20
+
+Content: TypeAlias = Path | bytes | Iterable[bytes]
+"""What a blob is made of: a file, the bytes themselves, or chunks as they arrive."""
 
 
 class ChangedError(BadInputError):
     """Somebody else committed meanwhile: read again what there is, and commit on top of it."""
+
+
+def open_store(repo: str | Path, *, insecure: bool = False) -> "Store":
+    """Return the place that a path or an address names, to write into.
+
+    `insecure` allows a registry's plain http beyond this machine.
+    """
+    scheme, mark, _ = str(repo).partition("://")
+    if scheme.lower() == "oci" and mark:
+        from whisperopt.repository.oci import OciStore
+
+        return OciStore(str(repo), insecure=insecure)
+    if not mark or scheme.lower() == "file":
+        source = open_source(repo)
+        if isinstance(source, DirectorySource):
+            return FolderStore(source.root)
+    raise BadInputError(because("repository.read-only", repo))
 
 
 class Store(Protocol):
@@ -46,17 +64,17 @@ class Store(Protocol):
     def has(self, sha256: str) -> bool:
         """Say whether it holds the blob, as whole as can be told without fetching it."""
 
-    def put(self, sha256: str, content: Path | bytes) -> None:
+    def put(self, sha256: str, content: Content) -> None:
         """Store a blob, whole or not at all; other bytes than `sha256` says: IntegrityError."""
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
         """Return a file of metadata; None where there is none, IntegrityError for a longer one."""
 
     def commit(self, files: Mapping[str, bytes], *, after: bytes | None) -> None:
-        """Write files of metadata in this order, each of them atomically; the last one decides.
+        """Write files of metadata in this order, each of them atomically; the pointer decides.
 
-        `after` is what that last file held before; if it is something else by now, nothing is
-        written, and ChangedError is raised.
+        That is SIGNED, which new roots may follow, or else the last one. `after` is what it held
+        before; if it is something else by now, nothing is written, and ChangedError is raised.
         """
 
 
@@ -101,17 +119,15 @@ class FolderStore:
         with disk_errors(path):
             return path.is_file() and not path.is_symlink() and cache.sha256(path) == sha256
 
-    def put(self, sha256: str, content: Path | bytes) -> None:
+    def put(self, sha256: str, content: Content) -> None:
         """Store a blob."""
         if not indexes.is_sha256(sha256):
             raise IntegrityError(because("repository.sha256", at=sha256))
         with disk_errors(self.root), self._new() as (path, target):
             state = hashlib.sha256()
-            source = io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
-            with source:
-                while chunk := source.read(_CHUNK):
-                    state.update(chunk)
-                    target.write(chunk)
+            for chunk in chunks(content):
+                state.update(chunk)
+                target.write(chunk)
             if (found := state.hexdigest()) != sha256:
                 place = content if isinstance(content, Path) else sha256
                 raise IntegrityError(because("repository.other-content", place, found=found))
@@ -133,7 +149,7 @@ class FolderStore:
 
     def commit(self, files: Mapping[str, bytes], *, after: bytes | None) -> None:
         """Write metadata; `writing` keeps others out, but where locks lie this still tells."""
-        pointer = list(files)[-1]
+        pointer = SIGNED if SIGNED in files else list(files)[-1]
         if self.read(pointer, indexes.MAX_BYTES) != after:
             raise ChangedError(because("repository.changed", self.where))
         for name, content in files.items():
@@ -179,6 +195,16 @@ class FolderStore:
         pointer = indexes.NAME in names or (self.root / SIGNED).is_file()
         if not pointer and (others := names - _OWN):
             raise BadInputError(because("repository.foreign", self.root, file=min(others)))
+
+
+def chunks(content: Content) -> Iterator[bytes]:
+    """Yield the bytes of a blob in pieces."""
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+    else:
+        yield from [content] if isinstance(content, bytes) else content
 
 
 def _sync(folder: Path) -> None:

@@ -1,0 +1,108 @@
+"""Makes of a model in a build folder what is published of it: one catalog, and its blobs."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from whisperopt import matrix as matrices
+from whisperopt.errors import BadInputError, IntegrityError
+from whisperopt.matrix import Matrix
+from whisperopt.reasons import because
+from whisperopt.release import catalog as catalogs
+from whisperopt.release import layout
+from whisperopt.release import store as releases
+from whisperopt.release.catalog import Catalog, File, ModelEntry
+from whisperopt.repository.index import Blob
+from whisperopt.results import folder as folders
+from whisperopt.results import grading as gradings
+from whisperopt.results import projections
+from whisperopt.results.validation import Change, verdict_changes
+from whisperopt.results.variant import VariantResult
+
+
+class Item(NamedTuple):
+    """One blob to be."""
+
+    content: Path | bytes
+    size: int
+    what: str
+    """Whose it is, for people."""
+
+
+class Prepared(NamedTuple):
+    """One version of one model."""
+
+    catalog: Blob
+    blobs: dict[str, Item]
+    """By their sha256; the catalog comes last."""
+    changes: tuple[Change, ...]
+    """What the raw samples say otherwise than the build folder's catalog."""
+
+
+def prepared(
+    release: Path, content: Catalog, model: str, version: str, matrix: Matrix | None = None
+) -> Prepared:
+    """Return what is to be published as `version` of `model`; `content` is the release's catalog.
+
+    Its verdicts and numbers are computed from the raw samples, as whoever writes a release does.
+    Equal releases make equal bytes. Raises IntegrityError for answers with other bytes.
+    """
+    entry = content.model(model)
+    grading = gradings.read(release, model, entry, matrix or matrices.load())
+    results = [grading.replay(release, variant) for variant in entry.variants]
+    blobs: dict[str, Item] = {}
+    documents: dict[str, File] = {}
+    for variant in entry.variants:
+        places = releases.places(release, variant)
+        for file in variant.files:
+            blobs[file.sha256] = _item(places[file.path], file, variant.name)
+    for path, item, file in _documents(release, entry, results):
+        documents[path] = msgspec.structs.replace(file, path=path)
+        blobs[file.sha256] = item
+    published = msgspec.structs.replace(
+        entry,
+        version=version,
+        variants=layout.apart(map(projections.catalog_variant, results)),
+        documents=tuple(documents[path] for path in sorted(documents)),
+    )
+    catalog = Catalog(
+        created=content.created, device_order=content.device_order, models={model: published}
+    )
+    data = catalogs.encode(catalog)
+    catalogs.parse(data, str(release))  # nobody could read it otherwise
+    sha256 = hashlib.sha256(data).hexdigest()
+    blobs.pop(sha256, None)
+    blobs[sha256] = Item(data, len(data), f"{model} {version}")
+    changes = tuple(verdict_changes(model, entry, published, set()))
+    return Prepared(Blob(sha256, len(data)), blobs, changes)
+
+
+def _documents(
+    release: Path, entry: ModelEntry, results: list[VariantResult]
+) -> Iterator[tuple[str, Item, File]]:
+    """Yield what else belongs to a version: documents, answers, and the samples that were judged."""
+    heard = [file for answers in entry.answers for file in (answers.document, answers.references)]
+    named = {file.path: file for file in entry.documents}
+    named |= {f"{folders.EVIDENCE}/{file.path}": file for file in heard}
+    for path, file in named.items():
+        place = release / path
+        for folder in place.relative_to(release).parents:
+            if (release / folder).is_symlink() and folder != Path():
+                raise BadInputError(because("release.link", release / folder))
+        yield path, _item(place, file, path), file
+    for proof in (proof for result in results for proof in result.proofs if proof.evidence):
+        data = msgspec.json.encode(proof.evidence) + b"\n"  # not what may lie there by now
+        file = File(path="", size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        yield proof.report, Item(data, len(data), proof.report), file
+
+
+def _item(place: Path, file: File, what: str) -> Item:
+    """Return a file of the release; its bytes are compared when they are copied."""
+    if not place.is_file():
+        raise BadInputError(because("download.no-file", place.parent, file=place.name))
+    if (found := place.stat().st_size) != file.size:
+        raise IntegrityError(because("repository.other-size", place, found=found, size=file.size))
+    return Item(place, file.size, what)

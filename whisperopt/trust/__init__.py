@@ -1,0 +1,1 @@
+"""Whose repository it is: keys and signatures (TUF), and what a client believes of an address."""
