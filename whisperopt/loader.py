@@ -1,30 +1,35 @@
 """From a release, an artifact or a name to a model that listens on this host."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from whisperopt import artifact as artifacts
 from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
-from whisperopt.download import cached, read_folder, whole
+from whisperopt.download import cached, read_folder, take, whole
 from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
 from whisperopt.host.device import serves
 from whisperopt.matrix import check_target
 from whisperopt.reasons import Reason, because
 from whisperopt.release import store
+from whisperopt.release.catalog import Catalog, Variant
+from whisperopt.repository import opening, reading
+from whisperopt.repository.opening import Release
 from whisperopt.runtime import first_open
 from whisperopt.selection.adapters import kind_of, on_device
 from whisperopt.selection.decisions import Decision, best, choose
+from whisperopt.trust.client import Trust
 
 if TYPE_CHECKING:
     from whisperopt.runtime.transcriber import Opened, Transcriber
 
 DEFAULT = "tiny.en"
 """The model that is meant where none is named."""
+_NO_TRUST = Trust()
 
 
-def load(
+def load(  # noqa: PLR0913  # what restricts the choice, by name
     source: str | Path | Artifact = DEFAULT,
     target: str = "auto",
     *,
@@ -33,6 +38,9 @@ def load(
     threads: int | None = None,
     tune: bool = False,
     budget: float | None = None,
+    repo: str | Path | None = None,
+    trust: Trust = _NO_TRUST,
+    insecure: bool = False,
 ) -> "Transcriber":
     """Open the best variant of `source` for this host.
 
@@ -44,6 +52,9 @@ def load(
 
     With `tune` those variants of a release that may be the fastest are raced first, for `budget`
     seconds at most (default: 20), unless that was done before; `decisions` say why they were not.
+
+    With a `repo`, as `fetch` takes it, `source` is a `MODEL` or `MODEL@VERSION` in it, and what is
+    opened is fetched first.
     """
     from whisperopt.runtime.transcriber import Transcriber
 
@@ -51,7 +62,11 @@ def load(
     asked = _Asked(None if target == "auto" else target, model, device)
     if tune:
         passed_over += _settled(source, asked, budget)
-    candidates = _candidates(source, asked, passed_over)
+    if repo is None:
+        candidates = _candidates(source, asked, passed_over)
+    else:
+        found = opening.open_release(repo, str(source), trust=trust, insecure=insecure)
+        candidates = _of_repository(found, str(source), asked, passed_over)
     opened = _opened(candidates, passed_over, threads)
     first = next(opened, None)
     if first is None:
@@ -114,7 +129,8 @@ def _candidates(
             raise BadInputError(because("target.another", folder, own=own, target=asked.target))
         return [(on_device(artifact, asked.device), because("load.asked-for"))]
     if folder.exists():
-        raise BadInputError(because("load.neither", folder))
+        code = "load.repository" if reading.is_repository(folder) else "load.neither"
+        raise BadInputError(because(code, folder))
     found = [artifacts.read(kept) for kept in cached(str(source))]
     if not found:
         raise BadInputError(because("load.unknown", source))
@@ -130,22 +146,45 @@ def _of_release(
     folder: Path, asked: _Asked, passed_over: list[str]
 ) -> Iterator[tuple[Artifact, Reason]]:
     content = store.read(folder)
-    target, model, device = asked
-    if model is None and len(content.models) > 1:
+    if asked.model is None and len(content.models) > 1:
         names = ", ".join(sorted(content.models))
         raise BadInputError(because("load.several-models", folder, names=names))
-    name = model or next(iter(content.models), DEFAULT)
+    name = asked.model or next(iter(content.models), DEFAULT)
     known = sorted({variant.target for variant in content.model(name).variants})
-    check_target(target, known, because("target.no-variant-in", folder, model=name))
-    decisions = choose(content, name, target=target, device=device, trusting=True)
+    check_target(asked.target, known, because("target.no-variant-in", folder, model=name))
+    yield from _chosen(
+        content, name, asked, passed_over, lambda variant: whole(folder, name, variant)
+    )
+
+
+def _of_repository(
+    found: Release, source: str, asked: _Asked, passed_over: list[str]
+) -> Iterator[tuple[Artifact, Reason]]:
+    name = reading.split(source)[0]
+    known = sorted({variant.target for variant in found.catalog.model(name).variants})
+    check_target(asked.target, known, because("target.no-variant", name))
+    catalog = found.here(name)
+    yield from _chosen(
+        catalog, name, asked, passed_over, lambda variant: take(found, name, variant).path
+    )
+
+
+def _chosen(
+    content: Catalog,
+    name: str,
+    asked: _Asked,
+    passed_over: list[str],
+    place: Callable[[Variant], Path],
+) -> Iterator[tuple[Artifact, Reason]]:
+    """Yield what fits, best first, each in the folder that `place` brings it to."""
+    decisions = choose(content, name, target=asked.target, device=asked.device, trusting=True)
     best(decisions)
-    unused = [*_unused(decisions, target)]
+    unused = [*_unused(decisions, asked.target)]
     passed_over += map(_told, unused)
     for decision in decisions:
         try:
             if decision.accepted:
-                place = whole(folder, name, decision.variant)
-                yield artifacts.read(place, decision.gpu), decision.why
+                yield artifacts.read(place(decision.variant), decision.gpu), decision.why
             elif decision.installable and decision not in unused:
                 passed_over.append(_told(decision))
         except (WhisperoptError, OSError) as error:  # no reason to give the others up

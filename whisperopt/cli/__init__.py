@@ -18,6 +18,11 @@ _COMMANDS = {
     "explain": ("whisperopt.cli.fetch", "Say which variant a host gets, and why not the others."),
     "fetch": ("whisperopt.cli.fetch", "Fetch the variant that fits a host."),
     "validate": ("whisperopt.cli.validate", "Prove a release on this machine; take in evidence."),
+    "publish": ("whisperopt.cli.publish", "Publish what was built as a version."),
+    "withdraw": ("whisperopt.cli.publish", "Say that nobody should take a version any more."),
+    "list": ("whisperopt.cli.repository", "List the models and versions in a repository."),
+    "mirror": ("whisperopt.cli.repository", "Copy a repository, or some of it."),
+    "verify": ("whisperopt.cli.repository", "Say whether a repository or a release is whole."),
     "tune": ("whisperopt.cli.tune", "Time the best variants here and remember who won."),
     "bench": ("whisperopt.cli.bench", "Measure speed and errors here; show where time goes."),
     "targets": ("whisperopt.cli.doctor", "Show the matrix as this host sees it."),
@@ -64,7 +69,8 @@ class _Commands(click.Group):
 
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        module = import_module(_COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, f"{cmd_name}_", None) or getattr(module, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -98,6 +104,32 @@ def print_json(result: Any) -> None:
     """Write `result` to stdout as JSON."""
     text = msgspec.json.format(msgspec.json.encode(result, enc_hook=str), indent=1)
     click.echo(text.decode())
+
+
+def trust_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what says whom to believe to a command, which gets `trust` and `insecure`."""
+
+    @functools.wraps(command)
+    def trusting(*, root: Path | None, unsigned: bool, **others: Any) -> Any:
+        from whisperopt.trust.client import Trust
+
+        return command(trust=Trust(root=root, unsigned=unsigned), **others)
+
+    believed = click.option(
+        "root",
+        "--trust",
+        type=PATH,
+        metavar="ROOT.JSON",
+        help="The root that its owner handed out.",
+    )
+    anything = click.option("--unsigned", is_flag=True, help="Take what nobody has signed.")
+    plain = click.option(
+        "insecure",
+        *("--insecure-http", "--insecure"),
+        is_flag=True,
+        help="Allow plain http beyond this machine.",
+    )
+    return believed(anything(plain(trusting)))
 
 
 def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:

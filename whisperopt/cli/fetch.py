@@ -8,44 +8,79 @@ import click
 from whisperopt import download as fetcher
 from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
-from whisperopt.cli import PATH, aim_options, answer, budget_option, device_option, json_option
-from whisperopt.cli.render import progress, show_decisions
+from whisperopt.cli import (
+    PATH,
+    aim_options,
+    answer,
+    budget_option,
+    device_option,
+    json_option,
+    trust_options,
+)
+from whisperopt.cli.render import console, progress, show_decisions
+from whisperopt.download.delivery import Offer
 from whisperopt.errors import BadInputError, NothingFitsError
 from whisperopt.matrix import check_target
-from whisperopt.reasons import because
+from whisperopt.reasons import because, escaped
 from whisperopt.selection.decisions import Decision
 
 _HOST = click.option(
     "host_file", "--host", type=PATH, help="Decide for a recorded host instead of this one."
 )
-_INSECURE = click.option("--insecure", is_flag=True, help="Allow plain http beyond this machine.")
 _TARGET = click.option("--target", help="Restrict the choice to one target.")
 
 
 @click.command()
 @click.argument("repo")
-@click.option("--model", help="Only this model of the release.")
+@click.option("--model", metavar="MODEL[@VERSION]", help="Only this model of the release.")
 @_HOST
 @_TARGET
 @device_option
-@_INSECURE
+@trust_options
 @aim_options
 @json_option
 def explain(*, repo: str, host_file: Path | None, target: str | None, **asked: Any) -> None:
-    """Say which variant of the release REPO (a folder or URL) a host gets, and why."""
+    """Say which variant of the release REPO (a folder or URL) a host gets, and why.
+
+    REPO is a build folder or a repository; MODEL may be MODEL@VERSION.
+    """
     host = hosts.read(host_file) if host_file else None
-    answers = fetcher.explain(repo, host=host, target=target, **asked)
-    known = sorted({d.variant.target for decisions in answers.values() for d in decisions})
+    offers = fetcher.offers(repo, host=host, target=target, **asked)
+    known = sorted({d.variant.target for offer in offers for d in offer.decisions})
     check_target(target, known, because("target.not-in", repo))
-    for name, decisions in answers.items():
-        show_decisions(name, decisions)
-    models = {name: [*map(_facts, decisions)] for name, decisions in answers.items()}
-    answer({"host": host or hosts.detect(), "models": models})
-    unserved = [
-        name for name, d in answers.items() if not any(decision.accepted for decision in d)
-    ]
+    for offer in offers:
+        _tell(repo, offer)
+        show_decisions(offer.model, offer.decisions)
+    models = {offer.model: [*map(_facts, offer.decisions)] for offer in offers}
+    versions = {offer.model: _version(offer) for offer in offers}
+    kind = offers[0].release.kind if offers else None
+    answer({"host": host or hosts.detect(), "models": models, "kind": kind, "versions": versions})
+    unserved = [o.model for o in offers if not any(d.accepted for d in o.decisions)]
     if unserved:
         raise NothingFitsError(because("cli.nothing-fits", ", ".join(unserved)))
+
+
+def _tell(repo: str, offer: Offer) -> None:
+    """Print what `repo` is, which version is meant, and what there is to know of it."""
+    release, found = offer.release, _version(offer)
+    serial = "" if release.serial is None else f", serial {release.serial}"
+    mirror = f", mirror of {escaped(release.mirror.source)}" if release.mirror else ""
+    console().print(f"{repo}: {release.kind}{serial}{mirror}; {offer.model} {found['version']}")
+    if found["newer"]:
+        console().print(f"There is a newer version: {offer.model} {found['newer']}")
+    if found["withdrawn"]:
+        why = escaped(found["withdrawn"])
+        console().print(f"{offer.model} {found['version']} is withdrawn: {why}", style="red")
+
+
+def _version(offer: Offer) -> dict[str, str]:
+    """Return the version that is offered, a newer one, and why nobody should take it, if so."""
+    resolved, entry = offer.release.resolved, offer.release.catalog.model(offer.model)
+    return {
+        "version": entry.version,
+        "newer": resolved.newer if resolved else "",
+        "withdrawn": resolved.version.withdrawn if resolved else "",
+    }
 
 
 def _facts(decision: Decision) -> dict[str, Any]:
@@ -56,8 +91,10 @@ def _facts(decision: Decision) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("model")
-@click.option("--repo", required=True, help="Release: a folder or an http(s) URL.")
+@click.argument("model", metavar="MODEL[@VERSION]")
+@click.option(
+    "--repo", required=True, help="Build folder or repository: a folder or an http(s) URL."
+)
 @click.option("--to", type=PATH, help="Folder to create; default: the cache.")
 @_HOST
 @_TARGET
@@ -65,7 +102,7 @@ def _facts(decision: Decision) -> dict[str, Any]:
 @click.option("--variant", help="This one, whatever the host.")
 @click.option("--tune", is_flag=True, help="Fetch and race those that may win; keep the winner.")
 @budget_option
-@_INSECURE
+@trust_options
 @json_option
 def fetch(
     *,
@@ -78,11 +115,11 @@ def fetch(
     """Fetch the best variant of MODEL for this host; every file's size and sha256 is checked."""
     if tune and variant:
         raise BadInputError(because("tuned.one", variant))
-    artifact = (
-        _raced(host_file, budget, **asked) if tune else _fetched(host_file, variant, **asked)
+    artifact, facts = (
+        (_raced(host_file, budget, **asked), {}) if tune else _fetched(host_file, variant, **asked)
     )
     click.echo(f"{artifact.manifest.variant} is in {artifact.path}", err=True)
-    answer({"path": artifact.path, "variant": artifact.manifest.variant})
+    answer({"path": artifact.path, "variant": artifact.manifest.variant, **facts})
 
 
 def _raced(host_file: Path | None, budget: float | None, **asked: Any) -> Artifact:
@@ -99,13 +136,16 @@ def _raced(host_file: Path | None, budget: float | None, **asked: Any) -> Artifa
 
 def _fetched(
     host_file: Path | None, variant: str | None, model: str, to: Path | None, **asked: Any
-) -> Artifact:
+) -> tuple[Artifact, dict[str, str]]:
     asked |= {"model": model, "host": hosts.read(host_file) if host_file else None}
-    show_decisions(model, fetcher.explain(**asked)[model])
+    (offer,) = fetcher.offers(**asked)
+    _tell(asked["repo"], offer)
+    show_decisions(offer.model, offer.decisions)
     with progress() as update:
-        return fetcher.fetch(
+        found = fetcher.fetch(
             **asked,
             to=to,
             variant=variant,
             progress=lambda file, done, size: update("", f"{file} {100 * done // max(size, 1)} %"),
         )
+    return found, _version(offer)

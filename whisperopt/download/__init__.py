@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from whisperopt.download.delivery import explain as explain
     from whisperopt.download.delivery import fetch as fetch
     from whisperopt.download.delivery import offers as offers
-    from whisperopt.download.delivery import open_release as open_release
     from whisperopt.download.delivery import read_folder as read_folder
     from whisperopt.download.delivery import take as take
     from whisperopt.download.delivery import whole as whole
@@ -21,7 +20,6 @@ __all__ = [
     "explain",
     "fetch",
     "offers",
-    "open_release",
     "read_folder",
     "take",
     "whole",

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,17 +10,16 @@ import msgspec
 from whisperopt import artifact, cache
 from whisperopt.artifact import Artifact
 from whisperopt.download import transport
-from whisperopt.download.transport import DirectorySource, Source, open_source
+from whisperopt.download.transport import DirectorySource, Source
 from whisperopt.errors import BadInputError, DiskError, IntegrityError, WhisperoptError
 from whisperopt.host import Host
 from whisperopt.matrix import Objective, check_target
 from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
-from whisperopt.release.catalog import Catalog, ModelEntry, Variant
-from whisperopt.repository import reading
-from whisperopt.repository.index import Mirror, RepositoryIndex
-from whisperopt.repository.reading import Kind, Resolved
+from whisperopt.release.catalog import Variant
+from whisperopt.repository import opening, reading
+from whisperopt.repository.opening import Release
 from whisperopt.selection.decisions import Decision, best, choose
 from whisperopt.trust.client import Trust
 
@@ -30,27 +29,6 @@ Progress = Callable[[str, int, int], None]
 _NO_TRUST = Trust()
 _SPARE_PERCENT = 5
 _COMPLETED = "completed"
-
-
-class Release(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be fetched: a build folder, or one version of a model in a repository."""
-
-    source: Source
-    kind: Kind
-    catalog: Catalog
-    """Where in `source` the bytes of a file are, `variant.lies(file)` says."""
-    resolved: Resolved | None = None
-    """Which version that is, and what there is beyond it; None: build folders have only one."""
-    mirror: Mirror | None = None
-    """What is there, where it is not all; None: all."""
-
-    def variant(self, model: str, name: str) -> Variant:
-        """Return the variant of `model` that is called `name`."""
-        known = {variant.name: variant for variant in self.catalog.model(model).variants}
-        if name not in known:
-            facts = {"name": repr(name), "known": ", ".join(known)}
-            raise BadInputError(because("download.no-variant", model, **facts))
-        return known[name]
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +62,7 @@ def fetch(  # noqa: PLR0913  # what restricts the choice, by name
     or `NetworkError`, and then leaves nothing behind.
     """
     name = reading.split(model)[0]
-    release = open_release(repo, model, trust=trust, insecure=insecure)
+    release = opening.open_release(repo, model, trust=trust, insecure=insecure)
     known = sorted({v.target for v in release.catalog.model(name).variants})
     check_target(target, known, because("target.no-variant", name))
     if variant is None:
@@ -154,7 +132,7 @@ def offers(  # what restricts the choice, by name
     """Judge what `explain` judges, and say in which release it is; an index is read once."""
     return [
         _offer(release, name, host, target, device=device, objective=objective)
-        for name, release in _releases(repo, model, trust, insecure=insecure)
+        for name, release in opening.releases(repo, model, trust, insecure=insecure)
     ]
 
 
@@ -168,14 +146,14 @@ def _offer(
     objective: Objective | None = None,
 ) -> Offer:
     """Judge what is there; what a mirror does not have is rejected for that."""
-    entry, held = release.catalog.model(model), release.mirror
-    gone = [v for v in entry.variants if held and not held.holds(model, v.target)]
-    here = tuple(variant for variant in entry.variants if variant not in gone)
-    models = {model: msgspec.structs.replace(entry, variants=here)}
-    catalog = msgspec.structs.replace(release.catalog, models=models)
+    catalog = release.here(model)
     found = choose(catalog, model, host, target, objective, device=device)
     why = because("unfit.not-mirrored", place=release.source.where("").rstrip("/"))
-    found += tuple(Decision(variant, accepted=False, why=why) for variant in gone)
+    found += tuple(
+        Decision(variant, accepted=False, why=why)
+        for variant in release.catalog.model(model).variants
+        if variant not in catalog.model(model).variants
+    )
     return Offer(release=release, model=model, decisions=found)
 
 
@@ -188,78 +166,6 @@ def cached(model: str) -> list[Path]:
             if path.name.startswith(f"{model}--") and artifact.read(path).manifest.model == model:
                 found.append(((path / artifact.MANIFEST).stat().st_mtime_ns, path))
     return [path for _, path in sorted(found, reverse=True)]
-
-
-def open_release(
-    repo: str | Path,
-    model: str | None = None,
-    *,
-    trust: Trust = _NO_TRUST,
-    insecure: bool = False,
-) -> Release:
-    """Open a build folder, or one version of a model in a repository, and read its catalog.
-
-    `model` is `MODEL` or `MODEL@VERSION`; a repository with one model needs none. Raises
-    IntegrityError for what `trust` does not cover.
-    """
-    found = [*_releases(repo, model, trust, insecure=insecure)]
-    if len({id(release.catalog) for _, release in found}) > 1:
-        names = ", ".join(name for name, _ in found)
-        raise BadInputError(because("load.several-models", repo, names=names))
-    return found[0][1]
-
-
-def _releases(
-    repo: str | Path, model: str | None, trust: Trust, *, insecure: bool
-) -> Iterator[tuple[str, Release]]:
-    """Yield what `model` names in `repo`, by default every model; what there is, is read once."""
-    source = open_source(repo, insecure=insecure)
-    kind = reading.kind_of(source)
-    name, wanted = reading.split(model) if model is not None else (None, None)
-    if kind == "build folder":
-        reading.believe_build(source, trust)
-        release = Release(source=source, kind=kind, catalog=_build_catalog(source))
-        for known in sorted(release.catalog.models) if name is None else [name]:
-            _check_version(known, release.catalog.model(known), wanted)
-            yield known, release
-        return
-    index, mirror = reading.opened(source, trust), reading.mirrored(source)
-    for known in _models(index, mirror, source) if name is None else [name]:
-        chosen = reading.resolve_version(index, known, wanted)
-        catalog = reading.catalog_of(source, chosen)
-        yield (
-            known,
-            Release(source=source, kind=kind, catalog=catalog, resolved=chosen, mirror=mirror),
-        )
-
-
-def _models(index: RepositoryIndex, mirror: Mirror | None, source: Source) -> list[str]:
-    names = sorted(name for name in index.models if mirror is None or mirror.holds(name))
-    if not names:
-        raise BadInputError(because("repository.empty", source.where("").rstrip("/")))
-    return names
-
-
-def _build_catalog(source: Source) -> Catalog:
-    """Read the catalog of a build folder; one on a disk must be whole."""
-    if isinstance(source, DirectorySource):
-        try:
-            store.check_whole(source.root)
-        except OSError as error:
-            why = f"{error.strerror}"
-            raise BadInputError(because("download.unread", source.root, why=why)) from error
-    data = transport.read(source, catalogs.NAME, catalogs.MAX_BYTES)
-    catalog = catalogs.parse(data, source.where(catalogs.NAME))
-    if not catalog.models:
-        raise BadInputError(because("download.no-model", source.where(catalogs.NAME)))
-    return catalog
-
-
-def _check_version(model: str, entry: ModelEntry, wanted: str | None) -> None:
-    """Refuse another version than the one that a build folder has; those need not be PEP 440's."""
-    if wanted not in (None, entry.version):
-        facts = {"model": repr(model), "known": entry.version}
-        raise BadInputError(because("repository.not-published", wanted, **facts))
 
 
 def difference(folder: Path, variant: Variant, release: Path | None = None) -> str | None:

@@ -13,7 +13,7 @@ from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import layout, store
 from whisperopt.release.catalog import Catalog
-from whisperopt.repository import reading
+from whisperopt.repository import opening, reading
 from whisperopt.selection import tuned
 from whisperopt.selection.decisions import choose, contenders
 from whisperopt.trust.client import Trust
@@ -76,7 +76,7 @@ def fetch(  # noqa: PLR0913  # what `download.fetch` takes
         progress("", f"{file} {100 * done // max(size, 1)} %")
 
     check(budget)
-    release = download.open_release(repo, model, trust=trust, insecure=insecure)
+    release = opening.open_release(repo, model, trust=trust, insecure=insecure)
     asked, model = model, reading.split(model)[0]
     catalog, whence = release.catalog, repo
     why = _already(catalog, model, target, device)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -11,6 +12,7 @@ from whisperopt.download.transport import Source
 from whisperopt.errors import BadInputError, IntegrityError, WhisperoptError
 from whisperopt.reasons import because, quoted
 from whisperopt.release import catalog as catalogs
+from whisperopt.release import store as releases
 from whisperopt.release.catalog import Catalog, File
 from whisperopt.repository import index as indexes
 from whisperopt.repository.index import Blob, Mirror, RepositoryIndex, Version
@@ -51,6 +53,11 @@ def kind_of(source: Source) -> Kind:
     return "build folder"
 
 
+def is_repository(folder: Path) -> bool:
+    """Say whether `folder` is a repository, and so no release that could be opened as it is."""
+    return any((folder / pointer).is_file() for pointer in (_FIRST_ROOT, indexes.NAME))
+
+
 def opened(source: Source, trust: Trust) -> RepositoryIndex:
     """Read which versions a repository has; IntegrityError as far as `trust` does not go."""
     data = client.verified(source, trust, _key(source))
@@ -63,9 +70,26 @@ def believe_build(source: Source, trust: Trust) -> None:
         client.check_unsigned(source.where(catalogs.NAME), trust, _key(source))
 
 
-def metadata(source: Source, trust: Trust) -> Mapping[str, bytes]:
-    """Return the verified metadata of a signed repository, its pointer last."""
-    return client.metadata(source, trust, _key(source))
+def build_catalog(source: Source) -> Catalog:
+    """Read the catalog of a build folder; one on a disk must be whole."""
+    if isinstance(source, transport.DirectorySource):
+        try:
+            releases.check_whole(source.root)
+        except OSError as error:
+            why = f"{error.strerror}"
+            raise BadInputError(because("download.unread", source.root, why=why)) from error
+    data = transport.read(source, catalogs.NAME, catalogs.MAX_BYTES)
+    catalog = catalogs.parse(data, source.where(catalogs.NAME))
+    if not catalog.models:
+        raise BadInputError(because("download.no-model", source.where(catalogs.NAME)))
+    return catalog
+
+
+def documents(source: Source, trust: Trust, kind: Kind) -> tuple[Mapping[str, bytes], bytes]:
+    """Return the verified metadata of a repository, its pointer last, and its document."""
+    if kind == "unsigned repository":
+        return {}, client.verified(source, trust, _key(source))
+    return client.metadata(source, trust, _key(source)), client.last_verified(_key(source))
 
 
 def _key(source: Source) -> str:

@@ -22,7 +22,7 @@ SIGNED = "metadata/timestamp.json"
 """What points to everything else where a repository is signed; else `repository.json` does."""
 LOCK = ".lock"
 UNFINISHED = ".new"
-_OWN = {indexes.NAME, indexes.MIRROR, LOCK, UNFINISHED, "blobs", "metadata"}
+OWN = {indexes.NAME, indexes.MIRROR, LOCK, UNFINISHED, "blobs", "metadata"}
 _FOLDERS = (UNFINISHED, "blobs", "blobs/sha256", "metadata")
 _CHUNK = 2**20
 
@@ -193,7 +193,7 @@ class FolderStore:
         if catalogs.NAME in names:
             raise BadInputError(because("repository.build-folder", self.root))
         pointer = indexes.NAME in names or (self.root / SIGNED).is_file()
-        if not pointer and (others := names - _OWN):
+        if not pointer and (others := names - OWN):
             raise BadInputError(because("repository.foreign", self.root, file=min(others)))
 
 

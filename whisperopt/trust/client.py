@@ -53,6 +53,11 @@ def metadata(source: "Source", trust: Trust, key: str) -> Mapping[str, bytes]:  
     raise IntegrityError(because("trust.no-signatures", key))
 
 
+def last_verified(key: str) -> bytes:
+    """Return the document as it was last verified."""
+    raise IntegrityError(because("trust.no-signatures", key))
+
+
 def is_absent(error: WhisperoptError) -> bool:
     """Say whether `error` means that a source answered, and has no such file."""
     return error.reason.code in _ABSENT or error.reason.values.get("status") == _FORBIDDEN
