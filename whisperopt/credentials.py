@@ -1,31 +1,21 @@
-"""Who asks: what a server is told when it wants to know, no other server hears, and nobody logs."""
+"""What a user has for a server: in variables, in docker's file, in netrc. Nothing of it is shown."""
 
 import base64
-import contextlib
-import ipaddress
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 import msgspec
 
-from whisperopt.errors import BadInputError, NetworkError
+from whisperopt.errors import BadInputError
 from whisperopt.reasons import because
 
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse, PoolManager
-
-_REFUSED = (401, 403)
 _MOST_BYTES = 2**20
 _HELPER_SECONDS = 30.0
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/=:-]{1,16384}")
-_PARAMETER = re.compile(r'([a-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _HELPER = re.compile(r"[A-Za-z0-9._-]+")
 _DOCKER_HUB = {"registry-1.docker.io": "index.docker.io", "docker.io": "index.docker.io"}
 """Where docker keeps what its hub is told."""
@@ -51,127 +41,6 @@ class Credentials:
         return f"Basic {base64.b64encode(pair).decode()}" if self.user else ""
 
 
-class Login:
-    """Asks one server, and says who asks if that server wants to know.
-
-    What is said goes over https, or stays on this machine; it goes to the origin of `url` and, for
-    a token, to the token server that a registry names, on the same host or in the same domain.
-    """
-
-    def __init__(self, url: str) -> None:
-        self._origin = _origin(url)
-        self._known: Credentials | None = None
-        self._header = ""
-
-    def request(
-        self,
-        pool: "PoolManager",
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | Path | None = None,
-    ) -> "BaseHTTPResponse":
-        """Send one request and follow no redirect; a refusal by this server is a NetworkError.
-
-        What the body does not say of itself, such as its length, `headers` must.
-        """
-        mine = _origin(url) == self._origin
-        response = self._send(pool, method, url, headers, body)
-        if not mine or response.status not in _REFUSED:
-            return response
-        response.close()
-        header, self._header = self._header, ""
-        if response.status == 401 or not header:
-            self._header = self._answer(pool, url, response)
-            if self._header:
-                response = self._send(pool, method, url, headers, body)
-        if response.status in _REFUSED:
-            response.close()
-            if self._known is None:
-                raise NetworkError(because("credentials.none", url, status=response.status))
-            source, status = self._known.source, response.status
-            reason = because("credentials.refused", url, source=source, status=status)
-            raise NetworkError(reason)
-        return response
-
-    def _send(
-        self,
-        pool: "PoolManager",
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | Path | None,
-    ) -> "BaseHTTPResponse":
-        said = {"Authorization": self._header} if self._header else {}
-        sent = {**headers, **(said if _origin(url) == self._origin else {})}
-        with body.open("rb") if isinstance(body, Path) else contextlib.nullcontext(body) as data:
-            return pool.request(
-                method, url, body=data, headers=sent, preload_content=False, redirect=False
-            )
-
-    def _answer(self, pool: "PoolManager", url: str, response: "BaseHTTPResponse") -> str:
-        """Return the header that answers a refusal, or nothing."""
-        scheme, host, port = self._origin
-        challenge = " ".join(response.headers.getlist("WWW-Authenticate"))[:_MOST_BYTES]
-        found = next(_found(host, port), None) if self._known is None else self._known
-        if found and not _is_private(scheme, host):
-            raise NetworkError(because("credentials.plain", url, source=found.source))
-        self._known = found
-        if found and found.token:
-            return _bearer(found.token, found.source)
-        bearer = re.search(r"(?i)\bbearer\s+(.*)", challenge, re.DOTALL)
-        asked = {
-            name.lower(): re.sub(r"\\(.)", r"\1", quoted) or plain
-            for name, quoted, plain in _PARAMETER.findall(bearer[1] if bearer else "")
-        }
-        if "realm" in asked:
-            return self._token(pool, url, asked)
-        return found.basic if found else ""
-
-    def _token(self, pool: "PoolManager", url: str, asked: Mapping[str, str]) -> str:
-        """Get a token where a registry says; the password goes to nobody outside its domain."""
-        from urllib3.exceptions import HTTPError
-
-        realm, known = asked["realm"], self._known
-        scheme, host, _ = _origin(realm)
-        private = _is_private(scheme, host) and (scheme == "https" or is_loopback(self._origin[1]))
-        if not private or (known and not _is_kin(host, self._origin[1])):
-            raise NetworkError(because("credentials.realm", url, realm=repr(realm)))
-        fields = [("service", asked.get("service", ""))]
-        fields += [("scope", scope) for scope in asked.get("scope", "").split()]
-        method, place, body = "GET", realm, ""
-        headers = {"Accept-Encoding": "identity"}
-        if known and known.refresh:
-            given = [("grant_type", "refresh_token"), ("refresh_token", known.refresh)]
-            method, body = "POST", urlencode([*given, ("client_id", "whisperopt"), *fields])
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-        else:
-            place += f"{'&' if '?' in realm else '?'}{urlencode(fields)}"
-            headers |= {"Authorization": known.basic} if known else {}
-        try:
-            response = pool.request(
-                method, place, body=body, headers=headers, preload_content=False, redirect=False
-            )
-            data = response.read(_MOST_BYTES, decode_content=False)
-            response.close()
-        except (HTTPError, OSError) as error:
-            why = type(error).__name__
-            raise NetworkError(because("credentials.no-token", realm, why=why)) from None
-        if response.status != 200:
-            why = f"status {response.status}"
-            raise NetworkError(because("credentials.no-token", realm, why=why))
-        try:
-            got = msgspec.json.decode(data, type=_Token)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            got = _Token()
-        return _bearer(got.token or got.access_token, realm)
-
-
-class _Token(msgspec.Struct):
-    token: str = ""
-    access_token: str = ""
-
-
 class _Auth(msgspec.Struct):
     auth: str = ""
     username: str = ""
@@ -191,7 +60,7 @@ class _Helped(msgspec.Struct):
     Secret: str
 
 
-def _found(host: str, port: int) -> Iterator[Credentials]:
+def found(host: str, port: int) -> Iterator[Credentials]:
     """Yield what is known for a server: from variables, of docker, of netrc."""
     name = f"{host}:{port}"
     names = {name, host} if port in {80, 443} else {name}
@@ -283,42 +152,3 @@ def _contents(path: Path) -> bytes:
 def _host_of(key: str) -> str:
     """Return the host of a key of docker's file, which may be a URL."""
     return key.partition("://")[2 if "://" in key else 0].partition("/")[0].lower()
-
-
-def _bearer(token: str, source: str) -> str:
-    if not _TOKEN.fullmatch(token):
-        raise NetworkError(because("credentials.odd-token", source))
-    return f"Bearer {token}"
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port; what is no address has no host."""
-    from urllib3.exceptions import LocationParseError
-    from urllib3.util import parse_url
-
-    try:
-        address = parse_url(url)
-    except LocationParseError:
-        return "", "", 0
-    scheme = address.scheme or ""
-    port = address.port or {"https": 443, "http": 80}.get(scheme, 0)
-    return scheme, (address.host or "").strip("[]").lower(), port
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether `host` is this machine, whatever a name server thinks."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _is_private(scheme: str, host: str) -> bool:
-    return bool(host) and (scheme == "https" or (scheme == "http" and is_loopback(host)))
-
-
-def _is_kin(host: str, other: str) -> bool:
-    """Say whether both are one host, or lie in one domain, as a registry and its token server."""
-    domains = {tuple(name.split(".")[-2:]) for name in (host, other)}
-    is_named = all(re.search(r"\.[a-z]", name) for name in (host, other))
-    return host == other or (is_named and len(domains) == 1)

@@ -8,7 +8,7 @@ import pytest
 
 from tests import registries
 from tests.registries import Registry
-from whisperopt.repository import oci
+from whisperopt.download import transport
 
 _COUNT = itertools.count()
 
@@ -31,4 +31,5 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"WHISPEROPT_{name}", raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setattr(oci, "_PAUSES_SECONDS", (0.0, 0.0, 0.0))
+    monkeypatch.setenv("WHISPEROPT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(transport, "_PAUSES_SECONDS", (0.0, 0.0, 0.0))

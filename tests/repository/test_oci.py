@@ -24,8 +24,8 @@ from tests.repository.published import (
     release,
     versions,
 )
-from whisperopt.credentials import Login
 from whisperopt.download import transport
+from whisperopt.download.login import Login
 from whisperopt.download.oci import INDEX, MANIFEST, OciSource
 from whisperopt.errors import IntegrityError, NetworkError
 from whisperopt.release import catalog as catalogs
@@ -97,9 +97,9 @@ def test_what_is_there_is_not_sent_again(
     asked: list[tuple[str, str]] = []
     real = Login.request
 
-    def listen(self: Login, pool: Any, method: str, url: str, *rest: Any) -> Any:
+    def listen(self: Login, method: str, url: str, *rest: Any) -> Any:
         asked.append((method, url.rpartition("/v2/")[2]))
-        return real(self, pool, method, url, *rest)
+        return real(self, method, url, *rest)
 
     monkeypatch.setattr(Login, "request", listen)
     publish(OciStore(repo), *made, "1.1.0")

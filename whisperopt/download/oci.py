@@ -6,8 +6,8 @@ from collections.abc import Generator
 
 import msgspec
 
-from whisperopt.credentials import is_loopback
 from whisperopt.download import transport
+from whisperopt.download.login import is_loopback
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError
 from whisperopt.reasons import because
 from whisperopt.release import catalog as catalogs
@@ -53,7 +53,7 @@ def api(repo: str, *, insecure: bool = False) -> str:
     if not found or not _NAME.fullmatch(found[3]) or len(found[3]) > _LONGEST_NAME:
         raise BadInputError(because("oci.address", repo.rpartition("@")[2]))
     host, port = found[1].lower(), found[2] or ""
-    scheme = "http" if insecure or is_loopback(host.strip("[]")) else "https"
+    scheme = "http" if insecure or is_loopback(host) else "https"
     return f"{scheme}://{host}{port}/v2/{found[3]}"
 
 
@@ -71,28 +71,30 @@ class OciSource:
         """Return an address for people; the registry has another for each blob."""
         return f"{self.root}/{path}"
 
-    def chunks(self, path: str, size: int | None = None) -> Generator[bytes, None, None]:
+    def chunks(
+        self, path: str, size: int | None = None, start: int = 0
+    ) -> Generator[bytes, None, None]:
         """Yield the bytes of a blob as they come, or of a file of metadata that was checked."""
         if path.startswith(_BLOBS):
             digest = f"sha256:{path.removeprefix(_BLOBS)}"
             if not _DIGEST.fullmatch(digest):
                 raise IntegrityError(because("oci.digest", self.where(path)))
-            yield from self.web.chunks(f"blobs/{digest}", size)
+            yield from self.web.chunks(f"blobs/{digest}", size, start)
             return
         entry = self.metadata().get(path)
         if entry is None:
             raise NetworkError(because("download.404", self.where(path)))
-        data = transport.read(self.web, f"blobs/{entry.digest}", entry.size)
+        data = transport.read_once(self.web, f"blobs/{entry.digest}", entry.size)
         if f"sha256:{hashlib.sha256(data).hexdigest()}" != entry.digest:
             raise IntegrityError(because("oci.other-bytes", self.where(path), digest=entry.digest))
-        yield data
+        yield data[start:]
 
     def metadata(self) -> dict[str, Descriptor]:
         """Return the files behind the tag, by path; NetworkError where there is no such tag."""
         if self._metadata is None:
             place = self.where(TAG)
             try:
-                data = transport.read(self.web, f"manifests/{TAG}", MAX_BYTES)
+                data = transport.read_once(self.web, f"manifests/{TAG}", MAX_BYTES)
             except NetworkError as error:
                 if error.reason.code == "download.404":
                     raise NetworkError(because("oci.none", self.root, tag=TAG)) from None

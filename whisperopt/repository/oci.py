@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import re
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,6 +20,7 @@ import msgspec
 from whisperopt import cache
 from whisperopt.download import transport
 from whisperopt.download.oci import INDEX, MANIFEST, MAX_BYTES, TAG, Descriptor, OciSource
+from whisperopt.download.transport import PassingError
 from whisperopt.errors import IntegrityError, NetworkError
 from whisperopt.reasons import because, quoted
 from whisperopt.release import catalog as catalogs
@@ -35,22 +35,10 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-_PAUSES_SECONDS = (0.5, 2.0, 8.0)
-"""Rests before the second, third and fourth try."""
-_LONGEST_PAUSE_SECONDS = 60.0
-_BUSY = (408, 429, 500, 502, 503, 504)
 _THERE = (200, 302, 307)
 """What a registry says of a blob that it has, or that lies in its bucket."""
 _MOST_SAID = 2**16
 _TARGETS = re.compile(r"metadata/(?:([0-9]{1,15})\.)?targets\.json")
-
-
-class _BusyError(Exception):
-    """The server may do it when it is asked again."""
-
-    def __init__(self, status: int, asked: str) -> None:
-        super().__init__(f"status {status}")
-        self.wait = min(float(asked) if asked.isdecimal() else 0.0, _LONGEST_PAUSE_SECONDS)
 
 
 class OciStore:
@@ -72,7 +60,7 @@ class OciStore:
     def has(self, sha256: str) -> bool:
         """Say whether the registry holds the blob."""
         place = f"blobs/sha256:{sha256}"
-        return self._patiently(place, lambda: self._has(place))
+        return self._patiently(0, lambda: self._has(place))
 
     def put(self, sha256: str, content: Content) -> None:
         """Upload a blob unless it is there; an upload that breaks off is started afresh."""
@@ -91,7 +79,7 @@ class OciStore:
             place = content if isinstance(content, Path) else sha256
             raise IntegrityError(because("repository.other-content", place, found=found))
         there = f"blobs/sha256:{sha256}"
-        self._patiently(there, lambda: self._upload(there, content, size))
+        self._patiently(size, lambda: self._upload(there, content, size))
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
         """Return a file of metadata as it is now, or a small blob."""
@@ -134,7 +122,7 @@ class OciStore:
         """Ask which files of metadata there are now."""
         self._source = OciSource(self.where, insecure=self._insecure)
         try:
-            return self._source.metadata()
+            return self._patiently(MAX_BYTES, self._source.metadata)
         except NetworkError as error:
             if error.reason.code != "oci.none":
                 raise
@@ -206,7 +194,7 @@ class OciStore:
         """Give a manifest a tag."""
         digest, place = f"sha256:{hashlib.sha256(data).hexdigest()}", f"manifests/{name}"
         headers = {"Content-Type": kind}
-        done = self._patiently(place, lambda: self._ask("PUT", place, (201,), headers, data))
+        done = self._patiently(len(data), lambda: self._ask("PUT", place, (201,), headers, data))
         if (found := done.headers.get("Docker-Content-Digest", digest)) != digest:
             values = {"digest": digest, "found": quoted(found)}
             raise IntegrityError(because("oci.rewritten", self._source.where(name), **values))
@@ -235,37 +223,37 @@ class OciStore:
         body: bytes | Path | None = None,
     ) -> "BaseHTTPResponse":
         """Ask once; an answer that was not expected is a NetworkError with the registry's code."""
+        from urllib3.exceptions import HTTPError
+
+        from whisperopt.download.connection import Watch
+
         url = urljoin(f"{self._source.web.root}/", place)
-        response = self._source.web.ask(method, url, headers, body)
-        data = response.read(_MOST_SAID, decode_content=False)
-        response.close()
+        where = url.partition("?")[0]
+        seconds = transport.most_seconds(int((headers or {}).get("Content-Length", _MOST_SAID)))
+        with Watch(where, seconds=seconds, window=seconds, rate=0) as watch, watch.asking():
+            try:
+                response = self._source.web.ask(method, url, headers, body)
+                data = response.read(_MOST_SAID, decode_content=False)
+                response.close()
+            except HTTPError as error:
+                why = transport.cause(error)
+                reason = watch.why or because("download.unreached", where, why=why)
+                raise PassingError(reason) from error
         if response.status in expected:
             return response
-        if response.status in _BUSY:
-            raise _BusyError(response.status, response.headers.get("Retry-After", ""))
+        if response.status in transport.TRY_LATER:
+            reason = because("download.status", where, status=response.status)
+            raise PassingError(reason, pause=transport.asked_pause(response))
         try:
             said = ", ".join(e.code for e in msgspec.json.decode(data, type=_Refusal).errors)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             said = ""
-        where = url.partition("?")[0]
         reason = because("oci.refused", where, status=response.status, why=quoted(said))
         raise NetworkError(reason)
 
-    def _patiently(self, place: str, work: Callable[[], Answer]) -> Answer:
+    def _patiently(self, size: int, work: Callable[[], Answer]) -> Answer:
         """Do something; where the connection breaks or the server is busy, from its beginning."""
-        from urllib3.exceptions import HTTPError
-
-        for pause in (*_PAUSES_SECONDS, None):
-            try:
-                return work()
-            except (_BusyError, HTTPError) as error:
-                if pause is None:
-                    values = {"why": transport.cause(error)}
-                    place = f"{self._source.web.root}/{place}"
-                    raise NetworkError(because("download.unreached", place, **values)) from error
-                asked = error.wait if isinstance(error, _BusyError) else 0.0
-            time.sleep(max(pause, asked))
-        raise AssertionError
+        return transport.insist(work, seconds=transport.most_seconds(size))
 
 
 class _Error(msgspec.Struct):
