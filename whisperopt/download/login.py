@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _REFUSED = (401, 403)
 _MOST_BYTES = 2**18
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/=:-]{1,65536}")
+_TOKEN = re.compile(r"[!-~]{1,65536}")
 _PARAMETER = re.compile(r'([a-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))', re.IGNORECASE)
 
 
@@ -48,11 +48,11 @@ class Login:
         response = self._send(method, url, headers, body)
         if _origin(url) != self._origin or response.status not in _REFUSED:
             return response
+        response.close()
         told, self._header = bool(self._header), ""
         if response.status == 401 or not told:
             self._header = self._answer(url, response)
             if self._header:
-                response.close()
                 response = self._send(method, url, headers, body)
         status, known = response.status, self._known
         if known and status in _REFUSED:
