@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 DEFAULT = "tiny.en"
 """The model that is meant where none is named."""
-_NO_TRUST = Trust()
 
 
 def load(  # noqa: PLR0913  # what restricts the choice, by name
@@ -39,7 +38,7 @@ def load(  # noqa: PLR0913  # what restricts the choice, by name
     tune: bool = False,
     budget: float | None = None,
     repo: str | Path | None = None,
-    trust: Trust = _NO_TRUST,
+    trust: Trust = reading.NO_TRUST,
     insecure: bool = False,
 ) -> "Transcriber":
     """Open the best variant of `source` for this host.

@@ -83,18 +83,18 @@ def test_explain_judges_every_model_without_fetching(site: Site) -> None:
         explain(site.url, "huge", VM)
 
 
-@pytest.mark.parametrize("flags", [[], ["--insecure"]])
+@pytest.mark.parametrize("flags", [[], ["--insecure"], ["--insecure-http"]])
 def test_explain_on_the_command_line_takes_the_advice_to_be_insecure(
     flags: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = []
 
-    def answer(repo: str, *_: object, insecure: bool, **_more: object) -> dict[str, object]:
+    def answer(repo: str, *_: object, insecure: bool, **_more: object) -> list[object]:
         heard.append(insecure)
         transport.open_source(repo, insecure=insecure)
-        return {}
+        return []
 
-    monkeypatch.setattr(fetcher, "explain", answer)
+    monkeypatch.setattr(fetcher, "offers", answer)
     command = ["explain", "http://models.example/release", *flags]
     done = CliRunner().invoke(main, command)
     assert heard == [bool(flags)]

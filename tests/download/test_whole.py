@@ -110,7 +110,10 @@ def test_a_named_variant_comes_whatever_the_host_and_each_file_once(
         )
     assert contents(found.path) == contents(whole(release, MODEL, variant))
     assert sorted(site.asked) == sorted(
-        ["/catalog.json", *(f"/{variant.lies(file)}" for file in variant.files)]
+        [
+            *("/metadata/1.root.json", "/repository.json", "/catalog.json"),
+            *(f"/{variant.lies(file)}" for file in variant.files),
+        ]
     )
 
 

@@ -17,7 +17,7 @@ from whisperopt.cli import (
     json_option,
     trust_options,
 )
-from whisperopt.cli.render import console, progress, show_decisions
+from whisperopt.cli.render import progress, show_decisions
 from whisperopt.download.delivery import Offer
 from whisperopt.errors import BadInputError, NothingFitsError
 from whisperopt.matrix import check_target
@@ -65,12 +65,14 @@ def _tell(repo: str, offer: Offer) -> None:
     release, found = offer.release, _version(offer)
     serial = "" if release.serial is None else f", serial {release.serial}"
     mirror = f", mirror of {escaped(release.mirror.source)}" if release.mirror else ""
-    console().print(f"{repo}: {release.kind}{serial}{mirror}; {offer.model} {found['version']}")
+    click.echo(
+        f"{repo}: {release.kind}{serial}{mirror}; {offer.model} {found['version']}", err=True
+    )
     if found["newer"]:
-        console().print(f"There is a newer version: {offer.model} {found['newer']}")
+        click.echo(f"There is a newer version: {offer.model} {found['newer']}", err=True)
     if found["withdrawn"]:
         why = escaped(found["withdrawn"])
-        console().print(f"{offer.model} {found['version']} is withdrawn: {why}", style="red")
+        click.echo(f"{offer.model} {found['version']} is withdrawn: {why}", err=True)
 
 
 def _version(offer: Offer) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from whisperopt.cli import PATH, answer, json_option
-from whisperopt.cli.render import console, progress, show_rows
+from whisperopt.cli.render import progress, show_rows
 
 if TYPE_CHECKING:
     from whisperopt.repository.publish import Published
@@ -49,11 +49,11 @@ def show(found: "Published") -> None:
     sent = f"{found.blobs} new blobs, {found.bytes / 1e6:.1f} MB"
     if found.published:
         names = ", ".join(f"{model} {found.version}" for model in found.published)
-        console().print(f"Published {names} to {where}: {sent}")
+        click.echo(f"Published {names} to {where}: {sent}", err=True)
     if found.unchanged:
         names = ", ".join(f"{model} {found.version}" for model in found.unchanged)
         mended = f"; restored {sent}" if found.blobs and not found.published else ""
-        console().print(f"{where} has {names} already, with the same content{mended}")
+        click.echo(f"{where} has {names} already, with the same content{mended}", err=True)
 
 
 @click.command()

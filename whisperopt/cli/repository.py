@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from whisperopt.cli import answer, json_option, trust_options
-from whisperopt.cli.render import console, progress, show_rows
+from whisperopt.cli.render import progress, show_rows
 from whisperopt.errors import IntegrityError
 from whisperopt.reasons import because, escaped
 
@@ -77,7 +77,8 @@ def verify(**asked: Any) -> None:
     """
     from whisperopt.repository import verify as verifier
 
-    found = verifier.verify(**asked)
+    with progress() as update:
+        found = verifier.verify(**asked, progress=lambda _, path: update("", path))
     show(found)
     answer(found)
     if found.broken:
@@ -96,4 +97,4 @@ def show(found: "Verified") -> None:
     said = ", ".join(f"{count} {fault}" for fault, count in counts.items()) or "all is well"
     how = "read" if found.deep else "looked for; --deep reads them"
     size = f"{found.bytes / 1e6:.1f} MB"
-    console().print(f"{found.repo} ({found.kind}): {found.files} files, {size} {how}: {said}")
+    click.echo(f"{found.repo} ({found.kind}): {found.files} files, {size} {how}: {said}", err=True)

@@ -26,7 +26,6 @@ from whisperopt.trust.client import Trust
 Progress = Callable[[str, int, int], None]
 """Is called with a file's name, the bytes of it that have arrived, and its size."""
 
-_NO_TRUST = Trust()
 _SPARE_PERCENT = 5
 _COMPLETED = "completed"
 
@@ -48,7 +47,7 @@ def fetch(  # noqa: PLR0913  # what restricts the choice, by name
     target: str | None = None,
     device: str | None = None,
     variant: str | None = None,
-    trust: Trust = _NO_TRUST,
+    trust: Trust = reading.NO_TRUST,
     insecure: bool = False,
     progress: Progress | None = None,
 ) -> Artifact:
@@ -97,7 +96,7 @@ def explain(
     target: str | None = None,
     *,
     device: str | None = None,
-    trust: Trust = _NO_TRUST,
+    trust: Trust = reading.NO_TRUST,
     insecure: bool = False,
     objective: Objective | None = None,
 ) -> dict[str, tuple[Decision, ...]]:
@@ -125,7 +124,7 @@ def offers(  # what restricts the choice, by name
     target: str | None = None,
     *,
     device: str | None = None,
-    trust: Trust = _NO_TRUST,
+    trust: Trust = reading.NO_TRUST,
     insecure: bool = False,
     objective: Objective | None = None,
 ) -> list[Offer]:

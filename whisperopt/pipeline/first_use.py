@@ -21,7 +21,6 @@ from whisperopt.trust.client import Trust
 BUDGET = 20.0
 """Seconds that are enough for the smallest model."""
 _TOP = 3
-_NO_TRUST = Trust()
 
 
 def settle(
@@ -62,7 +61,7 @@ def fetch(  # noqa: PLR0913  # what `download.fetch` takes
     to: Path | None = None,
     target: str | None = None,
     device: str | None = None,
-    trust: Trust = _NO_TRUST,
+    trust: Trust = reading.NO_TRUST,
     insecure: bool = False,
     budget: float = BUDGET,
     progress: Progress = lambda _name, _doing: None,

@@ -12,7 +12,6 @@ from whisperopt.repository.reading import Kind
 from whisperopt.trust.client import Trust
 
 State: TypeAlias = Literal["current", "", "pre-release", "withdrawn"]
-_NO_TRUST = Trust()
 
 
 class ListedVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +41,9 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[ListedVersion, ...]
 
 
-def listed(repo: str | Path, *, trust: Trust = _NO_TRUST, insecure: bool = False) -> Listing:
+def listed(
+    repo: str | Path, *, trust: Trust = reading.NO_TRUST, insecure: bool = False
+) -> Listing:
     """Return every version of every model at `repo`."""
     source = open_source(repo, insecure=insecure)
     kind = reading.kind_of(source)

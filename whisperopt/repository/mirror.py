@@ -10,18 +10,16 @@ import msgspec
 from whisperopt.download.transport import Source, open_source
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.reasons import Reason, because
-from whisperopt.release import catalog as catalogs
 from whisperopt.release.catalog import File
 from whisperopt.repository import index as indexes
 from whisperopt.repository import reading
 from whisperopt.repository import store as stores
 from whisperopt.repository.index import Blob, Mirror, RepositoryIndex
-from whisperopt.repository.reading import Kind, Resolved
+from whisperopt.repository.reading import Kind
 from whisperopt.repository.store import SIGNED, Store
 from whisperopt.trust.client import Trust
 
 Progress = Callable[[str, str], None]
-_NO_TRUST = Trust()
 
 
 class Mirrored(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +44,7 @@ def mirror(
     *,
     models: Iterable[str] = (),
     targets: Iterable[str] = (),
-    trust: Trust = _NO_TRUST,
+    trust: Trust = reading.NO_TRUST,
     insecure: bool = False,
     progress: Progress = lambda _of, _doing: None,
 ) -> Mirrored:
@@ -146,33 +144,16 @@ def _copied(
     source: Source, store: Store, index: RepositoryIndex, note: Mirror, progress: Progress
 ) -> Iterator[int]:
     """Copy the blobs that the mirror lacks, and yield their sizes."""
-    targets: set[str] = set()
-    for model in sorted(filter(note.holds, index.models)):
-        for name, version in index.versions(model).items():
-            chosen = Resolved(model=model, name=name, version=version)
-            entry = reading.catalog_of(source, chosen).model(model)
-            targets |= {variant.target for variant in entry.variants}
-            for variant in entry.variants:
-                if note.holds(model, variant.target):
-                    of = f"{model}@{name} {variant.name}"
-                    yield from _files(source, store, variant.files, of, progress)
-            yield from _files(source, store, entry.documents, f"{model}@{name}", progress)
-            last = version.catalog
-            catalog = File(path=catalogs.NAME, size=last.size, sha256=last.sha256, at=last.path)
-            yield from _files(source, store, [catalog], f"{model}@{name}", progress)
-    if unknown := sorted({*(note.targets or ())} - targets):
-        known = ", ".join(sorted(targets))
-        raise BadInputError(because("repository.no-target", unknown[0], known=known))
-
-
-def _files(
-    source: Source, store: Store, files: Iterable[File], of: str, progress: Progress
-) -> Iterator[int]:
-    for file in files:
-        if not store.has(file.sha256):
-            progress(of, f"{file.path} {file.size / 1e6:.1f} MB")
+    last, unknown = "", set(note.targets or ())
+    for of, file, held in reading.contents(source, index, note):
+        unknown -= {name for name in unknown if f" {name}-" in of}  # variants are called by theirs
+        if held and not store.has(file.sha256):
+            progress("" if of == last else of, f"{file.path} {file.size / 1e6:.1f} MB")
             store.put(file.sha256, _chunks(source, file))
+            last = of
             yield file.size
+    if unknown:
+        raise BadInputError(because("repository.no-target", min(unknown)))
 
 
 def _chunks(source: Source, file: File) -> Iterator[bytes]:

@@ -14,8 +14,6 @@ from whisperopt.repository.index import Mirror, RepositoryIndex
 from whisperopt.repository.reading import Kind, Resolved
 from whisperopt.trust.client import Trust
 
-_NO_TRUST = Trust()
-
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
     """What can be fetched: a build folder, or one version of a model in a repository."""
@@ -51,7 +49,7 @@ def open_release(
     repo: str | Path,
     model: str | None = None,
     *,
-    trust: Trust = _NO_TRUST,
+    trust: Trust = reading.NO_TRUST,
     insecure: bool = False,
 ) -> Release:
     """Open a build folder, or one version of a model in a repository, and read its catalog.

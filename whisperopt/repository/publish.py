@@ -185,15 +185,15 @@ def _public(version: str) -> Pep440:
 
 def _sent(store: Store, made: Prepared, progress: Progress) -> tuple[int, int]:
     """Store what the repository lacks, the catalog last; return how many blobs and bytes."""
-    count = size = 0
+    count, size, last = 0, 0, ""
     for sha256, (content, length, what) in made.blobs.items():
         if store.has(sha256):
             if isinstance(content, Path) and (found := cache.sha256(content)) != sha256:
                 raise IntegrityError(because("repository.other-content", content, found=found))
             continue
-        progress(what, f"{length / 1e6:.1f} MB")
+        progress("" if what == last else what, f"{length / 1e6:.1f} MB")
         store.put(sha256, content)
-        count, size = count + 1, size + length
+        count, size, last = count + 1, size + length, what
     return count, size
 
 
@@ -231,7 +231,7 @@ def _state(store: Store, keys: Path | None) -> _State:
         from whisperopt.trust.keys import Keys
 
         data = signing.published(store, Keys(keys))
-    empty = RepositoryIndex(name=_name(store), serial=0, created="")
+    empty = RepositoryIndex(name="models", serial=0, created="")
     index = empty if data is None else indexes.parse(data, store.where)
     return _State(signed if keys else unsigned, index)
 
@@ -243,12 +243,6 @@ def _files(store: Store, index: bytes, keys: Path | None) -> Mapping[str, bytes]
     from whisperopt.trust.keys import Keys
 
     return signing.sign(store, index, Keys(keys))
-
-
-def _name(store: Store) -> str:
-    """Return what a new repository is called."""
-    last = store.where.rstrip("/").replace("\\", "/").rpartition("/")[2]
-    return last if catalogs.is_model_name(last) else "models"
 
 
 def _now() -> str:

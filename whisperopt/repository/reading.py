@@ -1,7 +1,7 @@
 """Opens a repository: of which kind it is, which versions it has, and where their bytes lie."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -20,6 +20,9 @@ from whisperopt.trust import client
 from whisperopt.trust.client import Trust
 
 Kind: TypeAlias = Literal["build folder", "unsigned repository", "signed repository"]
+
+NO_TRUST = Trust()
+"""What is nobody's word: enough for signatures, and for folders of one's own."""
 
 _FIRST_ROOT = "metadata/1.root.json"
 
@@ -46,11 +49,15 @@ def optional(source: Source, path: str, max_bytes: int) -> bytes | None:
 
 def kind_of(source: Source) -> Kind:
     """Say what `source` is, by what it has; what has neither pointer is taken for a build folder."""
-    if optional(source, _FIRST_ROOT, indexes.MAX_BYTES) is not None:
+    if _is_there(source, _FIRST_ROOT):
         return "signed repository"
-    if optional(source, indexes.NAME, indexes.MAX_BYTES) is not None:
-        return "unsigned repository"
-    return "build folder"
+    return "unsigned repository" if _is_there(source, indexes.NAME) else "build folder"
+
+
+def _is_there(source: Source, path: str) -> bool:
+    """Say whether there is such a document; some servers answer everything with a page."""
+    data = optional(source, path, indexes.MAX_BYTES)
+    return data is not None and data.lstrip().startswith(b"{")
 
 
 def is_repository(folder: Path) -> bool:
@@ -143,8 +150,12 @@ def newest(index: RepositoryIndex, model: str) -> str:
 
 def catalog_of(source: Source, chosen: Resolved) -> Catalog:
     """Read and check the catalog of a version; every file says where in the repository it lies."""
+    data = _blob(source, chosen.version.catalog, f"{chosen.model}@{chosen.name}")
+    return _catalog(source, chosen, data)
+
+
+def _catalog(source: Source, chosen: Resolved, data: bytes) -> Catalog:
     place = f"{chosen.model}@{chosen.name}"
-    data = blob(source, chosen.version.catalog, place)
     catalog = catalogs.parse(data, source.where(chosen.version.catalog.path))
     found = {name: entry.version for name, entry in catalog.models.items()}
     if found != {chosen.model: chosen.name}:
@@ -160,7 +171,37 @@ def catalog_of(source: Source, chosen: Resolved) -> Catalog:
     return msgspec.structs.replace(catalog, models={chosen.model: entry})
 
 
-def blob(source: Source, wanted: Blob, what: str) -> bytes:
+def contents(
+    source: Source, index: RepositoryIndex, mirror: Mirror | None
+) -> Iterator[tuple[str, File, bool]]:
+    """Yield every blob of every version, `File.at` being its path, with whose it is.
+
+    Last comes whether a `mirror` (None: it is none) is to hold it. The catalog comes first; of one
+    that is missing or damaged nothing else is known.
+    """
+    for model, known in sorted(index.models.items()):
+        for name, version in known.versions.items():
+            of, blob = f"{model}@{name}", version.catalog
+            held = mirror is None or mirror.holds(model)
+            last = File(path=catalogs.NAME, size=blob.size, sha256=blob.sha256, at=blob.path)
+            yield of, last, held
+            try:
+                data = _blob(source, blob, of) if held else b""
+            except IntegrityError:
+                data = b""
+            if not data:
+                continue
+            chosen = Resolved(model=model, name=name, version=version)
+            entry = _catalog(source, chosen, data).model(model)
+            for variant in entry.variants:
+                there = mirror is None or mirror.holds(model, variant.target)
+                for file in variant.files:
+                    yield f"{of} {variant.name}", file, there
+            for file in entry.documents:
+                yield of, file, True
+
+
+def _blob(source: Source, wanted: Blob, what: str) -> bytes:
     """Read a small blob and check it; of `what` it is part is said if it is not there."""
     data = optional(source, wanted.path, wanted.size)
     if data is None:

@@ -12,11 +12,11 @@ from whisperopt.download.transport import DirectorySource, Source, open_source
 from whisperopt.errors import IntegrityError, NetworkError, WhisperoptError
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import report as reports
-from whisperopt.release.catalog import Catalog, Variant
+from whisperopt.release.catalog import Catalog
 from whisperopt.repository import index as indexes
 from whisperopt.repository import reading
 from whisperopt.repository import store as stores
-from whisperopt.repository.reading import Kind, Resolved
+from whisperopt.repository.reading import Kind
 from whisperopt.results.folder import EVIDENCE
 from whisperopt.trust import client
 from whisperopt.trust.client import Trust
@@ -27,7 +27,6 @@ Progress = Callable[[str, str], None]
 
 _BLOBS = "blobs/"
 _PAGE = "report.html"
-_NO_TRUST = Trust()
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -69,7 +68,7 @@ def verify(
     repo: str | Path,
     *,
     deep: bool = False,
-    trust: Trust = _NO_TRUST,
+    trust: Trust = reading.NO_TRUST,
     insecure: bool = False,
     progress: Progress = lambda _of, _path: None,
 ) -> Verified:
@@ -106,7 +105,9 @@ def verify(
 def _of_build(catalog: Catalog) -> Iterator[tuple[str, _Expected]]:
     for model, entry in catalog.models.items():
         for variant in entry.variants:
-            yield from _of_variant(model, variant)
+            for file in variant.files:
+                of = f"{model} {variant.name}"
+                yield variant.lies(file), _Expected(file.size, file.sha256, of)
             for report in {entry.report for entry in variant.evidence if entry.report}:
                 yield report, _Expected(None, "", variant.name)
         for file in entry.documents:
@@ -116,35 +117,16 @@ def _of_build(catalog: Catalog) -> Iterator[tuple[str, _Expected]]:
                 yield f"{EVIDENCE}/{file.path}", _Expected(file.size, file.sha256, model)
 
 
-def _of_variant(of: str, variant: Variant) -> Iterator[tuple[str, _Expected]]:
-    for file in variant.files:
-        yield variant.lies(file), _Expected(file.size, file.sha256, f"{of} {variant.name}")
-
-
 def _of_repository(source: Source, trust: Trust, findings: list[Finding]) -> dict[str, _Expected]:
-    """Return all blobs that should be there; what need not be, or is no catalog, is a finding."""
+    """Return all blobs that should be there; those that a mirror need not have are findings."""
     index, mirror = reading.opened(source, trust), reading.mirrored(source)
     expected: dict[str, _Expected] = {}
     elsewhere: dict[str, str] = {}
-    for model, known in index.models.items():
-        for name, version in known.versions.items():
-            of, blob = f"{model}@{name}", version.catalog
-            if mirror and not mirror.holds(model):
-                elsewhere[blob.path] = of
-                continue
-            wanted = _Expected(blob.size, blob.sha256, of)
-            if _fault(source, blob.path, wanted, deep=True):
-                expected[blob.path] = wanted
-                continue
-            expected[blob.path] = wanted
-            entry = reading.catalog_of(source, Resolved(model=model, name=name, version=version))
-            for variant in entry.model(model).variants:
-                held = mirror is None or mirror.holds(model, variant.target)
-                for path, file in _of_variant(of, variant):
-                    expected |= {path: file} if held else {}
-                    elsewhere |= {} if held else {path: file.of}
-            for document in entry.model(model).documents:
-                expected[document.at] = _Expected(document.size, document.sha256, of)
+    for of, file, held in reading.contents(source, index, mirror):
+        if held:
+            expected[file.at] = _Expected(file.size, file.sha256, of)
+        else:
+            elsewhere[file.at] = of
     findings += [
         Finding("not mirrored", path, of) for path, of in elsewhere.items() if path not in expected
     ]

@@ -12,8 +12,8 @@ import pytest
 
 from tests import registries
 from tests.registries import PASSWORD, USER, Registry
-from tests.repository.published import publish, release, versions
-from tests.repository.scripted import Odd, Scripted, say, scripted
+from tests.repository.oci.published import publish, release, versions
+from tests.repository.oci.scripted import Odd, Scripted, say, scripted
 from whisperopt.download import transport
 from whisperopt.download.login import Login, _are_kin
 from whisperopt.download.transport import HttpSource

@@ -15,7 +15,7 @@ import urllib3
 
 from tests import registries
 from tests.registries import Registry
-from tests.repository.published import (
+from tests.repository.oci.published import (
     MODEL,
     files,
     index_with,
@@ -289,7 +289,7 @@ def test_a_publisher_that_dies_at_any_request_leaves_the_old_state(
 PUBLISHER = """
 import sys
 from pathlib import Path
-from tests.repository.published import publish
+from tests.repository.oci.published import publish
 from whisperopt.release import catalog as catalogs
 from whisperopt.repository.oci import OciStore
 folder = Path(sys.argv[1])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.repository.scripted import Odd, Scripted, say, scripted
+from tests.repository.oci.scripted import Odd, Scripted, say, scripted
 from whisperopt.download import transport
 from whisperopt.download.oci import OciSource, api
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError, WhisperoptError
