@@ -89,30 +89,33 @@ class OciSource:
             raise IntegrityError(because("oci.other-bytes", self.where(path), digest=entry.digest))
         yield data[start:]
 
-    def metadata(self) -> dict[str, Descriptor]:
-        """Return the files behind the tag, by path; NetworkError where there is no such tag."""
-        if self._metadata is None:
-            place = self.where(TAG)
-            try:
-                data = transport.read_once(self.web, f"manifests/{TAG}", MAX_BYTES)
-            except NetworkError as error:
-                if error.reason.code == "download.404":
-                    raise NetworkError(because("oci.none", self.root, tag=TAG)) from None
-                if (
-                    error.reason.values.get("status") == 403
-                ):  # no bucket's way to say that it lacks it
-                    raise NetworkError(because("oci.forbidden", self.root)) from error
-                raise
-            try:
-                layers = msgspec.json.decode(data, type=_Manifest).layers
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise IntegrityError(because("oci.manifest", place, why=str(error))) from None
-            self._metadata = {}
-            for layer in layers:
-                path = layer.annotations.get(TITLE, "")
-                if not (_DIGEST.fullmatch(layer.digest) and 0 <= layer.size <= catalogs.MAX_BYTES):
-                    raise IntegrityError(because("oci.digest", place))
-                if path in self._metadata or not _TITLE.fullmatch(path):
-                    raise IntegrityError(because("oci.title", place, title=repr(path)))
-                self._metadata[path] = layer
+    def metadata(self, *, anew: bool = False) -> dict[str, Descriptor]:
+        """Return the files behind the tag, by path; NetworkError where there is no such tag.
+
+        They are those of the first time, unless they are asked for `anew`.
+        """
+        if self._metadata is None or anew:
+            self._metadata = self._ask()
         return self._metadata
+
+    def _ask(self) -> dict[str, Descriptor]:
+        place, found = self.where(TAG), dict[str, Descriptor]()
+        try:
+            data = transport.read_once(self.web, f"manifests/{TAG}", MAX_BYTES)
+            layers = msgspec.json.decode(data, type=_Manifest).layers
+        except NetworkError as error:
+            if error.reason.code == "download.404":
+                raise NetworkError(because("oci.none", self.root, tag=TAG)) from None
+            if error.reason.values.get("status") == 403:  # of a bucket it may mean the same
+                raise NetworkError(because("oci.forbidden", self.root)) from error
+            raise
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise IntegrityError(because("oci.manifest", place, why=str(error))) from None
+        for layer in layers:
+            path = layer.annotations.get(TITLE, "")
+            if not (_DIGEST.fullmatch(layer.digest) and 0 <= layer.size <= catalogs.MAX_BYTES):
+                raise IntegrityError(because("oci.digest", place))
+            if path in found or not _TITLE.fullmatch(path):
+                raise IntegrityError(because("oci.title", place, title=repr(path)))
+            found[path] = layer
+        return found

@@ -7,6 +7,7 @@ lies in a tagged manifest: that is what registries keep when they collect garbag
 
 import contextlib
 import hashlib
+import itertools
 import re
 import tempfile
 from collections.abc import Callable, Mapping
@@ -45,7 +46,6 @@ class OciStore:
     """A repository in a registry."""
 
     def __init__(self, repo: str, *, insecure: bool = False) -> None:
-        self._insecure = insecure
         self._source = OciSource(repo, insecure=insecure)
 
     @property
@@ -63,7 +63,7 @@ class OciStore:
         return self._patiently(0, lambda: self._has(place))
 
     def put(self, sha256: str, content: Content) -> None:
-        """Upload a blob unless it is there; an upload that breaks off is started afresh."""
+        """Upload a blob; an upload that breaks off is started afresh."""
         if not isinstance(content, Path | bytes):
             with tempfile.TemporaryDirectory() as folder, disk_errors(Path(folder)):
                 path = Path(folder, sha256)
@@ -78,8 +78,14 @@ class OciStore:
         if found != sha256:
             place = content if isinstance(content, Path) else sha256
             raise IntegrityError(because("repository.other-content", place, found=found))
-        there = f"blobs/sha256:{sha256}"
-        self._patiently(size, lambda: self._upload(there, content, size))
+        tries = itertools.count()
+
+        def upload() -> None:
+            there = f"blobs/sha256:{sha256}"
+            if next(tries) == 0 or not self._has(there):  # what broke off may have arrived
+                self._upload(there, content, size)
+
+        self._patiently(size, upload)
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
         """Return a file of metadata as it is now, or a small blob."""
@@ -104,7 +110,8 @@ class OciStore:
             sha256 = hashlib.sha256(data).hexdigest()
             self.put(sha256, data)
             layers[path] = images.layer(path, sha256, len(data))
-        self.put(hashlib.sha256(images.EMPTY).hexdigest(), images.EMPTY)
+        if not self.has(empty := hashlib.sha256(images.EMPTY).hexdigest()):
+            self.put(empty, images.EMPTY)
         if document := self._document(layers):
             data = self._blob(document)
             for model, known in indexes.parse(data, self.where).models.items():
@@ -120,9 +127,8 @@ class OciStore:
 
     def _layers(self) -> dict[str, Descriptor]:
         """Ask which files of metadata there are now."""
-        self._source = OciSource(self.where, insecure=self._insecure)
         try:
-            return self._patiently(MAX_BYTES, self._source.metadata)
+            return self._patiently(MAX_BYTES, lambda: self._source.metadata(anew=True))
         except NetworkError as error:
             if error.reason.code != "oci.none":
                 raise
@@ -203,8 +209,6 @@ class OciStore:
         return self._ask("HEAD", place, (*_THERE, 404)).status in _THERE
 
     def _upload(self, place: str, content: Path | bytes, size: int) -> None:
-        if self._has(place):
-            return
         begun = self._ask("POST", "blobs/uploads/", (202,), {"Content-Length": "0"})
         uploads = f"{self._source.web.root}/blobs/uploads/"
         there = urljoin(uploads, begun.headers.get("Location", ""))

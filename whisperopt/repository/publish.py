@@ -75,6 +75,7 @@ def publish(
     *,
     version: str,
     keys: Path | None = None,
+    insecure: bool = False,
     matrix: Matrix | None = None,
     progress: Progress = lambda _name, _doing: None,
 ) -> Published:
@@ -91,7 +92,7 @@ def publish(
     content = releases.read(folder)
     if not content.models:
         raise BadInputError(because("download.no-model", folder / catalogs.NAME))
-    store = stores.open_store(repo)
+    store = stores.open_store(repo, insecure=insecure)
     made = {
         model: prepared(folder, content, model, name, matrix) for model in sorted(content.models)
     }
@@ -116,14 +117,16 @@ def publish(
     )
 
 
-def withdraw(model: str, repo: str | Path, *, why: str, keys: Path | None = None) -> Withdrawn:
+def withdraw(
+    model: str, repo: str | Path, *, why: str, keys: Path | None = None, insecure: bool = False
+) -> Withdrawn:
     """Say that nobody should take `MODEL@VERSION` any more; who names it still gets it."""
     name, wanted = reading.split(model)
     if wanted is None:
         raise BadInputError(because("repository.which-version", model))
     if not why.strip() or len(why) > indexes.MAX_TEXT or next(places_of_control(why), None):
         raise BadInputError(because("repository.no-why", quoted(why), most=indexes.MAX_TEXT))
-    store = stores.open_store(repo)
+    store = stores.open_store(repo, insecure=insecure)
     with store.writing():
         _, after = _committed(store, keys, lambda index: without(index, name, wanted, why))
     found = reading.resolve_version(after, name, wanted)

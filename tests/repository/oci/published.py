@@ -53,7 +53,8 @@ def publish(store: Store, folder: Path, catalog: Catalog, version: str) -> Repos
         if not store.has(sha256):
             store.put(sha256, path)
     data = catalogs.encode(catalog)
-    store.put(hashlib.sha256(data).hexdigest(), data)
+    if not store.has(hashlib.sha256(data).hexdigest()):
+        store.put(hashlib.sha256(data).hexdigest(), data)
     known = indexes.parse(before, store.where) if before else None
     index = index_with(version, data, known)
     store.commit({indexes.NAME: indexes.encode(index)}, after=before)

@@ -140,6 +140,15 @@ def test_metadata_that_cannot_be_is_refused(site: Scripted, data: bytes, code: s
     assert caught.value.reason.code == code
 
 
+def test_metadata_that_was_refused_once_is_refused_again(site: Scripted) -> None:
+    layers = [*json.loads(manifest())["layers"], *json.loads(manifest(size=-1))["layers"]]
+    site.kept[MANIFEST] = json.dumps({"layers": layers}).encode()
+    source = OciSource(site.repo)
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            source.metadata()
+
+
 def test_an_endless_manifest_is_cut_off(site: Scripted) -> None:
     def endless(handler: BaseHTTPRequestHandler) -> bool:
         handler.close_connection = True

@@ -99,7 +99,9 @@ def tokens(realm: str, **said: str) -> Odd:
 @pytest.mark.usefixtures("ann")
 def test_a_token_is_asked_for_what_is_done(site: Scripted) -> None:
     site.odd = tokens(f"http://{site.address}/token")
-    OciStore(site.repo).put(SHA256, DATA)
+    store = OciStore(site.repo)
+    assert not store.has(SHA256)
+    store.put(SHA256, DATA)
     asked = [(path, said) for _, path, said in site.asked if path.startswith("/token")]
     scopes = [parse_qs(urlsplit(path).query)["scope"] for path, _ in asked]
     assert scopes == [["repository:models:pull"], ["repository:models:pull,push"]]
