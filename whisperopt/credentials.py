@@ -14,7 +14,6 @@ import msgspec
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import because
 
-_MOST_BYTES = 2**20
 _HELPER_SECONDS = 30.0
 _HELPER = re.compile(r"[A-Za-z0-9._-]+")
 _DOCKER_HUB = {"registry-1.docker.io": "index.docker.io", "docker.io": "index.docker.io"}
@@ -79,8 +78,7 @@ def _of_docker(names: set[str]) -> Iterator[Credentials]:
     folder = os.environ.get("DOCKER_CONFIG")
     path = (Path(folder) if folder else _home() / ".docker") / "config.json"
     try:
-        data = _contents(path)
-        config = msgspec.json.decode(data, type=_Docker) if data else _Docker()
+        config = msgspec.json.decode(path.read_bytes() if path.is_file() else b"{}", type=_Docker)
         hosts = {_host_of(key): entry for key, entry in config.auths.items()}
         helpers = {_host_of(key): helper for key, helper in config.credHelpers.items()}
         for name in sorted(names):
@@ -138,15 +136,10 @@ def _of_netrc(host: str) -> Iterator[Credentials]:
 
 
 def _home() -> Path:
-    return Path("~").expanduser()  # where there is none, it stays as it is
-
-
-def _contents(path: Path) -> bytes:
-    """Return what a small file holds; nothing where there is none."""
-    if not path.is_file():
-        return b""
-    with path.open("rb") as stream:
-        return stream.read(_MOST_BYTES)
+    try:
+        return Path.home()
+    except RuntimeError:  # this user has none
+        return Path(os.devnull)
 
 
 def _host_of(key: str) -> str:

@@ -99,23 +99,22 @@ class Login:
         safe = _is_private(realm) and (scheme == "https" or own_scheme == "http")
         if not safe or (known and not _are_kin(host, own)) or is_loopback(host) > is_loopback(own):
             raise NetworkError(because("credentials.realm", url, realm=repr(realm)))
-        fields = [("service", asked.get("service", ""))]
+        fields = [("service", asked["service"])] if "service" in asked else []
         fields += [("scope", scope) for scope in asked.get("scope", "").split()]
-        method, body, place = (
-            "GET",
-            "",
-            f"{realm}{'&' if '?' in realm else '?'}{urlencode(fields)}",
-        )
-        headers = {"Accept-Encoding": "identity"}
+        headers, body = {"Accept-Encoding": "identity"}, None
         if known and known.refresh:
-            given = [("grant_type", "refresh_token"), ("refresh_token", known.refresh)]
-            method, place = "POST", realm
-            body = urlencode([*given, ("client_id", "whisperopt"), *fields])
+            fields += [("grant_type", "refresh_token"), ("refresh_token", known.refresh)]
+            body = urlencode([*fields, ("client_id", "whisperopt")])
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         elif known:
             headers["Authorization"] = known.basic
         response = self._pool(realm).request(
-            method, place, body=body, headers=headers, preload_content=False, redirect=False
+            "POST" if body else "GET",
+            realm if body else f"{realm}{'&' if '?' in realm else '?'}{urlencode(fields)}",
+            body=body,
+            headers=headers,
+            preload_content=False,
+            redirect=False,
         )
         data = response.read(_MOST_BYTES, decode_content=False)
         response.close()

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -47,22 +47,22 @@ def _is_version(part: str) -> bool:
         return False
 
 
-def image(kind: str, layers: Iterable[Descriptor], **annotations: str) -> bytes:
-    """Return a manifest with raw files as its layers."""
+def image(
+    kind: str, layers: Iterable[Descriptor], platform: dict[str, str] | None = None, **said: str
+) -> tuple[bytes, Descriptor]:
+    """Return a manifest with raw files as its layers, and what an index says of it."""
     config = Descriptor(
-        media_type="application/vnd.oci.empty.v1+json",
-        digest=f"sha256:{hashlib.sha256(EMPTY).hexdigest()}",
-        size=len(EMPTY),
+        media_type="application/vnd.oci.empty.v1+json", digest=digest(EMPTY), size=len(EMPTY)
     )
-    image = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "artifactType": _KIND.format(kind),
-        "config": config,
-        "layers": tuple(layers),
-        "annotations": about(**annotations),
-    }
-    return msgspec.json.encode(image)
+    data = _encoded(MANIFEST, kind, about(**said), config=config, layers=tuple(layers))
+    return data, Descriptor(
+        media_type=MANIFEST,
+        digest=digest(data),
+        size=len(data),
+        artifact_type=_KIND.format(kind),
+        annotations=about(**said),
+        platform=platform or {},
+    )
 
 
 def layer(path: str, sha256: str, size: int, kind: str = "doc") -> Descriptor:
@@ -75,19 +75,8 @@ def layer(path: str, sha256: str, size: int, kind: str = "doc") -> Descriptor:
     )
 
 
-def about(**annotations: str) -> dict[str, str]:
-    """Return annotations that are ours."""
-    return {f"dev.whisperopt.{name}": value for name, value in annotations.items()}
-
-
 def of_variant(variant: Variant) -> tuple[bytes, Descriptor]:
-    """Return the manifest of a variant, and what the index of its version says of it."""
-    said = {
-        "backend": variant.backend,
-        "device": variant.device,
-        "precision": ",".join(variant.precisions),
-        "digest": variant.digest,
-    }
+    """Return the image of a variant."""
     layers = [
         layer(file.path, file.sha256, file.size, _KINDS.get(Path(file.path).suffix, "weight"))
         for file in variant.files
@@ -96,42 +85,39 @@ def of_variant(variant: Variant) -> tuple[bytes, Descriptor]:
     if len(variant.os) == len(variant.arch) == 1:
         names = {"os": variant.os[0], "architecture": variant.arch[0]}
         platform = {key: _OTHERWISE.get(name, name) for key, name in names.items()}
-    data = image("variant", layers, **said)
-    return data, entry("variant", data, annotations=about(**said), platform=platform)
-
-
-def of_documents(model: ModelEntry, catalog: Blob) -> tuple[bytes, Descriptor]:
-    """Return the manifest of everything else of a version."""
-    layers = [layer(catalogs.NAME, catalog.sha256, catalog.size)]
-    layers += [layer(file.path, file.sha256, file.size) for file in model.documents]
-    data = image("documents", layers)
-    return data, entry("documents", data)
-
-
-def entry(
-    kind: str,
-    data: bytes,
-    annotations: dict[str, str] | None = None,
-    platform: dict[str, str] | None = None,
-) -> Descriptor:
-    """Return what an index says of the manifest `data`."""
-    return Descriptor(
-        media_type=MANIFEST,
-        digest=f"sha256:{hashlib.sha256(data).hexdigest()}",
-        size=len(data),
-        artifact_type=_KIND.format(kind),
-        annotations=annotations or {},
-        platform=platform or {},
+    return image(
+        "variant",
+        layers,
+        platform,
+        backend=variant.backend,
+        device=variant.device,
+        precision=",".join(variant.precisions),
+        digest=variant.digest,
     )
 
 
-def release(manifests: Sequence[Descriptor], annotations: dict[str, str]) -> bytes:
+def of_documents(model: ModelEntry, catalog: Blob) -> tuple[bytes, Descriptor]:
+    """Return the image of everything else of a version."""
+    layers = [layer(catalogs.NAME, catalog.sha256, catalog.size)]
+    layers += [layer(file.path, file.sha256, file.size) for file in model.documents]
+    return image("documents", layers)
+
+
+def release(images: Iterable[Descriptor], said: dict[str, str]) -> bytes:
     """Return the index of a version."""
-    index = {
-        "schemaVersion": 2,
-        "mediaType": INDEX,
-        "artifactType": _KIND.format("release"),
-        "manifests": manifests,
-        "annotations": annotations,
-    }
-    return msgspec.json.encode(index)
+    return _encoded(INDEX, "release", said, manifests=tuple(images))
+
+
+def about(**said: str) -> dict[str, str]:
+    """Return annotations that are ours."""
+    return {f"dev.whisperopt.{name}": value for name, value in said.items()}
+
+
+def digest(data: bytes) -> str:
+    """Return the digest of a blob or a manifest, as registries write it."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _encoded(media: str, kind: str, said: dict[str, str], **members: object) -> bytes:
+    top = {"schemaVersion": 2, "mediaType": media, "artifactType": _KIND.format(kind)}
+    return msgspec.json.encode({**top, **members, "annotations": said})

@@ -10,10 +10,10 @@ import hashlib
 import itertools
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 import msgspec
@@ -21,7 +21,7 @@ import msgspec
 from whisperopt import cache
 from whisperopt.download import transport
 from whisperopt.download.oci import INDEX, MANIFEST, MAX_BYTES, TAG, Descriptor, OciSource
-from whisperopt.download.transport import PassingError
+from whisperopt.download.transport import PassingError, insist, most_seconds
 from whisperopt.errors import IntegrityError, NetworkError
 from whisperopt.reasons import because, quoted
 from whisperopt.release import catalog as catalogs
@@ -33,8 +33,6 @@ from whisperopt.repository.store import SIGNED, ChangedError, Content
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
-
-Answer = TypeVar("Answer")
 
 _THERE = (200, 302, 307)
 """What a registry says of a blob that it has, or that lies in its bucket."""
@@ -59,8 +57,7 @@ class OciStore:
 
     def has(self, sha256: str) -> bool:
         """Say whether the registry holds the blob."""
-        place = f"blobs/sha256:{sha256}"
-        return self._patiently(0, lambda: self._has(place))
+        return insist(lambda: self._has(sha256), seconds=most_seconds(0))
 
     def put(self, sha256: str, content: Content) -> None:
         """Upload a blob; an upload that breaks off is started afresh."""
@@ -81,21 +78,21 @@ class OciStore:
         tries = itertools.count()
 
         def upload() -> None:
-            there = f"blobs/sha256:{sha256}"
-            if next(tries) == 0 or not self._has(there):  # what broke off may have arrived
-                self._upload(there, content, size)
+            if next(tries) == 0 or not self._has(sha256):  # what broke off may have arrived
+                self._upload(sha256, content, size)
 
-        self._patiently(size, upload)
+        insist(upload, seconds=most_seconds(size))
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
         """Return a file of metadata as it is now, or a small blob."""
-        self._layers()
+        if not path.startswith("blobs/") and path not in self._layers():
+            return None
         try:
             return self._read(path, max_bytes)
         except NetworkError as error:
-            if error.reason.code not in {"download.404", "oci.none"}:
-                raise
-            return None
+            if error.reason.code == "download.404":
+                return None
+            raise
 
     def commit(self, files: Mapping[str, bytes], *, after: bytes | None) -> None:
         """Make `files` the metadata, beside what was there and is not among them.
@@ -113,26 +110,29 @@ class OciStore:
         if not self.has(empty := hashlib.sha256(images.EMPTY).hexdigest()):
             self.put(empty, images.EMPTY)
         if document := self._document(layers):
-            data = self._blob(document)
-            for model, known in indexes.parse(data, self.where).models.items():
+            index = indexes.parse(self._blob(document), self.where)
+            for model, known in index.models.items():
                 for version, entry in known.versions.items():
-                    self._keep(model, version, entry.catalog, partial=indexes.MIRROR in layers)
+                    new = entry.serial == index.serial and indexes.MIRROR not in layers
+                    self._keep(model, version, entry.catalog, new=new)
             if indexes.NAME not in layers:
                 layers[document.path] = images.layer(document.path, document.sha256, document.size)
         if before != after or self._layers() != held:
             raise ChangedError(because("repository.changed", self.where))
-        self._push(TAG, MANIFEST, images.image("repository", layers.values()))
+        self._push(TAG, MANIFEST, images.image("repository", layers.values())[0])
         if self._layers() != layers:
             raise ChangedError(because("repository.changed", self.where))
 
     def _layers(self) -> dict[str, Descriptor]:
         """Ask which files of metadata there are now."""
         try:
-            return self._patiently(MAX_BYTES, lambda: self._source.metadata(anew=True))
+            return insist(
+                lambda: self._source.metadata(anew=True), seconds=most_seconds(MAX_BYTES)
+            )
         except NetworkError as error:
-            if error.reason.code != "oci.none":
-                raise
-            return {}
+            if error.reason.code == "oci.none":
+                return {}
+            raise
 
     def _read(self, path: str, max_bytes: int) -> bytes:
         return transport.read(self._source, path, max_bytes)
@@ -155,66 +155,63 @@ class OciStore:
         found = Blob(layer.digest.removeprefix("sha256:"), layer.size)
         if not signed:
             return found
-        target = msgspec.json.decode(self._blob(found), type=_Targets).signed.targets.get(
-            indexes.NAME
-        )
-        return Blob(target.hashes["sha256"], target.length) if target else None
+        target = msgspec.json.decode(self._blob(found))["signed"]["targets"].get(indexes.NAME)
+        return Blob(target["hashes"]["sha256"], target["length"]) if target else None
 
-    def _keep(self, model: str, version: str, catalog: Blob, *, partial: bool) -> None:
-        """Tag what belongs to a version; its index goes last, and says that all is done."""
+    def _keep(self, model: str, version: str, catalog: Blob, *, new: bool) -> None:
+        """Tag what belongs to a version, as far as it is there; of a `new` one that is all.
+
+        The index goes last, and says for which catalog it is where nothing lacks.
+        """
         name, said = images.tag(model, version), images.about(catalog=f"sha256:{catalog.sha256}")
-        if not partial and self._said(name) == said:
+        if self._said(name) == said or (not new and not self.has(catalog.sha256)):
             return
-        try:
-            data = self._blob(catalog)
-        except NetworkError as error:
-            if partial and error.reason.code == "download.404":
-                return
-            raise
+        data = self._blob(catalog)
         entry = catalogs.parse(data, self._source.where(catalog.path)).model(model)
         tagged = {images.tag(model, version, v.name): images.of_variant(v) for v in entry.variants}
         tagged[f"{name}_documents"] = images.of_documents(entry, catalog)
         kept = []
-        for place, (data, described) in tagged.items():
+        for place, (image, described) in tagged.items():
             try:
-                self._push(place, MANIFEST, data)
+                self._push(place, MANIFEST, image)
                 kept.append(described)
             except NetworkError as error:
-                if not partial or "BLOB_UNKNOWN" not in str(error.reason.values.get("why")):
+                if new or "BLOB_UNKNOWN" not in str(error.reason.values.get("why")):
                     raise
-        self._push(name, INDEX, images.release(kept, said))
+        self._push(name, INDEX, images.release(kept, said if len(kept) == len(tagged) else {}))
 
-    def _said(self, name: str) -> dict[str, str] | None:
-        """Return the annotations of the manifest with this tag; None where there is none."""
+    def _said(self, name: str) -> object:
+        """Return the annotations of the manifest with this tag."""
         try:
             data = transport.read(self._source.web, f"manifests/{name}", MAX_BYTES)
-            return msgspec.json.decode(data, type=_Annotated).annotations
+            return msgspec.json.decode(data, type=dict).get("annotations")
         except msgspec.DecodeError:
             return None
         except NetworkError as error:
-            if error.reason.code != "download.404":
-                raise
-            return None
+            if error.reason.code == "download.404":
+                return None
+            raise
 
     def _push(self, name: str, kind: str, data: bytes) -> None:
         """Give a manifest a tag."""
-        digest, place = f"sha256:{hashlib.sha256(data).hexdigest()}", f"manifests/{name}"
-        headers = {"Content-Type": kind}
-        done = self._patiently(len(data), lambda: self._ask("PUT", place, (201,), headers, data))
+        digest, place, headers = images.digest(data), f"manifests/{name}", {"Content-Type": kind}
+        done = insist(
+            lambda: self._ask("PUT", place, (201,), headers, data), seconds=most_seconds(len(data))
+        )
         if (found := done.headers.get("Docker-Content-Digest", digest)) != digest:
             values = {"digest": digest, "found": quoted(found)}
             raise IntegrityError(because("oci.rewritten", self._source.where(name), **values))
 
-    def _has(self, place: str) -> bool:
-        return self._ask("HEAD", place, (*_THERE, 404)).status in _THERE
+    def _has(self, sha256: str) -> bool:
+        return self._ask("HEAD", f"blobs/sha256:{sha256}", (*_THERE, 404)).status in _THERE
 
-    def _upload(self, place: str, content: Path | bytes, size: int) -> None:
+    def _upload(self, sha256: str, content: Path | bytes, size: int) -> None:
         begun = self._ask("POST", "blobs/uploads/", (202,), {"Content-Length": "0"})
         uploads = f"{self._source.web.root}/blobs/uploads/"
         there = urljoin(uploads, begun.headers.get("Location", ""))
         if urljoin(there, "/") != urljoin(uploads, "/"):  # nobody else was named by the user
             raise NetworkError(because("oci.elsewhere", uploads, to=quoted(there)))
-        there += f"{'&' if '?' in there else '?'}digest={place.removeprefix('blobs/')}"
+        there += f"{'&' if '?' in there else '?'}digest=sha256:{sha256}"
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         self._ask("PUT", there, (201,), headers, content)
 
@@ -233,7 +230,7 @@ class OciStore:
 
         url = urljoin(f"{self._source.web.root}/", place)
         where = url.partition("?")[0]
-        seconds = transport.most_seconds(int((headers or {}).get("Content-Length", _MOST_SAID)))
+        seconds = most_seconds(int((headers or {}).get("Content-Length", _MOST_SAID)))
         with Watch(where, seconds=seconds, window=seconds, rate=0) as watch, watch.asking():
             try:
                 response = self._source.web.ask(method, url, headers, body)
@@ -248,38 +245,5 @@ class OciStore:
         if response.status in transport.TRY_LATER:
             reason = because("download.status", where, status=response.status)
             raise PassingError(reason, pause=transport.asked_pause(response))
-        try:
-            said = ", ".join(e.code for e in msgspec.json.decode(data, type=_Refusal).errors)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            said = ""
-        reason = because("oci.refused", where, status=response.status, why=quoted(said))
-        raise NetworkError(reason)
-
-    def _patiently(self, size: int, work: Callable[[], Answer]) -> Answer:
-        """Do something; where the connection breaks or the server is busy, from its beginning."""
-        return transport.insist(work, seconds=transport.most_seconds(size))
-
-
-class _Error(msgspec.Struct):
-    code: str = ""
-
-
-class _Refusal(msgspec.Struct):
-    errors: tuple[_Error, ...] = ()
-
-
-class _Annotated(msgspec.Struct):
-    annotations: dict[str, str] = {}
-
-
-class _Target(msgspec.Struct):
-    length: int
-    hashes: dict[str, str]
-
-
-class _Signed(msgspec.Struct):
-    targets: dict[str, _Target]
-
-
-class _Targets(msgspec.Struct):
-    signed: _Signed
+        said = b", ".join(re.findall(rb'"code":\s*"([A-Z_]{1,40})"', data)).decode()
+        raise NetworkError(because("oci.refused", where, status=response.status, why=said))

@@ -172,6 +172,23 @@ def test_blobs_that_were_deleted_are_missed_and_sent_again(
     assert versions(repo) == ["1.0.0", "1.1.0"]
 
 
+def test_what_an_old_version_has_lost_stands_in_nobodys_way(
+    repo: str, tmp_path: Path, made: Made
+) -> None:
+    publish(OciStore(repo), *made, "1.0.0")
+    index = api("HEAD", repo, "manifests/tiny.en-1.0.0").headers["Docker-Content-Digest"]
+    own = made[1].models[MODEL].variants[2].files[0].sha256
+    for gone in (f"manifests/{index}", f"blobs/sha256:{own}"):
+        assert api("DELETE", repo, gone).status == 202
+    other = tmp_path / "other"
+    publish(OciStore(repo), other, release(other, "cpu-gqa-fp32", report=b"[]"), "1.1.0")
+    assert listed(repo) == ["1.0.0", "1.1.0"]
+    assert len(api("GET", repo, "manifests/tiny.en-1.0.0").json()["manifests"]) == 3
+    publish(OciStore(repo), *made, "1.2.0")
+    assert versions(repo) == ["1.0.0", "1.1.0", "1.2.0"]
+    assert len(api("GET", repo, "manifests/tiny.en-1.0.0").json()["manifests"]) == 4
+
+
 def test_a_registry_whose_disk_rots_is_not_believed(
     repo: str, registry: Registry, made: Made
 ) -> None:
