@@ -38,7 +38,7 @@ def load(  # noqa: PLR0913  # what restricts the choice, by name
     tune: bool = False,
     budget: float | None = None,
     repo: str | Path | None = None,
-    trust: Trust = reading.NO_TRUST,
+    trust: Trust | None = None,
     insecure: bool = False,
 ) -> "Transcriber":
     """Open the best variant of `source` for this host.

@@ -14,7 +14,9 @@ from tests.golden.conftest import Built
 from tests.golden.contracts import RELEASES, changed, compare, merged, schema
 
 _DATED = {"created", "version", "checkpoint", "tier", "digest", "size", "files", "evidence"}
-ADDED = frozenset({"latency_ms_paired", "throughput_paired", "leader", "stride", "enough", "at?"})
+ADDED = frozenset(
+    {"latency_ms_paired", "throughput_paired", "leader", "stride", "enough", "at?"}
+) | {"documents"}
 """Keys that documents have since: who reads one without them takes them for unknown."""
 _FILES = {
     "catalog": "catalog.json",

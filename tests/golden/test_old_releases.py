@@ -71,8 +71,8 @@ def test_it_is_explained_and_inspected(run: Run, release: Path) -> None:
 
 def test_it_arrives_from_a_folder_and_over_http(run: Run, release: Path, tmp_path: Path) -> None:
     with served(release) as url:
-        for place, repo in (("folder", release), ("http", url)):
-            ran = run("fetch", "mini", "--repo", repo, "--to", tmp_path / place, "--json")
+        for place, repo in (("folder", [release]), ("http", [url, "--unsigned"])):
+            ran = run("fetch", "mini", "--repo", *repo, "--to", tmp_path / place, "--json")
             assert ran.code == 0, ran.stderr
             variant = release / f"mini--{ran.json['variant']}"
             arrived = {path.name: path.read_bytes() for path in (tmp_path / place).iterdir()}

@@ -47,7 +47,7 @@ def fetch(  # noqa: PLR0913  # what restricts the choice, by name
     target: str | None = None,
     device: str | None = None,
     variant: str | None = None,
-    trust: Trust = reading.NO_TRUST,
+    trust: Trust | None = None,
     insecure: bool = False,
     progress: Progress | None = None,
 ) -> Artifact:
@@ -96,7 +96,7 @@ def explain(
     target: str | None = None,
     *,
     device: str | None = None,
-    trust: Trust = reading.NO_TRUST,
+    trust: Trust | None = None,
     insecure: bool = False,
     objective: Objective | None = None,
 ) -> dict[str, tuple[Decision, ...]]:
@@ -124,7 +124,7 @@ def offers(  # what restricts the choice, by name
     target: str | None = None,
     *,
     device: str | None = None,
-    trust: Trust = reading.NO_TRUST,
+    trust: Trust | None = None,
     insecure: bool = False,
     objective: Objective | None = None,
 ) -> list[Offer]:

@@ -61,7 +61,7 @@ def fetch(  # noqa: PLR0913  # what `download.fetch` takes
     to: Path | None = None,
     target: str | None = None,
     device: str | None = None,
-    trust: Trust = reading.NO_TRUST,
+    trust: Trust | None = None,
     insecure: bool = False,
     budget: float = BUDGET,
     progress: Progress = lambda _name, _doing: None,

@@ -49,7 +49,7 @@ def open_release(
     repo: str | Path,
     model: str | None = None,
     *,
-    trust: Trust = reading.NO_TRUST,
+    trust: Trust | None = None,
     insecure: bool = False,
 ) -> Release:
     """Open a build folder, or one version of a model in a repository, and read its catalog.
@@ -65,10 +65,10 @@ def open_release(
 
 
 def releases(
-    repo: str | Path, model: str | None, trust: Trust, *, insecure: bool
+    repo: str | Path, model: str | None, trust: Trust | None, *, insecure: bool
 ) -> Iterator[tuple[str, Release]]:
     """Yield what `model` names in `repo`, by default every model; what there is, is read once."""
-    source = open_source(repo, insecure=insecure)
+    source, trust = open_source(repo, insecure=insecure), trust or reading.NO_TRUST
     kind = reading.kind_of(source)
     name, wanted = reading.split(model) if model is not None else (None, None)
     if kind == "build folder":
