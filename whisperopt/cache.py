@@ -45,6 +45,7 @@ STAYS = {
     "refs": "who asked for which variant, and where it lies",
     "rehearsals": "runtimes that `ci/install-rehearsals` put there",
     "trash": "what `whisperopt cache gc` is about to remove",
+    "tuf": "which roots of repositories are trusted, and their newest state that was verified",
     "tuned": "what `whisperopt tune` found on this host",
 }
 """The kinds that only the user removes."""
