@@ -13,13 +13,15 @@ import msgspec
 from whisperopt import credentials
 from whisperopt.credentials import Credentials
 from whisperopt.errors import NetworkError
-from whisperopt.reasons import because
+from whisperopt.reasons import because, quoted
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
 _REFUSED = (401, 403)
 _MOST_BYTES = 2**18
+_LONGEST = 4096
+"""Characters of a challenge: what looks for parts of it takes their square."""
 _TOKEN = re.compile(r"[!-~]{1,65536}")
 _PARAMETER = re.compile(r'([a-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))', re.IGNORECASE)
 
@@ -33,11 +35,13 @@ class Login:
     """What the server of `url` is told, over https or on this machine alone.
 
     A registry may name a token server, which is told the same if it is on the same host or in the
-    same domain. `pool` gives the connections for a URL.
+    same domain. `pool` gives the connections for a URL; who `writes` asks for tokens that do.
     """
 
-    def __init__(self, url: str, pool: Callable[[str], "PoolManager"]) -> None:
-        self._pool, self._origin = pool, _origin(url)
+    def __init__(
+        self, url: str, pool: Callable[[str], "PoolManager"], *, writes: bool = False
+    ) -> None:
+        self._pool, self._origin, self._writes = pool, _origin(url), writes
         self._known: Credentials | None = None
         self._header = ""
 
@@ -82,12 +86,7 @@ class Login:
             raise NetworkError(because("credentials.plain", url, source=known.source))
         if known and known.token:
             return _bearer(known.token, known.source)
-        challenge = " ".join(response.headers.getlist("WWW-Authenticate"))[:_MOST_BYTES]
-        bearer = re.search(r"\bbearer\s+(.*)", challenge, re.IGNORECASE | re.DOTALL)
-        asked = {
-            name.lower(): re.sub(r"\\(.)", r"\1", quoted) or plain
-            for name, quoted, plain in _PARAMETER.findall(bearer[1] if bearer else "")
-        }
+        asked = bearer_parameters(" ".join(response.headers.getlist("WWW-Authenticate")))
         if "realm" in asked:
             return self._token(url, asked)
         return known.basic if known else ""
@@ -98,9 +97,11 @@ class Login:
         (scheme, host, _), (own_scheme, own, _) = _origin(realm), self._origin
         safe = _is_private(realm) and (scheme == "https" or own_scheme == "http")
         if not safe or (known and not _are_kin(host, own)) or is_loopback(host) > is_loopback(own):
-            raise NetworkError(because("credentials.realm", url, realm=repr(realm)))
+            raise NetworkError(because("credentials.realm", url, realm=quoted(realm)))
         fields = [("service", asked["service"])] if "service" in asked else []
-        fields += [("scope", scope) for scope in asked.get("scope", "").split()]
+        for scope in asked.get("scope", "").split():
+            pushes = self._writes and scope.endswith(":pull")  # or there is no way to a new name
+            fields.append(("scope", f"{scope},push" if pushes else scope))
         headers, body = {"Accept-Encoding": "identity"}, None
         if known and known.refresh:
             fields += [("grant_type", "refresh_token"), ("refresh_token", known.refresh)]
@@ -125,6 +126,15 @@ class Login:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             got = _Token()
         return _bearer(got.token or got.access_token, realm)
+
+
+def bearer_parameters(challenge: str) -> dict[str, str]:
+    """Return what a server says of the token that it wants; nothing if it wants none."""
+    bearer = re.search(r"\bbearer\s+(.*)", challenge[:_LONGEST], re.IGNORECASE | re.DOTALL)
+    return {
+        name.lower(): re.sub(r"\\(.)", r"\1", text) or plain
+        for name, text, plain in _PARAMETER.findall(bearer[1] if bearer else "")
+    }
 
 
 def is_loopback(host: str) -> bool:

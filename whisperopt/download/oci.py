@@ -9,7 +9,7 @@ import msgspec
 from whisperopt.download import transport
 from whisperopt.download.login import is_loopback
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError
-from whisperopt.reasons import because
+from whisperopt.reasons import because, quoted
 from whisperopt.release import catalog as catalogs
 
 TAG = "whisperopt"
@@ -60,9 +60,12 @@ def api(repo: str, *, insecure: bool = False) -> str:
 class OciSource:
     """A repository as it was when its metadata was first read: later commits change nothing."""
 
-    def __init__(self, repo: str, *, insecure: bool = False) -> None:
+    def __init__(self, repo: str, *, insecure: bool = False, writes: bool = False) -> None:
         self.web = transport.HttpSource(
-            api(repo, insecure=insecure), insecure=insecure, accept=f"{MANIFEST}, {INDEX}, */*"
+            api(repo, insecure=insecure),
+            insecure=insecure,
+            accept=f"{MANIFEST}, {INDEX}, */*",
+            writes=writes,
         )
         self.root = repo.rstrip("/")
         self._metadata: dict[str, Descriptor] | None = None
@@ -99,23 +102,29 @@ class OciSource:
         return self._metadata
 
     def _ask(self) -> dict[str, Descriptor]:
-        place, found = self.where(TAG), dict[str, Descriptor]()
         try:
             data = transport.read_once(self.web, f"manifests/{TAG}", MAX_BYTES)
-            layers = msgspec.json.decode(data, type=_Manifest).layers
         except NetworkError as error:
             if error.reason.code == "download.404":
                 raise NetworkError(because("oci.none", self.root, tag=TAG)) from None
             if error.reason.values.get("status") == 403:  # of a bucket it may mean the same
                 raise NetworkError(because("oci.forbidden", self.root)) from error
             raise
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise IntegrityError(because("oci.manifest", place, why=str(error))) from None
-        for layer in layers:
-            path = layer.annotations.get(TITLE, "")
-            if not (_DIGEST.fullmatch(layer.digest) and 0 <= layer.size <= catalogs.MAX_BYTES):
-                raise IntegrityError(because("oci.digest", place))
-            if path in found or not _TITLE.fullmatch(path):
-                raise IntegrityError(because("oci.title", place, title=repr(path)))
-            found[path] = layer
-        return found
+        return parse(data, self.where(TAG))
+
+
+def parse(data: bytes, source: str) -> dict[str, Descriptor]:
+    """Read a manifest that may come from anywhere; return the files of metadata, by their path."""
+    try:
+        layers = msgspec.json.decode(data, type=_Manifest).layers
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise IntegrityError(because("oci.manifest", source, why=str(error))) from None
+    found: dict[str, Descriptor] = {}
+    for layer in layers:
+        path = layer.annotations.get(TITLE, "")
+        if not (_DIGEST.fullmatch(layer.digest) and 0 <= layer.size <= catalogs.MAX_BYTES):
+            raise IntegrityError(because("oci.digest", source))
+        if path in found or not _TITLE.fullmatch(path):
+            raise IntegrityError(because("oci.title", source, title=quoted(path)))
+        found[path] = layer
+    return found

@@ -237,7 +237,9 @@ def _kept(source: "HttpSource | OciSource | OfflineSource", path: str) -> Path:
 class HttpSource:
     """A release that a web server hands out as plain files, of the types that it is to `accept`."""
 
-    def __init__(self, url: str, *, insecure: bool = False, accept: str = "*/*") -> None:
+    def __init__(
+        self, url: str, *, insecure: bool = False, accept: str = "*/*", writes: bool = False
+    ) -> None:
         address = urlsplit(url)
         if address.query or address.fragment or "@" in address.netloc:
             raise BadInputError(because("download.query", url.rpartition("@")[2]))
@@ -250,7 +252,7 @@ class HttpSource:
         from whisperopt.download.connection import pools
 
         pool = pools(urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS))
-        self._login = Login(url, pool)
+        self._login = Login(url, pool, writes=writes)
         self._headers = {"Accept": accept, "Accept-Encoding": "identity"}
 
     def where(self, path: str) -> str:

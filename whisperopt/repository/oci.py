@@ -44,7 +44,7 @@ class OciStore:
     """A repository in a registry."""
 
     def __init__(self, repo: str, *, insecure: bool = False) -> None:
-        self._source = OciSource(repo, insecure=insecure)
+        self._source = OciSource(repo, insecure=insecure, writes=True)
 
     @property
     def where(self) -> str:
@@ -208,8 +208,13 @@ class OciStore:
     def _upload(self, sha256: str, content: Path | bytes, size: int) -> None:
         begun = self._ask("POST", "blobs/uploads/", (202,), {"Content-Length": "0"})
         uploads = f"{self._source.web.root}/blobs/uploads/"
-        there = urljoin(uploads, begun.headers.get("Location", ""))
-        if urljoin(there, "/") != urljoin(uploads, "/"):  # nobody else was named by the user
+        there = begun.headers.get("Location", "")
+        try:
+            there = urljoin(uploads, there)
+            mine = urljoin(there, "/") == urljoin(uploads, "/")
+        except ValueError:  # no address
+            mine = False
+        if not mine:  # nobody else was named by the user
             raise NetworkError(because("oci.elsewhere", uploads, to=quoted(there)))
         there += f"{'&' if '?' in there else '?'}digest=sha256:{sha256}"
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}

@@ -18,9 +18,13 @@ from whisperopt.errors import BadInputError, IntegrityError, NetworkError
 from whisperopt.release import catalog as catalogs
 from whisperopt.repository import index as indexes
 from whisperopt.repository import opening
+from whisperopt.repository import store as stores
 from whisperopt.repository.mirror import mirror
 from whisperopt.repository.publish import publish, withdraw
 from whisperopt.repository.verify import verify
+from whisperopt.trust import roots, signing
+from whisperopt.trust.client import Trust
+from whisperopt.trust.keys import Keys
 
 VARIANT = catalogs.read(PROVEN).model("mini").variants[0]
 
@@ -115,3 +119,27 @@ def test_an_address_that_is_none_is_bad_input(write: Callable[..., object]) -> N
     options = {"version": "1.0"} if write is publish else {"why": "wrong"}
     with pytest.raises(BadInputError, match="no address"):
         write(*((PROVEN,) if write is publish else ("mini@1.0",)), "oci://host/UPPER", **options)
+
+
+def test_a_signed_repository_is_trusted_and_renewed_in_a_registry(
+    repo: str, registry: Registry, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    roots.init(keys)
+    trust = Trust(root=keys / "metadata" / "1.root.json")
+    publish(PROVEN, repo, version="1.2.0", keys=keys)
+    publish(PROVEN, repo, version="1.3.0", keys=keys)
+    signing.commit_renewal(stores.open_store(repo), Keys(keys), "timestamp")
+    registry.collect_garbage()
+    mirror(repo, tmp_path / "usb", trust=trust)
+    mirror(tmp_path / "usb", f"{repo}-again", trust=trust)
+    for place in (repo, str(tmp_path / "usb"), f"{repo}-again"):
+        release = opening.open_release(place, "mini", trust=trust)
+        assert release.kind == "signed repository"
+        assert release.resolved is not None
+        assert release.resolved.name == "1.3.0"
+        assert not verify(place, deep=True, trust=trust).broken
+    roots.init(tmp_path / "others")
+    foreign = Trust(root=tmp_path / "others" / "metadata" / "1.root.json")
+    with pytest.raises(IntegrityError):
+        opening.open_release(repo, "mini", trust=foreign)

@@ -82,7 +82,16 @@ def test_the_registrys_own_reason_is_told(site: Scripted) -> None:
         OciStore(site.repo).put(SHA256, DATA)
 
 
-@pytest.mark.parametrize("location", ["http://127.0.0.2/x", "//elsewhere.example/x", "ftp://a/b"])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://127.0.0.2/x",
+        "//elsewhere.example/x",
+        "ftp://a/b",
+        "http://[",
+        "http://me@127.0.0.1/",
+    ],
+)
 def test_no_file_is_sent_to_a_server_that_nobody_named(site: Scripted, location: str) -> None:
     site.odd = first(9, "POST", lambda handler: say(handler, 202, {"Location": location}))
     with pytest.raises(NetworkError, match="another server"):

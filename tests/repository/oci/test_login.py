@@ -16,6 +16,7 @@ from tests.repository.oci.published import publish, release, versions
 from tests.repository.oci.scripted import Odd, Scripted, say, scripted
 from whisperopt.download import transport
 from whisperopt.download.login import Login, _are_kin
+from whisperopt.download.oci import OciSource
 from whisperopt.download.transport import HttpSource
 from whisperopt.errors import NetworkError
 from whisperopt.repository.oci import OciStore
@@ -99,9 +100,9 @@ def tokens(realm: str, **said: str) -> Odd:
 @pytest.mark.usefixtures("ann")
 def test_a_token_is_asked_for_what_is_done(site: Scripted) -> None:
     site.odd = tokens(f"http://{site.address}/token")
-    store = OciStore(site.repo)
-    assert not store.has(SHA256)
-    store.put(SHA256, DATA)
+    with pytest.raises(NetworkError):
+        transport.read(OciSource(site.repo), "repository.json", 10)
+    OciStore(site.repo).put(SHA256, DATA)
     asked = [(path, said) for _, path, said in site.asked if path.startswith("/token")]
     scopes = [parse_qs(urlsplit(path).query)["scope"] for path, _ in asked]
     assert scopes == [["repository:models:pull"], ["repository:models:pull,push"]]
@@ -163,6 +164,14 @@ def test_a_token_of_ones_own_is_sent_as_it_is(
     site.odd = tokens("http://evil.example/token")
     OciStore(site.repo).put(SHA256, DATA)
     assert site.kept
+
+
+def test_who_publishes_asks_at_once_for_a_token_that_writes(site: Scripted) -> None:
+    site.odd = tokens(f"http://{site.address}/token")
+    store = OciStore(site.repo)
+    assert not store.has(SHA256)
+    store.put(SHA256, DATA)
+    assert sum(path.startswith("/token") for _, path, _ in site.asked) == 1
 
 
 def test_an_identity_token_is_exchanged(site: Scripted, tmp_path: Path) -> None:
