@@ -35,12 +35,14 @@ GOES = {
     "quarantine": "which variants did not open on this host after they were fetched",
     "races": "the times of a race",
     "self-tests": "which artifacts opened on this host, and which hung",
+    "verified": "which artifacts have the files that they shall have",
 }
 """The kinds of things that go when nobody has used them for a month, and what they are."""
 
 STAYS = {
     "artifacts": "variants that were fetched",
     "locks": "an empty file for each release that was written and each variant that was fetched",
+    "overlays": "what `whisperopt validate` found on this host, beside the releases",
     "parts": "what has arrived of files that are being fetched",
     "refs": "who asked for which variant, and where it lies",
     "rehearsals": "runtimes that `ci/install-rehearsals` put there",

@@ -21,6 +21,11 @@ _INSECURE = click.option(
 @click.argument("release", metavar="DIR", type=PATH)
 @click.argument("repo")
 @click.option("--version", required=True, help="As in PEP 440, such as 1.2.0 or 1.3.0rc1.")
+@click.option(
+    "--overlay",
+    type=PATH,
+    help="Folder of `validate --overlay`: what it found makes the next .postN of the version.",
+)
 @_KEYS
 @_INSECURE
 @click.option("--matrix", type=PATH, help="Another targets.toml.")
