@@ -15,6 +15,7 @@ from whisperopt.errors import BadInputError, IntegrityError, NetworkError
 from whisperopt.repository import opening, reading
 from whisperopt.repository.listing import listed
 from whisperopt.repository.publish import publish, withdraw
+from whisperopt.trust import roots
 from whisperopt.trust.client import Trust
 
 VM = host("plain-vm-linux")
@@ -34,12 +35,13 @@ def test_a_server_hands_out_a_repository_as_it_is(repo: Path, tmp_path: Path) ->
 
 def test_who_reads_believes_nobody_unasked(repo: Path, tmp_path: Path) -> None:
     publish(PROVEN, repo, version="1.0")
+    root = roots.init(tmp_path / "keys", root_keys=1, threshold=1).file
     ways = (download.explain, listed)
     for way in ways:
         with pytest.raises(IntegrityError, match="Allow that with --unsigned"):
             way(repo)
-        with pytest.raises(BadInputError, match="no signed root"):
-            way(repo, trust=Trust(root=tmp_path / "root.json"))
+        with pytest.raises(IntegrityError, match="is not signed"):
+            way(repo, trust=Trust(root=root))
     assert listed(PROVEN).kind == "build folder"
     with serve(PROVEN) as site:
         for way in ways:

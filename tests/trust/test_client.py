@@ -123,8 +123,8 @@ ATTACKS: dict[str, tuple[str, Callable[[Shop], object]]] = {
         "trust.rolled-back",
         lambda s: shutil.copy(s.file("1.root.json"), s.file("2.root.json")),
     ),
-    "no metadata": ("trust.missing", lambda s: shutil.rmtree(s.root / "metadata")),
-    "no signatures any more": ("trust.missing", _unsigned),
+    "no metadata": ("trust.downgraded", lambda s: shutil.rmtree(s.root / "metadata")),
+    "no signatures any more": ("trust.downgraded", _unsigned),
 }
 """What the one who hands out a repository does to it, and the reason that it is refused for."""
 
@@ -181,9 +181,9 @@ def test_an_unsigned_repository_is_read_only_by_who_says_so(
 def test_who_once_saw_signatures_needs_to_give_up_on_them(shop: Shop, reader: Reader) -> None:
     reader.read(shop)
     _unsigned(shop)
-    assert reader.refused(shop) == (4, "trust.missing")
+    assert reader.refused(shop) == (4, "trust.downgraded")
     assert reader.read(shop, unsigned=True) == b"lies"
-    assert reader.refused(shop) == (4, "trust.missing")
+    assert reader.refused(shop) == (4, "trust.downgraded")
     with pytest.raises(IntegrityError) as caught:
         client.check_unsigned("catalog.json", Trust(), KEY)
     assert caught.value.reason.code == "trust.downgraded"
@@ -192,7 +192,7 @@ def test_who_once_saw_signatures_needs_to_give_up_on_them(shop: Shop, reader: Re
 def test_a_first_read_of_what_lost_its_root_is_refused(shop: Shop, reader: Reader) -> None:
     _unsigned(shop)
     assert reader.refused(shop) == (4, "trust.unsigned")
-    assert reader.refused(shop, shop.keys.folder / roots.path(1)) == (4, "trust.missing")
+    assert reader.refused(shop, shop.keys.folder / roots.path(1)) == (4, "trust.downgraded")
 
 
 def test_a_folder_without_anything_is_no_release(tmp_path: Path, reader: Reader) -> None:
@@ -270,7 +270,8 @@ def test_a_mirror_holds_metadata_that_clients_verify(
     roots.renew(shop.keys)
     shop.publish(b"two")
     source = DirectorySource(shop.root)
-    files = client.metadata(source, Trust(tell=reader.told.append), KEY)
+    files, document = client.metadata(source, Trust(tell=reader.told.append), KEY)
+    assert document == b"two"
     mirror = FolderStore(tmp_path / "mirror")
     with mirror.writing():
         mirror.put(shop.blob(b"two").name, b"two")

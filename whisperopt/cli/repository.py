@@ -48,7 +48,7 @@ def list_(**asked: Any) -> None:
 @trust_options
 @json_option
 def mirror(**asked: Any) -> None:
-    """Copy the repository SRC, or some of it, into the folder DST, which is one as well then.
+    """Copy the repository SRC, or some of it, into the folder or registry DST, which is one then.
 
     Called again it brings DST up to date. All versions of the models are copied, byte by byte;
     signatures stay what they are, and speak of what is not there, too.

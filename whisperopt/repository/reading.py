@@ -100,7 +100,7 @@ def documents(source: Source, trust: Trust, kind: Kind) -> tuple[Mapping[str, by
     """Return the verified metadata of a repository, its pointer last, and its document."""
     if kind == "unsigned repository":
         return {}, client.verified(source, trust, _key(source))
-    return client.metadata(source, trust, _key(source)), client.last_verified(_key(source))
+    return client.metadata(source, trust, _key(source))
 
 
 def _key(source: Source) -> str:

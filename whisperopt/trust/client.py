@@ -66,11 +66,14 @@ def verified(source: "Source", trust: Trust, key: str) -> bytes:
     return _update(source, trust, key, lambda document, _: document)
 
 
-def metadata(source: "Source", trust: Trust, key: str) -> Mapping[str, bytes]:
-    """Return the verified metadata of a signed repository, as `commit` takes it: for a mirror."""
+def metadata(source: "Source", trust: Trust, key: str) -> tuple[Mapping[str, bytes], bytes]:
+    """Return the verified metadata of a signed repository, as `commit` takes it, and its document.
+
+    They are of one state: for a mirror.
+    """
     from whisperopt.trust import updating
 
-    return _update(source, trust, key, lambda _, folder: updating.metadata(source, folder))
+    return _update(source, trust, key, lambda doc, at: (updating.metadata(source, at), doc))
 
 
 def check_unsigned(where: str, trust: Trust, key: str) -> None:

@@ -32,9 +32,12 @@ class _Fetcher(FetcherInterface):
             with closing(self._source.chunks(url)) as chunks:
                 yield from chunks
         except WhisperoptError as error:
-            if client.is_absent(error):
-                raise DownloadHTTPError(error.problem, 404) from error
-            raise
+            if not client.is_absent(error):
+                raise
+            if url == SIGNED:
+                place = self._source.where("").rstrip("/")
+                raise IntegrityError(because("trust.downgraded", place)) from error
+            raise DownloadHTTPError(url, 404) from error
 
 
 def update(source: "Source", anchor: bytes, folder: Path) -> bytes:
