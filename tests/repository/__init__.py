@@ -1,0 +1,1 @@
+"""Tests of repositories: what is published, and where."""

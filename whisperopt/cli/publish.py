@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from whisperopt.repository.publish import Published
 
 _KEYS = click.option("--keys", type=PATH, help="Folder with the keys of a signed repository.")
+_INSECURE = click.option(
+    "insecure", "--insecure-http", is_flag=True, help="Allow plain http beyond this machine."
+)
 
 
 @click.command()
@@ -24,15 +27,17 @@ _KEYS = click.option("--keys", type=PATH, help="Folder with the keys of a signed
     help="Folder of `validate --overlay`: what it found makes the next .postN of the version.",
 )
 @_KEYS
+@_INSECURE
 @click.option("--matrix", type=PATH, help="Another targets.toml.")
 @json_option
 def publish(*, matrix: Path | None, **asked: Any) -> None:
     """Publish what `whisperopt build` wrote into DIR as a version, into the repository REPO.
 
     REPO is a new folder, or one that was published to before; any static web server, bucket or USB
-    stick hands it out as it is. Every byte is compared with the catalog, and every verdict follows
-    from the raw samples anew. A version never changes: the same content again is no error, other
-    content is refused. Whoever reads meanwhile has the former state, until the very end.
+    stick hands it out as it is; or an OCI registry, oci://host[:port]/name. Every byte is compared
+    with the catalog, and every verdict follows from the raw samples anew. A version never changes:
+    the same content again is no error, other content is refused. Whoever reads meanwhile has the
+    former state, until the very end.
     """
     from whisperopt import matrix as matrices
     from whisperopt.repository import publish as publisher
@@ -63,9 +68,10 @@ def show(found: "Published") -> None:
 
 @click.command()
 @click.argument("model", metavar="MODEL@VERSION")
-@click.option("--repo", required=True, help="The repository's folder.")
+@click.option("--repo", required=True, help="A folder, or a registry as oci://host/name.")
 @click.option("--why", required=True, help="What is wrong with it; its users read that.")
 @_KEYS
+@_INSECURE
 @json_option
 def withdraw(**asked: Any) -> None:
     """Say that nobody should take MODEL@VERSION any more.

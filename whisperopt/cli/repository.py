@@ -35,8 +35,8 @@ def list_(**asked: Any) -> None:
         )
         for row in found.versions
     ]
-    title = f"{found.repo} is a {found.kind}".replace("a uns", "an uns")
-    show_rows(title + serial + copy, ("model", "version", "published", "state"), rows)
+    click.echo(f"{found.repo}: {found.kind}{serial}{copy}", err=True)
+    show_rows("Versions", ("model", "version", "published", "state"), rows)
     answer(found)
 
 
@@ -48,7 +48,7 @@ def list_(**asked: Any) -> None:
 @trust_options
 @json_option
 def mirror(**asked: Any) -> None:
-    """Copy the repository SRC, or some of it, into the folder DST, which is one as well then.
+    """Copy the repository SRC, or some of it, into the folder or registry DST, which is one then.
 
     Called again it brings DST up to date. All versions of the models are copied, byte by byte;
     signatures stay what they are, and speak of what is not there, too.

@@ -63,7 +63,7 @@ def mirror(
     metadata, document = reading.documents(origin, trust, kind)
     index = indexes.parse(document, str(source))
     own = Blob(hashlib.sha256(document).hexdigest(), len(document))
-    store = stores.open_store(destination)
+    store = stores.open_store(destination, insecure=insecure)
     pointer = SIGNED if kind == "signed repository" else indexes.NAME
     with store.writing():
         before = store.read(pointer, indexes.MAX_BYTES)

@@ -80,6 +80,7 @@ def publish(
     version: str,
     overlay: str | Path | None = None,
     keys: Path | None = None,
+    insecure: bool = False,
     matrix: Matrix | None = None,
     progress: Progress = lambda _name, _doing: None,
 ) -> Published:
@@ -100,7 +101,7 @@ def publish(
         raise BadInputError(because("download.no-model", folder / catalogs.NAME))
     beside = None if overlay is None else Path(overlay)
     origin = Origin(folder, content, beside, matrix or matrices.load())
-    store = stores.open_store(repo)
+    store = stores.open_store(repo, insecure=insecure)
     with store.writing():
         index = _state(store, keys).document
         name, made = _named(origin, index, wanted)
@@ -124,14 +125,16 @@ def publish(
     )
 
 
-def withdraw(model: str, repo: str | Path, *, why: str, keys: Path | None = None) -> Withdrawn:
+def withdraw(
+    model: str, repo: str | Path, *, why: str, keys: Path | None = None, insecure: bool = False
+) -> Withdrawn:
     """Say that nobody should take `MODEL@VERSION` any more; who names it still gets it."""
     name, wanted = reading.split(model)
     if wanted is None:
         raise BadInputError(because("repository.which-version", model))
     if not why.strip() or len(why) > indexes.MAX_TEXT or next(places_of_control(why), None):
         raise BadInputError(because("repository.no-why", quoted(why), most=indexes.MAX_TEXT))
-    store = stores.open_store(repo)
+    store = stores.open_store(repo, insecure=insecure)
     with store.writing():
         _, after = _committed(store, keys, lambda index: without(index, name, wanted, why))
     found = reading.resolve_version(after, name, wanted)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
 
 from whisperopt import cache
+from whisperopt.download import hub
 from whisperopt.download.transport import DirectorySource, open_source
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.reasons import because
@@ -34,9 +35,20 @@ class ChangedError(BadInputError):
     """Somebody else committed meanwhile: read again what there is, and commit on top of it."""
 
 
-def open_store(repo: str | Path) -> "Store":
-    """Return the place that a path or an address names, to write into."""
+def open_store(repo: str | Path, *, insecure: bool = False) -> "Store":
+    """Return the place that a path or an address names, to write into.
+
+    `insecure` allows a registry's plain http beyond this machine.
+    """
     scheme, mark, _ = str(repo).partition("://")
+    if scheme == hub.SCHEME and mark:
+        from whisperopt.repository.hub import HubStore
+
+        return HubStore(str(repo))
+    if scheme.lower() == "oci" and mark:
+        from whisperopt.repository.oci import OciStore
+
+        return OciStore(str(repo), insecure=insecure)
     if not mark or scheme.lower() == "file":
         source = open_source(repo)
         if isinstance(source, DirectorySource):

@@ -1,0 +1,1 @@
+"""Tests of registries: a real one, and scripted ones."""
