@@ -13,6 +13,7 @@ from tests.repository.conftest import PROVEN, UNSIGNED, build, content, index_of
 from whisperopt import download
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.release import catalog as catalogs
+from whisperopt.release import documents
 from whisperopt.release.catalog import ModelEntry
 from whisperopt.repository import index as indexes
 from whisperopt.repository import opening
@@ -55,14 +56,17 @@ def test_what_is_published_is_fetched_byte_for_byte(repo: Path, tmp_path: Path) 
         v.digest: v.evidence for v in before.variants
     }
     assert {file.path for file in entry.documents} == {
-        path.relative_to(PROVEN).as_posix() for path in PROVEN.glob("evidence/*")
+        *(path.relative_to(PROVEN).as_posix() for path in PROVEN.glob("evidence/*")),
+        *(documents.CARD, documents.BOM),
+        *(documents.provenance(variant.name) for variant in entry.variants),
     }
 
 
 def test_a_repository_takes_the_place_of_unique_bytes(repo: Path) -> None:
     publish(PROVEN, repo, version="1.0")
     second = publish(PROVEN, repo, version="1.1rc1")
-    assert (second.serial, second.blobs) == (2, 1)  # the catalog names the version
+    # catalog, model card and bill of materials name the version
+    assert (second.serial, second.blobs) == (2, 3)
     assert sorted(path.name for path in repo.iterdir()) == [".lock", "blobs", "repository.json"]
     blobs = content(repo / "blobs" / "sha256")
     assert len(set(blobs.values())) == len(blobs)
