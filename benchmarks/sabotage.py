@@ -84,7 +84,7 @@ class Court:
         name = core.checkpoint.name
         entry = catalog.read(release).model(name)
         self._matrix: Matrix = matrix.load()
-        self._grading = grading.read(release, name, entry, self._matrix)
+        self._grading = grading.read(name, entry, self._matrix, release)
         self.variants = {one.name: one for one in entry.variants}
         self.thorough = False
         """Whether clips are played to what the self-test refuses, too."""

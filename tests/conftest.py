@@ -6,6 +6,7 @@ And how they are shared out among processes: by folder where tests share what is
 import os
 import re
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.evaluate import race
 from whisperopt.graph.core import CoreModel
 from whisperopt.host import usable_cores
+from whisperopt.results import overlay
 
 DEAR = ("sabotage", "pipeline/validate", "numerics", "interop", "golden")
 """Folders whose tests share what takes seconds to build: one process runs them, and first."""
@@ -72,6 +74,15 @@ def _short_races() -> None:
 def _look_again() -> None:
     """Let no test see what another found out about this machine."""
     registry.forget()
+
+
+@pytest.fixture(autouse=True)
+def _own_overlay(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Let no test see what another found out: made-up variants have the same digests."""
+    place = tmp_path_factory.getbasetemp() / f"overlay-{uuid.uuid4().hex}"
+    monkeypatch.setattr(overlay, "default", lambda: place)
 
 
 @pytest.fixture(scope="session", autouse=True)

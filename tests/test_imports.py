@@ -19,6 +19,8 @@ HEAVY = (
     "soundfile",
     "soxr",
     "jinja2",
+    "tuf",
+    "cryptography",
 )
 
 

@@ -1,11 +1,14 @@
 """One variant on disk: the graphs, and `artifact.json` with everything needed to open them."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from whisperopt.errors import BadInputError
+from whisperopt import cache
+from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.host import Gpu
 from whisperopt.reasons import because
 from whisperopt.recipe import Recipe
@@ -14,6 +17,11 @@ from whisperopt.whisper import Decoding, Dimensions
 MANIFEST = "artifact.json"
 SCHEMA = "1.0"
 TOKENIZER = "tokenizer.json"
+SUMS = "SHA256SUMS"
+"""What the other files are, as `sha256sum --check` reads it: so a folder tells damage by itself."""
+_SUM = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._-]*)")
+_MOST_BYTES = 64 * 160
+_VERIFIED = "verified"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,6 +52,8 @@ class Artifact(msgspec.Struct, frozen=True):
     """Where a runtime keeps what it makes of the graphs on this host, if it may keep anything."""
     adapter: Gpu | None = None
     """What its runtime is to be told to take of several; None: the best that this machine has."""
+    digests: dict[str, str] = {}
+    """The sha256 of each file by its name, as a catalog has them; none: as the folder says."""
 
     def graph(self, part: Literal["encoder", "decoder"]) -> Path:
         """Return where one graph lies."""
@@ -65,8 +75,10 @@ def is_artifact(path: Path) -> bool:
     return (path / MANIFEST).is_file()
 
 
-def read(path: Path, adapter: Gpu | None = None) -> Artifact:
-    """Read the artifact in the folder `path`, to be opened on `adapter`."""
+def read(
+    path: Path, adapter: Gpu | None = None, digests: Mapping[str, str] | None = None
+) -> Artifact:
+    """Read the artifact in the folder `path`, to be opened on `adapter`; it is not `verify`-ed."""
     manifest = path / MANIFEST
     try:
         raw = manifest.read_bytes()
@@ -78,7 +90,7 @@ def read(path: Path, adapter: Gpu | None = None) -> Artifact:
         found = msgspec.json.decode(raw, type=Manifest)
         if problem := found.dims.check() or found.decoding.check(found.dims):
             raise msgspec.DecodeError(problem)  # noqa: TRY301  # told like any other damage
-        return Artifact(path, found, adapter=adapter)
+        return Artifact(path, found, adapter=adapter, digests=dict(digests or {}))
     except OSError:
         raise BadInputError(because("artifact.none", path, file=MANIFEST)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -89,3 +101,42 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write `artifact.json` into the folder `path`."""
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
     (path / MANIFEST).write_bytes(text + b"\n")
+
+
+def seal(path: Path) -> None:
+    """Write down what the files in the folder `path` are, now that all are there."""
+    names = sorted(file.name for file in path.iterdir() if file.name != SUMS)
+    lines = (f"{cache.sha256(path / name)}  {name}\n" for name in names)
+    (path / SUMS).write_text("".join(lines), "utf-8", newline="\n")
+
+
+def verify(artifact: Artifact) -> None:
+    """Raise `IntegrityError` if a file lacks or differs; what is unchanged is read once only.
+
+    Of an artifact that no catalog is known of, and that is older than `SUMS`, nothing can be told.
+    """
+    expected = artifact.digests or _sums(artifact.path / SUMS)
+    try:
+        note = cache.key(cache.files_key(artifact.path), expected)
+        if not expected or cache.recall(_VERIFIED, note, bool):
+            return
+        for name, digest in expected.items():
+            if not (artifact.path / name).is_file():
+                raise IntegrityError(because("artifact.lacks", artifact.path, file=name))
+            if cache.sha256(artifact.path / name) != digest:
+                raise IntegrityError(because("artifact.damaged", artifact.path, file=name))
+    except OSError as error:
+        why = str(error)
+        raise BadInputError(because("artifact.unread", artifact.path, why=why)) from None
+    cache.keep(_VERIFIED, note, content=True)
+
+
+def _sums(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    with path.open("rb") as file:
+        lines = file.read(_MOST_BYTES).decode("utf-8", "replace").splitlines()
+    found = [_SUM.fullmatch(line) for line in lines]
+    if not lines or None in found:
+        raise IntegrityError(because("artifact.damaged", path.parent, file=path.name))
+    return {line[2]: line[1] for line in found if line}

@@ -33,13 +33,16 @@ GOES = {
     "proofs": "the samples of a proof that was stopped, to go on from",
     "races": "the times of a race",
     "self-tests": "which artifacts opened on this host, and which hung",
+    "verified": "which artifacts have the files that they shall have",
 }
 """The kinds of things that go when nobody has used them for a month, and what they are."""
 
 STAYS = {
     "artifacts": "variants that were fetched",
     "locks": "one empty file for each release that was written",
+    "overlays": "what `whisperopt validate` found on this host, beside the releases",
     "rehearsals": "runtimes that `ci/install-rehearsals` put there",
+    "tuf": "which roots of repositories are trusted, and their newest state that was verified",
     "tuned": "what `whisperopt tune` found on this host",
 }
 """The kinds that only the user removes."""

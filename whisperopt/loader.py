@@ -8,7 +8,7 @@ from whisperopt import artifact as artifacts
 from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
 from whisperopt.download import cached, read_folder, take, whole
-from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
+from whisperopt.errors import BadInputError, IntegrityError, NothingFitsError, WhisperoptError
 from whisperopt.host.device import serves
 from whisperopt.matrix import check_target
 from whisperopt.reasons import Reason, because
@@ -66,9 +66,12 @@ def load(  # noqa: PLR0913  # what restricts the choice, by name
     else:
         found = opening.open_release(repo, str(source), trust=trust, insecure=insecure)
         candidates = _of_repository(found, str(source), asked, passed_over)
-    opened = _opened(candidates, passed_over, threads)
+    failures: list[Exception] = []
+    opened = _opened(candidates, passed_over, threads, failures)
     first = next(opened, None)
     if first is None:
+        if failures and all(isinstance(error, IntegrityError) for error in failures):
+            raise failures[0]
         why = "; ".join(passed_over) or str(because("load.none"))
         raise NothingFitsError(because("load.nothing-opens", source, why=why))
     artifact, session, chosen = first
@@ -99,15 +102,19 @@ def _settled(source: str | Path | Artifact, asked: _Asked, budget: float | None)
 
 
 def _opened(
-    candidates: Iterable[tuple[Artifact, Reason]], passed_over: list[str], threads: int | None
+    candidates: Iterable[tuple[Artifact, Reason]],
+    passed_over: list[str],
+    threads: int | None,
+    failures: list[Exception],
 ) -> Iterator["Opened"]:
-    """Open one candidate after another, each only when it is asked for."""
+    """Open one candidate after another, each only when it is asked for; note what fails, and why."""
     for candidate, why in candidates:
         name = candidate.manifest.variant
         try:
             session = first_open.open_session(candidate, threads=threads)
         except (WhisperoptError, OSError) as error:
             passed_over.append(f"{name}: {error}")
+            failures.append(error)
         else:
             yield candidate, session, f"{name}: {why}"
 
@@ -183,7 +190,8 @@ def _chosen(
     for decision in decisions:
         try:
             if decision.accepted:
-                yield artifacts.read(place(decision.variant), decision.gpu), decision.why
+                folder, digests = place(decision.variant), decision.variant.digests
+                yield artifacts.read(folder, decision.gpu, digests), decision.told
             elif decision.installable and decision not in unused:
                 passed_over.append(_told(decision))
         except (WhisperoptError, OSError) as error:  # no reason to give the others up

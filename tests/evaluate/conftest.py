@@ -42,6 +42,6 @@ def request_(tmp_path: Path, manifest: Path, small_artifact: Artifact) -> TrialR
         host_class=HOST.host_class("cpu", "onnxruntime"),
         manifest=manifest,
         references=tmp_path / "references",
-        self_test=tmp_path / "self_test.json",
+        core=True,
         journal=tmp_path / "journal",
     )

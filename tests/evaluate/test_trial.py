@@ -25,7 +25,7 @@ def of_a_variant(core: TrialRequest, **changes: object) -> TrialRequest:
     packed = core.references.with_name("references.npz")
     played = clip_sets.read(core.manifest, checked=True).clips
     ReferenceOutputs(core.references).pack(packed, played)
-    facts = {"self_test": None, "references": packed, "journal": core.journal.with_name("other")}
+    facts = {"core": False, "references": packed, "journal": core.journal.with_name("other")}
     return msgspec.structs.replace(core, **(facts | changes))
 
 
@@ -148,9 +148,7 @@ def test_values_that_are_no_numbers_are_a_reason(
 
 
 def test_answers_to_other_clips_are_an_error(request_: TrialRequest, tmp_path: Path) -> None:
-    later = msgspec.structs.replace(
-        request_, self_test=None, references=tmp_path / "references.npz"
-    )
+    later = msgspec.structs.replace(request_, core=False, references=tmp_path / "references.npz")
     np.savez(later.references, other=np.zeros(1))
     with pytest.raises(KeyError, match="is not a file in the archive"):
         run(later)

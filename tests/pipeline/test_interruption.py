@@ -91,7 +91,7 @@ def test_a_build_that_is_killed_goes_on_where_it_stopped(
 
     whisperopt.build(str(model), target="cpu", out=out, clips=clips, matrix=matrix.load(rows))
     entry = catalog.read(out).model("small")
-    answers, _ = folder.read_answers(out, entry.answers[0])
+    answers, _ = folder.read_answers([out], entry.answers[0])
     evidence = evidences.read(out / entry.variants[0].evidence[0].report)
     # the very nanoseconds: what was finished was not decoded again
     assert answers.evidence.samples[1:] == core

@@ -121,7 +121,7 @@ class TestProven:
 
     def test_the_core_models_answers_travel_with_the_release(self, proven: Built) -> None:
         (entry,) = catalog.read(proven.path).model("small").answers
-        answers, numbers = folder.read_answers(proven.path, entry)
+        answers, numbers = folder.read_answers([proven.path], entry)
         assert measure(answers.evidence, answers).wer == proven.report.core_wer
         assert answers.model == "small"
         references = ReferenceOutputs(numbers)
@@ -132,9 +132,9 @@ class TestProven:
 
     def test_the_same_choices_follow_from_the_release_alone(self, proven: Built) -> None:
         entry = catalog.read(proven.path).model("small")
-        known = grading.read(proven.path, "small", entry, matrix.load())
+        known = grading.read("small", entry, matrix.load(), proven.path)
         again = write.ranked(
-            proven.report, [known.replay(proven.path, v) for v in entry.variants], {}
+            proven.report, [known.replay(v, proven.path) for v in entry.variants], {}
         )
         assert again == proven.report
 

@@ -58,13 +58,15 @@ def measured_elsewhere(release: Path, name: str = "cpu-gqa-fp32", **changes: Any
 
 def heard_from(release: Path) -> set[str]:
     """Return the kinds of hosts whose raw samples are in the release."""
-    return {e.host_class for e in folder.read_evidence(release, results.variant(release)).values()}
+    return {
+        e.host_class for e in folder.read_evidence([release], results.variant(release)).values()
+    }
 
 
 def test_the_core_models_answers_are_in_the_release(release: Path) -> None:
     published(release, "cpu-gqa-fp32")
     (answers,) = results.entry(release).answers
-    read, numbers = folder.read_answers(release, answers)
+    read, numbers = folder.read_answers([release], answers)
     assert read == results.ANSWERS
     assert numbers.read_bytes() == b"numbers of made"
     assert {path.name for path in (release / "evidence").iterdir()} == {
@@ -195,7 +197,7 @@ def test_answers_to_other_clips_stay_and_evidence_on_them_counts(release: Path) 
         )
     assert {one.clip_set for one in results.entry(release).answers} == {"made", "other"}
     for entry in results.entry(release).answers:
-        assert folder.read_answers(release, entry)[0].evidence.clip_set == entry.clip_set
+        assert folder.read_answers([release], entry)[0].evidence.clip_set == entry.clip_set
     assert heard_from(release) == {HERE, ARM}
 
 
@@ -207,7 +209,7 @@ def test_nothing_of_other_weights_survives(release: Path) -> None:
     (entry,) = results.variant(release).evidence
     assert entry.host_class == HERE
     (kept,) = results.entry(release).answers
-    assert folder.read_answers(release, kept)[0].checkpoint == answers.checkpoint
+    assert folder.read_answers([release], kept)[0].checkpoint == answers.checkpoint
 
 
 def test_the_catalog_says_what_later_verdicts_and_choices_rest_on(release: Path) -> None:

@@ -38,7 +38,7 @@ def test_who_reads_believes_nobody_unasked(repo: Path, tmp_path: Path) -> None:
     for way in ways:
         with pytest.raises(IntegrityError, match="Allow that with --unsigned"):
             way(repo)
-        with pytest.raises(IntegrityError, match="is not signed"):
+        with pytest.raises(BadInputError, match="no signed root"):
             way(repo, trust=Trust(root=tmp_path / "root.json"))
     assert listed(PROVEN).kind == "build folder"
     with serve(PROVEN) as site:

@@ -73,7 +73,7 @@ def write(release: Path, *told: tuple[Variant, Sequence[Evidence]]) -> Report:
     numbers.unlink()
     made = releases.catalog(*(variant for variant, _ in told))
     entry = msgspec.structs.replace(made.models[MODEL], answers=(answers,))
-    known = grading.read(release, MODEL, entry, MATRIX)
+    known = grading.read(MODEL, entry, MATRIX, release)
     results = [result(known, variant, *found) for variant, found in told]
     for one in results:
         folder.write_samples(release, one)
@@ -125,13 +125,13 @@ def blank(host_class: str | None = None) -> Report:
 
 def context(release: Path) -> GradingContext:
     """Return what verdicts on the release rest on."""
-    return grading.read(release, MODEL, catalog.read(release).models[MODEL], MATRIX)
+    return grading.read(MODEL, catalog.read(release).models[MODEL], MATRIX, release)
 
 
 def replayed(release: Path) -> list[VariantResult]:
     """Judge every variant of the release again."""
     known = context(release)
-    return [known.replay(release, variant) for variant in known.entry.variants]
+    return [known.replay(variant, release) for variant in known.entry.variants]
 
 
 def edit_entry(release: Path, name: str, **changes: Any) -> None:

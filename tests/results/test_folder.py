@@ -118,7 +118,7 @@ def test_numbers_that_no_catalog_holds_are_left_out(
 
 def test_answers_are_read_back(release: Path) -> None:
     (entry,) = catalog.read(release).models[MODEL].answers
-    answers, references = folder.read_answers(release, entry)
+    answers, references = folder.read_answers([release], entry)
     assert answers == samples.answers()
     assert hashlib.sha256(references.read_bytes()).hexdigest() == entry.references.sha256
 
@@ -129,10 +129,10 @@ def test_damaged_answers_are_refused_and_missing_ones_named(release: Path, which
     path = release / folder.EVIDENCE / getattr(entry, which).path
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     with pytest.raises(IntegrityError, match=f"{path.name} is not the file that the catalog"):
-        folder.read_answers(release, entry)
+        folder.read_answers([release], entry)
     path.unlink()
     with pytest.raises(BadInputError, match=f"lacks evidence/{path.name}"):
-        folder.read_answers(release, entry)
+        folder.read_answers([release], entry)
 
 
 @pytest.mark.parametrize("damage", [b"{", b"\xff\xfe", b"[" * 100_000, b"{}", b""])
@@ -142,12 +142,12 @@ def test_answers_that_were_rehashed_but_are_none_are_refused(release: Path, dama
     path.write_bytes(damage)
     entry = msgspec.structs.replace(entry, document=catalog.describe(path))
     with pytest.raises(IntegrityError, match="cannot be understood"):
-        folder.read_answers(release, entry)
+        folder.read_answers([release], entry)
 
 
 def test_samples_are_read_back_by_their_path(release: Path) -> None:
     (variant,) = catalog.read(release).models[MODEL].variants
-    found = folder.read_evidence(release, variant)
+    found = folder.read_evidence([release], variant)
     assert found == {entry_of(release).report: paper.proof(CPU)}
 
 
@@ -159,7 +159,7 @@ def test_damaged_samples_stand_for_nothing(release: Path, damage: bytes | None) 
         path.unlink()
     else:
         path.write_bytes(damage)
-    assert folder.read_evidence(release, variant) == {}
+    assert folder.read_evidence([release], variant) == {}
 
 
 @pytest.mark.parametrize(
@@ -169,14 +169,14 @@ def test_samples_of_other_files_stand_for_nothing(release: Path, changes: dict[s
     (variant,) = catalog.read(release).models[MODEL].variants
     made = msgspec.structs.replace(paper.proof(CPU), **changes)
     evidences.write(release / entry_of(release).report, made)
-    assert folder.read_evidence(release, variant) == {}
+    assert folder.read_evidence([release], variant) == {}
 
 
 def test_samples_of_another_schema_stand_for_nothing(release: Path) -> None:
     (variant,) = catalog.read(release).models[MODEL].variants
     path = release / entry_of(release).report
     path.write_bytes(path.read_bytes().replace(b'"schema":"1.3"', b'"schema":"1.0"'))
-    assert folder.read_evidence(release, variant) == {}
+    assert folder.read_evidence([release], variant) == {}
 
 
 def test_a_link_out_of_the_release_is_not_followed(release: Path, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_link_out_of_the_release_is_not_followed(release: Path, tmp_path: Path
     path = release / entry_of(release).report
     path.replace(tmp_path / "elsewhere.json")
     path.symlink_to(tmp_path / "elsewhere.json")
-    assert folder.read_evidence(release, variant) == {}
+    assert folder.read_evidence([release], variant) == {}
 
 
 def test_a_folder_that_links_out_of_the_release_is_not_followed(
@@ -193,9 +193,9 @@ def test_a_folder_that_links_out_of_the_release_is_not_followed(
     entry = catalog.read(release).models[MODEL]
     (release / folder.EVIDENCE).replace(tmp_path / "elsewhere")
     (release / folder.EVIDENCE).symlink_to(tmp_path / "elsewhere")
-    assert folder.read_evidence(release, entry.variants[0]) == {}
+    assert folder.read_evidence([release], entry.variants[0]) == {}
     with pytest.raises(BadInputError, match="lacks evidence"):
-        folder.read_answers(release, entry.answers[0])
+        folder.read_answers([release], entry.answers[0])
     folder.keep(release, staging, [entry], None)
     assert list((staging / folder.EVIDENCE).iterdir()) == []
 

@@ -4,14 +4,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.runtime.opening import Backend, Session, answering
 from tests.selection import releases
 from tests.sites import Site
-from whisperopt import host
+from whisperopt import artifact, cache, host
 from whisperopt.artifact import Artifact
-from whisperopt.errors import WhisperoptError
+from whisperopt.errors import IntegrityError, WhisperoptError
 from whisperopt.process import IMPOSSIBLE, Failure
 from whisperopt.reasons import because
 from whisperopt.runtime import first_open
@@ -33,6 +34,64 @@ def test_only_the_first_opening_takes_another_process(
     first_open.open_session(one, threads=3)
     assert child.asked == [(first_open.tested, FirstOpen(one.path, 3), 900)]
     assert Session.steps == 0
+
+
+def _flipped(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("known", ["by its folder", "by a catalog"])
+@pytest.mark.parametrize("file", ["decoder.onnx", "tokenizer.json", "self_test.json"])
+@pytest.mark.parametrize("damage", [_flipped, Path.unlink])
+def test_no_damaged_file_is_opened(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch, *, known: str, file: str, damage: Any
+) -> None:
+    for name in ("tokenizer.json", "self_test.json"):
+        (one.path / name).write_text("{}")
+    if known == "by its folder":
+        artifact.seal(one.path)
+    else:
+        digests = {path.name: cache.sha256(path) for path in one.path.iterdir()}
+        one = msgspec.structs.replace(one, digests=digests)
+    damage(one.path / file)
+    child = answering(monkeypatch, None)
+    for opening in (first_open.open_session, first_open.try_out):
+        with pytest.raises(IntegrityError) as told:
+            opening(one)
+        assert told.value.reason.values == {"file": file}
+    assert child.asked == []
+
+
+def test_what_was_compared_once_is_not_read_again_until_it_changes(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact.seal(one.path)
+    read: list[str] = []
+    real = cache.sha256
+    monkeypatch.setattr(cache, "sha256", lambda path: (read.append(path.name), real(path))[1])
+    answering(monkeypatch, CRASHED)
+    for _ in range(2):
+        with pytest.raises(WhisperoptError):
+            first_open.open_session(one)
+    assert sorted(read) == sorted(p.name for p in one.path.iterdir() if p.name != artifact.SUMS)
+    answering(monkeypatch, None)
+    first_open.open_session(one)
+    _flipped(one.graph("decoder"))
+    with pytest.raises(IntegrityError):
+        first_open.open_session(one)
+
+
+@pytest.mark.parametrize("sums", [b"", b"no sums", b"0" * 64 + b"  ../x\n", b"\xff"])
+def test_garbled_sums_are_damage(
+    one: Artifact, monkeypatch: pytest.MonkeyPatch, sums: bytes
+) -> None:
+    (one.path / artifact.SUMS).write_bytes(sums)
+    answering(monkeypatch, None)
+    with pytest.raises(IntegrityError) as told:
+        first_open.open_session(one)
+    assert told.value.reason.values == {"file": artifact.SUMS}
 
 
 def test_where_no_other_process_can_be_started_it_is_tested_in_this_one(

@@ -78,6 +78,7 @@ def rehash(release: Path, variant: str) -> None:
     for entry in content["models"].values():
         for one in entry["variants"]:
             if one["name"] == variant:
+                artifact.seal(release / one["path"])
                 files = catalog.describe_files(release / one["path"])
                 one["files"] = msgspec.to_builtins(files)
                 one["size"] = sum(file.size for file in files)

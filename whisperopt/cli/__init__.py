@@ -10,7 +10,7 @@ import msgspec
 
 from whisperopt import __version__
 from whisperopt.errors import BadInputError, WhisperoptError
-from whisperopt.reasons import because
+from whisperopt.reasons import Reason, because, escaped
 
 _COMMANDS = {
     "build": ("whisperopt.cli.build", "Build and prove a model for every target."),
@@ -23,6 +23,7 @@ _COMMANDS = {
     "list": ("whisperopt.cli.repository", "List the models and versions in a repository."),
     "mirror": ("whisperopt.cli.repository", "Copy a repository, or some of it."),
     "verify": ("whisperopt.cli.repository", "Say whether a repository or a release is whole."),
+    "keys": ("whisperopt.cli.keys", "Make and use the keys that sign a repository."),
     "tune": ("whisperopt.cli.tune", "Time the best variants here and remember who won."),
     "bench": ("whisperopt.cli.bench", "Measure speed and errors here; show where time goes."),
     "targets": ("whisperopt.cli.doctor", "Show the matrix as this host sees it."),
@@ -113,16 +114,18 @@ def trust_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def trusting(*, root: Path | None, unsigned: bool, **others: Any) -> Any:
         from whisperopt.trust.client import Trust
 
-        return command(trust=Trust(root=root, unsigned=unsigned), **others)
+        return command(trust=Trust(root=root, unsigned=unsigned, tell=note), **others)
 
     believed = click.option(
         "root",
         "--trust",
         type=PATH,
         metavar="ROOT.JSON",
-        help="The root that its owner handed out.",
+        help="Believe what follows from the root that its owner handed out, and nothing else.",
     )
-    anything = click.option("--unsigned", is_flag=True, help="Take what nobody has signed.")
+    anything = click.option(
+        "--unsigned", is_flag=True, help="Take what nobody has signed; what is signed is verified."
+    )
     plain = click.option(
         "insecure",
         *("--insecure-http", "--insecure"),
@@ -157,6 +160,12 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--objective", type=click.Choice(get_args(Goal)), help="What makes the best variant."
     )
     return goal(limit(aiming))
+
+
+def note(reason: Reason) -> None:
+    """Write to stderr what a user should know although nothing failed."""
+    remedy = f" {reason.remedy}." if reason.remedy else ""
+    click.echo(f"Note: {escaped(str(reason), 400)}.{remedy}", err=True)
 
 
 def _limit(text: str) -> tuple[str, float]:

@@ -18,6 +18,11 @@ _KEYS = click.option("--keys", type=PATH, help="Folder with the keys of a signed
 @click.argument("release", metavar="DIR", type=PATH)
 @click.argument("repo")
 @click.option("--version", required=True, help="As in PEP 440, such as 1.2.0 or 1.3.0rc1.")
+@click.option(
+    "--overlay",
+    type=PATH,
+    help="Folder of `validate --overlay`: what it found makes the next .postN of the version.",
+)
 @_KEYS
 @click.option("--matrix", type=PATH, help="Another targets.toml.")
 @json_option

@@ -31,6 +31,12 @@ _SOURCES = ("import", "replay", "clips", "checkpoint")
     help="Run nothing, take in evidence of another machine; may be repeated.",
 )
 @click.option("--replay", is_flag=True, help="Run nothing, judge the raw samples again.")
+@click.option(
+    "--overlay",
+    metavar="DIR",
+    type=PATH,
+    help="Where findings go, to be carried to the packager (default: the cache).",
+)
 @click.option("--matrix", type=PATH, help="Another targets.toml.")
 @budget_option
 @aim_options
@@ -40,7 +46,8 @@ def validate(*, matrix: Path | None, **asked: Any) -> None:
 
     Every variant that this machine can run is proven in a process of its own, and those that pass
     are timed side by side. Killed in the middle, it goes on from the last clip when it is called
-    again. The evidence is written into DIR; bring it to another copy with --import.
+    again. DIR stays as it is: what is found out counts for this machine from now on, and with
+    --overlay for whoever publishes the next version.
     """
     from whisperopt.pipeline import validate as validator
 
@@ -74,6 +81,8 @@ def show(found: Validation) -> None:
         show_rows("What changes", columns, changes, wrapped=columns)
     else:
         console().print("The release says what the raw samples say: nothing changes.")
+    for why in found.ignored:
+        console().print(f"Ignored: {why}", markup=False)
     if found.report is not None:
         selected = ", ".join(
             f"{row.name}: {row.selected or 'none'} ({row.tier or 'nothing proven'})"

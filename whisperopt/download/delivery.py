@@ -86,7 +86,7 @@ def take(
     with store.disk_errors(destination):
         if not _is_there(destination, variant):
             bring(release.source, model, variant, destination, progress)
-    return artifact.read(destination)
+    return artifact.read(destination, digests=variant.digests)
 
 
 def explain(
@@ -225,7 +225,7 @@ def read_folder(folder: Path) -> Artifact:
     for model, entry in models.items():
         for variant in entry.variants:
             if variant.path == folder.absolute().name:
-                return artifact.read(whole(release, model, variant))
+                return artifact.read(whole(release, model, variant), digests=variant.digests)
     return found
 
 

@@ -17,6 +17,7 @@ from whisperopt.evaluate.answers import Answers, ReferenceOutputs
 from whisperopt.evaluate.clips import ClipSet
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.evaluate.trial import EMULATOR, NoEvidence, TrialRequest, prove
+from whisperopt.graph import exact
 from whisperopt.graph.core import CoreModel
 from whisperopt.host import Host
 from whisperopt.matrix import Device
@@ -71,6 +72,8 @@ def listen(
         manifest, target="core", backend=EMULATOR, recipe=CORE, dims=core.checkpoint.dims
     )
     artifact.write_manifest(folder, own)
+    values = exact.expected(core.checkpoint, own.decoding.prompt(None))
+    self_test.write(folder / self_test.FILE, values)
     notes = journal.folder("core, by clip", own, host, clip_set.digest)
     references = notes / "references"
     references.mkdir(parents=True, exist_ok=True)
@@ -82,7 +85,7 @@ def listen(
         host_class=host.host_class("cpu", "onnxruntime"),
         manifest=clip_set.manifest,
         references=references,
-        self_test=scratch / self_test.FILE,
+        core=True,
         journal=notes,
     )
     evidence = prove(request, progress, ends=ends)
@@ -102,7 +105,7 @@ def listen(
     return CoreOutputs(
         answers=answers,
         references=packed,
-        self_test=scratch / self_test.FILE,
+        self_test=folder / self_test.FILE,
         journal=notes,
     )
 

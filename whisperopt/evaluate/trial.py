@@ -15,7 +15,7 @@ import numpy as np
 
 from whisperopt import __version__, process, registry
 from whisperopt.artifact import read as read_artifact
-from whisperopt.backend import Decoder, Session, Tier
+from whisperopt.backend import Decoder, Tier
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate import words
@@ -53,8 +53,8 @@ class TrialRequest(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Path
     references: Path
     """The core model's answers: a file, or the folder that the core model's own trial fills."""
-    self_test: Path | None = None
-    """Where the core model's own trial writes the self-test; None: this is a variant."""
+    core: bool = False
+    """Whether this is the core model's own trial, which has nobody's answers to be held to."""
     journal: Path
     """Folder where every finished clip is noted, to go on from there."""
     strides: tuple[int, ...] = ()
@@ -74,7 +74,7 @@ def run(request: TrialRequest) -> Evidence:
     session = backend.open(trial.artifact, threads=request.host.cores)
     load_ns = time.perf_counter_ns() - started
     say("testing itself")
-    trial.test(session)
+    self_test.check(session, trial.artifact)
     recognizer = Recognizer(trial.artifact, session)
     samples = list(trial.samples(recognizer))
     return Evidence(
@@ -133,7 +133,7 @@ class _Trial:
                     continue
                 say(f"clip {len(heard) + 1} of {len(self.clips)}")
                 known = before.get(clip.file)
-                if known is None or (self.request.self_test and not self.references.has(clip)):
+                if known is None or (self.request.core and not self.references.has(clip)):
                     known = self.sample(recognizer, clip)
                     self.journal.add(known)
                 heard[clip] = known
@@ -145,14 +145,6 @@ class _Trial:
         """Say whether a variant says to `clip` what the core model says, at every position."""
         same = sample.agreements == sample.positions
         return same and sample.tokens == self.references.load(clip).tokens
-
-    def test(self, session: Session) -> None:
-        """Record what the core model says to the self-test's sound, or hold a variant to it."""
-        if self.request.self_test is None:
-            self_test.check(session, self.artifact)
-        else:
-            expected = self_test.record(session, self.dims, self.decoding.prompt(None))
-            self_test.write(self.request.self_test, expected)
 
     def sample(self, recognizer: Recognizer, clip: Clip, *, warm_up: bool = False) -> Sample:
         """Judge the first hypothesis of `clip`: fallback decoding would hide what went wrong."""
@@ -196,7 +188,7 @@ class _Trial:
         The core model's own answer is what it just `said` to the clip.
         """
         prompt = self.decoding.prompt(clip.language)
-        if self.request.self_test is None:
+        if not self.request.core:
             reference = self.references.load(clip)
             return reference, _forced(decoder, [*prompt, *reference.tokens])
         logits = _forced(decoder, [*prompt, *said])

@@ -176,6 +176,7 @@ class Maker:
             genai.write(folder, manifest)
         if self.trials.heard is not None:
             shutil.copyfile(self.trials.heard.self_test, folder / self_test.FILE)
+        artifact.seal(folder)
 
 
 def _accepted(recipes: Sequence[str], results: Sequence[VariantResult]) -> str | None:

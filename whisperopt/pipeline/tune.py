@@ -20,6 +20,7 @@ from whisperopt.pipeline import Budget, Progress
 from whisperopt.reasons import because
 from whisperopt.release import store
 from whisperopt.release.catalog import Catalog, Variant
+from whisperopt.results import overlay
 from whisperopt.results.variant import of_catalog
 from whisperopt.runtime import first_open
 from whisperopt.selection import tuned
@@ -72,7 +73,7 @@ def tune(
     """
     until, folder = check(budget), Path(release)
     content, name = read(folder, model)
-    wish = objective or _first_objective(content, name, target)
+    wish = objective or _first_objective(overlay.folded(content), name, target)
     decisions = choose(content, name, target=target, device=device, objective=wish, racing=True)
     best(decisions)
     results = {d.variant.name: of_catalog(d.variant) for d in decisions if d.accepted}
@@ -193,7 +194,7 @@ def _entrant(folder: Path, model: str, decision: Decision) -> Artifact:
     place = whole(folder, model, decision.variant)
     if problem := difference(place, decision.variant):
         raise WhisperoptError(because("tuned.other-files", why=problem))
-    return artifacts.read(place, decision.gpu)
+    return artifacts.read(place, decision.gpu, decision.variant.digests)
 
 
 def _race(

@@ -1,14 +1,18 @@
-"""Proves a release on this machine, or takes in what another machine said, and selects anew."""
+"""Proves a release on this machine, or takes in what another machine said, and selects anew.
 
-from collections.abc import Iterable, Sequence
+The release stays as it is: what is found out goes into an overlay.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial, reduce
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import msgspec
-from packaging.version import InvalidVersion, Version
 
-from whisperopt import artifact, registry
+from whisperopt import artifact, cache, registry
 from whisperopt import host as hosts
 from whisperopt import matrix as matrices
 from whisperopt.backend import Backend
@@ -27,10 +31,13 @@ from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog, store
 from whisperopt.release import report as reports
 from whisperopt.release.catalog import Catalog, ModelEntry, Variant
-from whisperopt.results import folder as folders
+from whisperopt.release.report import Report
+from whisperopt.report import page
 from whisperopt.results import grading as gradings
-from whisperopt.results import projections
+from whisperopt.results import overlay as overlays
+from whisperopt.results import overlay_folder, projections
 from whisperopt.results.grading import GradingContext
+from whisperopt.results.overlay import moment
 from whisperopt.results.validation import (
     Change,
     Validation,
@@ -53,16 +60,21 @@ def validate(  # noqa: PLR0913  # every one a choice of the user's, by name
     checkpoint: str | None = None,
     imports: Sequence[str | Path] = (),
     replay: bool = False,
+    overlay: str | Path | None = None,
     objective: Objective | None = None,
     matrix: Matrix | None = None,
     budget: float | None = None,
     progress: Progress = lambda _name, _doing: None,
 ) -> Validation:
-    """Prove the variants of `release` that this machine can run, and write what came of it.
+    """Prove the variants of `release` that this machine can run, and write down what came of it.
+
+    That goes into the folder `overlay` (default: this machine's, in the cache, which `load`,
+    `explain` and `fetch` look into); the release stays as it is.
 
     With `imports` nothing is run: evidence files of other machines are checked and taken in. With
     `replay` nothing is new at all. In every case all verdicts are recomputed from the raw samples
-    in the release, and every target is ranked again, by `objective` where one is given.
+    in the release and in the overlay, and every target is ranked again, by `objective` where one
+    is given.
 
     `clips` is another manifest than the packaged one; the core model listens to clips that it has
     not answered yet, for which `checkpoint` (default: the model's name) must be on this machine.
@@ -71,15 +83,18 @@ def validate(  # noqa: PLR0913  # every one a choice of the user's, by name
     """
     limit = Budget.of(budget)
     folder = Path(release)
+    if not overlay and isinstance(home := cache.home(), Reason):
+        raise BadInputError(home)
+    beside = _Beside(folder, Path(overlay) if overlay else overlays.default())
     matrix = matrix or matrices.load()
-    content = _content(folder)
+    content = beside.check().content()
     names = [model] if model else sorted(content.models)
     targets = _targets(target, content, names)
     clip_set = clip_sets.read(Path(clips)) if clips and not (imports or replay) else None
-    models = _models(folder, names, matrix)
+    models = beside.models(names, matrix)
     found: list[VariantResult] = []
     trials: list[Trials] = []
-    with store.staging(folder) as staging:
+    with store.disk_errors(beside.overlay), _staging(beside.overlay) as staging:
         for grading in models if not imports and not replay else ():
             scratch = staging / f".proof-{grading.model}"
             scratch.mkdir()
@@ -102,19 +117,64 @@ def validate(  # noqa: PLR0913  # every one a choice of the user's, by name
                 partial(_backend, host=own.host),
                 objective,
             )
-        with store.locked(folder):
+        with store.locked(beside.overlay):
             if imports:
-                models = _models(folder, names, matrix)
+                models = beside.models(names, matrix)
                 found = _arrived(folder, models, [Path(path) for path in imports])
-            said = _written(folder, staging, models, found, objective)
+            said = _written(beside, staging, models, found, objective)
+    if overlay:
+        ignored = map(str, overlays.ignored(store.read(folder), beside.overlay))
+        said = msgspec.structs.replace(said, ignored=tuple(ignored))
     for own in trials:
         own.forget()
     return said
 
 
-def _models(folder: Path, names: Sequence[str], matrix: Matrix) -> list[GradingContext]:
-    content = catalog.read(folder)
-    return [gradings.read(folder, name, content.model(name), matrix) for name in names]
+class _Beside(NamedTuple):
+    """A release, and the overlay in which more is said of it."""
+
+    release: Path
+    overlay: Path
+
+    def check(self) -> Self:
+        """Raise `BadInputError` for an overlay inside the release."""
+        inside = self.overlay.absolute(), *self.overlay.absolute().parents
+        if self.release.absolute() in inside:
+            raise BadInputError(because("overlay.inside", self.overlay, release=str(self.release)))
+        return self
+
+    def content(self) -> Catalog:
+        """Return the catalog as both make it."""
+        return overlays.folded(store.read(self.release), self.overlay)
+
+    def models(self, names: Sequence[str], matrix: Matrix) -> list[GradingContext]:
+        """Return what is needed to judge the variants of the models called `names`."""
+        content = self.content()
+        return [self.grading(name, content.model(name), matrix) for name in names]
+
+    def grading(self, name: str, entry: ModelEntry, matrix: Matrix) -> GradingContext:
+        """Return what is needed to judge the variants of one model."""
+        return gradings.read(name, entry, matrix, *self.places(entry.checkpoint))
+
+    def places(self, digest: str) -> tuple[Path, Path]:
+        """Return the folders with samples of a variant, or answers of a model, of that `digest`."""
+        return overlays.place(self.overlay, digest), self.release
+
+    def report(self, entries: Mapping[str, ModelEntry]) -> Report | None:
+        """Return the report as it is now: the overlay's follows from one of the release."""
+        built = reports.read(self.release)
+        if built is None or built.model not in entries:
+            return built
+        at = overlays.report_place(self.overlay, built.model, entries[built.model])
+        found = reports.read(at)
+        return found if found and found.created == built.created else built
+
+
+@contextmanager
+def _staging(overlay: Path) -> Iterator[Path]:
+    overlay.mkdir(parents=True, exist_ok=True)
+    with store.new_folder(overlay) as staging:
+        yield staging
 
 
 def _core(grading: GradingContext, checkpoint: str | None) -> CoreModel | None:
@@ -174,7 +234,7 @@ def _arrived(
     Raises BadInputError for one that must be refused: it is untrusted until every check let it pass.
     """
     found = [_admitted(release, models, file) for file in files]
-    return sorted(found, key=lambda result: _moment(result.proofs[0].started))
+    return sorted(found, key=lambda result: moment(result.proofs[0].started))
 
 
 def _admitted(release: Path, models: Sequence[GradingContext], file: Path) -> VariantResult:
@@ -211,70 +271,75 @@ def _check_may_replace(variant: Variant, proof: Proof, file: Path) -> None:
     if entry is None:
         return
     held = {"variant": variant.name, "host_class": entry.host_class}
-    if _moment(entry.started) > _moment(proof.started):
+    if moment(entry.started) > moment(proof.started):
         times = {"found": proof.started, "held": entry.started}
         raise BadInputError(because("admission.older", file, **held, **times))
     if not entry.imported and (proof.accepted or not entry.accepted):
         raise BadInputError(because("admission.second-hand", file, **held))
 
 
-def _moment(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return datetime.min.replace(tzinfo=UTC)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
 def _written(
-    release: Path,
+    beside: _Beside,
     staging: Path,
     models: Sequence[GradingContext],
     found: Sequence[VariantResult],
     objective: Objective | None,
 ) -> Validation:
-    """Write a new state of `release` with what was `found`, and say what it changes.
+    """Write what was `found` into the overlay, and say what it changes.
 
-    The release may have changed meanwhile: its catalog is read again, and words on files that are
-    no longer there are dropped. Without an `objective` every variant keeps its own.
+    The release may have changed meanwhile, and the overlay, too: both are read again, and words on
+    files that are no longer there are dropped. Without an `objective` every variant keeps its own.
     """
-    content = catalog.read(release)
-    (staging / folders.EVIDENCE).mkdir()
-    entries: dict[str, ModelEntry] = {}
+    released, content = store.read(beside.release), beside.content()
+    made = staging / "made"
     known: dict[str, tuple[GradingContext, list[VariantResult]]] = {}
     changed: list[Change] = []
     heard = [result for result in found if result.proofs]
     for model in models:
         if entry := content.models.get(model.model):
-            name, grading = model.model, _current(release, model, entry)
+            name, grading = model.model, _current(beside, model, entry)
             results = [
-                reduce(merged, found, grading.replay(release, _aiming(variant, objective)))
-                for variant in entry.variants
+                reduce(
+                    merged,
+                    found,
+                    grading.replay(_aiming(v, objective), *beside.places(v.digest)),
+                )
+                for v in entry.variants
             ]
             known[name] = grading, results
-            entries[name] = write.recorded(staging, grading, results)
+            now = overlay_folder.record(made, released.models[name], results, grading)
             told = {(result.name, result.host_class) for result in heard if result.model == name}
-            changed += verdict_changes(name, entry, entries[name], told)
-    before = reports.read(release)
-    shown = report = None
+            changed += verdict_changes(name, entry, now, told)
+            overlay_folder.forget(beside.overlay, made, released.models[name])
+    before, report = beside.report(content.models), None
     if before is not None and before.model in known:
-        shown = known[before.model]
+        grading, results = known[before.model]
         deciding = {result.variant.target: result.host_class for result in heard}
-        report = write.ranked(before, shown[1], deciding)
+        report = write.ranked(before, results, deciding)
         changed += selection_changes(before, report, asked=objective is not None)
         if not found and objective is None:
             changed += report_changes(before, report)
-    models_now = content.models | entries
-    content = msgspec.structs.replace(content, schema=catalog.SCHEMA, models=models_now)
-    write.commit(staging, release, content, report or before, shown)
+        if report != before:
+            at = overlays.report_place(made, before.model, content.models[before.model])
+            at.mkdir(parents=True)
+            (at / reports.NAME).write_bytes(catalog.encode(report))
+            text = page.of_release(beside.release, report, grading, results)
+            (at / page.FILE).write_text(text, "utf-8")
+    overlay_folder.put(made, beside.overlay)
     judged = {(r.model, r.name): r for _, results in known.values() for r in results}
     rows = (projections.validation_row(r, judged.get((r.model, r.name))) for r in found)
-    return Validation(release=release, rows=tuple(rows), changes=tuple(changed), report=report)
+    return Validation(
+        release=beside.release,
+        overlay=beside.overlay,
+        rows=tuple(rows),
+        changes=tuple(changed),
+        report=report,
+    )
 
 
-def _current(release: Path, before: GradingContext, entry: ModelEntry) -> GradingContext:
+def _current(beside: _Beside, before: GradingContext, entry: ModelEntry) -> GradingContext:
     """Return what verdicts rest on now, and the answers that were heard for them meanwhile."""
-    now = gradings.read(release, before.model, entry, before.matrix)
+    now = beside.grading(before.model, entry, before.matrix)
     known = {answered.clip_digest for answered in before.entry.answers}
     heard = {
         digest: answered
@@ -286,21 +351,6 @@ def _current(release: Path, before: GradingContext, entry: ModelEntry) -> Gradin
 
 def _aiming(variant: Variant, objective: Objective | None) -> Variant:
     return msgspec.structs.replace(variant, objective=objective or variant.objective)
-
-
-def _content(folder: Path) -> Catalog:
-    if not store.is_release(folder):
-        raise BadInputError(because("release.none", folder))
-    store.recover(folder)
-    content = catalog.read(folder)
-    try:
-        newer = Version(content.schema) > Version(catalog.SCHEMA)
-    except InvalidVersion:
-        newer = True
-    if newer:
-        schemas = {"found": content.schema, "own": catalog.SCHEMA}
-        raise BadInputError(because("validate.newer", folder, **schemas))
-    return content
 
 
 def _targets(target: str | Iterable[str], content: Catalog, models: Sequence[str]) -> set[str]:

@@ -66,11 +66,17 @@ def publish(  # noqa: PLR0917  # what was asked for, what came of it, and where 
     for name, entry in models.items():
         moved = tuple(placed.get(v.path, v) for v in entry.variants)
         models[name] = msgspec.structs.replace(entry, variants=moved)
-    models[own.model] = msgspec.structs.replace(recorded(staging, own, kept), version=version)
+    models[own.model] = msgspec.structs.replace(_recorded(staging, own, kept), version=version)
     content = Catalog(
         created=report.created, device_order=request.matrix.device_order, models=models
     )
-    commit(staging, release, content, report, (own, kept))
+    for scratch in staging.glob(".proof*"):
+        shutil.rmtree(scratch, ignore_errors=True)
+    folder.keep(release, staging, content.models.values(), report)
+    (staging / catalog.NAME).write_bytes(catalog.encode(content))
+    (staging / reports.NAME).write_bytes(catalog.encode(report))
+    (staging / page.FILE).write_text(page.of_release(staging, report, own, kept), "utf-8")
+    store.commit(staging, release)
     return report
 
 
@@ -109,8 +115,8 @@ def _beside(
     release: Path, own: GradingContext, old: ModelEntry
 ) -> tuple[GradingContext, list[VariantResult]]:
     """Judge again what the release holds, and keep its answers, on which evidence may rest."""
-    before = grading.read(release, own.model, old, own.matrix)
-    others = [before.replay(release, variant) for variant in old.variants]
+    before = grading.read(own.model, old, own.matrix, release)
+    others = [before.replay(variant, release) for variant in old.variants]
     known = tuple(known for known in old.answers if known.clip_digest not in own.answers)
     return msgspec.structs.replace(
         own,
@@ -182,7 +188,7 @@ def _content_version(results: Sequence[VariantResult]) -> str:
     return hashlib.sha256(state.encode()).hexdigest()[:12]
 
 
-def recorded(staging: Path, own: GradingContext, results: Sequence[VariantResult]) -> ModelEntry:
+def _recorded(staging: Path, own: GradingContext, results: Sequence[VariantResult]) -> ModelEntry:
     """Write the samples behind `results` and the answers behind those; return the catalog's entry."""
     for result in results:
         folder.write_samples(staging, result)
@@ -224,24 +230,3 @@ def _remembered(result: VariantResult, before: CandidateReport | None) -> Varian
     return msgspec.structs.replace(
         result, how=before.how, conditions=before.conditions, rehearsals=before.rehearsals
     )
-
-
-def commit(
-    staging: Path,
-    release: Path,
-    content: Catalog,
-    report: Report | None,
-    shown: tuple[GradingContext, Sequence[VariantResult]] | None,
-) -> None:
-    """Put a new state of `release` in place: `content`, and the report with what is `shown` in it.
-
-    What both name and `staging` lacks is taken over from `release`.
-    """
-    for scratch in staging.glob(".proof*"):
-        shutil.rmtree(scratch, ignore_errors=True)
-    folder.keep(release, staging, content.models.values(), report)
-    (staging / catalog.NAME).write_bytes(catalog.encode(content))
-    if report is not None and shown is not None:
-        (staging / reports.NAME).write_bytes(catalog.encode(report))
-        (staging / page.FILE).write_text(page.of_release(staging, report, *shown), "utf-8")
-    store.commit(staging, release)

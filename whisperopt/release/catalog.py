@@ -116,6 +116,11 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[File, ...]
     evidence: tuple[EvidenceEntry, ...] = ()
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """The sha256 of each file, by its name."""
+        return {file.path: file.sha256 for file in self.files}
+
     def own(self, file: File) -> str:
         """Return the place inside the release that `file` has in the variant's own folder."""
         return f"{self.path}/{file.path}"

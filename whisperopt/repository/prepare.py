@@ -1,29 +1,29 @@
 """Makes of a model in a build folder what is published of it: one catalog, and its blobs."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from whisperopt import artifact, cache
-from whisperopt import matrix as matrices
 from whisperopt.artifact import Manifest
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.matrix import Matrix
 from whisperopt.reasons import because
 from whisperopt.release import catalog as catalogs
-from whisperopt.release import documents as origin
 from whisperopt.release import layout
 from whisperopt.release import report as reports
 from whisperopt.release import store as releases
 from whisperopt.release.catalog import Catalog, File, ModelEntry, Variant
+from whisperopt.release.documents import documents as documents_of
 from whisperopt.release.publication import Publication
 from whisperopt.repository.index import Blob
 from whisperopt.results import folder as folders
 from whisperopt.results import grading as gradings
-from whisperopt.results import projections
+from whisperopt.results import overlay as overlays
+from whisperopt.results import overlay_folder, projections
 from whisperopt.results.validation import Change, verdict_changes
 from whisperopt.results.variant import VariantResult
 
@@ -47,24 +47,40 @@ class Prepared(NamedTuple):
     """What the raw samples say otherwise than the build folder's catalog."""
 
 
-def prepared(
-    release: Path, content: Catalog, model: str, version: str, matrix: Matrix | None = None
-) -> Prepared:
-    """Return what is to be published as `version` of `model`; `content` is the release's catalog.
+class Origin(NamedTuple):
+    """What versions are made of."""
+
+    release: Path
+    """A build folder."""
+    content: Catalog
+    """Of the build folder."""
+    overlay: Path | None
+    """What machines found out about it, if that is to be told, too."""
+    matrix: Matrix
+
+
+def prepared(origin: Origin, model: str, version: str) -> Prepared:
+    """Return what is to be published as `version` of `model`.
 
     Its verdicts and numbers are computed from the raw samples, as whoever writes a release does.
     Equal releases make equal bytes. Raises IntegrityError for answers with other bytes.
     """
-    entry = content.model(model)
-    grading = gradings.read(release, model, entry, matrix or matrices.load())
-    results = [grading.replay(release, variant) for variant in entry.variants]
+    release, content, overlay, matrix = origin
+    entry, beside = content.model(model), dict[str, Path]()
+    if overlay is not None:
+        entry = overlays.folded(content, overlay).model(model)
+        if entry == content.model(model):
+            raise BadInputError(because("repository.nothing-found", overlay, model=model))
+        beside = overlay_folder.files(content, overlay)
+    grading = gradings.read(model, entry, matrix, *_places(origin, entry.checkpoint))
+    results = [grading.replay(v, *_places(origin, v.digest)) for v in entry.variants]
     blobs: dict[str, Item] = {}
     documents: dict[str, File] = {}
     for variant in entry.variants:
         places = releases.places(release, variant)
         for file in variant.files:
             blobs[file.sha256] = _item(places[file.path], file, variant.name)
-    for path, item, file in _documents(release, entry, results):
+    for path, item, file in _documents(release, beside, entry, results):
         documents[path] = msgspec.structs.replace(file, path=path)
         blobs[file.sha256] = item
     published = msgspec.structs.replace(
@@ -78,9 +94,9 @@ def prepared(
         entry=published,
         manifests={variant.name: _manifest(release, variant) for variant in entry.variants},
         report=reports.read(release),
-        matrix=grading.matrix,
+        matrix=matrix,
     )
-    for path, data in origin.documents(publication).items():
+    for path, data in documents_of(publication).items():
         file = File(path=path, size=len(data), sha256=hashlib.sha256(data).hexdigest())
         documents[path], blobs[file.sha256] = file, Item(data, len(data), path)
     published = msgspec.structs.replace(
@@ -94,7 +110,7 @@ def prepared(
     sha256 = hashlib.sha256(data).hexdigest()
     blobs.pop(sha256, None)
     blobs[sha256] = Item(data, len(data), f"{model} {version}")
-    changes = tuple(verdict_changes(model, entry, published, set()))
+    changes = tuple(verdict_changes(model, content.model(model), published, set()))
     return Prepared(Blob(sha256, len(data)), blobs, changes)
 
 
@@ -109,18 +125,28 @@ def _manifest(release: Path, variant: Variant) -> Manifest:
     return artifact.read(place.parent).manifest
 
 
+def _places(origin: Origin, digest: str) -> Iterator[Path]:
+    """Yield where samples and answers of what has this `digest` may lie."""
+    if origin.overlay is not None:
+        yield overlays.place(origin.overlay, digest)
+    yield origin.release
+
+
 def _documents(
-    release: Path, entry: ModelEntry, results: list[VariantResult]
+    release: Path, beside: Mapping[str, Path], entry: ModelEntry, results: list[VariantResult]
 ) -> Iterator[tuple[str, Item, File]]:
-    """Yield what else belongs to a version: documents, answers, and the samples that were judged."""
+    """Yield what else belongs to a version: documents, answers, and the samples that were judged.
+
+    What lies `beside` the release, by its path inside, counts.
+    """
     heard = [file for answers in entry.answers for file in (answers.document, answers.references)]
     named = {file.path: file for file in entry.documents}
     named |= {f"{folders.EVIDENCE}/{file.path}": file for file in heard}
     for path, file in named.items():
-        place = release / path
-        for folder in place.relative_to(release).parents:
-            if (release / folder).is_symlink() and folder != Path():
-                raise BadInputError(because("release.link", release / folder))
+        place = beside.get(path, release / path)
+        for folder in place.parents[: path.count("/")]:
+            if folder.is_symlink():
+                raise BadInputError(because("release.link", folder))
         yield path, _item(place, file, path), file
     for proof in (proof for result in results for proof in result.proofs if proof.evidence):
         data = msgspec.json.encode(proof.evidence) + b"\n"  # not what may lie there by now

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 from packaging.version import Version as Pep440
 
 from whisperopt import cache
+from whisperopt import matrix as matrices
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.matrix import Matrix
 from whisperopt.reasons import because, places_of_control, quoted
@@ -18,13 +19,16 @@ from whisperopt.repository import index as indexes
 from whisperopt.repository import reading
 from whisperopt.repository import store as stores
 from whisperopt.repository.index import Blob, ModelVersions, RepositoryIndex, Version
-from whisperopt.repository.prepare import Prepared, prepared
+from whisperopt.repository.prepare import Origin, Prepared, prepared
 from whisperopt.repository.reading import Kind
 from whisperopt.repository.store import SIGNED, ChangedError, Store
 from whisperopt.results.validation import Change
 
 Progress = Callable[[str, str], None]
 """Is called with the name of a variant or model, and what is done with it."""
+
+Made: TypeAlias = dict[str, Prepared]
+"""By the model's name."""
 
 _TRIES = 8
 """Places without locks let others commit in between; so often in a row they do not."""
@@ -74,6 +78,7 @@ def publish(
     repo: str | Path,
     *,
     version: str,
+    overlay: str | Path | None = None,
     keys: Path | None = None,
     matrix: Matrix | None = None,
     progress: Progress = lambda _name, _doing: None,
@@ -83,21 +88,24 @@ def publish(
     Every byte is compared with the catalog's digests, and what the catalog says of proofs is what
     the raw samples say. The blobs go first and the index last, so that readers have the old state
     until they have the new one, whoever dies when; who is called again goes on. The same content
-    again changes nothing. Raises BadInputError for other content of a version that is there, and
-    IntegrityError for a release with other bytes than its catalog says.
+    again changes nothing. With an `overlay`, a folder that `validate` wrote, what was found out
+    counts as well, and makes the next `.postN` of `version`, unless that is one. Raises
+    BadInputError for other content of a version that is there, and IntegrityError for a release
+    with other bytes than its catalog says.
     """
-    name = str(_public(version))
+    wanted = _public(version)
     folder = Path(release)
     content = releases.read(folder)
     if not content.models:
         raise BadInputError(because("download.no-model", folder / catalogs.NAME))
+    beside = None if overlay is None else Path(overlay)
+    origin = Origin(folder, content, beside, matrix or matrices.load())
     store = stores.open_store(repo)
-    made = {
-        model: prepared(folder, content, model, name, matrix) for model in sorted(content.models)
-    }
-    catalogs_made = {model: found.catalog for model, found in made.items()}
     with store.writing():
-        added(_state(store, keys).document, catalogs_made, name, "")  # before anything is sent
+        index = _state(store, keys).document
+        name, made = _named(origin, index, wanted)
+        catalogs_made = {model: found.catalog for model, found in made.items()}
+        added(index, catalogs_made, name, "")  # or it is refused before anything is sent
         sent = [_sent(store, found, progress) for found in made.values()]
         before, after = _committed(
             store, keys, lambda index: added(index, catalogs_made, name, _now())
@@ -173,6 +181,30 @@ def _next(
     index: RepositoryIndex, models: dict[str, ModelVersions], created: str
 ) -> RepositoryIndex:
     return msgspec.structs.replace(index, models=models, serial=index.serial + 1, created=created)
+
+
+def _named(origin: Origin, index: RepositoryIndex, wanted: Pep440) -> tuple[str, Made]:
+    """Return what is published, and as which version.
+
+    What an overlay brings is the next `.postN`, but for what the last one has brought already.
+    """
+    name, last = str(wanted), 0
+    if origin.overlay is not None and not wanted.is_postrelease:
+        versions = [version for model in index.models.values() for version in model.versions]
+        taken = [v for v in versions if v.startswith(f"{wanted}.post") and ".dev" not in v]
+        last = max((indexes.version(v).post or 0 for v in taken), default=0)
+        name = f"{wanted}.post{last or 1}"
+    made = _made(origin, name)
+    for model, found in made.items() if last else ():
+        known = index.models.get(model, ModelVersions({})).versions
+        if name not in known or known[name].catalog != found.catalog:
+            name = f"{wanted}.post{last + 1}"
+            return name, _made(origin, name)
+    return name, made
+
+
+def _made(origin: Origin, name: str) -> Made:
+    return {model: prepared(origin, model, name) for model in sorted(origin.content.models)}
 
 
 def _public(version: str) -> Pep440:

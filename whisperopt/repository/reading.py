@@ -72,9 +72,13 @@ def opened(source: Source, trust: Trust) -> RepositoryIndex:
 
 
 def believe_build(source: Source, trust: Trust) -> None:
-    """Refuse a build folder that somebody else hands out, unless `trust` lets anything do."""
-    if not isinstance(source, transport.DirectorySource):
-        client.check_unsigned(source.where(catalogs.NAME), trust, _key(source))
+    """Refuse a build folder that somebody else hands out, unless `trust` lets anything do.
+
+    One on this machine needs nothing, unless a repository was there that was signed.
+    """
+    key, local = _key(source), isinstance(source, transport.DirectorySource)
+    if not local or trust.root is not None or client.is_pinned(key):
+        client.check_unsigned(source.where(catalogs.NAME), trust, key)
 
 
 def build_catalog(source: Source) -> Catalog:

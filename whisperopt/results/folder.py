@@ -3,7 +3,7 @@
 import hashlib
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -68,13 +68,17 @@ def keep(
         files = [file for known in model.answers for file in (known.document, known.references)]
         paths += [f"{EVIDENCE}/{file.path}" for file in files]
     for path in paths:
-        if _is_plain_file(release, path) and not (staging / path).exists():
+        if is_plain_file(release, path) and not (staging / path).exists():
             shutil.copyfile(release / path, staging / path)
 
 
-def read_answers(release: Path, entry: AnswersEntry) -> tuple[Answers, Path]:
-    """Return the answers that `entry` names and the file with their numbers, both unchanged."""
-    folder = release / EVIDENCE
+def read_answers(places: Sequence[Path], entry: AnswersEntry) -> tuple[Answers, Path]:
+    """Return the answers that `entry` names and the file with their numbers, both unchanged.
+
+    They lie in the first of the folders `places` that has them.
+    """
+    found = [place / EVIDENCE for place in places]
+    folder = next((place for place in found if (place / entry.document.path).is_file()), found[-1])
     for file in (entry.document, entry.references):
         path, place = folder / file.path, f"{EVIDENCE}/{file.path}"
         if not path.is_file() or folder.is_symlink():
@@ -88,18 +92,20 @@ def read_answers(release: Path, entry: AnswersEntry) -> tuple[Answers, Path]:
         raise IntegrityError(because("evidence.unread", document, why=str(error))) from None
 
 
-def read_evidence(release: Path, variant: Variant) -> Mapping[str, Evidence]:
-    """Return the raw samples that are about these very files, by their path in the release.
+def read_evidence(places: Sequence[Path], variant: Variant) -> Mapping[str, Evidence]:
+    """Return the raw samples that are about these very files, by their path in a release.
 
-    What is damaged, of another schema or about other files is left out: its entry then has
+    Of several `places` that have some at a path, those count that the entry is about, else the
+    first. What is damaged, of another schema or about other files is left out: its entry then has
     nothing behind it.
     """
-    read = {entry.report: _evidence(release, entry.report) for entry in variant.evidence}
-    return {
-        path: found
-        for path, found in read.items()
-        if found and (found.digest, found.variant) == (variant.digest, variant.name)
-    }
+    samples = {}
+    for entry in variant.evidence:
+        read = [_evidence(place, entry.report) for place in places]
+        own = [f for f in read if f and (f.digest, f.variant) == (variant.digest, variant.name)]
+        if own:
+            samples[entry.report] = min(own, key=lambda found: found.started != entry.started)
+    return samples
 
 
 def read_rejected(release: Path, report: Report) -> Mapping[str, Evidence]:
@@ -110,12 +116,12 @@ def read_rejected(release: Path, report: Report) -> Mapping[str, Evidence]:
 
 def _evidence(release: Path, path: str) -> Evidence | None:
     try:
-        return evidences.read(release / path) if _is_plain_file(release, path) else None
+        return evidences.read(release / path) if is_plain_file(release, path) else None
     except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None
 
 
-def _is_plain_file(release: Path, path: str) -> bool:
+def is_plain_file(release: Path, path: str) -> bool:
     """Say whether `path` is a file of the folder; a report may be anybody's, and name anything."""
     file, is_ours = release / path, _FILE.fullmatch(path) is not None
     return is_ours and file.is_file() and not (file.is_symlink() or file.parent.is_symlink())

@@ -66,13 +66,13 @@ class GradingContext(msgspec.Struct, frozen=True, kw_only=True):
         answers, _ = self.answers[evidence.clip_digest]
         return gates.hopeless(evidence, answers, self.gates(variant))
 
-    def replay(self, release: Path, variant: Variant) -> VariantResult:
-        """Judge again what the release holds on `variant`.
+    def replay(self, variant: Variant, *places: Path) -> VariantResult:
+        """Judge again what is said of `variant`, by the samples in a release or before others.
 
         An entry whose samples are gone, damaged, or about other files is left out, since nothing
         stands behind it; one that says that the variant crashed has no samples to have.
         """
-        samples = folder.read_evidence(release, variant)
+        samples = folder.read_evidence(places, variant)
         found = VariantResult(variant=variant, model=self.model)
         for entry in variant.evidence:
             if evidence := samples.get(entry.report):
@@ -83,10 +83,10 @@ class GradingContext(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
-def read(release: Path, model: str, entry: ModelEntry, matrix: Matrix) -> GradingContext:
-    """Read what is needed to judge the variants of `model`."""
+def read(model: str, entry: ModelEntry, matrix: Matrix, *places: Path) -> GradingContext:
+    """Read what is needed to judge the variants of `model` from the first folder that has it."""
     answers = {
-        answered.clip_digest: folder.read_answers(release, answered) for answered in entry.answers
+        answered.clip_digest: folder.read_answers(places, answered) for answered in entry.answers
     }
     return GradingContext(model=model, entry=entry, matrix=matrix, answers=answers)
 

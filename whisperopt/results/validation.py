@@ -56,6 +56,10 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
     """What was found, and what it changed."""
 
     release: Path
+    overlay: Path | None = None
+    """Where it was written down; the release stays as it is."""
+    ignored: tuple[str, ...] = ()
+    """What of an overlay that was named says nothing of the release, and why."""
     rows: tuple[Row, ...]
     changes: tuple[Change, ...]
     report: Report | None

@@ -32,6 +32,8 @@ _SECONDS = 900  # a GPU's engines are built then
 _DAY = 24 * 60 * 60
 _KIND = "self-tests"
 _PREPARED = "prepared"
+_VERIFIED = 1
+"""Part of all names: before it files were opened without a look at what they shall be."""
 
 
 class _Opening(msgspec.Struct, frozen=True):
@@ -104,10 +106,11 @@ def tested(request: FirstOpen) -> None:
 
 
 def _try(artifact: Artifact, threads: int | None, name: str) -> Failure | None:
-    """Raise if `artifact` fails in a process of its own; return why it cannot be tried there.
+    """Raise if `artifact` is damaged, or fails in a process of its own; or return why it has none.
 
     What recently hung for at least as long as it would be given now is not tried again.
     """
+    artifacts.verify(artifact)
     limit = process.bound(LIMIT, _SECONDS)
     before = cache.recall(_KIND, name, _Opening)
     if before and before.hung >= limit and before.at > time.time() - _DAY:
@@ -205,7 +208,7 @@ def _check(session: Session, artifact: Artifact) -> None:
 def _name(artifact: Artifact) -> str:
     """Name this artifact, its files as they are, on this host as it is."""
     adapter = [artifact.adapter.lasting] if artifact.adapter else []
-    return cache.key(cache.files_key(artifact.path), fingerprint.here(), *adapter)
+    return cache.key(_VERIFIED, cache.files_key(artifact.path), fingerprint.here(), *adapter)
 
 
 def _passed(name: str) -> bool:

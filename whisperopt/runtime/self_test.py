@@ -1,13 +1,15 @@
 """The self-test on open: the encoder, a prefill and a step against the core model's own values.
 
 Several runtimes and drivers fail silently, with numbers of the right shape. The first time that an
-artifact is opened on a host, its session must come close to what the core model computed when the
-artifact was built. The first of the three that does not is where to look.
+artifact is opened on a host, its session must come close to what the core model computes, which
+`graph/exact.py` wrote into it when it was built. The first of the three that does not is where to
+look.
 """
 
+import math
 from collections.abc import Collection
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 import numpy as np
@@ -24,6 +26,8 @@ from whisperopt.whisper import SAMPLE_RATE, Dimensions
 FILE = "self_test.json"
 _KEPT = 32
 _QUARTERS = 4
+_DIGITS = 4
+"""Of the largest value, the others as far: what is computed in double precision has them anywhere."""
 _TOLERANCE: dict[Precision, float] = {"fp32": 0.01, "fp16": 0.05, "bf16": 0.1, "int8": 0.2}
 """Largest relative error of the kept values; what fails silently is off by far more."""
 
@@ -38,7 +42,7 @@ class Hidden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One list a quarter."""
 
     @classmethod
-    def of(cls, hidden: Floats) -> Self:
+    def of(cls, hidden: npt.NDArray[np.floating]) -> Self:
         """Keep the means of `hidden` [L, D]."""
         return cls(means=_means(hidden).tolist())
 
@@ -56,7 +60,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     logits: list[float]
 
     @classmethod
-    def of(cls, ids: list[int], logits: Floats) -> Self:
+    def of(cls, ids: list[int], logits: npt.NDArray[np.floating]) -> Self:
         """Keep the likeliest tokens of `logits` [V]."""
         tokens = np.argsort(-logits)[:_KEPT]
         return cls(ids=ids, tokens=tokens.tolist(), logits=logits[tokens].tolist())
@@ -73,6 +77,16 @@ class SelfTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """None: it was recorded before whisperopt kept any."""
     prefill: Step
     decode: Step
+
+    def rounded(self) -> Self:
+        """Return it with the digits that do not depend on who computed it."""
+        means = np.array(self.encoder.means if self.encoder else [])
+        prefill, decode = (
+            msgspec.structs.replace(step, logits=_short(np.array(step.logits)))
+            for step in (self.prefill, self.decode)
+        )
+        encoder = self.encoder and Hidden(means=_short(means))
+        return msgspec.structs.replace(self, encoder=encoder, prefill=prefill, decode=decode)
 
     def problem(self, dims: Dimensions) -> str | None:
         """Return why this cannot come from a model of size `dims`, or None."""
@@ -156,7 +170,13 @@ def _error(found: npt.ArrayLike, expected: npt.ArrayLike, order: float | None = 
     return float(np.linalg.norm(a - b, order) / np.linalg.norm(b, order))
 
 
-def _means(hidden: Floats) -> npt.NDArray[np.float64]:
+def _short(values: npt.NDArray[np.float64]) -> Any:
+    largest = np.abs(values).max(initial=0)
+    places = _DIGITS - 1 - math.floor(math.log10(largest)) if 0 < largest < math.inf else 0
+    return (np.round(values, places) + 0.0).tolist()  # no zero is negative
+
+
+def _means(hidden: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """[L, D] -> [quarters, kept channels]."""
     chosen = hidden[:, :: _between(hidden.shape[1])].astype(np.float64)
     return np.stack([part.mean(axis=0) for part in np.array_split(chosen, _QUARTERS)])
@@ -187,9 +207,13 @@ def write(path: Path, expected: SelfTest) -> None:
 
 
 def sound(dims: Dimensions) -> Floats:
-    """Make features [1, mels, frames] of two seconds of a rising, pulsing tone."""
+    """Make features [1, mels, frames] of `tone`."""
+    return mel.log_mel(tone(), dims.mels, dims.frames)[None]
+
+
+def tone() -> Floats:
+    """Make two seconds of a rising, pulsing tone."""
     time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
-    tone = np.sin(2 * np.pi * (200 + 300 * time) * time) * (
-        0.5 + 0.5 * np.sin(2 * np.pi * 4 * time)
-    )
-    return mel.log_mel((0.3 * tone).astype(np.float32), dims.mels, dims.frames)[None]
+    rising = np.sin(2 * np.pi * (200 + 300 * time) * time)
+    pulsing = 0.5 + 0.5 * np.sin(2 * np.pi * 4 * time)
+    return (0.3 * rising * pulsing).astype(np.float32)

@@ -3,7 +3,7 @@
 import itertools
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -14,7 +14,8 @@ from whisperopt.errors import NothingFitsError
 from whisperopt.host import Gpu, Host, fingerprint
 from whisperopt.matrix import LATENCY, Objective
 from whisperopt.reasons import Reason, because
-from whisperopt.release.catalog import Catalog, Variant
+from whisperopt.release.catalog import Catalog, EvidenceEntry, Variant
+from whisperopt.results import overlay as overlays
 from whisperopt.results.variant import Proof, VariantResult, of_catalog
 from whisperopt.selection import tuned
 from whisperopt.selection.adapters import Placed, adapters, asked_for, placed
@@ -27,6 +28,8 @@ _READY = "probes"
 _SHOWN = 4
 _HOPELESS = 2
 """Times the best cost: whoever is predicted to take more does not win, for all that is unknown."""
+_BY_EVIDENCE = ("here.", "predicted.", "ranking.", "unfit.wrong-files", "unfit.failed")
+"""How the codes of reasons begin that follow from what a catalog says of hosts."""
 _NOT_ASKED_FOR = {"unfit.other-target", "unfit.other-device"}
 
 
@@ -40,11 +43,20 @@ class Decision(msgspec.Struct, frozen=True):
     """The adapter that its runtime is to be told to take; None: there is nothing to tell."""
     cost: float | None = None
     """What it is predicted to take, of which only the ratio to others of its device counts."""
+    own: EvidenceEntry | None = None
+    """What this rests on, if it is in an overlay and not in the release."""
+
+    @property
+    def told(self) -> Reason:
+        """Why, and whether it rests on what is not in the release."""
+        if self.own is None:
+            return self.why
+        return because("here.brought" if self.own.imported else "here.own", why=str(self.why))
 
     @property
     def reason(self) -> str:
         """Why, in words."""
-        return str(self.why)
+        return str(self.told)
 
     @property
     def hint(self) -> str:
@@ -72,6 +84,7 @@ def choose(
 
     Without a host it is for this machine, or for the recorded one that is replayed in its place.
     `device` restricts the choice: `cpu`, `gpu`, or an adapter's UUID, LUID or PCI address.
+    What this machine's overlay says of these very files counts as if the release said it.
     On a live machine what was tuned on it comes first, and the backend of the best variant is
     probed, until one is ready: what lists itself but does not load must not be chosen over what
     works. Before `racing` all backends are probed, and no earlier tuning counts. `trusting` takes
@@ -81,9 +94,12 @@ def choose(
     tuning = None if host or racing else tuned.recall(catalog, model, target, device)
     live = host is None and hosts.RECORDED not in os.environ
     machine = host or hosts.detect()
+    now = overlays.folded(catalog)
+    own = overlays.news(catalog, now)
     while True:
         decisions = resolve(
-            *(catalog, model, machine),
+            *(now, model, machine),
+            own=own,
             target=target,
             device=device,
             objective=objective,
@@ -106,6 +122,7 @@ def resolve(
     device: str | None = None,
     objective: Objective | None = None,
     tuning: tuned.Tuned | None = None,
+    own: Mapping[tuple[str, str], EvidenceEntry] | None = None,
 ) -> tuple[Decision, ...]:
     """Judge every variant of `model` for `host`, best first, accepted before rejected.
 
@@ -120,8 +137,9 @@ def resolve(
     6. among the rejected the installable come first
 
     Of several adapters a variant gets the first that it fits: the faster one where both were
-    measured, else the better one as the host has them. Raises `BadInputError` for a `device` that
-    is not here, and `NothingFitsError` for `gpu` where there is none.
+    measured, else the better one as the host has them. `own` evidence, by the digest of a variant
+    and the kind of host, was folded into the catalog from an overlay. Raises `BadInputError` for a
+    `device` that is not here, and `NothingFitsError` for `gpu` where there is none.
     """
     left = asked_for(host, device)
     entry, aim = catalog.model(model), objective or LATENCY
@@ -141,12 +159,27 @@ def resolve(
     moved = {decision.variant.name for decision in (*first, *last)}
     others = [case for case in cases if case.variant.name not in moved]
     accepted = (*first, *_ranked(others, catalog, objective), *last)
-    return (*(_on_adapter(d, found[d.variant.name]) for d in accepted), *rejected)
+    placed_too = [_on_adapter(d, found[d.variant.name]) for d in accepted]
+    pairs = zip((*accepted, *rejected), (*placed_too, *rejected), strict=True)
+    return tuple(
+        msgspec.structs.replace(told, own=_own(bare, found[bare.variant.name].case, own or {}))
+        for bare, told in pairs
+    )
 
 
 def _on_adapter(decision: Decision, where: Placed) -> Decision:
     told = where.gpu if where.case.nameable else None
     return msgspec.structs.replace(decision, why=where.named(decision.why), gpu=told)
+
+
+def _own(
+    decision: Decision, case: Case, own: Mapping[tuple[str, str], EvidenceEntry]
+) -> EvidenceEntry | None:
+    """Return which of the `own` evidence is what a decision rests on, if any is."""
+    proof = case.result.decisive(case.host_class)
+    if proof is None or not decision.why.code.startswith(_BY_EVIDENCE):
+        return None
+    return own.get((decision.variant.digest, proof.host_class))
 
 
 def best(decisions: Sequence[Decision]) -> Variant:

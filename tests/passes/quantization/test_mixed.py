@@ -36,15 +36,24 @@ def test_everything_is_rounded_where_that_is_near_enough() -> None:
     choice = mixed.choose(SIZES, adding({"encoder.layers.0.fc2": BOUND / 2}, runs))
     assert choice.floats == {}
     assert len(runs) == 1
-    assert "(allowed 0.60%)" in choice.reason
+    assert choice.reason.endswith("no more than 0.60%")
 
 
-def test_the_worst_weight_stays_and_is_named_with_its_error() -> None:
+def test_the_worst_weight_stays_and_is_named() -> None:
     choice = chosen({"encoder.layers.3.fc2": 0.02, "encoder.layers.1.q": BOUND / 4})
     assert set(choice.floats) == {"encoder.layers.3.fc2"}
     assert choice.error == pytest.approx(BOUND / 4, rel=0.1)
     assert choice.all_rounded == pytest.approx(0.02 + BOUND / 4, rel=0.1)
-    assert "encoder.layers.3.fc2 (alone 2.00%)" in choice.reason
+    assert choice.reason.endswith("in single precision: encoder.layers.3.fc2")
+
+
+def test_what_is_written_into_the_graph_does_not_tell_who_measured() -> None:
+    """Every kind of CPU gives other digits."""
+    reasons = {
+        chosen({"encoder.layers.3.fc2": 0.02 * noise, "encoder.layers.1.v": 0.01 * noise}).reason
+        for noise in (1.0, 1.00001, 1.01)
+    }
+    assert len(reasons) == 1
 
 
 def test_a_small_weight_goes_before_a_large_one_of_the_same_error() -> None:
@@ -74,8 +83,3 @@ def test_errors_that_do_not_add_up_are_found_out() -> None:
 def test_where_nothing_helps_everything_stays() -> None:
     choice = mixed.choose(SIZES, lambda rounded: float("nan") if rounded else 0.0)
     assert set(choice.floats) == set(SIZES)
-
-
-def test_a_choice_has_two_digits_so_that_machines_agree() -> None:
-    one, other = (chosen({"encoder.layers.0.v": error}) for error in (0.0123456, 0.0123457))
-    assert one == other

@@ -30,7 +30,10 @@ from whisperopt.host import Host
 from whisperopt.matrix import Device, Matrix
 from whisperopt.pipeline import validate as validator
 from whisperopt.release import catalog
+from whisperopt.release import report as reports
 from whisperopt.release.catalog import Catalog, EvidenceEntry, File, ModelEntry, Variant
+from whisperopt.release.report import Report
+from whisperopt.results import overlay as overlays
 from whisperopt.results.validation import Validation
 
 MODEL = "small"
@@ -39,29 +42,51 @@ ROUNDS = 6
 
 
 class Shop(msgspec.Struct, frozen=True):
-    """A release, and what it was built from."""
+    """A release, what it was built from, and the overlay with what is found out about it."""
 
     release: Path
     checkpoint: Path
     clips: Path
     matrix: Matrix
+    overlay: Path
 
     def copy(self, to: Path) -> "Shop":
         """Return a shop with a copy of the release, for others to tamper with: all files apart."""
         shutil.copytree(self.release, to)
         releases.spread(to)
-        return msgspec.structs.replace(self, release=to)
+        return msgspec.structs.replace(
+            self, release=to, overlay=to.with_name(f"{to.name}-overlay")
+        )
 
     def validate(self, **options: Any) -> Validation:
         """Validate the release on this machine, on its own clips unless said otherwise."""
         if not options.keys() & {"imports", "replay", "clips"}:
             options["clips"] = self.clips
-        return validator.validate(self.release, matrix=self.matrix, **options)
+        options = {"matrix": self.matrix, "overlay": self.overlay, **options}
+        return validator.validate(self.release, **options)
+
+    @property
+    def released(self) -> Catalog:
+        """What the release says."""
+        return catalog.read(self.release)
 
     @property
     def catalog(self) -> Catalog:
-        """What the release holds."""
-        return catalog.read(self.release)
+        """What the release says, and the overlay."""
+        return overlays.folded(self.released, self.overlay)
+
+    @property
+    def report(self) -> Report:
+        """The report as it is now."""
+        places = [*self.overlay.glob("reports/*"), self.release]
+        found = reports.read(places[0])
+        assert found is not None
+        return found
+
+    def file(self, entry: EvidenceEntry, digest: str) -> Path:
+        """Return where the raw samples behind an entry are."""
+        places = (overlays.place(self.overlay, digest), self.release)
+        return next(place / entry.report for place in places if (place / entry.report).is_file())
 
     def variant(self, name: str) -> Variant:
         """Return one variant."""
@@ -74,7 +99,8 @@ class Shop(msgspec.Struct, frozen=True):
     def evidence(self, name: str, host_class: str | None = None) -> Evidence:
         """Return the raw samples of one kind of host, by default of the first."""
         entries = self.entries(name)
-        return evidences.read(self.release / entries[host_class or next(iter(entries))].report)
+        entry = entries[host_class or next(iter(entries))]
+        return evidences.read(self.file(entry, self.variant(name).digest))
 
     def edit(self, name: str, /, **changes: Any) -> None:
         """Change what the catalog says of one variant."""
@@ -92,12 +118,13 @@ class Shop(msgspec.Struct, frozen=True):
     def rehash(self, name: str) -> None:
         """Let the catalog list the files of one variant as they are now."""
         folder = self.release / self.variant(name).path
+        artifacts.seal(folder)
         files = catalog.describe_files(folder)
         size = sum(file.size for file in files)
         self.edit(name, files=files, size=size, digest=catalog.digest(files))
 
     def _edited(self, name: str, change: Callable[[Variant], Variant]) -> None:
-        content = self.catalog
+        content = self.released
         entry = content.models[MODEL]
         variants = tuple(change(one) if one.name == name else one for one in entry.variants)
         self.write(content, msgspec.structs.replace(entry, variants=variants))
@@ -122,7 +149,7 @@ def build(folder: Path, *, clips: Path | None = None, **options: Any) -> Shop:
     matrix = cpu_only("gqa-fp32", "gqa-mixed")
     out = folder / "release"
     whisperopt.build(str(folder / MODEL), out=out, clips=clips, matrix=matrix, **options)
-    return Shop(out, folder / MODEL, clips, matrix)
+    return Shop(out, folder / MODEL, clips, matrix, folder / "overlay")
 
 
 def instant(paces: Mapping[str, float] | None = None) -> Callable[..., dict[str, Evidence]]:
@@ -236,7 +263,8 @@ def adopt(shop: Shop, target: str) -> str:
 def command(shop: Shop, *arguments: object, **environment: str) -> "subprocess.Popen[str]":
     """Start `whisperopt validate` in a process group of its own."""
     line = [sys.executable, "-P", "-c", "from whisperopt.cli import main; main()", "validate"]
-    line += [str(shop.release), "--clips", str(shop.clips), "--json", *map(str, arguments)]
+    line += [str(shop.release), "--overlay", str(shop.overlay), "--clips", str(shop.clips)]
+    line += ["--json", *map(str, arguments)]
     return subprocess.Popen(
         line,
         env={**os.environ, **environment},

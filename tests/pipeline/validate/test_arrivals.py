@@ -17,7 +17,7 @@ from whisperopt.evaluate.case import ProofContext
 from whisperopt.host import Host
 from whisperopt.pipeline import race
 from whisperopt.reasons import Reason
-from whisperopt.release import report as reports
+from whisperopt.results import overlay
 from whisperopt.results.validation import Origin
 from whisperopt.selection.decisions import best, resolve
 
@@ -49,7 +49,7 @@ def abroad(built: Shop, tmp_path_factory: pytest.TempPathFactory) -> Abroad:
                 copies[key].validate()
         own = host.host_class("cpu", "onnxruntime")
         copy = copies[key]
-        return copy.release / copy.entries(name)[own].report
+        return copy.file(copy.entries(name)[own], copy.variant(name).digest)
 
     return validated
 
@@ -59,12 +59,12 @@ def imported(shop_: Shop, *files: Path) -> Any:
 
 
 def refused(shop_: Shop, *files: Path) -> Reason:
-    """Return why the last of `files` is refused; not a byte of the release may change."""
-    before = tree(shop_.release)
+    """Return why the last of `files` is refused; not a byte may change."""
+    before = tree(shop_.release), tree(shop_.overlay)
     with pytest.raises(BadInputError) as told:
         imported(shop_, *files)
-    assert tree(shop_.release) == before
-    assert not list(shop_.release.glob(".*"))
+    assert (tree(shop_.release), tree(shop_.overlay)) == before
+    assert not list(shop_.overlay.glob(".*"))
     assert str(files[-1]) in told.value.problem
     assert told.value.remedy
     return told.value.reason
@@ -80,13 +80,10 @@ def test_honest_evidence_is_taken_in(shop_: Shop, abroad: Abroad) -> None:
     assert change.now == "measured, accepted"
     entry = shop_.entries(FP32)[THERE]
     assert (entry.accepted, entry.imported, entry.tier) == (True, True, Tier.MEASURED)
-    now = tree(shop_.release)
-    new = {path for path in now if path not in before}
-    assert new == {entry.report}
-    assert (shop_.release / entry.report).read_bytes() == file.read_bytes()
-    assert {path for path in before if now.get(path) != before[path]} == {
-        *("catalog.json", "report.json", "report.html")
-    }
+    assert tree(shop_.release) == before
+    own = overlay.place(shop_.overlay, shop_.variant(FP32).digest)
+    assert set(tree(own)) == {overlay.NAME, entry.report}
+    assert (own / entry.report).read_bytes() == file.read_bytes()
 
 
 def test_tiers_are_told_by_the_kind_of_host(shop_: Shop, abroad: Abroad) -> None:
@@ -96,9 +93,7 @@ def test_tiers_are_told_by_the_kind_of_host(shop_: Shop, abroad: Abroad) -> None
     assert decisions[0].reason.startswith("measured here: ")
     assert decisions[1].reason.startswith("measured on other hosts, not here")
     assert best(resolve(shop_.catalog, MODEL, shop_.evidence(FP32, HERE).host)).name == FP32
-    report = reports.read(shop_.release)
-    assert report is not None
-    (target,) = report.targets
+    (target,) = shop_.report.targets
     assert (target.selected, target.host_class) == (MIXED, THERE)
     proofs = {one.name: [p.host_class for p in one.proofs] for one in target.candidates}
     assert proofs == {MIXED: [HERE, THERE], FP32: [HERE]}
@@ -114,9 +109,9 @@ def test_evidence_of_several_machines_comes_in_at_once(shop_: Shop, abroad: Abro
 def test_the_same_file_again_changes_nothing(shop_: Shop, abroad: Abroad) -> None:
     file = abroad()
     imported(shop_, file)
-    before = tree(shop_.release)
+    before = tree(shop_.overlay)
     assert imported(shop_, file).changes == ()
-    assert tree(shop_.release) == before
+    assert tree(shop_.overlay) == before
 
 
 def test_a_real_run_is_taken_in_with_its_real_times(
@@ -127,7 +122,8 @@ def test_a_real_run_is_taken_in_with_its_real_times(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hosts, "probe", lambda: LAPTOP)
         copy.validate(checkpoint=str(copy.checkpoint))
-    files = [copy.release / copy.entries(name)[THERE].report for name in (FP32, MIXED)]
+    entries = [(copy.entries(name)[THERE], copy.variant(name)) for name in (FP32, MIXED)]
+    files = [copy.file(entry, variant.digest) for entry, variant in entries]
     assert [row.accepted for row in imported(workshop, *files).rows] == [True, True]
 
 
@@ -246,14 +242,14 @@ def test_evidence_of_another_build_is_refused(shop_: Shop, abroad: Abroad) -> No
 
 def test_a_release_without_answers_takes_nothing_in(shop_: Shop, abroad: Abroad) -> None:
     file = abroad()
-    content = shop_.catalog
+    content = shop_.released
     shop_.write(content, msgspec.structs.replace(content.models[MODEL], answers=()))
     assert refused(shop_, file).code == "admission.other-clips"
 
 
 def test_a_release_without_variants_takes_nothing_in(shop_: Shop, abroad: Abroad) -> None:
     file = abroad()
-    content = shop_.catalog
+    content = shop_.released
     shop_.write(content, msgspec.structs.replace(content.models[MODEL], variants=()))
     before = tree(shop_.release)
     with pytest.raises(BadInputError) as told:

@@ -36,6 +36,7 @@ def test_what_a_build_wrote_is_true_to_the_last_byte(shop_: Shop) -> None:
     for _ in range(2):
         assert replay(shop_) == ()
         assert tree(shop_.release) == before
+        assert tree(shop_.overlay) == {}
 
 
 def test_what_a_validation_wrote_is_true_to_the_last_byte(
@@ -47,9 +48,9 @@ def test_what_a_validation_wrote_is_true_to_the_last_byte(
     how: dict[str, Any] = {"failures": {MIXED: "hung"}, "spoilt": [FP32]}
     monkeypatch.setattr(ProofContext, "prove", shop.remembered(built, **how))
     assert shop_.validate().failed == [FP32, MIXED]
-    before = tree(shop_.release)
+    before = tree(shop_.overlay)
     assert replay(shop_) == ()
-    assert tree(shop_.release) == before
+    assert tree(shop_.overlay) == before
 
 
 LIES: dict[str, Callable[[Shop], object]] = {
@@ -78,15 +79,17 @@ LIES: dict[str, Callable[[Shop], object]] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_what_was_edited_by_hand_is_told_and_mended(shop_: Shop, lie: str) -> None:
-    before = tree(shop_.release)
+def test_what_was_edited_by_hand_is_told_and_does_not_count(shop_: Shop, lie: str) -> None:
+    true, report = shop_.catalog, shop_.report
     LIES[lie](shop_)
-    assert tree(shop_.release) != before
+    before = tree(shop_.release)
+    assert (shop_.catalog, shop_.report) != (true, report)
     found = replay(shop_)
     assert found
     assert not any(one.asked for one in found)
     assert all(one.before != one.now for one in found)
     assert tree(shop_.release) == before
+    assert (shop_.catalog, shop_.report) == (true, report)
     assert replay(shop_) == ()
 
 

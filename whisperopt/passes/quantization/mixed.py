@@ -31,12 +31,10 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def reason(self) -> str:
-        """One sentence for people."""
-        moved = f"rounded products move the encoder's output by {self.all_rounded:.2%}"
-        if not self.floats:
-            return f"{moved} (allowed {BOUND:.2%})"
-        kept = ", ".join(f"{name} (alone {alone:.2%})" for name, alone in self.floats.items())
-        return f"{moved}, and by {self.error:.2%} with these in single precision: {kept}"
+        """One sentence for people, without what the CPU that measured it decides."""
+        moved = f"rounded products move the encoder's output by no more than {BOUND:.2%}"
+        kept = ", ".join(sorted(self.floats))
+        return f"{moved} with these in single precision: {kept}" if kept else moved
 
 
 ALL = Choice(floats={}, error=0.0, all_rounded=0.0)
@@ -50,19 +48,14 @@ def choose(sizes: Mapping[str, int], measure: Measure) -> Choice:
     alone = {} if error <= BOUND else _alone(_layers(list(sizes)), measure)
     left = sum(alone.values())
     for name in sorted(alone, key=lambda name: -alone[name] / sizes[name]):
-        floats[name] = _short(alone[name])
+        floats[name] = alone[name]
         left -= alone[name]
         if left > BOUND:  # errors add up, nearly: no need to measure what cannot be enough
             continue
         error = measure([other for other in sizes if other not in floats])
         if error <= BOUND:
             break
-    return Choice(floats=floats, error=_short(error), all_rounded=_short(everything))
-
-
-def _short(number: float) -> float:
-    """Keep two digits: more of them differ from machine to machine."""
-    return float(f"{number:.2g}")
+    return Choice(floats=floats, error=error, all_rounded=everything)
 
 
 def _alone(layers: Sequence[Sequence[str]], measure: Measure) -> dict[str, float]:
