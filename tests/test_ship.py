@@ -1,7 +1,7 @@
 """docs/ship.md, followed literally: every block, one after another, in one folder.
 
 What is not as on the page: `build` copies a release that was built before, of a made-up model with
-another name, and the server gets a free port.
+another name, `validate` gets the few clips that it was proven on, and the server gets a free port.
 """
 
 import contextlib
@@ -16,17 +16,20 @@ from pathlib import Path
 import pytest
 
 from tests.golden import models
+from tests.golden.contracts import HERE, RELEASES
+from whisperopt.evaluate import race
 from whisperopt.release import provenance
 from whisperopt.release.documents import BOM, CARD
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "ship.md").read_text("utf-8")
-BUILT = ROOT / "tests" / "golden" / "releases" / "catalog-2.0"
-SECONDS = 240.0
+BUILT = RELEASES / "catalog-2.0"
+SECONDS = 600.0
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMAND = """#!/bin/sh
 if [ "$1" = build ]; then mkdir -p out && exec cp -r "$BUILT" out/mini; fi
+if [ "$1" = validate ]; then set -- "$@" --clips "$CLIPS" --matrix "$MATRIX"; fi
 exec python -c 'from whisperopt.cli import main; main()' "$@"
 """
 
@@ -54,7 +57,10 @@ def run(text: str, folder: Path, tools: Path) -> tuple[int, str]:
         "PATH": os.pathsep.join([str(tools), str(Path(sys.executable).parent), kept["PATH"]]),
         "PYTHONPATH": str(ROOT),
         "BUILT": str(BUILT),
+        "CLIPS": str(models.write_clips(tools / "clips")),
+        "MATRIX": str(HERE / "two.toml"),
         "WHISPEROPT_CACHE": str(tools / "cache"),
+        race.ROUNDS: "5",
     }
     output = tools / "output"
     with output.open("wb") as stream:  # a pipe would stay open as long as the server
@@ -91,6 +97,7 @@ def test_every_block_runs(followed: tuple[Path, int, str]) -> None:
     assert (folder / "app" / "whisperopt.lock").is_file()
     assert (folder / "app" / "models" / "mini" / "encoder.onnx").is_file()
     assert not (folder / "app" / "models" / "mini" / "repository.json").exists()
+    assert "1.0.0.post1" in output
     assert "it hears a word in noise" in output
 
 

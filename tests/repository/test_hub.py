@@ -22,7 +22,7 @@ from whisperopt.download import transport
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError
 from whisperopt.repository import reading
 from whisperopt.repository.hub import HubStore
-from whisperopt.repository.index import Blob, blob_path
+from whisperopt.repository.index import blob_path
 from whisperopt.repository.publish import publish
 from whisperopt.repository.store import ChangedError
 from whisperopt.trust.client import Trust
@@ -151,7 +151,7 @@ def test_all_that_is_published_arrives_in_one_commit(hub: Hub, tmp_path: Any) ->
 def test_it_is_read_like_any_web_server(hub: Hub) -> None:
     hub.states.append({"repository.json": b"{}", blob_path(sha(ONE)): ONE})
     source = transport.open_source(ADDRESS)
-    assert reading.blob(source, Blob(sha(ONE), len(ONE)), "it") == ONE
+    assert transport.read(source, blob_path(sha(ONE)), len(ONE)) == ONE
     assert reading.kind_of(source) == "unsigned repository"
 
 
