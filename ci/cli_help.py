@@ -16,6 +16,9 @@ def markdown() -> str:
         if command is not None:
             context = command.make_context(name, [], root, resilient_parsing=True)
             sections.append(_section(context))
+            for inner in command.commands.values() if isinstance(command, click.Group) else ():
+                below = inner.make_context(inner.name, [], context, resilient_parsing=True)
+                sections.append(_section(below))
     return "\n".join(sections)
 
 

@@ -24,6 +24,7 @@ GOES = {
     "choices": "which weights of an encoder may be rounded",
     "completed": "variants whose files lie with others in a release, put together",
     "digests": "digests of checkpoints by the stamps of their files",
+    "documents": "what servers said last, for `--offline`",
     "engines": "what TensorRT built on this device",
     "graphs": "where graphs lie, with their digests: not the graphs themselves",
     "heard": "the core model's answers to clips, and their numbers",
@@ -31,6 +32,7 @@ GOES = {
     "prepared": "what runtimes compiled of artifacts on this host; also limited in size",
     "probes": "which backends were ready on this host",
     "proofs": "the samples of a proof that was stopped, to go on from",
+    "quarantine": "which variants did not open on this host after they were fetched",
     "races": "the times of a race",
     "self-tests": "which artifacts opened on this host, and which hung",
 }
@@ -38,8 +40,11 @@ GOES = {
 
 STAYS = {
     "artifacts": "variants that were fetched",
-    "locks": "one empty file for each release that was written",
+    "locks": "an empty file for each release that was written and each variant that was fetched",
+    "parts": "what has arrived of files that are being fetched",
+    "refs": "who asked for which variant, and where it lies",
     "rehearsals": "runtimes that `ci/install-rehearsals` put there",
+    "trash": "what `whisperopt cache gc` is about to remove",
     "tuned": "what `whisperopt tune` found on this host",
 }
 """The kinds that only the user removes."""
@@ -281,6 +286,15 @@ def evict(kind: str, most: float = float("inf")) -> None:
                 most -= sum(stamp.size for stamp in stamps(path))
             if most < 0 or used[path] < now - (_DAY if unfinished else _UNUSED):
                 remove(path)
+
+
+def size(kind: str) -> int:
+    """Return how many bytes the things of a kind take."""
+    total = 0
+    for path in folder(kind).rglob("*"):
+        with contextlib.suppress(OSError):  # somebody removes it at the same time
+            total += path.lstat().st_size if path.is_file() else 0
+    return total
 
 
 def remove(path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from whisperopt import artifact as artifacts
+from whisperopt import cache
 from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
 from whisperopt.download import cached, read_folder, whole
@@ -95,6 +96,8 @@ def _opened(
         except (WhisperoptError, OSError) as error:
             passed_over.append(f"{name}: {error}")
         else:
+            if candidate.path.parent == cache.folder("artifacts"):
+                cache.use(candidate.path)
             yield candidate, session, f"{name}: {why}"
 
 

@@ -1,9 +1,10 @@
 """Which variant a machine gets, and how it arrives there; importing this pulls in no runtime."""
 
+from whisperopt.download.arrival import bring, difference
 from whisperopt.download.delivery import (
-    bring,
+    Wish,
     cached,
-    difference,
+    deliver,
     explain,
     fetch,
     open_release,
@@ -12,8 +13,10 @@ from whisperopt.download.delivery import (
 )
 
 __all__ = [
+    "Wish",
     "bring",
     "cached",
+    "deliver",
     "difference",
     "explain",
     "fetch",

@@ -1,28 +1,60 @@
-"""Brings the variant that fits a host into a folder of its own, whole or not at all."""
+"""Which variant a host gets of a release, and the way that it comes to it."""
 
 import contextlib
-import functools
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from whisperopt import artifact, cache
+import msgspec
+
+from whisperopt import artifact, cache, process
+from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
-from whisperopt.download import transport
-from whisperopt.download.transport import DirectorySource, Source, open_source
-from whisperopt.errors import BadInputError, DiskError, IntegrityError, WhisperoptError
-from whisperopt.host import Host
+from whisperopt.download import lock_file, references, transport
+from whisperopt.download.arrival import Progress, bring, difference, is_there
+from whisperopt.download.references import Kind, Reference, folder_of
+from whisperopt.download.transport import DirectorySource, OfflineSource, Source, open_source
+from whisperopt.errors import BadInputError, IntegrityError, NothingFitsError, WhisperoptError
+from whisperopt.host import Host, fingerprint
 from whisperopt.matrix import Objective, check_target
 from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
-from whisperopt.release.catalog import Catalog, Variant
+from whisperopt.release.catalog import Catalog, ModelEntry, Variant
 from whisperopt.selection.decisions import Decision, best, choose
 
-Progress = Callable[[str, int, int], None]
-"""Is called with a file's name, the bytes of it that have arrived, and its size."""
-
-_SPARE_PERCENT = 5
 _COMPLETED = "completed"
+_QUARANTINE = "quarantine"
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What `fetch` is asked for."""
+
+    model: str
+    repo: str | Path
+    to: str | Path | None = None
+    host: Host | None = None
+    target: str | None = None
+    device: str | None = None
+    variant: str | None = None
+    insecure: bool = False
+    offline: bool = False
+    lock: str | Path | None = None
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A variant that has arrived, and how it was chosen."""
+
+    artifact: Artifact
+    version: str
+    digest: str
+    why: Reason
+    """Why this one."""
+    passed_over: tuple[str, ...]
+    """Those before it that do not open here, each with the reason."""
+    unopened: Reason | None
+    """Why it was not opened in a process of its own; None: it was, and passed."""
 
 
 def fetch(  # noqa: PLR0913  # what restricts the choice, by name
@@ -35,6 +67,8 @@ def fetch(  # noqa: PLR0913  # what restricts the choice, by name
     device: str | None = None,
     variant: str | None = None,
     insecure: bool = False,
+    offline: bool = False,
+    lock: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Artifact:
     """Bring the variant of `model` that fits `host` (default: this machine) into a folder.
@@ -42,27 +76,186 @@ def fetch(  # noqa: PLR0913  # what restricts the choice, by name
     `device` restricts the choice: `cpu`, `gpu`, or an adapter's UUID, LUID or PCI address. One that
     is named by `variant` is brought whatever the host. `repo` is a release's folder or URL. `to`
     must be absent, empty or hold the same variant, which is then used as it is; the default is a
-    folder in the cache. Raises `NothingFitsError`, `IntegrityError`, `DiskError` or `NetworkError`,
-    and then leaves nothing behind.
+    folder in the cache, which is mended if it is damaged. `offline` asks no server, and takes what
+    is in the cache. `lock` is a file that pins the variant for hosts of this class, or will.
+    On this machine the variant is opened once, in another process, and gives way to the next if
+    that fails. What has arrived before a failure stays in the cache for the next attempt. Raises
+    `NothingFitsError`, `IntegrityError`, `DiskError` or `NetworkError`.
     """
-    source, catalog = open_release(repo, insecure=insecure)
-    named = {known.name: known for known in catalog.model(model).variants}
-    check_target(
-        target, sorted({v.target for v in named.values()}), because("target.no-variant", model)
+    wish = Wish(
+        model=model,
+        repo=repo,
+        to=to,
+        host=host,
+        target=target,
+        device=device,
+        variant=variant,
+        insecure=insecure,
+        offline=offline,
+        lock=lock,
     )
-    if variant is not None and variant not in named:
-        reason = because("download.no-variant", model, name=repr(variant), known=", ".join(named))
-        raise BadInputError(reason)
-    wanted = named[variant] if variant else None
-    wanted = wanted or best(choose(catalog, model, host, target, device=device))
-    if to is None and isinstance(home := cache.home(), Reason):
+    return deliver(wish, progress).artifact
+
+
+def deliver(
+    wish: Wish,
+    progress: Progress | None = None,
+    decided: Callable[[tuple[Decision, ...]], object] = len,
+) -> Delivery:
+    """Do what `fetch` does and tell how; `decided` hears of all variants before one arrives."""
+    source, catalog = open_release(wish.repo, insecure=wish.insecure, offline=wish.offline)
+    model, entry = wish.model, catalog.model(wish.model)
+    targets = sorted({variant.target for variant in entry.variants})
+    check_target(wish.target, targets, because("target.no-variant", model))
+    if wish.to is None and isinstance(home := cache.home(), Reason):
         raise BadInputError(home)
-    destination = cache.folder("artifacts") / _folder_of(model, wanted)
-    destination = destination if to is None else Path(to).resolve()
-    with store.disk_errors(destination):
-        if not _is_there(destination, wanted):
-            bring(source, model, wanted, destination, progress)
-    return artifact.read(destination)
+    candidates = _candidates(wish, source, catalog, decided)
+    passed_over: list[str] = []
+    for candidate in candidates:
+        variant = candidate.variant
+        place = cache.folder("artifacts") / folder_of(model, variant)
+        destination = place if wish.to is None else _resolved(Path(wish.to))
+        with references.turn(place.name), store.disk_errors(destination):
+            came = _arrived(source, model, variant, destination, progress, mend=wish.to is None)
+            found = artifact.read(destination)
+            unopened = because("download.asked-for") if wish.variant else _not_here(wish)
+            if unopened is None and (failure := _failure(candidate, destination)):
+                passed_over.append(f"{variant.name}: {failure}")
+                if came:
+                    shutil.rmtree(destination)
+                continue
+        _remember(wish, entry, variant, destination)
+        return Delivery(
+            artifact=found,
+            version=entry.version,
+            digest=variant.digest,
+            why=candidate.why,
+            passed_over=tuple(passed_over),
+            unopened=unopened,
+        )
+    why = "; ".join(passed_over)
+    raise NothingFitsError(because("load.nothing-opens", wish.repo, why=why))
+
+
+def _candidates(
+    wish: Wish,
+    source: Source,
+    catalog: Catalog,
+    decided: Callable[[tuple[Decision, ...]], object],
+) -> list[Decision]:
+    """Return what may be brought, best first: the one that is asked for or pinned, or what fits."""
+    model, entry = wish.model, catalog.model(wish.model)
+    if wish.variant and wish.variant not in {variant.name for variant in entry.variants}:
+        known = ", ".join(variant.name for variant in entry.variants)
+        values = {"name": repr(wish.variant), "known": known}
+        raise BadInputError(because("download.no-variant", model, **values))
+    decisions = choose(catalog, model, wish.host, wish.target, device=wish.device)
+    if isinstance(source, OfflineSource):
+        decisions = tuple(_if_cached(model, decision) for decision in decisions)
+    host = wish.host or hosts.detect()
+    pin = lock_file.pinned(Path(wish.lock), model, host, entry) if wish.lock else None
+    if wish.variant and pin and wish.variant != pin.name:
+        raise BadInputError(because("lock.asked", wish.lock, variant=pin.name))
+    decided(decisions)
+    if name := pin.name if pin else wish.variant:
+        why = "lock.pinned" if pin else "load.asked-for"
+        found = next(decision for decision in decisions if decision.variant.name == name)
+        if pin and not wish.variant and not found.accepted:
+            raise NothingFitsError(
+                because("lock.unfit", wish.lock, variant=name, why=found.reason)
+            )
+        return [msgspec.structs.replace(found, why=because(why, wish.lock or ""))]
+    best(decisions)  # which says what is wrong with all of them
+    return [decision for decision in decisions if decision.accepted]
+
+
+def _if_cached(model: str, decision: Decision) -> Decision:
+    """Reject what would have to be asked of a server."""
+    if (cache.folder("artifacts") / folder_of(model, decision.variant)).is_dir():
+        return decision
+    why = because("unfit.offline") if decision.accepted else decision.why
+    return msgspec.structs.replace(decision, accepted=False, why=why)
+
+
+def _resolved(to: Path) -> Path:
+    try:
+        return to.resolve()
+    except (OSError, RuntimeError):  # links that lead to each other
+        raise BadInputError(
+            because("release.unwritable", to, why="it is a loop of links")
+        ) from None
+
+
+def _arrived(  # as `bring`
+    source: Source,
+    model: str,
+    variant: Variant,
+    destination: Path,
+    progress: Progress | None,
+    *,
+    mend: bool,
+) -> bool:
+    """Bring what is not there as the catalog says; return whether there was anything to do."""
+    if mend:
+        there = difference(destination, variant) is None
+        cache.use(destination)
+    else:
+        there = is_there(destination, variant)
+    if not there:
+        bring(source, model, variant, destination, progress, mend=mend)
+    return not there
+
+
+def _not_here(wish: Wish) -> Reason | None:
+    """Say why nothing can be opened in another process on behalf of the host, if so."""
+    if wish.host or hosts.RECORDED in os.environ:
+        return because("download.recorded")
+    return None if process.possible() else process.IMPOSSIBLE.reason
+
+
+def _failure(candidate: Decision, folder: Path) -> str | None:
+    """Return why a variant does not open on this host, found out in a process of its own."""
+    from whisperopt.runtime import first_open
+
+    note = cache.key(candidate.variant.digest, fingerprint.here())
+    opened = artifact.read(folder, candidate.gpu)
+    if (known := cache.recall(_QUARANTINE, note, str)) and not first_open.known(opened):
+        return known
+    try:
+        first_open.try_out(opened)
+    except WhisperoptError as error:
+        cache.keep(_QUARANTINE, note, str(error))
+        return str(error)
+    return None
+
+
+def _remember(wish: Wish, entry: ModelEntry, variant: Variant, destination: Path) -> None:
+    """Note what came of the wish, and pin it if there is a lock file."""
+
+    def reference(kind: Kind, asked: object) -> Reference:
+        return Reference(
+            kind=kind,
+            asked=str(asked),
+            model=wish.model,
+            version=entry.version,
+            variant=variant.name,
+            digest=variant.digest,
+            path=str(destination),
+            files=variant.files,
+        )
+
+    if wish.to is None:
+        asked = reference("fetched", wish.repo)
+        restricted = (wish.target, wish.device, wish.variant, wish.host)
+        references.remember(asked, wish.model, *restricted)
+    else:
+        references.remember(reference("folder", destination))
+    if wish.lock:
+        host, path = wish.host or hosts.detect(), Path(wish.lock)
+        with store.disk_errors(path):
+            lock_file.pin(path, wish.model, host, entry, variant)
+        asked = reference("lock", path.absolute())
+        references.remember(asked, wish.model, lock_file.host_class(host))
 
 
 def explain(
@@ -96,9 +289,11 @@ def cached(model: str) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def open_release(repo: str | Path, *, insecure: bool = False) -> tuple[Source, Catalog]:
+def open_release(
+    repo: str | Path, *, insecure: bool = False, offline: bool = False
+) -> tuple[Source, Catalog]:
     """Open a release and read its catalog; a folder must be a whole one."""
-    source = open_source(repo, insecure=insecure)
+    source = open_source(repo, insecure=insecure, offline=offline)
     if isinstance(source, DirectorySource):
         try:
             store.check_whole(source.root)
@@ -110,31 +305,6 @@ def open_release(repo: str | Path, *, insecure: bool = False) -> tuple[Source, C
     if not catalog.models:
         raise BadInputError(because("download.no-model", source.where(catalogs.NAME)))
     return source, catalog
-
-
-def difference(folder: Path, variant: Variant, release: Path | None = None) -> str | None:
-    """Return how `folder` differs from what the catalog says, or None; every byte is read once.
-
-    It holds every file, or, inside a `release`, those that do not lie in another variant's folder.
-    """
-    if not folder.is_dir():
-        return "it is not a folder"
-    found = {path.name: path for path in folder.iterdir()}
-    expected = {file.path for file in variant.files if release is None or not file.at}
-    if missing := expected - set(found):
-        return f"it lacks {min(missing)}"
-    if extra := set(found) - expected:
-        return f"it also holds {min(extra)}"
-    if release is not None:
-        found = store.places(release, variant)
-    for name, path in found.items():
-        if path.is_symlink() or not path.is_file():
-            return f"{name} is not a regular file"
-    for file in variant.files:
-        path = found[file.path]
-        if path.stat().st_size != file.size or cache.sha256(path) != file.sha256:
-            return f"{file.path} has other content"
-    return None
 
 
 def whole(release: Path, model: str, variant: Variant, under: Path | None = None) -> Path:
@@ -149,7 +319,7 @@ def whole(release: Path, model: str, variant: Variant, under: Path | None = None
         return release / variant.path
     if under is None and isinstance(home := cache.home(), Reason):
         raise BadInputError(home)
-    folder = (under or cache.folder(_COMPLETED)) / _folder_of(model, variant)
+    folder = (under or cache.folder(_COMPLETED)) / folder_of(model, variant)
     with store.disk_errors(folder):
         if difference(folder, variant):
             cache.remove(folder)
@@ -172,63 +342,3 @@ def read_folder(folder: Path) -> Artifact:
             if variant.path == folder.absolute().name:
                 return artifact.read(whole(release, model, variant))
     return found
-
-
-def _folder_of(model: str, variant: Variant) -> str:
-    return f"{model}--{variant.name}--{variant.digest.removeprefix('sha256:')[:12]}"
-
-
-def _is_there(destination: Path, variant: Variant) -> bool:
-    """Say whether `destination` holds the variant; anything else in it is an error."""
-    empty = destination.is_dir() and not any(destination.iterdir())
-    if empty or not destination.exists():
-        return False
-    if problem := difference(destination, variant):
-        reason = because("download.occupied", destination, variant=variant.name, why=problem)
-        raise BadInputError(reason)
-    return True
-
-
-def bring(
-    source: Source, model: str, variant: Variant, destination: Path, progress: Progress | None
-) -> None:
-    """Fetch `variant` into the new folder `destination`, whole or not at all, and check it."""
-    needed = variant.size + variant.size * _SPARE_PERCENT // 100
-    free = store.free_bytes(destination)
-    if free < needed:
-        raise DiskError(because("download.space", destination, needed=needed, free=free))
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with store.new_folder(destination.parent) as staging:
-        for file in variant.files:
-            path, here = variant.lies(file), staging / file.path
-            report = functools.partial(progress, file.path) if progress else None
-            found = transport.copy(source, path, here, size=file.size, report=report)
-            if found != file.sha256:
-                raise IntegrityError(because("download.sha256", source.where(path), found=found))
-        _lint(staging, model, variant)
-        _commit(staging, destination, variant)
-
-
-def _lint(staging: Path, model: str, variant: Variant) -> None:
-    """Refuse what was hashed correctly but is no artifact of this model and variant."""
-    try:
-        manifest = artifact.read(staging).manifest
-    except BadInputError as error:
-        reason = because("download.no-manifest", variant.path, file=artifact.MANIFEST)
-        raise IntegrityError(reason) from error
-    if (manifest.model, manifest.variant) != (model, variant.name):
-        why = f"it calls itself {manifest.variant} of {manifest.model}"
-        raise IntegrityError(
-            because("download.other", variant.path, variant=variant.name, why=why)
-        )
-
-
-def _commit(staging: Path, destination: Path, variant: Variant) -> None:
-    """Rename; where somebody else was faster with the same bytes, theirs will do."""
-    with contextlib.suppress(OSError):
-        destination.rmdir()  # Windows does not rename onto an empty folder
-    try:
-        staging.rename(destination)
-    except OSError:
-        if not destination.is_dir() or difference(destination, variant):
-            raise

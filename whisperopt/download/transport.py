@@ -3,76 +3,133 @@
 import contextlib
 import hashlib
 import ipaddress
-import os
+import random
 import re
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from whisperopt import cache
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError
 from whisperopt.reasons import Reason, because
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
+    from whisperopt.download.connection import Watch
+
 Report = Callable[[int, int], None]
 """Is called with the number of bytes of a file that have arrived, and its size."""
 
 _CHUNK = 2**20
 _CONNECT_SECONDS = 10.0
-_READ_SECONDS = 30.0
-_PAUSES_SECONDS = (0.5, 1.0, 2.0)
-"""Rests before the second, third and fourth try."""
-_LONGEST_PAUSE_SECONDS = 60.0
+_READ_SECONDS = 20.0
+_WINDOW_SECONDS = 20.0
+"""Over so long a server must keep to the least rate, its headers included."""
+_LEAST_RATE = 1024
+"""Bytes a second below which nobody waits on."""
+_MEAN_RATE = 8192
+"""Bytes a second that a whole file takes at most, apart from a start."""
+_START_SECONDS = 60.0
+_PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Rests before the second to the sixth try, up to a quarter shorter."""
+_FEW = 3
+"""More tries for a document: somebody waits for it."""
+_SLOW_COUNTS = 3
+"""So many failures is one that took long: of a server that holds its clients there are two."""
+_LONGEST_PAUSE_SECONDS = 60
 _MAX_REDIRECTS = 5
-_TRY_LATER = (429, 503)
+_TRY_LATER = (408, 429, 502, 503, 504)
+_SIGN_IN = 511
+_DOCUMENTS = "documents"
 
+_Result = TypeVar("_Result")
 
-Source: TypeAlias = "DirectorySource | HttpSource"
+Source: TypeAlias = "DirectorySource | HttpSource | OfflineSource"
 """Somewhere that holds a release; paths are relative to it and use `/`."""
 
 
+class PassingError(NetworkError):
+    """What may be over at the next try: a connection that broke, a server that is busy."""
+
+    def __init__(self, reason: Reason, *, pause: float = 0.0, slow: bool = False) -> None:
+        super().__init__(reason)
+        self.pause = pause
+        """Seconds to wait that the server asked for."""
+        self.slow = slow
+
+
+class RangeError(NetworkError):
+    """The server does not go on where it was asked to: ask for all of it."""
+
+
 def read(source: Source, path: str, max_bytes: int) -> bytes:
-    """Return a small file; a longer one is an `IntegrityError`."""
-    data = bytearray()
-    with contextlib.closing(source.chunks(path)) as chunks:
-        for chunk in chunks:
-            data += chunk
-            if len(data) > max_bytes:
-                reason = because("download.longer", source.where(path), most=max_bytes)
-                raise IntegrityError(reason)
-    return bytes(data)
+    """Return a small file; a longer one is an `IntegrityError`.
 
-
-def copy(
-    source: Source, path: str, destination: Path, *, size: int, report: Report | None = None
-) -> str:
-    """Write a file of `size` bytes to the new file `destination`; return its sha256 in hex.
-
-    Stops with an `IntegrityError` as soon as more than `size` bytes arrive.
+    What a server said is kept for `OfflineSource`.
     """
-    state = hashlib.sha256()
-    written = 0
-    with contextlib.closing(source.chunks(path, size)) as chunks, destination.open("xb") as stream:
-        for chunk in chunks:
-            written += len(chunk)
-            if written > size:
-                raise IntegrityError(because("download.too-long", source.where(path), size=size))
-            state.update(chunk)
-            stream.write(chunk)
-            if report:
-                report(written, size)
-        stream.flush()
-        os.fsync(stream.fileno())
-    return state.hexdigest()
+
+    def attempt() -> bytes:
+        data = bytearray()
+        with contextlib.closing(source.chunks(path)) as chunks:
+            for chunk in chunks:
+                data += chunk
+                if len(data) > max_bytes:
+                    reason = because("download.longer", source.where(path), most=max_bytes)
+                    raise IntegrityError(reason)
+        return bytes(data)
+
+    found = insist(attempt, seconds=most_seconds(max_bytes), tries=_FEW)
+    if isinstance(source, HttpSource):
+        with contextlib.suppress(OSError), cache.new_file(_DOCUMENTS) as file:
+            file.write_bytes(found)
+            file.replace(_kept(source, path))
+    return found
 
 
-def open_source(repo: str | Path, *, insecure: bool = False) -> Source:
+def insist(
+    attempt: Callable[[], _Result],
+    *,
+    seconds: float,
+    tries: int | None = None,
+    arrived: Callable[[], int] = lambda: 0,
+) -> _Result:
+    """Return what `attempt` does, which is made again after a `PassingError`.
+
+    So long as what has `arrived` grows at the least rate, failures do not count, but no try begins
+    after `seconds`.
+    """
+    pauses = _PAUSES_SECONDS[:tries]
+    failures, best, ends = 0, arrived(), time.monotonic() + seconds
+    while True:
+        started = time.monotonic()
+        try:
+            return attempt()
+        except PassingError as error:
+            now, gained = time.monotonic(), arrived() - best
+            if gained > _LEAST_RATE * max(now - started, 0.5):
+                failures, best = 0, best + gained
+            failures += _SLOW_COUNTS if error.slow else 1
+            if failures > len(pauses):
+                raise
+            jittered = pauses[failures - 1] * random.uniform(0.75, 1)  # noqa: S311  # no secret
+            pause = max(error.pause, jittered)
+            if now + pause > ends:
+                raise
+        time.sleep(pause)
+
+
+def most_seconds(size: int) -> float:
+    """Return how long `size` bytes may take in all."""
+    return _START_SECONDS + size / _MEAN_RATE
+
+
+def open_source(repo: str | Path, *, insecure: bool = False, offline: bool = False) -> Source:
     """Return the source that a path, a `file://` URL or an `http(s)://` URL names.
 
-    `insecure` allows plain http to hosts other than this one.
+    `insecure` allows plain http to hosts other than this one; `offline` asks no server.
     """
     scheme, mark, _ = str(repo).partition("://")
     if not mark:
@@ -86,7 +143,8 @@ def open_source(repo: str | Path, *, insecure: bool = False) -> Source:
 
         return DirectorySource(Path(url2pathname(address.path)))
     if scheme.lower() in {"http", "https"}:
-        return HttpSource(str(repo), insecure=insecure)
+        source = HttpSource(str(repo), insecure=insecure)
+        return OfflineSource(source) if offline else source
     raise BadInputError(because("download.no-release", repo))
 
 
@@ -100,8 +158,10 @@ class DirectorySource:
         """Return the full path."""
         return str(self.root / path)
 
-    def chunks(self, path: str, size: int | None = None) -> Generator[bytes, None, None]:
-        """Yield the bytes of a file; a folder that lacks its catalog is no release."""
+    def chunks(
+        self, path: str, size: int | None = None, start: int = 0
+    ) -> Generator[bytes, None, None]:
+        """Yield the bytes of a file from `start`; a folder that lacks its catalog is no release."""
         file = self.root / path
         try:
             linked = file.parent != self.root and file.parent.is_symlink()  # that leads elsewhere
@@ -110,11 +170,37 @@ class DirectorySource:
                     raise BadInputError(because("download.not-a-release", self.root, file=path))
                 raise IntegrityError(because("download.no-file", self.root, file=path))
             with file.open("rb") as stream:
+                stream.seek(start)
                 while chunk := stream.read(_CHUNK):
                     yield chunk
         except OSError as error:
             why = f"{error.strerror}"
             raise BadInputError(because("download.unread", file, why=why)) from error
+
+
+class OfflineSource:
+    """A release on a server that nobody asks: of documents it has what was heard last."""
+
+    def __init__(self, source: "HttpSource") -> None:
+        self.root = source.root
+
+    def where(self, path: str) -> str:
+        """Return the full URL."""
+        return f"{self.root}/{path}"
+
+    def chunks(
+        self, path: str, size: int | None = None, start: int = 0
+    ) -> Generator[bytes, None, None]:
+        """Yield the bytes of a document; everything else is a `NetworkError`."""
+        kept = _kept(self, path)
+        if size is not None or not kept.is_file():
+            raise NetworkError(because("download.offline", self.where(path)))
+        yield kept.read_bytes()[start:]
+
+
+def _kept(source: "HttpSource | OfflineSource", path: str) -> Path:
+    name = hashlib.sha256(source.where(path).encode()).hexdigest()
+    return cache.folder(_DOCUMENTS) / name
 
 
 class HttpSource:
@@ -130,62 +216,79 @@ class HttpSource:
             raise BadInputError(because("download.unsafe", url, why=str(problem)))
         import urllib3
 
-        timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
-        self._pool = urllib3.PoolManager(timeout=timeout, retries=False)
+        from whisperopt.download.connection import pools
+
+        self._pool = pools(urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS))
 
     def where(self, path: str) -> str:
         """Return the full URL."""
         return f"{self.root}/{path}"
 
-    def chunks(self, path: str, size: int | None = None) -> Generator[bytes, None, None]:
-        """Yield the bytes of a file; that there are less than `size` is a `NetworkError`."""
+    def chunks(
+        self, path: str, size: int | None = None, start: int = 0
+    ) -> Generator[bytes, None, None]:
+        """Yield the bytes of a file from `start`, as they arrive; it is asked for once.
+
+        What may pass is a `PassingError`, also that there are less than `size` bytes in all; that
+        the server does not begin at `start` is a `RangeError`.
+        """
         from urllib3.exceptions import HTTPError
 
-        url = self.where(path)
-        response = self._answer(url)
-        arrived = 0
-        try:
-            for chunk in response.stream(_CHUNK, decode_content=False):
-                arrived += len(chunk)
-                yield chunk
-        except (HTTPError, OSError) as error:
-            cause = _cause(error)
-            reason = because("download.broke-off", url, arrived=arrived, why=cause)
-            raise NetworkError(reason) from error
-        finally:
-            response.close()
-        if arrived < (size or 0):
-            raise NetworkError(because("download.ended", url, arrived=arrived, size=size or 0))
+        from whisperopt.download.connection import Watch
 
-    def _answer(self, url: str) -> "BaseHTTPResponse":
-        """Ask until there is a plain 200; busy servers and lost connections get more tries."""
-        from urllib3.exceptions import HTTPError
-
-        for pause in _PAUSES_SECONDS:
-            wait = pause
-            with contextlib.suppress(HTTPError, OSError):
-                response = self._follow(url)
-                if response.status not in _TRY_LATER:
-                    return _checked(response, url)
+        url, arrived = self.where(path), start
+        seconds = most_seconds(_CHUNK if size is None else size - start)
+        with Watch(url, seconds=seconds, window=_WINDOW_SECONDS, rate=_LEAST_RATE) as watch:
+            response, answered = self._answer(url, start, watch)
+            try:
+                while chunk := response.read1(_CHUNK, decode_content=False):
+                    if arrived == 0:
+                        _check_page(response, chunk, url, answered)
+                    arrived += len(chunk)
+                    watch.arrived += len(chunk)
+                    yield chunk
+            except (HTTPError, OSError) as error:
+                cause = _cause(error)
+                reason = watch.why or because(
+                    "download.broke-off", url, arrived=arrived, why=cause
+                )
+                raise PassingError(reason, slow=_is_slow(error, watch)) from error
+            finally:
                 response.close()
-                wait = max(pause, _asked_pause(response))
-            time.sleep(wait)
-        try:
-            return _checked(self._follow(url), url)
-        except (HTTPError, OSError) as error:
-            raise NetworkError(because("download.unreached", url, why=_cause(error))) from error
+            if arrived < (size or 0) or watch.why:
+                values = {"arrived": arrived, "size": size or 0}
+                reason = watch.why or because("download.ended", url, **values)
+                raise PassingError(reason, slow=watch.why is not None)
 
-    def _follow(self, url: str) -> "BaseHTTPResponse":
+    def _answer(self, url: str, start: int, watch: "Watch") -> tuple["BaseHTTPResponse", str]:
+        """Return the answer to a request, if it is the file, and the URL that it is from."""
+        from urllib3.exceptions import HTTPError, LocationValueError, SSLError
+
+        try:
+            with watch.asking():
+                response, answered = self._follow(url, start)
+        except (HTTPError, OSError) as error:
+            reason = watch.why or because("download.unreached", url, why=_cause(error))
+            if isinstance(error, SSLError | LocationValueError) and not watch.why:
+                raise NetworkError(reason) from error
+            raise PassingError(reason, slow=_is_slow(error, watch)) from error
+        if refusal := _refusal(response, url, start):
+            response.close()
+            raise refusal
+        return response, answered
+
+    def _follow(self, url: str, start: int) -> tuple["BaseHTTPResponse", str]:
         """Ask once, and go where the server sends us as long as that is safe."""
         here = url
+        headers = {"Accept-Encoding": "identity"}
+        headers |= {"Range": f"bytes={start}-"} if start else {}
         for _ in range(_MAX_REDIRECTS + 1):
-            headers = {"Accept-Encoding": "identity"}
-            response = self._pool.request(
+            response = self._pool(here).request(
                 "GET", here, headers=headers, preload_content=False, redirect=False
             )
             location = response.get_redirect_location()
             if not location:
-                return response
+                return response, here
             response.close()
             try:
                 there = urljoin(here, location)
@@ -213,34 +316,70 @@ class HttpSource:
             return None
         if came_from.lower().startswith("https:"):
             return because("address.gives-up", url)
-        if self._insecure or _is_loopback(address.host.strip("[]")):
+        if self._insecure or _stays_here(url, address.host):
             return None
         return because("address.plain", url)
 
 
+def _stays_here(url: str, host: str) -> bool:
+    """Say whether what is sent to `url` never leaves this machine."""
+    from whisperopt.download.connection import proxy_of
+
+    try:
+        proxy = proxy_of(url)
+        return _is_loopback(host) and (not proxy or _is_loopback(urlsplit(proxy).hostname or ""))
+    except ValueError:  # parsers differ in odd cases
+        return False
+
+
 def _is_loopback(host: str) -> bool:
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
 
 
-def _checked(response: "BaseHTTPResponse", url: str) -> "BaseHTTPResponse":
+def _refusal(response: "BaseHTTPResponse", url: str, start: int) -> NetworkError | None:
+    """Return what is wrong with an answer that shall be the file from `start`, if anything."""
+    status = response.status
     encoding = response.headers.get("Content-Encoding", "identity").lower()
-    if response.status == 200 and encoding == "identity":
-        return response
-    response.close()
-    if response.status == 404:
-        raise NetworkError(because("download.404", url))
-    if response.status != 200:
-        raise NetworkError(because("download.status", url, status=response.status))
-    raise NetworkError(because("download.encoding", url, found=repr(encoding)))
+    if status in _TRY_LATER:
+        reason = because("download.status", url, status=status)
+        return PassingError(reason, pause=_asked_pause(response))
+    if start and status in {200, 206, 416}:
+        found = response.headers.get("Content-Range", "")
+        if status != 206 or not re.match(rf"bytes {start}-[0-9]+/", found):
+            return RangeError(because("download.range", url, start=start, status=status))
+    elif status != 200:
+        code = {404: "404", _SIGN_IN: "sign-in"}.get(status, "status")
+        return NetworkError(because(f"download.{code}", url, status=status, to=url))
+    if encoding != "identity":
+        return NetworkError(because("download.encoding", url, found=repr(encoding)))
+    return None
+
+
+def _check_page(response: "BaseHTTPResponse", chunk: bytes, url: str, answered: str) -> None:
+    """Refuse a web page in place of a file: networks answer so to whom they do not know yet."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind in {"text/html", "application/xhtml+xml"} and chunk.lstrip()[:1] == b"<":
+        raise NetworkError(because("download.sign-in", url, to=answered))
+
+
+def _is_slow(error: Exception, watch: "Watch") -> bool:
+    from urllib3.exceptions import TimeoutError as UrllibTimeoutError
+
+    return watch.why is not None or isinstance(error, UrllibTimeoutError | TimeoutError)
 
 
 def _asked_pause(response: "BaseHTTPResponse") -> float:
     """Return the seconds that the server asks to wait, within reason."""
-    asked = re.fullmatch(r"[0-9]{1,6}", response.headers.get("Retry-After", ""))
-    return min(float(asked[0]), _LONGEST_PAUSE_SECONDS) if asked else 0.0
+    from urllib3 import Retry
+    from urllib3.exceptions import InvalidHeader
+
+    try:
+        return Retry(retry_after_max=_LONGEST_PAUSE_SECONDS).get_retry_after(response) or 0.0
+    except (InvalidHeader, ValueError, OverflowError):
+        return 0.0
 
 
 def _cause(error: Exception) -> str:
