@@ -78,7 +78,7 @@ def test_explain_judges_every_model_without_fetching(site: Site) -> None:
         explain(site.url, "huge", VM)
 
 
-@pytest.mark.parametrize("flags", [[], ["--insecure"]])
+@pytest.mark.parametrize("flags", [[], ["--insecure-http"], ["--insecure"]])
 def test_explain_on_the_command_line_takes_the_advice_to_be_insecure(
     flags: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,7 +94,7 @@ def test_explain_on_the_command_line_takes_the_advice_to_be_insecure(
     done = CliRunner().invoke(main, command)
     assert heard == [bool(flags)]
     assert done.exit_code == (0 if flags else 2)
-    assert ("allow it with --insecure" in done.output) != bool(flags)
+    assert ("allow it with --insecure-http" in done.output) != bool(flags)
 
 
 def test_a_release_without_a_model_says_so(repo: str, release: Path) -> None:
