@@ -1,5 +1,6 @@
 """The same model comes tomorrow, or there is a reason."""
 
+import contextlib
 from pathlib import Path
 
 import msgspec
@@ -107,7 +108,5 @@ def test_any_bytes_are_a_lock_file_or_bad_input(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzzed.lock"
     path.write_bytes(data)
-    try:
+    with contextlib.suppress(BadInputError):
         assert isinstance(lock_file.read(path).models, dict)
-    except BadInputError as error:
-        assert str(path) in str(error)

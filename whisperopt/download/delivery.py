@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from whisperopt.selection.decisions import Decision, best, choose
 
 _COMPLETED = "completed"
 _QUARANTINE = "quarantine"
+_QUARANTINE_SECONDS = 7 * 24 * 60 * 60
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     insecure: bool = False
     offline: bool = False
     lock: str | Path | None = None
+    origin: str | Path | None = None
+    """What the cache calls the repository, if not `repo`."""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,13 +119,17 @@ def deliver(
         place = cache.folder("artifacts") / folder_of(model, variant)
         destination = place if wish.to is None else _resolved(Path(wish.to))
         with references.turn(place.name), store.disk_errors(destination):
+            unopened = _unopened(wish)
+            if unopened is None and (known := _quarantined(variant)):
+                passed_over.append(f"{variant.name}: {known}")
+                continue
             came = _arrived(source, model, variant, destination, progress, mend=wish.to is None)
             found = artifact.read(destination)
-            unopened = because("download.asked-for") if wish.variant else _not_here(wish)
             if unopened is None and (failure := _failure(candidate, destination)):
                 passed_over.append(f"{variant.name}: {failure}")
-                if came:
-                    shutil.rmtree(destination)
+                if wish.to and not came:
+                    break  # nothing else may take its place
+                _take_away(destination, variant)
                 continue
         _remember(wish, entry, variant, destination)
         return Delivery(
@@ -206,25 +213,40 @@ def _arrived(  # as `bring`
     return not there
 
 
-def _not_here(wish: Wish) -> Reason | None:
-    """Say why nothing can be opened in another process on behalf of the host, if so."""
+def _take_away(folder: Path, variant: Variant) -> None:
+    for file in variant.files:
+        (folder / file.path).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a mount point stays
+        folder.rmdir()
+
+
+def _unopened(wish: Wish) -> Reason | None:
+    """Say why what comes is not opened in another process, if so."""
+    if wish.variant:
+        return because("download.asked-for")
     if wish.host or hosts.RECORDED in os.environ:
         return because("download.recorded")
     return None if process.possible() else process.IMPOSSIBLE.reason
+
+
+def _note(variant: Variant) -> str:
+    return cache.key(variant.digest, fingerprint.here())
+
+
+def _quarantined(variant: Variant) -> str | None:
+    """Return why a variant did not open on this host, as it is, within the last week."""
+    known = cache.recall(_QUARANTINE, _note(variant), tuple[str, float])
+    return known[0] if known and time.time() - known[1] < _QUARANTINE_SECONDS else None
 
 
 def _failure(candidate: Decision, folder: Path) -> str | None:
     """Return why a variant does not open on this host, found out in a process of its own."""
     from whisperopt.runtime import first_open
 
-    note = cache.key(candidate.variant.digest, fingerprint.here())
-    opened = artifact.read(folder, candidate.gpu)
-    if (known := cache.recall(_QUARANTINE, note, str)) and not first_open.known(opened):
-        return known
     try:
-        first_open.try_out(opened)
+        first_open.try_out(artifact.read(folder, candidate.gpu))
     except WhisperoptError as error:
-        cache.keep(_QUARANTINE, note, str(error))
+        cache.keep(_QUARANTINE, _note(candidate.variant), (str(error), time.time()))
         return str(error)
     return None
 
@@ -245,7 +267,7 @@ def _remember(wish: Wish, entry: ModelEntry, variant: Variant, destination: Path
         )
 
     if wish.to is None:
-        asked = reference("fetched", wish.repo)
+        asked = reference("fetched", wish.origin or wish.repo)
         restricted = (wish.target, wish.device, wish.variant, wish.host)
         references.remember(asked, wish.model, *restricted)
     else:

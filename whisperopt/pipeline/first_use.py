@@ -96,16 +96,16 @@ def fetch(
                 *(staging, model), target=target, device=device, budget=budget, progress=progress
             )
             whence = repo if why else staging
-        found = download.fetch(
-            model,
+        wish = download.Wish(
+            model=model,
             repo=whence,
             to=to,
             target=target,
             device=device,
             insecure=insecure,
-            progress=arrived,
+            origin=repo,
         )
-        return found, why
+        return download.deliver(wish, arrived).artifact, why
 
 
 def _already(
