@@ -1,7 +1,6 @@
 """`whisperopt.lock`: which variant each class of hosts gets, today and tomorrow."""
 
-import os
-import tempfile
+import uuid
 from pathlib import Path
 
 import msgspec
@@ -86,18 +85,9 @@ def pin(path: Path, model: str, host: Host, entry: ModelEntry, variant: Variant)
         return
     models = {**lock.models, model: dict(sorted(pins.items()))}
     text = msgspec.json.encode(LockFile(models=dict(sorted(models.items()))))
-    handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}-")
+    new = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.format(text, indent=1) + b"\n")
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    now = os.umask(0o022)
-    os.umask(now)
-    return now
+        new.write_bytes(msgspec.json.format(text, indent=1) + b"\n")
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)

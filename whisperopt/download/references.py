@@ -76,6 +76,7 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
 
     path: Path
     size: int
+    used: float
     why: Reason
 
 
@@ -155,7 +156,10 @@ def _kept(path: Path, references: tuple[Reference, ...]) -> Kept:
 def damaged(entry: Kept) -> bool:
     """Say whether the bytes of a variant in the cache are no longer what was fetched."""
     wanted = {ref.digest for ref in entry.references} or {"sha256:" + entry.path.name[-12:]}
-    found = catalogs.digest(catalogs.describe_files(entry.path))
+    try:
+        found = catalogs.digest(catalogs.describe_files(entry.path))
+    except OSError:
+        return True
     return not any(found.startswith(digest) for digest in wanted)
 
 
@@ -176,17 +180,17 @@ def collect(
         with contextlib.suppress(OSError):
             state = path.lstat()
             if time.time() - state.st_mtime > _PART_SECONDS:
-                why = because("cache.part")
-                removals.append(Removal(path=path, size=state.st_size, why=why))
+                facts = {"size": state.st_size, "used": state.st_mtime}
+                removals.append(Removal(path=path, why=because("cache.part"), **facts))
     if dry_run:
         return tuple(removals)
-    gone = [removal for removal in removals if _removed(removal.path)]
+    gone = tuple(removal for removal in removals if _removed(removal))
     cache.remove(cache.folder("trash"))
     for kind in cache.GOES:
         cache.evict(kind)
     with contextlib.suppress(OSError), store.new_folder(cache.folder("artifacts")):
         pass  # which sweeps what fetches died over
-    return tuple(gone)
+    return gone
 
 
 def discard(path: Path) -> None:
@@ -202,7 +206,7 @@ def _unneeded(entries: Iterable[Kept], max_bytes: int | None, days: float) -> It
     staying = []
     for entry in entries:
         if not entry.references and now - entry.used > days * _DAY:
-            yield Removal(path=entry.path, size=entry.size, why=because("cache.unused", days=days))
+            yield _removal(entry, because("cache.unused", days=days))
         else:
             staying.append(entry)
             total += entry.size
@@ -211,26 +215,24 @@ def _unneeded(entries: Iterable[Kept], max_bytes: int | None, days: float) -> It
             return
         if not entry.pinned:
             total -= entry.size
-            why = because("cache.beyond", most=max_bytes)
-            yield Removal(path=entry.path, size=entry.size, why=why)
+            yield _removal(entry, because("cache.beyond", most=max_bytes))
 
 
-def _removed(path: Path) -> bool:
-    """Remove what nobody is at; say whether it is gone."""
-    if path.suffix == SUFFIX:
-        if (held := locks.take(path)) is None:
-            return False
-        try:
+def _removal(entry: Kept, why: Reason) -> Removal:
+    return Removal(path=entry.path, size=entry.size, used=entry.used, why=why)
+
+
+def _removed(removal: Removal) -> bool:
+    """Remove what nobody is at, or used meanwhile; say whether it is gone."""
+    path = removal.path
+    with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+        if path.suffix == SUFFIX:
+            descriptor = locks.take(path)
+            mine = descriptor is not None
+            if descriptor is not None:
+                held.callback(os.close, descriptor)
+        else:
+            mine = held.enter_context(turn(path.name, wait=False))
+        if mine and path.lstat().st_mtime == removal.used:
             discard(path)
-        except OSError:
-            return False
-        finally:
-            os.close(held)
-        return True
-    with turn(path.name, wait=False) as held_turn:
-        try:
-            if held_turn:
-                discard(path)
-        except OSError:
-            return False
-    return held_turn
+    return not path.exists()
