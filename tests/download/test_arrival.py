@@ -245,7 +245,7 @@ def test_what_a_killed_fetch_got_is_not_asked_for_again(site: Site, cache: Path)
     assert "artifact.json" not in asked
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_that_asks_to_end_leaves_nothing(
     site: Site, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
@@ -182,18 +183,17 @@ def test_a_part_is_for_another_disk_copied_and_compared(
     def elsewhere(self: Path, to: Path) -> NoReturn:
         raise OSError(errno.EXDEV, "another disk")
 
-    with parts.fetched(HttpSource(site.url), "weights.bin", FILE, folder) as part:
-        real = Path.stat
+    real = Path.stat
 
-        def stat(self: Path, **options: Any) -> os.stat_result:
-            found = list(real(self, **options))
-            found[2] += self.suffix == ".part"
-            return os.stat_result(found)
+    def stat(self: Path, **options: Any) -> Any:
+        found = real(self, **options)
+        return SimpleNamespace(st_dev=-1) if self.suffix == ".part" else found
 
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "rename", elsewhere)
-            patch.setattr(Path, "stat", stat)
-            part.move(folder / "done")
+    fetched = parts.fetched(HttpSource(site.url), "weights.bin", FILE, folder)
+    with fetched as part, monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", elsewhere)
+        patch.setattr(Path, "stat", stat)
+        part.move(folder / "done")
     assert left(folder) == {"done": len(DATA)}
     assert (folder / "done").read_bytes() == DATA
 

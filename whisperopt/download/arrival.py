@@ -36,7 +36,7 @@ def bring(
     Into a folder that exists the files are moved one by one, the manifest last: such a one may be
     a mount point, or all that this user may write to.
     """
-    inside = destination.is_dir() and not mend
+    inside, damaged = destination.is_dir() and not mend, _inode(destination) if mend else None
     home = destination if inside else destination.parent
     room = variant.size
     with contextlib.ExitStack() as stack:
@@ -62,7 +62,7 @@ def bring(
         for name, part in arrived.items():
             part.move(staging / name)
         _lint(staging, model, variant)
-        if mend and destination.exists():
+        if damaged is not None and _inode(destination) == damaged:  # nobody else has mended it
             references.discard(destination)
         _install(staging, destination, variant, inside=inside)
 
@@ -147,6 +147,10 @@ def _check_room(where: Path, size: int) -> None:
     free = store.free_bytes(where)
     if free < needed:
         raise DiskError(because("download.space", where, needed=needed, free=free))
+
+
+def _inode(folder: Path) -> int | None:
+    return folder.stat().st_ino if folder.exists() else None
 
 
 def _device(where: Path) -> int:
