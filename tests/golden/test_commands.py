@@ -45,6 +45,8 @@ def test_commands_and_options_are_the_same() -> None:
         command = main.get_command(context, name)
         assert command is not None
         found[name] = [described(one) for one in command.params]
+        for inner in command.commands.values() if isinstance(command, click.Group) else ():
+            found[f"{name} {inner.name}"] = [described(one) for one in inner.params]
     compare("cli/options", found)
 
 
