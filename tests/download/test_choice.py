@@ -13,21 +13,24 @@ import pytest
 from click.testing import CliRunner
 
 import whisperopt
-from tests.download.server import Site
+from tests.download.server import Site, serve
 from tests.selection import releases
 from tests.selection.releases import MODEL, host
 from whisperopt import artifact, registry
 from whisperopt import download as fetcher
 from whisperopt.backend import Probe
 from whisperopt.cli import main
-from whisperopt.download import cached, explain, fetch, transport
+from whisperopt.download import Wish, cached, deliver, explain, fetch, transport
 from whisperopt.errors import (
     BadInputError,
     NetworkError,
     NothingFitsError,
+    WhisperoptError,
 )
+from whisperopt.reasons import because
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
+from whisperopt.runtime import first_open
 
 pytestmark = pytest.mark.usefixtures("cache")
 VM = host("plain-vm-linux")
@@ -182,3 +185,66 @@ def test_a_runtime_that_does_not_load_here_is_passed_over(
     assert asked == ["cuda", "cpu"]
     assert (best.variant.backend, best.accepted) == ("cpu", True)
     assert broken.reason == "does not work on this host: cuda lacks a library"
+
+
+@pytest.fixture
+def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A release of two variants on a machine that opens what is not in the list."""
+    releases.write_release(tmp_path / "r", "cpu-gqa-fp32", "cpu-gqa-int8")
+    broken: list[str] = []
+
+    def try_out(opened: artifact.Artifact, **_: object) -> None:
+        if opened.manifest.variant in broken:
+            raise WhisperoptError(because("runtime.not-opened", why="it aborted"))
+
+    monkeypatch.delenv("WHISPEROPT_HOST", raising=False)
+    monkeypatch.setattr(registry, "probe", lambda name: Probe(runtime=name))
+    monkeypatch.setattr("whisperopt.host.detect", lambda: VM)
+    monkeypatch.setattr(first_open, "try_out", try_out)
+    return broken
+
+
+@pytest.mark.parametrize("to", ["the cache", "a folder", "a folder that is there"])
+def test_what_does_not_open_here_gives_way_to_the_next(
+    live: list[str], tmp_path: Path, to: str
+) -> None:
+    place = None if to == "the cache" else tmp_path / "to"
+    if to == "a folder that is there":
+        (tmp_path / "to").mkdir()
+    first = deliver(Wish(model=MODEL, repo=tmp_path / "r"))
+    assert (first.unopened, first.passed_over) == (None, ())
+    name = first.artifact.manifest.variant
+    live.append(name)
+    with serve(tmp_path / "r") as site:
+        second = deliver(Wish(model=MODEL, repo=site.url, to=place))
+        assert second.artifact.manifest.variant != name
+        (passed,) = second.passed_over
+        assert passed.startswith(f"{name}: opening it failed: it aborted")
+        assert second.artifact.path.is_dir()
+        site.asked.clear()
+        again = deliver(Wish(model=MODEL, repo=site.url, to=place))
+        assert again.artifact.path == second.artifact.path
+        assert again.passed_over == second.passed_over
+        assert site.asked == ["/catalog.json"]
+    asked_for = deliver(Wish(model=MODEL, repo=tmp_path / "r", variant=name))
+    assert asked_for.artifact.manifest.variant == name
+    assert asked_for.unopened == because("download.asked-for")
+
+
+def test_if_nothing_opens_the_reasons_are_told_and_nothing_stays(
+    live: list[str], tmp_path: Path, cache: Path
+) -> None:
+    live += ["cpu-gqa-fp32", "cpu-gqa-int8"]
+    with pytest.raises(NothingFitsError, match=r"gqa-int8: .*aborted.*gqa-fp32: .*aborted"):
+        fetch(MODEL, repo=tmp_path / "r")
+    assert list(cache.iterdir()) == []
+
+
+def test_a_folder_that_was_there_is_not_emptied_for_another_variant(
+    live: list[str], tmp_path: Path
+) -> None:
+    made = fetch(MODEL, repo=tmp_path / "r", to=tmp_path / "to")
+    live.append(made.manifest.variant)
+    with pytest.raises(NothingFitsError, match="it aborted"):
+        fetch(MODEL, repo=tmp_path / "r", to=tmp_path / "to")
+    assert artifact.read(tmp_path / "to") == made

@@ -246,8 +246,9 @@ def _failure(candidate: Decision, folder: Path) -> str | None:
     try:
         first_open.try_out(artifact.read(folder, candidate.gpu))
     except WhisperoptError as error:
-        cache.keep(_QUARANTINE, _note(candidate.variant), (str(error), time.time()))
-        return str(error)
+        why = str(error).rstrip(".")
+        cache.keep(_QUARANTINE, _note(candidate.variant), (why, time.time()))
+        return why
     return None
 
 
