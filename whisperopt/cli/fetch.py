@@ -100,8 +100,8 @@ def fetch(
             _raced(host_file, budget, **asked)
         else:
             host = hosts.read(host_file) if host_file else None
-            restricted = {"variant": variant, "offline": offline, "lock": lock, "host": host}
-            _fetched(fetcher.Wish(**asked, **restricted))
+            asked |= {"variant": variant, "offline": offline, "lock": lock, "host": host}
+            _fetched(fetcher.Wish(**asked))
 
 
 def _raced(host_file: Path | None, budget: float | None, **asked: Any) -> None:

@@ -180,8 +180,8 @@ def collect(
         with contextlib.suppress(OSError):
             state = path.lstat()
             if time.time() - state.st_mtime > _PART_SECONDS:
-                facts = {"size": state.st_size, "used": state.st_mtime}
-                removals.append(Removal(path=path, why=because("cache.part"), **facts))
+                why, used = because("cache.part"), state.st_mtime
+                removals.append(Removal(path=path, size=state.st_size, used=used, why=why))
     if dry_run:
         return tuple(removals)
     gone = tuple(removal for removal in removals if _removed(removal))
