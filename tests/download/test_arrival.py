@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 VM = host("plain-vm-linux")
 FOLDER = f"{MODEL}--cpu-gqa-fp32"
 RECORDED = Path(releases.__file__).parent.parent / "hosts" / "plain-vm-linux.json"
-KILLS = int(os.environ.get("WHISPEROPT_KILLS", "4"))
+KILLS = int(os.environ.get("WHISPEROPT_KILLS", "3"))
 """Times that a fetch is killed at a random moment."""
 
 
@@ -190,11 +190,11 @@ def slowly(handler: BaseHTTPRequestHandler, data: bytes) -> None:
         handler.wfile = real
 
 
-def start(site: Site, to: Path | None) -> "subprocess.Popen[bytes]":
+def start(site: Site, to: Path | None, *within: str) -> "subprocess.Popen[bytes]":
     code = "from whisperopt.cli import main; main()"
     into = ["--to", str(to)] if to else []
     return subprocess.Popen(
-        [sys.executable, "-c", code, "fetch", MODEL, "--repo", site.url, *into],
+        [*within, sys.executable, "-c", code, "fetch", MODEL, "--repo", site.url, *into],
         env=os.environ | {"WHISPEROPT_HOST": str(RECORDED)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -209,13 +209,14 @@ def when_asked(site: Site, process: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.002)
 
 
+@pytest.mark.parametrize("kills", [KILLS, pytest.param(200, marks=pytest.mark.soak)])
 def test_who_is_killed_at_any_moment_leaves_nothing_half(
-    site: Site, release: Path, cache: Path
+    site: Site, release: Path, cache: Path, kills: int
 ) -> None:
     for name in ("encoder.onnx", "decoder.onnx"):
         site.odd[name] = [slowly]
     chance, killed = random.Random(13), 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         shutil.rmtree(cache, ignore_errors=True)
         process = start(site, None)
         when_asked(site, process)
@@ -256,6 +257,23 @@ def test_a_signal_that_asks_to_end_leaves_nothing(
     process.send_signal(number)
     assert process.wait(30) != 0
     assert list((tmp_path / "to").iterdir()) == []
+
+
+def test_two_containers_that_share_a_folder_leave_each_other_alone(
+    site: Site, release: Path, tmp_path: Path
+) -> None:
+    """Each has process ids of its own, and does not see the other's."""
+    container = ("unshare", "--pid", "--fork", "--mount-proc")
+    if not shutil.which("unshare") or subprocess.run([*container, "true"], check=False).returncode:
+        pytest.skip("this user may not make a namespace of processes")
+    site.odd["decoder.onnx"] = [slowly]
+    shared = tmp_path / "shared"
+    process = start(site, shared / "theirs", *container)
+    when_asked(site, process)
+    with store.new_folder(shared) as mine:  # which sweeps first
+        assert mine.is_dir()
+        assert process.wait(60) == 0
+    assert contents(shared / "theirs") == contents(release / FOLDER)
 
 
 def test_clearing_the_cache_during_a_fetch_harms_nothing(
