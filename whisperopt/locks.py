@@ -65,17 +65,18 @@ def lies(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def turn(path: Path, *, wait: bool = True) -> Iterator[bool]:
+def turn(path: Path, seconds: float) -> Iterator[bool]:
     """Yield when nobody else holds the lock file `path`, and hold it while the block lasts.
 
-    Without `wait` it yields False where somebody does. Where there is no lock to be had it yields
-    at once: this is to spare work, and what is done must be safe without.
+    After so many `seconds` it yields False. Where there is no lock to be had it yields True at
+    once: this is to spare work, and what is done must be safe without.
     """
     descriptor, held = None, True
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | SAFELY, 0o666)
-        while not (held := lock(descriptor)) and wait:
+        ends = time.monotonic() + seconds
+        while not (held := lock(descriptor)) and time.monotonic() < ends:
             time.sleep(_POLL_SECONDS)
     try:
         yield held

@@ -19,7 +19,7 @@ from tests.download.server import Site, headers, plain, status
 from tests.selection import releases
 from tests.selection.releases import MODEL, host
 from whisperopt import artifact, locks
-from whisperopt.download import fetch
+from whisperopt.download import fetch, references, transport
 from whisperopt.errors import (
     BadInputError,
     DiskError,
@@ -236,6 +236,16 @@ def test_fetches_at_the_same_time_end_with_one_good_artifact(
     assert contents(path) == contents(release / FOLDER)
     assert len({*site.asked} - {"/catalog.json"}) in {0, 4}
     assert len([asked for asked in site.asked if asked != "/catalog.json"]) in {0, 4}
+
+
+def test_somebody_who_is_stuck_is_not_waited_for_for_ever(
+    repo: str, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "_START_SECONDS", 0.1)
+    variant = catalogs.read(release).model(MODEL).variants[0]
+    with references.turn(references.folder_of(MODEL, variant)) as mine:
+        assert mine
+        assert contents(fetch(MODEL, repo=repo, host=VM).path) == contents(release / FOLDER)
 
 
 def test_where_locks_lie_fetches_at_the_same_time_end_well_too(

@@ -39,7 +39,7 @@ class Watch:
         self._done = threading.Event()
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._look, name="watch", daemon=True).start()
+        threading.Thread(target=self._look, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -118,7 +118,8 @@ def deliver(
         variant = candidate.variant
         place = cache.folder("artifacts") / folder_of(model, variant)
         destination = place if wish.to is None else _resolved(Path(wish.to))
-        with references.turn(place.name), store.disk_errors(destination):
+        patience = transport.most_seconds(variant.size)  # who takes longer is stuck
+        with references.turn(place.name, patience), store.disk_errors(destination):
             unopened = _unopened(wish)
             if unopened is None and (known := _quarantined(variant)):
                 passed_over.append(f"{variant.name}: {known}")

@@ -86,9 +86,12 @@ def folder_of(model: str, variant: Variant) -> str:
 
 
 @contextlib.contextmanager
-def turn(name: str, *, wait: bool = True) -> Iterator[bool]:
-    """Let one process at a time bring, mend or remove what `folder_of` calls `name`."""
-    with locks.turn(cache.folder("locks") / f"{name}.lock", wait=wait) as held:
+def turn(name: str, seconds: float = 0) -> Iterator[bool]:
+    """Let one process at a time bring, mend or remove what `folder_of` calls `name`.
+
+    Yields False if after so many `seconds` it still is somebody else's turn.
+    """
+    with locks.turn(cache.folder("locks") / f"{name}.lock", seconds) as held:
         yield held
 
 
@@ -232,7 +235,7 @@ def _removed(removal: Removal) -> bool:
             if descriptor is not None:
                 held.callback(os.close, descriptor)
         else:
-            mine = held.enter_context(turn(path.name, wait=False))
+            mine = held.enter_context(turn(path.name))
         if mine and path.lstat().st_mtime == removal.used:
             discard(path)
     return not path.exists()
