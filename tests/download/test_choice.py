@@ -240,6 +240,19 @@ def test_if_nothing_opens_the_reasons_are_told_and_nothing_stays(
     assert list(cache.iterdir()) == []
 
 
+def test_a_wrong_setting_is_no_fault_of_the_variant(
+    live: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: artifact.Artifact) -> NoReturn:
+        raise BadInputError(because("process.bound", first_open.LIMIT, text="'x'"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(first_open, "try_out", refuse)
+        with pytest.raises(BadInputError, match=first_open.LIMIT):
+            fetch(MODEL, repo=tmp_path / "r")
+    assert deliver(Wish(model=MODEL, repo=tmp_path / "r")).passed_over == ()
+
+
 def test_a_folder_that_was_there_is_not_emptied_for_another_variant(
     live: list[str], tmp_path: Path
 ) -> None:

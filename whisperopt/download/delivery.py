@@ -194,7 +194,7 @@ def _resolved(to: Path) -> Path:
         ) from None
 
 
-def _arrived(  # as `bring`
+def _arrived(
     source: Source,
     model: str,
     variant: Variant,
@@ -246,6 +246,8 @@ def _failure(candidate: Decision, folder: Path) -> str | None:
 
     try:
         first_open.try_out(artifact.read(folder, candidate.gpu))
+    except BadInputError:  # a setting, which says nothing of the variant
+        raise
     except WhisperoptError as error:
         why = str(error).rstrip(".")
         cache.keep(_QUARANTINE, _note(candidate.variant), (why, time.time()))
