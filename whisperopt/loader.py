@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from whisperopt import artifact as artifacts
+from whisperopt import cache
 from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
 from whisperopt.download import cached, read_folder, take, whole
@@ -116,6 +117,8 @@ def _opened(
             passed_over.append(f"{name}: {error}")
             failures.append(error)
         else:
+            if candidate.path.parent == cache.folder("artifacts"):
+                cache.use(candidate.path)
             yield candidate, session, f"{name}: {why}"
 
 

@@ -1,6 +1,7 @@
 """A web server on this machine that hands out a folder, and can be told to misbehave."""
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,8 @@ class Site(ThreadingHTTPServer):
         self.root = root
         self.odd: dict[str, list[Answer]] = {}
         self.asked: list[str] = []
+        self.ranges: list[str] = []
+        self.sent = 0
         self.encodings: set[str] = set()
 
     @property
@@ -36,6 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
         self.server.encodings.add(self.headers.get("Accept-Encoding", ""))
+        self.server.ranges.append(self.headers.get("Range", ""))
         file = self.server.root / self.path.lstrip("/")
         data = file.read_bytes() if file.is_file() else b""
         if odd := self.server.odd.get(file.name):
@@ -50,8 +54,44 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def plain(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+    """Answer as servers do, also who asks for what follows a place."""
+    start, named = start_of(handler), {}
+    if start:
+        named["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+    headers(handler, 206 if start else 200, named | {"Content-Length": str(len(data) - start)})
+    send(handler, data[start:])
+
+
+def whole(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+    """Answer with all of it, whatever was asked for."""
     headers(handler, 200, {"Content-Length": str(len(data))})
+    send(handler, data)
+
+
+def broken_off(after: int, *, ranges: bool = True) -> Answer:
+    """Send so many bytes more, and then hang up."""
+
+    def answer(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+        start, named = start_of(handler) if ranges else 0, {}
+        if start:
+            named["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        headers(handler, 206 if start else 200, named | {"Content-Length": str(len(data) - start)})
+        send(handler, data[start : start + after])
+
+    return answer
+
+
+def start_of(handler: BaseHTTPRequestHandler) -> int:
+    """Return from where a client wants a file."""
+    found = re.fullmatch(r"bytes=([0-9]+)-", handler.headers.get("Range", ""))
+    return int(found[1]) if found else 0
+
+
+def send(handler: BaseHTTPRequestHandler, data: bytes) -> None:
     handler.wfile.write(data)
+    site = handler.server
+    assert isinstance(site, Site)
+    site.sent += len(data)
 
 
 def headers(handler: BaseHTTPRequestHandler, status: int, lines: dict[str, str]) -> None:

@@ -13,22 +13,25 @@ import pytest
 from click.testing import CliRunner
 
 import whisperopt
-from tests.download.server import Site
-from tests.download.unsigned import explain, fetch
+from tests.download.server import Site, serve
+from tests.download.unsigned import UNSIGNED, explain, fetch
 from tests.selection import releases
 from tests.selection.releases import MODEL, host
 from whisperopt import artifact, registry
 from whisperopt import download as fetcher
 from whisperopt.backend import Probe
 from whisperopt.cli import main
-from whisperopt.download import cached, transport
+from whisperopt.download import Wish, cached, deliver, transport
 from whisperopt.errors import (
     BadInputError,
     NetworkError,
     NothingFitsError,
+    WhisperoptError,
 )
+from whisperopt.reasons import because
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
+from whisperopt.runtime import first_open
 
 pytestmark = pytest.mark.usefixtures("cache")
 VM = host("plain-vm-linux")
@@ -99,7 +102,7 @@ def test_explain_on_the_command_line_takes_the_advice_to_be_insecure(
     done = CliRunner().invoke(main, command)
     assert heard == [bool(flags)]
     assert done.exit_code == (0 if flags else 2)
-    assert ("allow it with --insecure" in done.output) != bool(flags)
+    assert ("allow it with --insecure-http" in done.output) != bool(flags)
 
 
 def test_a_release_without_a_model_says_so(repo: str, release: Path) -> None:
@@ -187,3 +190,79 @@ def test_a_runtime_that_does_not_load_here_is_passed_over(
     assert asked == ["cuda", "cpu"]
     assert (best.variant.backend, best.accepted) == ("cpu", True)
     assert broken.reason == "does not work on this host: cuda lacks a library"
+
+
+@pytest.fixture
+def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A release of two variants on a machine that opens what is not in the list."""
+    releases.write_release(tmp_path / "r", "cpu-gqa-fp32", "cpu-gqa-int8")
+    broken: list[str] = []
+
+    def try_out(opened: artifact.Artifact, **_: object) -> None:
+        if opened.manifest.variant in broken:
+            raise WhisperoptError(because("runtime.not-opened", why="it aborted"))
+
+    monkeypatch.delenv("WHISPEROPT_HOST", raising=False)
+    monkeypatch.setattr(registry, "probe", lambda name: Probe(runtime=name))
+    monkeypatch.setattr("whisperopt.host.detect", lambda: VM)
+    monkeypatch.setattr(first_open, "try_out", try_out)
+    return broken
+
+
+@pytest.mark.parametrize("to", ["the cache", "a folder", "a folder that is there"])
+def test_what_does_not_open_here_gives_way_to_the_next(
+    live: list[str], tmp_path: Path, to: str
+) -> None:
+    place = None if to == "the cache" else tmp_path / "to"
+    if to == "a folder that is there":
+        (tmp_path / "to").mkdir()
+    first = deliver(Wish(model=MODEL, repo=tmp_path / "r"))
+    assert (first.unopened, first.passed_over) == (None, ())
+    name = first.artifact.manifest.variant
+    live.append(name)
+    with serve(tmp_path / "r") as site:
+        second = deliver(Wish(model=MODEL, repo=site.url, to=place, trust=UNSIGNED))
+        assert second.artifact.manifest.variant != name
+        (passed,) = second.passed_over
+        assert passed.startswith(f"{name}: opening it failed: it aborted")
+        assert second.artifact.path.is_dir()
+        site.asked.clear()
+        again = deliver(Wish(model=MODEL, repo=site.url, to=place, trust=UNSIGNED))
+        assert again.artifact.path == second.artifact.path
+        assert again.passed_over == second.passed_over
+        assert not any(path.endswith(".onnx") for path in site.asked)
+    asked_for = deliver(Wish(model=MODEL, repo=tmp_path / "r", variant=name))
+    assert asked_for.artifact.manifest.variant == name
+    assert asked_for.unopened == because("download.asked-for")
+
+
+def test_if_nothing_opens_the_reasons_are_told_and_nothing_stays(
+    live: list[str], tmp_path: Path, cache: Path
+) -> None:
+    live += ["cpu-gqa-fp32", "cpu-gqa-int8"]
+    with pytest.raises(NothingFitsError, match=r"gqa-int8: .*aborted.*gqa-fp32: .*aborted"):
+        fetch(MODEL, repo=tmp_path / "r")
+    assert list(cache.iterdir()) == []
+
+
+def test_a_wrong_setting_is_no_fault_of_the_variant(
+    live: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: artifact.Artifact) -> NoReturn:
+        raise BadInputError(because("process.bound", first_open.LIMIT, text="'x'"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(first_open, "try_out", refuse)
+        with pytest.raises(BadInputError, match=first_open.LIMIT):
+            fetch(MODEL, repo=tmp_path / "r")
+    assert deliver(Wish(model=MODEL, repo=tmp_path / "r")).passed_over == ()
+
+
+def test_a_folder_that_was_there_is_not_emptied_for_another_variant(
+    live: list[str], tmp_path: Path
+) -> None:
+    made = fetch(MODEL, repo=tmp_path / "r", to=tmp_path / "to")
+    live.append(made.manifest.variant)
+    with pytest.raises(NothingFitsError, match="it aborted"):
+        fetch(MODEL, repo=tmp_path / "r", to=tmp_path / "to")
+    assert artifact.read(tmp_path / "to") == made

@@ -1,6 +1,7 @@
 """Servers and disks that behave, and those that do not."""
 
 import contextlib
+import email.utils
 import gzip
 import hashlib
 import os
@@ -9,16 +10,25 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.download.server import Site, headers, plain, serve, status
-from whisperopt.download import transport
-from whisperopt.download.transport import DirectorySource, HttpSource, Source, open_source
+from whisperopt.download import parts, transport
+from whisperopt.download.transport import (
+    DirectorySource,
+    HttpSource,
+    PassingError,
+    Report,
+    Source,
+    open_source,
+)
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError
 from whisperopt.reasons import because
+from whisperopt.release.catalog import File
 
 DATA = bytes(range(256)) * 20_000
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -54,8 +64,14 @@ def source(request: pytest.FixtureRequest, root: Path, site: Site) -> Source:
     return open_source(names[request.param])
 
 
-def copy(source: Source, tmp_path: Path, size: int = len(DATA)) -> str:
-    return transport.copy(source, "weights.bin", tmp_path / "copy.bin", size=size)
+def copy(
+    source: Source, tmp_path: Path, size: int = len(DATA), report: Report | None = None
+) -> str:
+    file, to = File(path="weights.bin", size=size, sha256=SHA256), tmp_path / "copy.bin"
+    with parts.fetched(source, "weights.bin", file, tmp_path / "parts", report) as part:
+        part.move(to)
+    assert list((tmp_path / "parts").iterdir()) == []
+    return hashlib.sha256(to.read_bytes()).hexdigest()
 
 
 def test_a_file_arrives_whole_and_hashed(source: Source, tmp_path: Path) -> None:
@@ -65,9 +81,7 @@ def test_a_file_arrives_whole_and_hashed(source: Source, tmp_path: Path) -> None
         assert size == len(DATA)
         seen.append(done)
 
-    to = tmp_path / "copy.bin"
-    assert transport.copy(source, "weights.bin", to, size=len(DATA), report=report) == SHA256
-    assert to.read_bytes() == DATA
+    assert copy(source, tmp_path, report=report) == SHA256
     assert seen == sorted(seen)
     assert seen[-1] == len(DATA)
     assert transport.read(source, "weights.bin", len(DATA)) == DATA
@@ -76,16 +90,9 @@ def test_a_file_arrives_whole_and_hashed(source: Source, tmp_path: Path) -> None
 def test_a_file_longer_than_the_catalog_says_is_cut_off(source: Source, tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match="longer than the 1000 bytes"):
         copy(source, tmp_path, size=1000)
-    assert (tmp_path / "copy.bin").stat().st_size <= 1000
+    assert list((tmp_path / "parts").iterdir()) == []
     with pytest.raises(IntegrityError, match="longer than 1000 bytes"):
         transport.read(source, "weights.bin", 1000)
-
-
-def test_an_existing_file_is_never_overwritten(source: Source, tmp_path: Path) -> None:
-    (tmp_path / "copy.bin").write_bytes(b"mine")
-    with pytest.raises(FileExistsError):
-        copy(source, tmp_path)
-    assert (tmp_path / "copy.bin").read_bytes() == b"mine"
 
 
 def test_plain_bytes_are_asked_for(site: Site) -> None:
@@ -117,7 +124,7 @@ def test_a_missing_file_in_a_folder_is_named(root: Path, tmp_path: Path) -> None
     with pytest.raises(BadInputError, match="is not a release"):
         transport.read(DirectorySource(root / "weights.bin"), "catalog.json", 10)
     with pytest.raises(IntegrityError, match=r"no file decoder\.onnx"):
-        transport.copy(DirectorySource(root), "decoder.onnx", tmp_path / "x", size=1)
+        list(DirectorySource(root).chunks("decoder.onnx", 1))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
@@ -166,6 +173,22 @@ def test_a_busy_server_is_given_up_after_three_more_tries(site: Site, tmp_path: 
     assert len(site.asked) == 4
 
 
+def test_pauses_grow_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.undo()  # there is waiting
+    monkeypatch.setattr(time, "sleep", waits.append)
+
+    def fail() -> NoReturn:
+        raise PassingError(because("download.404", "x"))
+
+    for _ in range(2):
+        with pytest.raises(PassingError):
+            transport.insist(fail, seconds=60)
+    assert waits[:5] == sorted(waits[:5])
+    assert len(waits) == 10
+    assert waits[:5] != waits[5:]
+
+
 def test_the_wait_that_a_server_asks_for_is_honoured_within_reason(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +198,17 @@ def test_the_wait_that_a_server_asks_for_is_honoured_within_reason(
     site.odd["weights.bin"] = [*(status(503, Retry_After=value) for value in asked), plain]
     copy(HttpSource(site.url), tmp_path)
     assert waits == [7.0, 60.0, 0.0]
+
+
+def test_a_date_to_wait_for_is_honoured(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    at = email.utils.formatdate(time.time() + 40, usegmt=True)
+    site.odd["weights.bin"] = [status(429, Retry_After=at), plain]
+    copy(HttpSource(site.url), tmp_path)
+    assert 20 < waits[0] <= 40
 
 
 def test_other_failures_of_a_server_are_not_repeated(site: Site, tmp_path: Path) -> None:
@@ -211,6 +245,7 @@ def test_a_server_that_falls_silent_is_a_network_error(
     site.odd["weights.bin"] = [silent]
     with pytest.raises(NetworkError, match="timed out"):
         copy(HttpSource(site.url), tmp_path)
+    assert len(site.asked) == 2  # nobody waits for such a one four times
 
 
 def test_redirects_are_followed_up_to_five(site: Site, tmp_path: Path) -> None:

@@ -237,7 +237,17 @@ def test_an_interrupt_leaves_nothing(track: Track, release: Path, tmp_path: Path
 
     with pytest.raises(KeyboardInterrupt):
         tuner.tune(release, progress=interrupt)
-    assert not (tmp_path / "cache/tuned").exists()
+    assert list((tmp_path / "cache/tuned").iterdir()) == []
+
+
+def test_a_cache_that_takes_nothing_is_told_before_the_race(
+    track: Track, release: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cache").mkdir(exist_ok=True)
+    (tmp_path / "cache" / "tuned").write_bytes(b"")
+    with pytest.raises(BadInputError, match="Set WHISPEROPT_CACHE to another folder"):
+        tuner.tune(release)
+    assert track.entered == []
 
 
 def test_too_little_time_for_a_verdict_is_said_and_nothing_is_remembered(

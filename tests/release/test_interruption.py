@@ -15,6 +15,7 @@ import pytest
 from tests.makers import write_huggingface
 from tests.release.small import NEW, OLD, fill, state, verify
 from tests.selection.releases import MODEL
+from whisperopt import locks
 from whisperopt.errors import BadInputError
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
@@ -157,29 +158,60 @@ def test_recovery_of_a_whole_release_does_nothing(release: Path) -> None:
     assert state(release) == before
 
 
-def test_only_what_no_process_can_still_need_is_swept(release: Path) -> None:
-    with store.new_folder(release) as folder:
-        here = folder.name.split("-")[1]
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
+def test_only_what_nobody_can_still_need_is_swept(release: Path) -> None:
     folders = {
-        "dead": f".staging-{here}-{ended.pid}-abc",
-        "living": f".staging-{here}-{os.getppid()}-abc",
-        "its number given again, old": f".staging-{here}-{os.getppid()}-def",
-        "elsewhere": f".staging-{'0' * 8}-{ended.pid}-abc",
-        "elsewhere, old": f".staging-{'1' * 8}-{ended.pid}-abc",
-        "nobody knows where": f".staging-{ended.pid}-abc",
-        "nobody knows where, old": f".staging-{ended.pid + 1}-abc",
-        "somebody else's, old": ".staging-of-somebody-else",
+        "held by nobody": f".staging-{'a' * 32}",
+        "held": f".staging-{'b' * 32}",
+        "held, old": f".staging-{'c' * 32}",
+        "not held yet": f".staging-new-{'d' * 32}",
+        "never held, old": f".staging-new-{'e' * 32}",
+        "an older version's": ".staging-0badcafe-1-abc",
+        "an older version's, old": ".staging-0badcafe-2-abc",
     }
-    for what, name in folders.items():
+    for name in folders.values():
         (release / name / "deep").mkdir(parents=True)
+    held = [locks.take(release / folders[what]) for what in ("held", "held, old")]
+    for what, name in folders.items():
         if what.endswith("old"):
             os.utime(release / name, (1, 1))
     with store.staging(release):
         pass
     kept = [what for what, name in folders.items() if (release / name).exists()]
-    assert kept == ["living", "elsewhere", "nobody knows where", "somebody else's, old"]
+    assert kept == ["held", "held, old", "not held yet", "an older version's"]
+    for descriptor in held:
+        assert descriptor is not None
+        os.close(descriptor)
+
+
+def test_where_locks_lie_only_age_tells(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh, old = release / f".staging-{'a' * 32}", release / f".staging-{'b' * 32}"
+    for folder in (fresh, old):
+        folder.mkdir()
+    os.utime(old, (1, 1))
+    monkeypatch.setattr(locks, "lock", lambda _: True)
+    with store.staging(release):
+        pass
+    assert fresh.exists()
+    assert not old.exists()
+
+
+def test_a_link_in_place_of_a_folder_to_sweep_is_not_followed(
+    release: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.txt").write_bytes(b"mine")
+    (release / f".staging-{'a' * 32}").symlink_to(tmp_path / "home")
+    store.sweep(release)
+    assert (tmp_path / "home" / "thesis.txt").read_bytes() == b"mine"
+
+
+def test_a_folder_in_use_outlives_others_who_sweep(release: Path) -> None:
+    with store.new_folder(release) as mine:
+        (mine / "file").write_bytes(b"x")
+        with store.new_folder(release) as other:
+            assert other.is_dir()
+        assert (mine / "file").exists()
+    assert not mine.exists()
 
 
 def _build(model: Path, release: Path) -> "subprocess.Popen[bytes]":

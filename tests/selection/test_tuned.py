@@ -329,6 +329,7 @@ def test_explain_and_fetch_put_the_winner_first(
     first, second = made.model(MODEL).variants
     monkeypatch.setattr("whisperopt.host.detect", lambda: HOST)
     monkeypatch.setattr(registry, "probe", lambda _: Probe(runtime="onnxruntime"))
+    monkeypatch.setattr("whisperopt.runtime.first_open.try_out", lambda _: None)
     before = fetcher.explain(tmp_path)[MODEL]
     assert before[0].variant == first
     remember(made, None, tuning(raced(first, 352), raced(second, 331)))

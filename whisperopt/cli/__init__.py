@@ -1,9 +1,12 @@
 """The command line: each command parses, calls one function of the library, and renders."""
 
 import functools
-from collections.abc import Callable, Iterable
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 import click
 import msgspec
@@ -17,6 +20,7 @@ _COMMANDS = {
     "transcribe": ("whisperopt.cli.transcribe", "Turn recordings into text."),
     "explain": ("whisperopt.cli.fetch", "Say which variant a host gets, and why not the others."),
     "fetch": ("whisperopt.cli.fetch", "Fetch the variant that fits a host."),
+    "cache": ("whisperopt.cli.cache", "Show, check and clear what was fetched."),
     "validate": ("whisperopt.cli.validate", "Prove a release on this machine; take in evidence."),
     "publish": ("whisperopt.cli.publish", "Publish what was built as a version."),
     "withdraw": ("whisperopt.cli.publish", "Say that nobody should take a version any more."),
@@ -55,6 +59,39 @@ budget_option = click.option(
     metavar="SECONDS",
     help="Take no longer; what is not decided by then says so and counts for less. fetch --tune: 20.",
 )
+
+
+def insecure_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--insecure-http` to a command, which gets it as `insecure`."""
+
+    @functools.wraps(command)
+    def asking(*, insecure_http: bool, insecure: bool, **others: Any) -> Any:
+        return command(insecure=insecure_http or insecure, **others)
+
+    shown = click.option(
+        "--insecure-http", is_flag=True, help="Allow plain http beyond this machine."
+    )
+    return shown(click.option("--insecure", is_flag=True, hidden=True)(asking))  # its old name
+
+
+@contextmanager
+def ended_by_exception() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the process as Ctrl-C does: what was begun is cleared away."""
+
+    def end(number: int, _frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    own = threading.current_thread() is threading.main_thread()
+    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")] if own else []
+    before = {number: signal.getsignal(number) for number in numbers if number}
+    for number, handler in before.items():
+        if handler is signal.SIG_DFL:  # who ignores one, as nohup does, goes on doing so
+            signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Commands(click.Group):

@@ -7,17 +7,17 @@ import click
 
 from whisperopt import download as fetcher
 from whisperopt import host as hosts
-from whisperopt.artifact import Artifact
 from whisperopt.cli import (
     PATH,
     aim_options,
     answer,
     budget_option,
     device_option,
+    ended_by_exception,
     json_option,
     trust_options,
 )
-from whisperopt.cli.render import progress, show_decisions
+from whisperopt.cli.render import arriving, progress, show_decisions
 from whisperopt.download.delivery import Offer
 from whisperopt.errors import BadInputError, NothingFitsError
 from whisperopt.matrix import check_target
@@ -104,6 +104,10 @@ def _facts(decision: Decision) -> dict[str, Any]:
 @click.option("--variant", help="This one, whatever the host.")
 @click.option("--tune", is_flag=True, help="Fetch and race those that may win; keep the winner.")
 @budget_option
+@click.option("--offline", is_flag=True, help="Ask no server; take what is in the cache.")
+@click.option(
+    "--lock", type=PATH, metavar="FILE", help="Pin in FILE what hosts like this get, or obey it."
+)
 @trust_options
 @json_option
 def fetch(
@@ -112,19 +116,27 @@ def fetch(
     variant: str | None,
     tune: bool,
     budget: float | None,
+    offline: bool,
+    lock: Path | None,
     **asked: Any,
 ) -> None:
-    """Fetch the best variant of MODEL for this host; every file's size and sha256 is checked."""
-    if tune and variant:
-        raise BadInputError(because("tuned.one", variant))
-    artifact, facts = (
-        (_raced(host_file, budget, **asked), {}) if tune else _fetched(host_file, variant, **asked)
-    )
-    click.echo(f"{artifact.manifest.variant} is in {artifact.path}", err=True)
-    answer({"path": artifact.path, "variant": artifact.manifest.variant, **facts})
+    """Fetch the best variant of MODEL for this host; every file's size and sha256 is checked.
+
+    What has arrived before an interruption stays in the cache, and the next fetch goes on with it.
+    """
+    with ended_by_exception():
+        if tune:
+            for name, given in (("--variant", variant), ("--offline", offline), ("--lock", lock)):
+                if given:
+                    raise BadInputError(because("tuned.one", name))
+            _raced(host_file, budget, **asked)
+        else:
+            host = hosts.read(host_file) if host_file else None
+            asked |= {"variant": variant, "offline": offline, "lock": lock, "host": host}
+            _fetched(fetcher.Wish(**asked))
 
 
-def _raced(host_file: Path | None, budget: float | None, **asked: Any) -> Artifact:
+def _raced(host_file: Path | None, budget: float | None, **asked: Any) -> None:
     from whisperopt.pipeline import first_use
 
     if host_file:
@@ -132,22 +144,37 @@ def _raced(host_file: Path | None, budget: float | None, **asked: Any) -> Artifa
     seconds = first_use.BUDGET if budget is None else budget
     with progress() as update:
         found, why = first_use.fetch(**asked, budget=seconds, progress=update)
+    name = found.manifest.variant
     click.echo(f"No race: {why}" if why else "It won the race on this machine", err=True)
-    return found
+    click.echo(f"{name} is in {found.path}", err=True)
+    answer({"path": found.path, "variant": name})
 
 
-def _fetched(
-    host_file: Path | None, variant: str | None, model: str, to: Path | None, **asked: Any
-) -> tuple[Artifact, dict[str, str]]:
-    asked |= {"model": model, "host": hosts.read(host_file) if host_file else None}
-    (offer,) = fetcher.offers(**asked)
-    _tell(asked["repo"], offer)
-    show_decisions(offer.model, offer.decisions)
+def _fetched(wish: fetcher.Wish) -> None:
+    offered: list[Offer] = []
+
+    def decided(offer: Offer) -> None:
+        offered.append(offer)
+        _tell(str(wish.repo), offer)
+        show_decisions(offer.model, offer.decisions)
+
     with progress() as update:
-        found = fetcher.fetch(
-            **asked,
-            to=to,
-            variant=variant,
-            progress=lambda file, done, size: update("", f"{file} {100 * done // max(size, 1)} %"),
-        )
-    return found, _version(offer)
+        found = fetcher.deliver(wish, arriving(update), decided)
+    name, place = found.artifact.manifest.variant, found.artifact.path
+    (offer,) = offered
+    click.echo(f"{name} is in {place}: {offer.model} {found.version}, {found.why}", err=True)
+    for passed in found.passed_over:
+        click.echo(f"Passed over: {passed}", err=True)
+    if found.unopened:
+        click.echo(f"It was not opened: {found.unopened}", err=True)
+    answer(
+        {
+            "path": place,
+            "variant": name,
+            **_version(offer),
+            "digest": found.digest,
+            "why": str(found.why),
+            "passed_over": found.passed_over,
+            "opened": found.unopened is None,
+        }
+    )

@@ -50,6 +50,20 @@ def progress() -> Iterator[Callable[[str, str], None]]:
         yield update
 
 
+def arriving(update: Callable[[str, str], None]) -> Callable[[str, int, int], None]:
+    """Return what shows how much of a file has arrived, and how fast it comes."""
+    began: dict[str, tuple[float, int]] = {}
+
+    def arrived(file: str, done: int, size: int) -> None:
+        now = time.monotonic()
+        since, first = began.setdefault(file, (now, done))
+        rate = (done - first) / 1e6 / max(now - since, 0.1)
+        share = 100 * done // max(size, 1)
+        update("", f"{file} {share} % of {size / 1e6:.1f} MB, {rate:.1f} MB/s")
+
+    return arrived
+
+
 def show_rows(
     title: str,
     columns: Sequence[str],

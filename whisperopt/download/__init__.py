@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from whisperopt.download.delivery import bring as bring
+    from whisperopt.download.arrival import bring as bring
+    from whisperopt.download.arrival import difference as difference
+    from whisperopt.download.delivery import Wish as Wish
     from whisperopt.download.delivery import cached as cached
-    from whisperopt.download.delivery import difference as difference
+    from whisperopt.download.delivery import deliver as deliver
     from whisperopt.download.delivery import explain as explain
     from whisperopt.download.delivery import fetch as fetch
     from whisperopt.download.delivery import offers as offers
@@ -14,8 +16,10 @@ if TYPE_CHECKING:
     from whisperopt.download.delivery import whole as whole
 
 __all__ = [
+    "Wish",
     "bring",
     "cached",
+    "deliver",
     "difference",
     "explain",
     "fetch",

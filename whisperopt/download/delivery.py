@@ -1,33 +1,35 @@
-"""Brings the variant that fits a host into a folder of its own, whole or not at all."""
+"""Which variant a host gets of a release, and the way that it comes to it."""
 
 import contextlib
-import functools
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from whisperopt import artifact, cache
+from whisperopt import artifact, cache, process
+from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
-from whisperopt.download import transport
-from whisperopt.download.transport import DirectorySource, Source
-from whisperopt.errors import BadInputError, DiskError, IntegrityError, WhisperoptError
-from whisperopt.host import Host
+from whisperopt.download import lock_file, references, transport
+from whisperopt.download.arrival import Progress, bring, difference, is_there
+from whisperopt.download.references import Kind, Reference, folder_of
+from whisperopt.download.transport import DirectorySource, OfflineSource, Source
+from whisperopt.errors import BadInputError, IntegrityError, NothingFitsError, WhisperoptError
+from whisperopt.host import Host, fingerprint
 from whisperopt.matrix import Objective, check_target
 from whisperopt.reasons import Reason, because
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
-from whisperopt.release.catalog import Variant
+from whisperopt.release.catalog import ModelEntry, Variant
 from whisperopt.repository import opening, reading
 from whisperopt.repository.opening import Release
 from whisperopt.selection.decisions import Decision, best, choose
 from whisperopt.trust.client import Trust
 
-Progress = Callable[[str, int, int], None]
-"""Is called with a file's name, the bytes of it that have arrived, and its size."""
-
-_SPARE_PERCENT = 5
 _COMPLETED = "completed"
+_QUARANTINE = "quarantine"
+_QUARANTINE_SECONDS = 7 * 24 * 60 * 60
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +38,38 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     release: Release
     model: str
     decisions: tuple[Decision, ...]
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What `fetch` is asked for."""
+
+    model: str
+    repo: str | Path
+    to: str | Path | None = None
+    host: Host | None = None
+    target: str | None = None
+    device: str | None = None
+    variant: str | None = None
+    trust: Trust | None = None
+    insecure: bool = False
+    offline: bool = False
+    lock: str | Path | None = None
+    origin: str | Path | None = None
+    """What the cache calls the repository, if not `repo`."""
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A variant that has arrived, and how it was chosen."""
+
+    artifact: Artifact
+    version: str
+    digest: str
+    why: Reason
+    """Why this one."""
+    passed_over: tuple[str, ...]
+    """Those before it that do not open here, each with the reason."""
+    unopened: Reason | None
+    """Why it was not opened in a process of its own; None: it was, and passed."""
 
 
 def fetch(  # noqa: PLR0913  # what restricts the choice, by name
@@ -49,6 +83,8 @@ def fetch(  # noqa: PLR0913  # what restricts the choice, by name
     variant: str | None = None,
     trust: Trust | None = None,
     insecure: bool = False,
+    offline: bool = False,
+    lock: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Artifact:
     """Bring the variant of `model` that fits `host` (default: this machine) into a folder.
@@ -57,36 +93,220 @@ def fetch(  # noqa: PLR0913  # what restricts the choice, by name
     adapter's UUID, LUID or PCI address. One that is named by `variant` is brought whatever the
     host. `repo` is the folder or URL of a build folder or a repository, of which `trust` says what
     is believed. `to` must be absent, empty or hold the same variant, which is then used as it is;
-    the default is a folder in the cache. Raises `NothingFitsError`, `IntegrityError`, `DiskError`
-    or `NetworkError`, and then leaves nothing behind.
+    the default is a folder in the cache, which is mended if it is damaged. `offline` asks no
+    server, and takes what is in the cache. `lock` is a file that pins the variant for hosts of this
+    class, or will. On this machine the variant is opened once, in another process, and gives way to
+    the next if that fails. What has arrived before a failure stays in the cache for the next
+    attempt. Raises `NothingFitsError`, `IntegrityError`, `DiskError` or `NetworkError`.
     """
-    name = reading.split(model)[0]
-    release = opening.open_release(repo, model, trust=trust, insecure=insecure)
-    known = sorted({v.target for v in release.catalog.model(name).variants})
-    check_target(target, known, because("target.no-variant", name))
-    if variant is None:
-        wanted = best(_offer(release, name, host, target, device=device).decisions)
-    else:
-        wanted = release.variant(name, variant)
-    return take(release, name, wanted, to, progress)
+    wish = Wish(
+        model=model,
+        repo=repo,
+        to=to,
+        host=host,
+        target=target,
+        device=device,
+        variant=variant,
+        trust=trust,
+        insecure=insecure,
+        offline=offline,
+        lock=lock,
+    )
+    return deliver(wish, progress).artifact
 
 
-def take(
-    release: Release,
+def deliver(
+    wish: Wish, progress: Progress | None = None, decided: Callable[[Offer], object] = id
+) -> Delivery:
+    """Do what `fetch` does and tell how; `decided` hears of all variants before one arrives."""
+    model = reading.split(wish.model)[0]
+    release = opening.open_release(
+        *(wish.repo, wish.model), trust=wish.trust, insecure=wish.insecure, offline=wish.offline
+    )
+    entry = release.catalog.model(model)
+    targets = sorted({variant.target for variant in entry.variants})
+    check_target(wish.target, targets, because("target.no-variant", model))
+    if wish.to is None and isinstance(home := cache.home(), Reason):
+        raise BadInputError(home)
+    candidates = _candidates(wish, release, model, decided)
+    passed_over: list[str] = []
+    for candidate in candidates:
+        variant = candidate.variant
+        place = cache.folder("artifacts") / folder_of(model, variant)
+        destination = place if wish.to is None else _resolved(Path(wish.to))
+        patience = transport.most_seconds(variant.size)  # who takes longer is stuck
+        with references.turn(place.name, patience), store.disk_errors(destination):
+            unopened = _unopened(wish)
+            if unopened is None and (known := _quarantined(variant)):
+                passed_over.append(f"{variant.name}: {known}")
+                continue
+            mend = wish.to is None
+            came = _arrived(release.source, model, variant, destination, progress, mend=mend)
+            found = artifact.read(destination, digests=variant.digests)
+            if unopened is None and (failure := _failure(candidate, destination)):
+                passed_over.append(f"{variant.name}: {failure}")
+                if wish.to and not came:
+                    break  # nothing else may take its place
+                _take_away(destination, variant)
+                continue
+        _remember(wish, entry, variant, destination)
+        return Delivery(
+            artifact=found,
+            version=entry.version,
+            digest=variant.digest,
+            why=candidate.why,
+            passed_over=tuple(passed_over),
+            unopened=unopened,
+        )
+    why = "; ".join(passed_over)
+    raise NothingFitsError(because("load.nothing-opens", wish.repo, why=why))
+
+
+def take(release: Release, model: str, variant: Variant) -> Artifact:
+    """Bring one variant of a release into the cache, unless it is there."""
+    if isinstance(home := cache.home(), Reason):
+        raise BadInputError(home)
+    destination = cache.folder("artifacts") / folder_of(model, variant)
+    patience = transport.most_seconds(variant.size)
+    with references.turn(destination.name, patience), store.disk_errors(destination):
+        _arrived(release.source, model, variant, destination, None, mend=True)
+    return artifact.read(destination, digests=variant.digests)
+
+
+def _candidates(
+    wish: Wish, release: Release, model: str, decided: Callable[[Offer], object]
+) -> list[Decision]:
+    """Return what may be brought, best first: the one that is asked for or pinned, or what fits."""
+    entry = release.catalog.model(model)
+    if wish.variant:
+        release.variant(model, wish.variant)
+    offer = _offer(release, model, wish.host, wish.target, device=wish.device)
+    if isinstance(release.source, OfflineSource):
+        kept = tuple(_if_cached(model, decision) for decision in offer.decisions)
+        offer = msgspec.structs.replace(offer, decisions=kept)
+    decisions, host = offer.decisions, wish.host or hosts.detect()
+    pin = lock_file.pinned(Path(wish.lock), model, host, entry) if wish.lock else None
+    if wish.variant and pin and wish.variant != pin.name:
+        raise BadInputError(because("lock.asked", wish.lock, variant=pin.name))
+    decided(offer)
+    if name := pin.name if pin else wish.variant:
+        why = "lock.pinned" if pin else "load.asked-for"
+        found = next(decision for decision in decisions if decision.variant.name == name)
+        if pin and not wish.variant and not found.accepted:
+            raise NothingFitsError(
+                because("lock.unfit", wish.lock, variant=name, why=found.reason)
+            )
+        return [msgspec.structs.replace(found, why=because(why, wish.lock or ""))]
+    best(decisions)  # which says what is wrong with all of them
+    return [decision for decision in decisions if decision.accepted]
+
+
+def _if_cached(model: str, decision: Decision) -> Decision:
+    """Reject what would have to be asked of a server."""
+    if (cache.folder("artifacts") / folder_of(model, decision.variant)).is_dir():
+        return decision
+    why = because("unfit.offline") if decision.accepted else decision.why
+    return msgspec.structs.replace(decision, accepted=False, why=why)
+
+
+def _resolved(to: Path) -> Path:
+    try:
+        return to.resolve()
+    except (OSError, RuntimeError):  # links that lead to each other
+        raise BadInputError(
+            because("release.unwritable", to, why="it is a loop of links")
+        ) from None
+
+
+def _arrived(
+    source: Source,
     model: str,
     variant: Variant,
-    to: str | Path | None = None,
-    progress: Progress | None = None,
-) -> Artifact:
-    """Bring one variant of a release into the folder `to`, by default one in the cache."""
-    if to is None and isinstance(home := cache.home(), Reason):
-        raise BadInputError(home)
-    destination = cache.folder("artifacts") / _folder_of(model, variant)
-    destination = destination if to is None else Path(to).resolve()
-    with store.disk_errors(destination):
-        if not _is_there(destination, variant):
-            bring(release.source, model, variant, destination, progress)
-    return artifact.read(destination, digests=variant.digests)
+    destination: Path,
+    progress: Progress | None,
+    *,
+    mend: bool,
+) -> bool:
+    """Bring what is not there as the catalog says; return whether there was anything to do."""
+    if mend:
+        there = difference(destination, variant) is None
+        cache.use(destination)
+    else:
+        there = is_there(destination, variant)
+    if not there:
+        bring(source, model, variant, destination, progress, mend=mend)
+    return not there
+
+
+def _take_away(folder: Path, variant: Variant) -> None:
+    for file in variant.files:
+        (folder / file.path).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a mount point stays
+        folder.rmdir()
+
+
+def _unopened(wish: Wish) -> Reason | None:
+    """Say why what comes is not opened in another process, if so."""
+    if wish.variant:
+        return because("download.asked-for")
+    if wish.host or hosts.RECORDED in os.environ:
+        return because("download.recorded")
+    return None if process.possible() else process.IMPOSSIBLE.reason
+
+
+def _note(variant: Variant) -> str:
+    return cache.key(variant.digest, fingerprint.here())
+
+
+def _quarantined(variant: Variant) -> str | None:
+    """Return why a variant did not open on this host, as it is, within the last week."""
+    known = cache.recall(_QUARANTINE, _note(variant), tuple[str, float])
+    return known[0] if known and time.time() - known[1] < _QUARANTINE_SECONDS else None
+
+
+def _failure(candidate: Decision, folder: Path) -> str | None:
+    """Return why a variant does not open on this host, found out in a process of its own."""
+    from whisperopt.runtime import first_open
+
+    try:
+        first_open.try_out(artifact.read(folder, candidate.gpu))
+    except BadInputError:  # a setting, which says nothing of the variant
+        raise
+    except WhisperoptError as error:
+        why = str(error).rstrip(".")
+        cache.keep(_QUARANTINE, _note(candidate.variant), (why, time.time()))
+        return why
+    return None
+
+
+def _remember(wish: Wish, entry: ModelEntry, variant: Variant, destination: Path) -> None:
+    """Note what came of the wish, and pin it if there is a lock file."""
+    model = reading.split(wish.model)[0]
+
+    def reference(kind: Kind, asked: object) -> Reference:
+        return Reference(
+            kind=kind,
+            asked=str(asked),
+            model=model,
+            version=entry.version,
+            variant=variant.name,
+            digest=variant.digest,
+            path=str(destination),
+            files=variant.files,
+        )
+
+    if wish.to is None:
+        asked = reference("fetched", wish.origin or wish.repo)
+        restricted = (wish.target, wish.device, wish.variant, wish.host)
+        references.remember(asked, wish.model, *restricted)
+    else:
+        references.remember(reference("folder", destination))
+    if wish.lock:
+        host, path = wish.host or hosts.detect(), Path(wish.lock)
+        with store.disk_errors(path):
+            lock_file.pin(path, model, host, entry, variant)
+        asked = reference("lock", path.absolute())
+        references.remember(asked, model, lock_file.host_class(host))
 
 
 def explain(
@@ -167,31 +387,6 @@ def cached(model: str) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def difference(folder: Path, variant: Variant, release: Path | None = None) -> str | None:
-    """Return how `folder` differs from what the catalog says, or None; every byte is read once.
-
-    It holds every file, or, inside a `release`, those that do not lie in another variant's folder.
-    """
-    if not folder.is_dir():
-        return "it is not a folder"
-    found = {path.name: path for path in folder.iterdir()}
-    expected = {file.path for file in variant.files if release is None or not file.at}
-    if missing := expected - set(found):
-        return f"it lacks {min(missing)}"
-    if extra := set(found) - expected:
-        return f"it also holds {min(extra)}"
-    if release is not None:
-        found = store.places(release, variant)
-    for name, path in found.items():
-        if path.is_symlink() or not path.is_file():
-            return f"{name} is not a regular file"
-    for file in variant.files:
-        path = found[file.path]
-        if path.stat().st_size != file.size or cache.sha256(path) != file.sha256:
-            return f"{file.path} has other content"
-    return None
-
-
 def whole(release: Path, model: str, variant: Variant, under: Path | None = None) -> Path:
     """Return a folder with every file of a variant of `model` in the folder `release`.
 
@@ -204,7 +399,7 @@ def whole(release: Path, model: str, variant: Variant, under: Path | None = None
         return release / variant.path
     if under is None and isinstance(home := cache.home(), Reason):
         raise BadInputError(home)
-    folder = (under or cache.folder(_COMPLETED)) / _folder_of(model, variant)
+    folder = (under or cache.folder(_COMPLETED)) / folder_of(model, variant)
     with store.disk_errors(folder):
         if difference(folder, variant):
             cache.remove(folder)
@@ -227,63 +422,3 @@ def read_folder(folder: Path) -> Artifact:
             if variant.path == folder.absolute().name:
                 return artifact.read(whole(release, model, variant), digests=variant.digests)
     return found
-
-
-def _folder_of(model: str, variant: Variant) -> str:
-    return f"{model}--{variant.name}--{variant.digest.removeprefix('sha256:')[:12]}"
-
-
-def _is_there(destination: Path, variant: Variant) -> bool:
-    """Say whether `destination` holds the variant; anything else in it is an error."""
-    empty = destination.is_dir() and not any(destination.iterdir())
-    if empty or not destination.exists():
-        return False
-    if problem := difference(destination, variant):
-        reason = because("download.occupied", destination, variant=variant.name, why=problem)
-        raise BadInputError(reason)
-    return True
-
-
-def bring(
-    source: Source, model: str, variant: Variant, destination: Path, progress: Progress | None
-) -> None:
-    """Fetch `variant` into the new folder `destination`, whole or not at all, and check it."""
-    needed = variant.size + variant.size * _SPARE_PERCENT // 100
-    free = store.free_bytes(destination)
-    if free < needed:
-        raise DiskError(because("download.space", destination, needed=needed, free=free))
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with store.new_folder(destination.parent) as staging:
-        for file in variant.files:
-            path, here = variant.lies(file), staging / file.path
-            report = functools.partial(progress, file.path) if progress else None
-            found = transport.copy(source, path, here, size=file.size, report=report)
-            if found != file.sha256:
-                raise IntegrityError(because("download.sha256", source.where(path), found=found))
-        _lint(staging, model, variant)
-        _commit(staging, destination, variant)
-
-
-def _lint(staging: Path, model: str, variant: Variant) -> None:
-    """Refuse what was hashed correctly but is no artifact of this model and variant."""
-    try:
-        manifest = artifact.read(staging).manifest
-    except BadInputError as error:
-        reason = because("download.no-manifest", variant.path, file=artifact.MANIFEST)
-        raise IntegrityError(reason) from error
-    if (manifest.model, manifest.variant) != (model, variant.name):
-        why = f"it calls itself {manifest.variant} of {manifest.model}"
-        raise IntegrityError(
-            because("download.other", variant.path, variant=variant.name, why=why)
-        )
-
-
-def _commit(staging: Path, destination: Path, variant: Variant) -> None:
-    """Rename; where somebody else was faster with the same bytes, theirs will do."""
-    with contextlib.suppress(OSError):
-        destination.rmdir()  # Windows does not rename onto an empty folder
-    try:
-        staging.rename(destination)
-    except OSError:
-        if not destination.is_dir() or difference(destination, variant):
-            raise

@@ -103,17 +103,17 @@ def fetch(  # noqa: PLR0913  # what `download.fetch` takes
                 *(staging, model), target=target, device=device, budget=budget, progress=progress
             )
             whence = repo if why else staging
-        found = download.fetch(
-            asked if whence is repo else model,
+        wish = download.Wish(
+            model=asked if whence is repo else model,
             repo=whence,
             to=to,
             target=target,
             device=device,
             trust=trust,
             insecure=insecure,
-            progress=arrived,
+            origin=repo,
         )
-        return found, why
+        return download.deliver(wish, arrived).artifact, why
 
 
 def _already(

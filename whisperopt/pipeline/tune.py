@@ -76,6 +76,7 @@ def tune(
     wish = objective or _first_objective(overlay.folded(content), name, target)
     decisions = choose(content, name, target=target, device=device, objective=wish, racing=True)
     best(decisions)
+    tuned.check()
     results = {d.variant.name: of_catalog(d.variant) for d in decisions if d.accepted}
     early = {limit: bound for limit, bound in wish.at_most.items() if limit in _BEFORE}
     beyond = {

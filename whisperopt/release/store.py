@@ -8,30 +8,25 @@ copied. Nobody goes through a link to a folder.
 import errno
 import hashlib
 import os
-import platform
 import re
 import shutil
 import tempfile
 import time
 import uuid
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from whisperopt import artifact, cache
+from whisperopt import artifact, cache, locks
 from whisperopt.errors import BadInputError, DiskError, IntegrityError
-from whisperopt.process import alive
 from whisperopt.reasons import because
 from whisperopt.release import catalog
 from whisperopt.release.catalog import Catalog, Variant
 
 _STAGING = ".staging-"
-_STAGED = re.compile(_STAGING + r"(?:([0-9a-f]{8})-)?([0-9]{1,10})-\w+")
-"""Machine (older versions name none), process and a random word."""
+_STAGED = re.compile(_STAGING + "[0-9a-f]{32}")
+"""Only a folder that is held already gets such a name; older versions had others."""
 _LONGEST_SECONDS = 86_400
-_SKEW_SECONDS = 3_600
-"""By which clocks of a process and of a shared folder may differ, or be set meanwhile."""
 _COMMIT = ".commit"
 _ELSEWHERE = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
@@ -70,28 +65,45 @@ def staging(release: Path) -> Iterator[Path]:
 def new_folder(parent: Path) -> Iterator[Path]:
     """Yield an empty folder in `parent` to fill and rename, gone when the block ends.
 
-    What killed processes left is removed first; only this machine's are known to be dead at once,
-    for others may share the folder.
+    It is held meanwhile, by which others know that it is alive, and what others died over is
+    removed first. Where no lock can be had or trusted, only age tells: after a day it is dead.
     """
-    machine = f"{zlib.crc32(platform.node().encode(errors='replace')):08x}"
-    for left in parent.glob(f"{_STAGING}*"):
-        if named := _STAGED.fullmatch(left.name):
-            with suppress(OSError):  # somebody else was faster
-                changed = left.stat().st_mtime
-                old = time.time() - changed > _LONGEST_SECONDS
-                dead = (
-                    not alive(int(named[2]), changed + _SKEW_SECONDS)
-                    if named[1] == machine
-                    else old
-                )
-                if dead:
-                    shutil.rmtree(left, ignore_errors=True)
-    folder = parent / f"{_STAGING}{machine}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    name = uuid.uuid4().hex
+    folder = parent / f"{_STAGING}new-{name}"
     folder.mkdir()
+    held = locks.take(folder)
     try:
+        folder = folder.rename(parent / f"{_STAGING}{name}")
+        _sweep(parent, sure=held is not None and not locks.lies(folder))
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if held is not None:
+            os.close(held)
+
+
+def is_staging(path: Path) -> bool:
+    """Say whether `path` is a folder that somebody fills, or died over."""
+    return path.name.startswith(_STAGING)
+
+
+def sweep(parent: Path) -> None:
+    """Remove the folders of `new_folder` in `parent` that whoever filled them died over."""
+    if any(map(is_staging, parent.iterdir())):
+        with suppress(OSError), new_folder(parent):
+            pass
+
+
+def _sweep(parent: Path, *, sure: bool) -> None:
+    """Remove what nobody holds, if `sure` that locks tell, and what is old."""
+    for left in parent.glob(f"{_STAGING}*"):
+        held = locks.take(left) if sure and _STAGED.fullmatch(left.name) else None
+        with suppress(OSError):  # somebody else was faster
+            old = time.time() - left.lstat().st_mtime > _LONGEST_SECONDS
+            if held is not None or (old and not (sure and _STAGED.fullmatch(left.name))):
+                shutil.rmtree(left, ignore_errors=True)
+        if held is not None:
+            os.close(held)
 
 
 @contextmanager

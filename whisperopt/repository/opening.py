@@ -51,13 +51,14 @@ def open_release(
     *,
     trust: Trust | None = None,
     insecure: bool = False,
+    offline: bool = False,
 ) -> Release:
     """Open a build folder, or one version of a model in a repository, and read its catalog.
 
     `model` is `MODEL` or `MODEL@VERSION`; a repository with one model needs none. Raises
     IntegrityError for what `trust` does not cover.
     """
-    found = [*releases(repo, model, trust, insecure=insecure)]
+    found = [*releases(repo, model, trust, insecure=insecure, offline=offline)]
     if len({id(release.catalog) for _, release in found}) > 1:
         names = ", ".join(name for name, _ in found)
         raise BadInputError(because("load.several-models", repo, names=names))
@@ -65,10 +66,16 @@ def open_release(
 
 
 def releases(
-    repo: str | Path, model: str | None, trust: Trust | None, *, insecure: bool
+    repo: str | Path,
+    model: str | None,
+    trust: Trust | None,
+    *,
+    insecure: bool,
+    offline: bool = False,
 ) -> Iterator[tuple[str, Release]]:
     """Yield what `model` names in `repo`, by default every model; what there is, is read once."""
-    source, trust = open_source(repo, insecure=insecure), trust or reading.NO_TRUST
+    source = open_source(repo, insecure=insecure, offline=offline)
+    trust = trust or reading.NO_TRUST
     kind = reading.kind_of(source)
     name, wanted = reading.split(model) if model is not None else (None, None)
     if kind == "build folder":

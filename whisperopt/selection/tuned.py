@@ -1,8 +1,9 @@
 """What a race on this machine said about a release: remembered, and put before every other order."""
 
+import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -104,11 +105,23 @@ def remember(
     catalog: Catalog, target: str | None, tuned: Tuned, device: str | None = None
 ) -> Path:
     """Keep `tuned` for this machine as it is now; return the file. What was there is replaced."""
-    name = _name(catalog, tuned.model, target, device)
+    with _keeping():
+        return cache.write(_KIND, _name(catalog, tuned.model, target, device), tuned)
+
+
+def check() -> None:
+    """Raise, before there is a race, what `remember` would raise of a cache that takes nothing."""
+    with _keeping(), cache.new_folder(_KIND):
+        pass
+
+
+@contextlib.contextmanager
+def _keeping() -> Iterator[None]:
+    """Say of what the disk refuses that a tuning cannot be kept."""
     try:
-        return cache.write(_KIND, name, tuned)
+        yield
     except OSError as error:
-        known = store.disk_error(error, cache.note(_KIND, name))
+        known = store.disk_error(error, cache.folder(_KIND))
         if isinstance(known, BadInputError):
             raise BadInputError(because("tuned.not-kept", known.problem)) from None
         raise known from error

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 MAX_ROOT_BYTES = 2**17
 _FIRST = "metadata/1.root.json"
 _PIN = "pinned.json"
-_ABSENT = frozenset({"download.404", "download.no-file", "download.not-a-release"})
+_ABSENT = frozenset(
+    {"download.404", "download.no-file", "download.not-a-release", "download.offline"}
+)
 _Taken = TypeVar("_Taken")
 _FORBIDDEN = 403
 """What buckets say of files that are not there, to whom may not list them."""
@@ -54,6 +56,8 @@ def verified(source: "Source", trust: Trust, key: str) -> bytes:
 
     if trust.root is not None and trust.unsigned:
         raise BadInputError(because("trust.both"))
+    if isinstance(source, transport.OfflineSource) and is_pinned(key):
+        return last_verified(key)
     may_be_unsigned = trust.root is None and (trust.unsigned or not is_pinned(key))
     if may_be_unsigned and not _has_root(source):
         data = transport.read(source, NAME, MAX_BYTES)
