@@ -33,7 +33,7 @@ def test_list_says_what_each_version_is(run: Run, repo: Path) -> None:
     assert "mini means 1.0 now" in gone.stderr
     assert gone.json["newest"] == "1.0"
     found = run("list", "--repo", repo, "--unsigned", "--json")
-    assert "is an unsigned repository, serial 4" in found.stderr
+    assert ": unsigned repository, serial 4" in found.stderr
     assert {row["version"]: row["state"] for row in found.json["versions"]} == {
         "2.0rc1": "pre-release",
         "1.1": "withdrawn",

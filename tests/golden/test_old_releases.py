@@ -48,7 +48,8 @@ def test_its_files_are_still_those_of_its_catalog(release: Path) -> None:
     catalog = json.loads((release / "catalog.json").read_bytes())
     for variant in catalog["models"]["mini"]["variants"]:
         for file in variant["files"]:
-            content = (release / variant["path"] / file["path"]).read_bytes()
+            lies = file.get("at") or f"{variant['path']}/{file['path']}"
+            content = (release / lies).read_bytes()
             assert hashlib.sha256(content).hexdigest() == file["sha256"], file["path"]
 
 
@@ -86,10 +87,11 @@ def test_its_raw_samples_are_judged_the_same(run: Run, release: Path) -> None:
     assert ran.json["changes"] == []
 
 
-def test_the_products_own_gates_say_the_same_of_it(run: Run, release: Path) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_products_own_gates_say_the_same_of_it(run: Run, version: str, tmp_path: Path) -> None:
     """A gate that moves, or a judge that does, shows here."""
+    release = shutil.copytree(RELEASES / version, tmp_path / "release")
     ran = run("validate", release, "--replay", "--json")
-    version = ran.json["report"]["whisperopt"]
     compare(f"replayed-{version}", {"exit code": ran.code, "changes": ran.json["changes"]})
 
 

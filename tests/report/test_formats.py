@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whisperopt.release.markdown import clean
 from whisperopt.report import formats
 
 
@@ -58,7 +59,7 @@ def test_short_times_and_slow_speeds_have_a_decimal():
 
 @given(st.text(st.characters(exclude_categories=())))
 def test_any_text_can_be_written(text):
-    cleaned = formats.clean(text)
+    cleaned = clean(text)
     assert len(cleaned) == len(text)
-    assert formats.clean(cleaned) == cleaned
+    assert clean(cleaned) == cleaned
     cleaned.encode("utf-8")

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from tests.report import made
 from tests.report.travelled import NOTE, travelled
-from whisperopt.report.markdown import MOST_ROWS, escaped, summary
+from whisperopt.release.markdown import escaped
+from whisperopt.report.markdown import MOST_ROWS, summary
 
 ANY = st.text(st.characters(exclude_categories=())) | st.just(made.HOSTILE)
 CELLS = re.compile(r"(?<!\\)\|")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.report import made
 from tests.report import travelled as travels
 from whisperopt.evaluate import words
-from whisperopt.report.formats import clean
+from whisperopt.release.markdown import clean
 from whisperopt.report.page import render
 from whisperopt.report.view import FATES
 from whisperopt.selection.compare import TOO_CLOSE

@@ -53,7 +53,7 @@ def entry_of(repo: Path, model: str) -> ModelEntry:
 def test_an_overlay_makes_the_next_post_release(repo: Path, overlay: Path) -> None:
     publish(repo, "1.0")
     done = publish(repo, "1.0", overlay)
-    assert (done.version, done.published, done.blobs) == ("1.0.post1", ("mini",), 2)
+    assert (done.version, done.published) == ("1.0.post1", ("mini",))
     assert [change.before for change in done.changes] == ["nothing"]
     old, new = entry_of(repo, "mini@1.0"), entry_of(repo, "mini")
     assert new.version == "1.0.post1"

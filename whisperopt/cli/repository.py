@@ -35,8 +35,8 @@ def list_(**asked: Any) -> None:
         )
         for row in found.versions
     ]
-    title = f"{found.repo} is a {found.kind}".replace("a uns", "an uns")
-    show_rows(title + serial + copy, ("model", "version", "published", "state"), rows)
+    click.echo(f"{found.repo}: {found.kind}{serial}{copy}", err=True)
+    show_rows("Versions", ("model", "version", "published", "state"), rows)
     answer(found)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from whisperopt import cache
+from whisperopt.download import hub
 from whisperopt.download.login import Login, stays_here
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError
 from whisperopt.reasons import Reason, because
@@ -155,13 +156,15 @@ def most_seconds(size: int) -> float:
 
 
 def open_source(repo: str | Path, *, insecure: bool = False, offline: bool = False) -> Source:
-    """Return the source that a path, or a `file://`, `http(s)://` or `oci://` URL names.
+    """Return the source that a path, or a `file://`, `http(s)://`, `oci://` or `hf://` URL names.
 
     `insecure` allows plain http to hosts other than this one; `offline` asks no server.
     """
     scheme, mark, _ = str(repo).partition("://")
     if not mark:
         return DirectorySource(Path(repo))
+    if scheme == hub.SCHEME:
+        repo = hub.web_root(str(repo))
     try:
         address = urlsplit(str(repo))
     except ValueError:
@@ -170,7 +173,7 @@ def open_source(repo: str | Path, *, insecure: bool = False, offline: bool = Fal
         from urllib.request import url2pathname  # brings ssl along
 
         return DirectorySource(Path(url2pathname(address.path)))
-    if scheme.lower() in {"http", "https", "oci"}:
+    if address.scheme.lower() in {"http", "https", "oci"}:
         from whisperopt.download.oci import OciSource
 
         kind = OciSource if scheme.lower() == "oci" else HttpSource

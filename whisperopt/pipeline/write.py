@@ -11,6 +11,7 @@ import msgspec
 from whisperopt import __version__
 from whisperopt.download import whole
 from whisperopt.evaluate.metrics import measure
+from whisperopt.host import distribution_version
 from whisperopt.pipeline.request import BuildRequest, TargetRequest
 from whisperopt.release import catalog, layout, store
 from whisperopt.release import report as reports
@@ -21,6 +22,8 @@ from whisperopt.results import folder, grading, projections
 from whisperopt.results.grading import GradingContext
 from whisperopt.results.variant import VariantResult, basis, merged
 from whisperopt.selection.rank import rank
+
+_MAKERS = ("whisperopt", "onnx", "onnx-ir", "onnxruntime")
 
 
 def publish(  # noqa: PLR0917  # what was asked for, what came of it, and where it goes
@@ -167,6 +170,7 @@ def _row(wanted: TargetRequest, results: Sequence[VariantResult]) -> TargetRepor
         objective=str(target.objective),
         host_class=next(proven, None),
         candidates=tuple(projections.unreleased(r) for r in results if not r.passes),
+        versions={name: made for name in _MAKERS if (made := distribution_version(name))},
     )
 
 

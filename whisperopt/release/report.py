@@ -122,6 +122,8 @@ class TargetReport(msgspec.Struct, frozen=True, kw_only=True):
     host_class: str | None
     """The kind of host whose evidence decided between the candidates; None: nothing was run."""
     candidates: tuple[CandidateReport, ...]
+    versions: dict[str, str] = {}
+    """Of the distributions that decide the bytes of its variants, as they were when it was built."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,15 +1,11 @@
 """Numbers and texts as people read them, and what the statistics allow to be said."""
 
 import math
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 NONE = "–"
 """Stands where there is no number."""
-_FORBIDDEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
-)
 
 
 def number(value: float | None, form: str = ".2f", unit: str = "") -> str:
@@ -63,11 +59,6 @@ def span(values: Sequence[float] | None, form: str = ",.0f") -> str:
 def finite(values: Sequence[float]) -> bool:
     """Say whether all of `values` are numbers."""
     return all(map(math.isfinite, values))
-
-
-def clean(text: str) -> str:
-    """Replace what no document may hold: control characters and halves of surrogate pairs."""
-    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def moment(created: str) -> str:

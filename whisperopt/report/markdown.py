@@ -1,10 +1,10 @@
 """A short summary in GitHub's Markdown, for pull requests."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 from whisperopt.backend import Tier
 from whisperopt.matrix import LATENCY
+from whisperopt.release.markdown import cells, escaped
 from whisperopt.release.report import CandidateMetrics, Report, TargetReport
 from whisperopt.report import formats, view
 from whisperopt.report.formats import NONE, number, points
@@ -15,9 +15,6 @@ from whisperopt.selection.compare import faster
 MOST_ROWS = 40
 """So many candidates that were not selected are listed with their reasons."""
 _MOST_NOTES = 8
-_LONGEST = 240
-_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~&$])")
-_LINKS = re.compile(r"(@|#|://|www\.|GH-)", re.IGNORECASE)
 
 
 def summary(report: Report, before: Report | None = None) -> str:
@@ -48,15 +45,6 @@ def summary(report: Report, before: Report | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def escaped(text: str) -> str:
-    """Return `text` for one line of Markdown: no markup, no cell's end, no link, no mention."""
-    line = " ".join(formats.clean(text).split())
-    if len(line) > _LONGEST:
-        line = line[: _LONGEST - 1] + "…"
-    apart = _LINKS.sub(lambda found: f"{found[0][0]}\N{WORD JOINER}{found[0][1:]}", line)
-    return _MARKUP.sub(r"\\\1", apart)
-
-
 def _listed(title: str, items: Sequence[str]) -> list[str]:
     heading = ["", f"**{title}**", ""] if title else [""]
     return [*heading, *(f"- {item}" for item in items)] if items else []
@@ -65,7 +53,7 @@ def _listed(title: str, items: Sequence[str]) -> list[str]:
 def _row(target: TargetReport, best: CandidateView | None) -> str:
     nothing = "✗ **nothing**" + (" (required)" if target.required else "")
     metrics = best.metrics if best else CandidateMetrics()
-    return _cells(
+    return cells(
         escaped(target.name),
         escaped(best.report.name) if best else nothing,
         str(best.report.tier) if best else NONE,
@@ -137,7 +125,7 @@ def _notes(chosen: Mapping[str, CandidateView]) -> list[str]:
 
 def _refused(shown: Sequence[CandidateView]) -> list[str]:
     rows = [
-        _cells(
+        cells(
             escaped(own.report.name),
             f"{own.fate.mark} {own.fate.word}",
             escaped(own.report.reason),
@@ -146,7 +134,7 @@ def _refused(shown: Sequence[CandidateView]) -> list[str]:
     ]
     head = f"<details><summary>Not selected, and why ({len(rows)})</summary>"
     table = ["| variant | fate | reason |", "|---|---|---|"]
-    table += _cut(rows, MOST_ROWS, _cells("… {} more", "", ""))
+    table += _cut(rows, MOST_ROWS, cells("… {} more", "", ""))
     return ["", head, "", *table, "", "</details>"] if rows else []
 
 
@@ -173,7 +161,3 @@ def _timed(own: CandidateMetrics) -> str:
 
 def _ranged(value: str, reach: str) -> str:
     return value if NONE in (value, reach) else f"{value} ({reach})"
-
-
-def _cells(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -12,6 +12,7 @@ from whisperopt.backend import Tier
 from whisperopt.evaluate.answers import Answers
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.matrix import Gates
+from whisperopt.release.markdown import clean
 from whisperopt.release.report import CandidateMetrics, Report
 from whisperopt.report import formats, view
 from whisperopt.report.chart import change_scale, chart
@@ -85,7 +86,7 @@ def render(
         digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         too_close=formats.percent(TOO_CLOSE, ".0f"),
     )
-    return formats.clean(text)
+    return clean(text)
 
 
 @functools.cache

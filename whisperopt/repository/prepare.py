@@ -1,26 +1,30 @@
 """Makes of a model in a build folder what is published of it: one catalog, and its blobs."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from whisperopt import artifact, cache
+from whisperopt.artifact import Manifest
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.matrix import Matrix
 from whisperopt.reasons import because
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import layout
+from whisperopt.release import report as reports
 from whisperopt.release import store as releases
-from whisperopt.release.catalog import Catalog, File, ModelEntry
+from whisperopt.release.catalog import Catalog, File, ModelEntry, Variant
+from whisperopt.release.documents import documents as told
+from whisperopt.release.publication import Publication
 from whisperopt.repository.index import Blob
 from whisperopt.results import folder as folders
 from whisperopt.results import grading as gradings
 from whisperopt.results import overlay as overlays
 from whisperopt.results import overlay_folder, projections
 from whisperopt.results.validation import Change, verdict_changes
-from whisperopt.results.variant import VariantResult
 
 
 class Item(NamedTuple):
@@ -75,14 +79,32 @@ def prepared(origin: Origin, model: str, version: str) -> Prepared:
         places = releases.places(release, variant)
         for file in variant.files:
             blobs[file.sha256] = _item(places[file.path], file, variant.name)
-    for path, item, file in _documents(release, beside, entry, results):
+    for path, file in _named(entry).items():
         documents[path] = msgspec.structs.replace(file, path=path)
-        blobs[file.sha256] = item
+        blobs[file.sha256] = _item(_place(beside.get(path, release / path), path), file, path)
+
+    def add(path: str, data: bytes) -> None:
+        file = File(path=path, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        documents[path], blobs[file.sha256] = file, Item(data, len(data), path)
+
+    for proof in (proof for result in results for proof in result.proofs if proof.evidence):
+        add(proof.report, msgspec.json.encode(proof.evidence) + b"\n")  # the very ones judged
+    publication = Publication(
+        model=model,
+        entry=msgspec.structs.replace(
+            entry,
+            version=version,
+            variants=layout.apart(map(projections.catalog_variant, results)),
+            documents=tuple(documents.values()),
+        ),
+        manifests={variant.name: _manifest(release, variant) for variant in entry.variants},
+        report=reports.read(release),
+        matrix=matrix,
+    )
+    for path, data in told(publication).items():
+        add(path, data)
     published = msgspec.structs.replace(
-        entry,
-        version=version,
-        variants=layout.apart(map(projections.catalog_variant, results)),
-        documents=tuple(documents[path] for path in sorted(documents)),
+        publication.entry, documents=tuple(documents[path] for path in sorted(documents))
     )
     catalog = Catalog(
         created=content.created, device_order=content.device_order, models={model: published}
@@ -103,26 +125,30 @@ def _places(origin: Origin, digest: str) -> Iterator[Path]:
     yield origin.release
 
 
-def _documents(
-    release: Path, beside: Mapping[str, Path], entry: ModelEntry, results: list[VariantResult]
-) -> Iterator[tuple[str, Item, File]]:
-    """Yield what else belongs to a version: documents, answers, and the samples that were judged.
+def _manifest(release: Path, variant: Variant) -> Manifest:
+    """Return what `artifact.json` says, of whose bytes nobody else is sure yet."""
+    sums = {file.path: file.sha256 for file in variant.files}
+    place = releases.places(release, variant).get(artifact.MANIFEST)
+    if place is None:
+        raise IntegrityError(because("download.no-manifest", variant.path, file=artifact.MANIFEST))
+    if (found := cache.sha256(place)) != sums[artifact.MANIFEST]:
+        raise IntegrityError(because("repository.other-content", place, found=found))
+    return artifact.read(place.parent).manifest
 
-    What lies `beside` the release, by its path inside, counts.
-    """
+
+def _named(entry: ModelEntry) -> dict[str, File]:
+    """Return the documents whose digests the catalog has, by their paths in a release."""
     heard = [file for answers in entry.answers for file in (answers.document, answers.references)]
     named = {file.path: file for file in entry.documents}
-    named |= {f"{folders.EVIDENCE}/{file.path}": file for file in heard}
-    for path, file in named.items():
-        place = beside.get(path, release / path)
-        for folder in place.parents[: path.count("/")]:
-            if folder.is_symlink():
-                raise BadInputError(because("release.link", folder))
-        yield path, _item(place, file, path), file
-    for proof in (proof for result in results for proof in result.proofs if proof.evidence):
-        data = msgspec.json.encode(proof.evidence) + b"\n"  # not what may lie there by now
-        file = File(path="", size=len(data), sha256=hashlib.sha256(data).hexdigest())
-        yield proof.report, Item(data, len(data), proof.report), file
+    return named | {f"{folders.EVIDENCE}/{file.path}": file for file in heard}
+
+
+def _place(place: Path, path: str) -> Path:
+    """Return where the document `path` of a release lies; links to folders lead elsewhere."""
+    for folder in place.parents[: path.count("/")]:
+        if folder.is_symlink():
+            raise BadInputError(because("release.link", folder))
+    return place
 
 
 def _item(place: Path, file: File, what: str) -> Item:

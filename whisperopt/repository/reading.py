@@ -154,7 +154,7 @@ def newest(index: RepositoryIndex, model: str) -> str:
 
 def catalog_of(source: Source, chosen: Resolved) -> Catalog:
     """Read and check the catalog of a version; every file says where in the repository it lies."""
-    data = _blob(source, chosen.version.catalog, f"{chosen.model}@{chosen.name}")
+    data = blob(source, chosen.version.catalog, f"{chosen.model}@{chosen.name}")
     return _catalog(source, chosen, data)
 
 
@@ -185,12 +185,12 @@ def contents(
     """
     for model, known in sorted(index.models.items()):
         for name, version in known.versions.items():
-            of, blob = f"{model}@{name}", version.catalog
+            of, last = f"{model}@{name}", version.catalog
             held = mirror is None or mirror.holds(model)
-            last = File(path=catalogs.NAME, size=blob.size, sha256=blob.sha256, at=blob.path)
-            yield of, last, held
+            facts = {"sha256": last.sha256, "at": last.path}
+            yield of, File(path=catalogs.NAME, size=last.size, **facts), held
             try:
-                data = _blob(source, blob, of) if held else b""
+                data = blob(source, last, of) if held else b""
             except IntegrityError:
                 data = b""
             if not data:
@@ -205,7 +205,7 @@ def contents(
                 yield of, file, True
 
 
-def _blob(source: Source, wanted: Blob, what: str) -> bytes:
+def blob(source: Source, wanted: Blob, what: str) -> bytes:
     """Read a small blob and check it; of `what` it is part is said if it is not there."""
     data = optional(source, wanted.path, wanted.size)
     if data is None:

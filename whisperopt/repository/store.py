@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
 
 from whisperopt import cache
+from whisperopt.download import hub
 from whisperopt.download.transport import DirectorySource, open_source
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.reasons import because
@@ -40,6 +41,10 @@ def open_store(repo: str | Path, *, insecure: bool = False) -> "Store":
     `insecure` allows a registry's plain http beyond this machine.
     """
     scheme, mark, _ = str(repo).partition("://")
+    if scheme == hub.SCHEME and mark:
+        from whisperopt.repository.hub import HubStore
+
+        return HubStore(str(repo))
     if scheme.lower() == "oci" and mark:
         from whisperopt.repository.oci import OciStore
 
