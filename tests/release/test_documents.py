@@ -24,12 +24,13 @@ from securesystemslib.signer import CryptoSigner
 
 from tests.golden.contracts import RELEASES
 from tests.release.published import CHECKPOINT, SOURCE, VERSIONS, publication, sha
+from whisperopt import matrix as matrices
 from whisperopt.errors import IntegrityError
 from whisperopt.release import bom, catalog, model_card, provenance
 from whisperopt.release.catalog import EvidenceEntry, File
 from whisperopt.release.documents import documents
 from whisperopt.release.publication import Publication
-from whisperopt.repository.prepare import prepared
+from whisperopt.repository.prepare import Origin, prepared
 
 VALIDATOR = JsonStrictValidator(SchemaVersion.V1_6)
 
@@ -204,10 +205,14 @@ def test_what_failed_is_told_with_its_reason(version: Publication) -> None:
     ] == {"quantitativeAnalysis": {"performanceMetrics": []}}
 
 
+def origin(release: Path) -> Origin:
+    return Origin(release, catalog.read(release), None, matrices.load())
+
+
 def test_what_a_build_folder_publishes_has_all_of_them() -> None:
     release = RELEASES / "catalog-2.0"
-    made = prepared(release, catalog.read(release), "mini", "1.0.0")
-    again = prepared(release, catalog.read(release), "mini", "1.0.0")
+    made = prepared(origin(release), "mini", "1.0.0")
+    again = prepared(origin(release), "mini", "1.0.0")
     assert made.catalog == again.catalog
     content = catalog.parse(bytes(made.blobs[made.catalog.sha256].content), "it")
     entry = content.models["mini"]
@@ -230,7 +235,7 @@ def test_a_manifest_with_other_bytes_is_never_believed(
     spoilt = release / "mini--cpu-gqa-fp32" / "artifact.json"
     spoilt.write_bytes(spoilt.read_bytes()[::-1] if content is None else content)
     with pytest.raises(IntegrityError):
-        prepared(release, catalog.read(release), "mini", "1.0.0")
+        prepared(origin(release), "mini", "1.0.0")
 
 
 FOREIGN = st.text(st.characters(exclude_categories=()), max_size=60) | st.sampled_from(
