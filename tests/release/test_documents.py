@@ -24,7 +24,7 @@ from securesystemslib.signer import CryptoSigner
 
 from tests.golden.contracts import RELEASES
 from tests.release.published import CHECKPOINT, SOURCE, VERSIONS, publication, sha
-from tests.selection.releases import MATRIX
+from whisperopt import matrix as matrices
 from whisperopt.errors import IntegrityError
 from whisperopt.release import bom, catalog, model_card, provenance
 from whisperopt.release.catalog import EvidenceEntry, File
@@ -205,10 +205,14 @@ def test_what_failed_is_told_with_its_reason(version: Publication) -> None:
     ] == {"quantitativeAnalysis": {"performanceMetrics": []}}
 
 
+def origin(release: Path) -> Origin:
+    return Origin(release, catalog.read(release), None, matrices.load())
+
+
 def test_what_a_build_folder_publishes_has_all_of_them() -> None:
     release = RELEASES / "catalog-2.0"
-    origin = Origin(release, catalog.read(release), None, MATRIX)
-    made, again = prepared(origin, "mini", "1.0.0"), prepared(origin, "mini", "1.0.0")
+    made = prepared(origin(release), "mini", "1.0.0")
+    again = prepared(origin(release), "mini", "1.0.0")
     assert made.catalog == again.catalog
     content = catalog.parse(bytes(made.blobs[made.catalog.sha256].content), "it")
     entry = content.models["mini"]
@@ -231,7 +235,7 @@ def test_a_manifest_with_other_bytes_is_never_believed(
     spoilt = release / "mini--cpu-gqa-fp32" / "artifact.json"
     spoilt.write_bytes(spoilt.read_bytes()[::-1] if content is None else content)
     with pytest.raises(IntegrityError):
-        prepared(Origin(release, catalog.read(release), None, MATRIX), "mini", "1.0.0")
+        prepared(origin(release), "mini", "1.0.0")
 
 
 FOREIGN = st.text(st.characters(exclude_categories=()), max_size=60) | st.sampled_from(
