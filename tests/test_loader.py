@@ -12,7 +12,7 @@ from tests.selection import releases
 from tests.selection.releases import MODEL
 from whisperopt import artifact, host, loader, process, registry
 from whisperopt.backend import Probe
-from whisperopt.errors import BadInputError, NothingFitsError, WhisperoptError
+from whisperopt.errors import BadInputError, IntegrityError, NothingFitsError, WhisperoptError
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import store
 from whisperopt.runtime.transcriber import Transcriber
@@ -301,3 +301,18 @@ def test_an_artifact_of_a_newer_schema_gives_way_to_the_next(
     transcriber = loader.load(release)
     assert opened(transcriber) == "cpu-gqa-fp32"
     assert any("this whisperopt reads '1.0'" in reason for reason in transcriber.decisions)
+
+
+def test_a_file_that_changed_gives_way_to_the_next_variant(
+    backend: Backend, release: Path
+) -> None:
+    content = catalogs.read(release)
+    first = opened(loader.load(release))
+    variant = next(v for v in content.model(MODEL).variants if v.name == first)
+    graph = release / variant.path / "encoder.onnx"
+    graph.write_bytes(graph.read_bytes() + b"x")
+    chosen, *others = loader.load(release).decisions
+    assert not chosen.startswith(first)
+    assert any(told.startswith(first) and "is damaged: encoder.onnx" in told for told in others)
+    with pytest.raises(IntegrityError, match="is damaged: encoder"):
+        loader.load(release / variant.path)

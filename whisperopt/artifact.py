@@ -116,19 +116,25 @@ def verify(artifact: Artifact) -> None:
     Of an artifact that no catalog is known of, and that is older than `SUMS`, nothing can be told.
     """
     expected = artifact.digests or _sums(artifact.path / SUMS)
-    try:
-        note = cache.key(cache.files_key(artifact.path), expected)
-        if not expected or cache.recall(_VERIFIED, note, bool):
-            return
-        for name, digest in expected.items():
-            if not (artifact.path / name).is_file():
-                raise IntegrityError(because("artifact.lacks", artifact.path, file=name))
-            if cache.sha256(artifact.path / name) != digest:
-                raise IntegrityError(because("artifact.damaged", artifact.path, file=name))
-    except OSError as error:
-        why = str(error)
-        raise BadInputError(because("artifact.unread", artifact.path, why=why)) from None
-    cache.keep(_VERIFIED, note, content=True)
+    if not expected or is_verified(artifact.path, expected):
+        return
+    for name, digest in expected.items():
+        file = artifact.path / name
+        if not file.is_file():
+            raise IntegrityError(because("artifact.lacks", artifact.path, file=name))
+        if cache.sha256(file) != digest:
+            raise IntegrityError(because("artifact.damaged", artifact.path, file=name))
+    remember(artifact.path, expected)
+
+
+def is_verified(path: Path, digests: Mapping[str, str]) -> bool:
+    """Say whether the files in the folder `path` had these `digests`, and are as they were then."""
+    return bool(cache.recall(_VERIFIED, cache.key(cache.files_key(path), digests), bool))
+
+
+def remember(path: Path, digests: Mapping[str, str]) -> None:
+    """Note that the files in the folder `path` have these `digests`."""
+    cache.keep(_VERIFIED, cache.key(cache.files_key(path), digests), content=True)
 
 
 def _sums(path: Path) -> dict[str, str]:

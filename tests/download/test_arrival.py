@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.download.server import Site, plain
+from tests.download.unsigned import fetch
 from tests.selection import releases
 from tests.selection.releases import MODEL, host
 from whisperopt import artifact
-from whisperopt.download import arrival, fetch, references
+from whisperopt.download import arrival, references
 from whisperopt.errors import BadInputError, DiskError, NetworkError
 from whisperopt.release import store
 

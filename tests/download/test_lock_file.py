@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.download.unsigned import fetch
 from tests.selection import releases
 from tests.selection.releases import MODEL, host
-from whisperopt.download import fetch, lock_file
+from whisperopt.download import lock_file
 from whisperopt.errors import BadInputError, IntegrityError, NothingFitsError
 from whisperopt.release import catalog as catalogs
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.download.server import Site
+from tests.download.unsigned import fetch
 from tests.selection import releases
 from tests.selection.releases import MODEL, host
 from whisperopt import locks
-from whisperopt.download import fetch, references
+from whisperopt.download import references
 from whisperopt.release import catalog as catalogs
 
 pytestmark = pytest.mark.usefixtures("cache")

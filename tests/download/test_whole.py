@@ -9,7 +9,7 @@ from tests.download.unsigned import fetch
 from tests.selection import releases
 from tests.selection.releases import MODEL, host
 from whisperopt import artifact
-from whisperopt.download import read_folder, whole
+from whisperopt.download import delivery, read_folder, whole
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.release import catalog as catalogs
 from whisperopt.release import layout
@@ -61,6 +61,14 @@ def test_what_was_put_together_and_changed_is_put_together_again(
     good = contents(folder)
     (folder / "encoder.onnx").write_bytes(b"x")
     assert contents(whole(shared[0], MODEL, shared[1])) == good
+
+
+def test_what_was_put_together_is_not_read_again_until_it_changes(
+    shared: tuple[Path, Variant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = whole(shared[0], MODEL, shared[1])
+    monkeypatch.setattr(delivery, "difference", lambda *_: pytest.fail("compared again"))
+    assert whole(shared[0], MODEL, shared[1]) == folder
 
 
 def test_bytes_that_changed_in_the_release_are_refused(shared: tuple[Path, Variant]) -> None:

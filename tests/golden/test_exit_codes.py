@@ -30,6 +30,11 @@ def _damaged(at: At) -> Path:
     return at["release"]
 
 
+def _untested(at: At) -> list[object]:
+    (at["release"] / _FP32 / "self_test.json").unlink()
+    return ["transcribe", at["speech"], "--model", at["release"] / _FP32]
+
+
 def _broken(at: At) -> Path:
     (at["release"] / "catalog.json").write_bytes(b"{")
     return at["release"]
@@ -174,6 +179,11 @@ SITUATIONS: dict[str, tuple[int, Callable[[At], list[object]]]] = {
             *("--host", HOSTS / "no-avx2-linux.json"),
         ],
     ),
+    "a damaged artifact to listen with": (
+        4,
+        lambda at: ["transcribe", at["speech"], "--model", _damaged(at) / _FP32],
+    ),
+    "an artifact that lost its self-test": (4, _untested),
     "a damaged release to validate": (
         4,
         lambda at: ["validate", _damaged(at), "--clips", at["clips"], "--checkpoint", at["mini"]],

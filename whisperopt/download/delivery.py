@@ -401,10 +401,11 @@ def whole(release: Path, model: str, variant: Variant, under: Path | None = None
         raise BadInputError(home)
     folder = (under or cache.folder(_COMPLETED)) / folder_of(model, variant)
     with store.disk_errors(folder):
-        if difference(folder, variant):
+        if not artifact.is_verified(folder, variant.digests) and difference(folder, variant):
             cache.remove(folder)
             bring(DirectorySource(release), model, variant, folder, None)
     if under is None:
+        artifact.remember(folder, variant.digests)
         cache.use(folder)
         cache.evict(_COMPLETED)
     return folder

@@ -37,6 +37,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What the release said when this was found out: it counts instead of that."""
     evidence: tuple[EvidenceEntry, ...] = ()
     tier: str = ""
+    """Empty: there is nothing but another objective, or answers."""
     objective: Objective | None = None
     answers: tuple[AnswersEntry, ...] = ()
 
@@ -124,6 +125,9 @@ def _variant(variant: Variant, overlay: Path) -> Variant:
     found = read(overlay, variant.digest)
     if not isinstance(found, Found):
         return variant
+    variant = msgspec.structs.replace(variant, objective=found.objective or variant.objective)
+    if not found.tier:
+        return variant
     entries = {entry.host_class: entry for entry in found.evidence}
     for entry in variant.evidence:
         there = entries.get(entry.host_class)
@@ -131,12 +135,8 @@ def _variant(variant: Variant, overlay: Path) -> Variant:
             not there or moment(there.started) < moment(entry.started)
         ):
             entries[entry.host_class] = entry  # the release has learnt that since
-    now = msgspec.structs.replace(
-        variant,
-        evidence=tuple(entries.values()),
-        objective=found.objective or variant.objective,
-    )
-    same = now.evidence == found.evidence and found.tier
+    now = msgspec.structs.replace(variant, evidence=tuple(entries.values()))
+    same = now.evidence == found.evidence
     return msgspec.structs.replace(now, tier=found.tier if same else of_catalog(now).best_tier)
 
 

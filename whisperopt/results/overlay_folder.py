@@ -38,19 +38,20 @@ def record(
     for variant, result in zip(now, results, strict=True):
         before, own = known[variant.digest], place(staging, variant.digest)
         aim = variant.objective if variant.objective != before.objective else None
-        known_before = before.evidence, before.tier, None
-        if (variant.evidence, variant.tier, aim) != known_before:
+        found = Found(digest=variant.digest, objective=aim)
+        if (variant.evidence, variant.tier) != (before.evidence, before.tier):
+            found = Found(
+                digest=variant.digest,
+                objective=aim,
+                before=before.evidence,
+                evidence=variant.evidence,
+                tier=variant.tier,
+            )
+        if found.tier or aim:
             (own / folder.EVIDENCE).mkdir(parents=True)
             for proof, entry in zip(result.proofs, variant.evidence, strict=True):
                 if proof.evidence is not None and entry not in before.evidence:
                     evidences.write(own / proof.report, proof.evidence)
-            found = Found(
-                digest=variant.digest,
-                before=before.evidence,
-                evidence=variant.evidence,
-                tier=variant.tier,
-                objective=aim,
-            )
             (own / NAME).write_bytes(catalogs.encode(found))
     answered = {one.clip_digest for one in released.answers}
     own = place(staging, released.checkpoint)
