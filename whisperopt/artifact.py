@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from whisperopt import documents
 from whisperopt.errors import BadInputError
 from whisperopt.host import Gpu
 from whisperopt.reasons import because
@@ -69,19 +70,19 @@ def read(path: Path, adapter: Gpu | None = None) -> Artifact:
     """Read the artifact in the folder `path`, to be opened on `adapter`."""
     manifest = path / MANIFEST
     try:
-        raw = manifest.read_bytes()
-        document = msgspec.json.decode(raw)
+        raw = documents.content(manifest, documents.MANIFEST)
+        document = documents.decoded(raw, object, documents.MANIFEST)
         schema = document.get("schema", SCHEMA) if isinstance(document, dict) else SCHEMA
         if schema != SCHEMA:
             values = {"found": repr(schema), "known": SCHEMA}
             raise BadInputError(because("artifact.schema", manifest, **values))
-        found = msgspec.json.decode(raw, type=Manifest)
+        found = documents.converted(raw, Manifest)
         if problem := found.dims.check() or found.decoding.check(found.dims):
-            raise msgspec.DecodeError(problem)  # noqa: TRY301  # told like any other damage
+            raise documents.UnfitError(because("document.odd", why=problem))  # noqa: TRY301
         return Artifact(path, found, adapter=adapter)
     except OSError:
         raise BadInputError(because("artifact.none", path, file=MANIFEST)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except documents.UnfitError as error:
         raise BadInputError(because("artifact.unread", manifest, why=str(error))) from None
 
 

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from whisperopt import documents
 from whisperopt.evaluate.clips import Clip
 from whisperopt.evaluate.evidence import Evidence
 from whisperopt.runtime.arrays import Floats
@@ -150,7 +151,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def read(path: Path) -> Answers:
     """Read what `evidence.write` wrote."""
-    return msgspec.json.decode(path.read_bytes(), type=Answers)
+    return documents.read(path, Answers, documents.ANSWERS)
 
 
 class ReferenceOutputs:

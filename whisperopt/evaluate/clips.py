@@ -12,6 +12,7 @@ from typing import Literal, Self, get_args
 import msgspec
 import numpy as np
 
+from whisperopt import documents
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import words
@@ -61,8 +62,8 @@ class _Line(msgspec.Struct):
 def parse(line: bytes, place: str) -> Clip:
     """Return the clip that a `line` of JSON describes; every error names its `place`."""
     try:
-        raw = msgspec.json.decode(line, type=_Line)
-    except (msgspec.DecodeError, RecursionError) as error:
+        raw = documents.decoded(line, _Line, documents.CLIPS)
+    except documents.UnfitError as error:
         raise BadInputError(because("clips.line", place, problem=str(error))) from None
     if raw.kind not in _KINDS:
         hint = nearest(raw.kind[:_SHOWN].lower(), _KINDS)
@@ -88,8 +89,7 @@ def _meant(language: str) -> str:
 
 
 MAX_CLIPS = 10_000
-MAX_BYTES = 10_000_000
-"""A manifest beyond these is a mistake: proving on it would take days."""
+"""A manifest beyond this is a mistake: proving on it would take days."""
 
 
 class ClipSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,13 +231,14 @@ def _read(manifest: Path) -> bytes:
     try:
         if manifest.is_dir():
             raise BadInputError(because("clips.folder", manifest))
-        with manifest.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = documents.content(manifest, documents.CLIPS)
     except (OSError, ValueError) as error:
+        unfit = isinstance(error, documents.UnfitError)
+        if unfit and error.reason.code == "document.large":
+            most = documents.CLIPS.size // 10**6
+            raise BadInputError(because("clips.too-large", manifest, most=most)) from None
         why = str(getattr(error, "strerror", None) or error)
         raise BadInputError(because("clips.unreadable", manifest, why=why)) from None
-    if len(data) > MAX_BYTES:
-        raise BadInputError(because("clips.too-large", manifest, most=MAX_BYTES // 10**6))
     try:
         data.decode()
     except UnicodeDecodeError as error:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from whisperopt import cache
+from whisperopt import cache, documents
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.matrix import Objective
@@ -18,7 +18,8 @@ NAME = "catalog.json"
 SCHEMA = "2.0"
 SCHEMA_MAJORS = ("1", "2")
 """In what is of the first every variant's folder holds all of its files."""
-MAX_BYTES = 5_000_000
+MAX_BYTES = documents.CATALOG.size
+MAX_MODELS = 256
 MAX_VARIANTS = 64
 MAX_FILES = 64
 
@@ -165,15 +166,18 @@ def parse(data: bytes, source: str) -> Catalog:
     if len(data) > MAX_BYTES:
         raise IntegrityError(because("catalog.too-large", source, most=MAX_BYTES))
     try:
-        if at := next(places_of_control(msgspec.json.decode(data)), None):
+        documents.check(data, documents.CATALOG)
+        if at := next(places_of_control(documents.converted(data, object)), None):
             raise IntegrityError(because("catalog.control-character", source, at=at))
-        schema = msgspec.json.decode(data, type=_Schema).schema
+        schema = documents.converted(data, _Schema).schema
         if schema.split(".")[0] not in SCHEMA_MAJORS:
             values = {"found": schema, "known": ".x and ".join(SCHEMA_MAJORS)}
             raise IntegrityError(because("catalog.schema", source, **values))
-        catalog = msgspec.json.decode(data, type=Catalog)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        catalog = documents.converted(data, Catalog)
+    except documents.UnfitError as error:
         raise IntegrityError(because("catalog.none", source, why=str(error))) from None
+    if len(catalog.models) > MAX_MODELS:
+        raise IntegrityError(because("catalog.too-many-models", source, most=MAX_MODELS))
     held = {v.own(f): f for e in catalog.models.values() for v in e.variants for f in v.files}
     for name, entry in catalog.models.items():
         for holds, unless in _checks(name, entry, held):
@@ -186,7 +190,9 @@ def read(release: Path) -> Catalog:
     """Read the catalog of the release directory `release`."""
     path = release / NAME
     try:
-        return parse(path.read_bytes(), str(path))
+        return parse(documents.content(path, documents.CATALOG), str(path))
+    except documents.UnfitError as error:
+        raise IntegrityError(because("catalog.none", path, why=str(error))) from None
     except OSError:
         raise BadInputError(because("release.no-catalog", release, file=NAME)) from None
 

@@ -53,8 +53,8 @@ def faults(checkpoint: Checkpoint, folder: Path, recipe: Recipe) -> Iterator[Rea
 
 def _bytes(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
-    except OSError:
+        return documents.content(path, documents.TOKENIZER)
+    except (OSError, documents.UnfitError):
         return None
 
 
