@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import msgspec
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 
 from whisperopt import documents
 from whisperopt.errors import BadInputError
@@ -192,7 +192,7 @@ def _checked(target: Target) -> Target:
     wanted = target.requires.compute_capability
     try:
         SpecifierSet(wanted or "")
-    except InvalidSpecifier:
+    except ValueError:
         msg = f"requires.compute_capability {wanted!r} is not like '>=7.5'"
         raise msgspec.ValidationError(msg) from None
     return target

@@ -8,7 +8,15 @@ import click
 from whisperopt import download as fetcher
 from whisperopt import host as hosts
 from whisperopt.artifact import Artifact
-from whisperopt.cli import PATH, aim_options, answer, budget_option, device_option, json_option
+from whisperopt.cli import (
+    PATH,
+    aim_options,
+    answer,
+    budget_option,
+    device_option,
+    json_option,
+    say,
+)
 from whisperopt.cli.render import progress, show_decisions
 from whisperopt.errors import BadInputError, NothingFitsError
 from whisperopt.matrix import check_target
@@ -81,7 +89,7 @@ def fetch(
     artifact = (
         _raced(host_file, budget, **asked) if tune else _fetched(host_file, variant, **asked)
     )
-    click.echo(f"{artifact.manifest.variant} is in {artifact.path}", err=True)
+    say(f"{artifact.manifest.variant} is in {artifact.path}")
     answer({"path": artifact.path, "variant": artifact.manifest.variant})
 
 
@@ -93,7 +101,7 @@ def _raced(host_file: Path | None, budget: float | None, **asked: Any) -> Artifa
     seconds = first_use.BUDGET if budget is None else budget
     with progress() as update:
         found, why = first_use.fetch(**asked, budget=seconds, progress=update)
-    click.echo(f"No race: {why}" if why else "It won the race on this machine", err=True)
+    say(f"No race: {why}" if why else "It won the race on this machine")
     return found
 
 

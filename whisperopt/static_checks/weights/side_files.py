@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from whisperopt import artifact
+from whisperopt import artifact, documents
 from whisperopt.artifact import MANIFEST, TOKENIZER
 from whisperopt.backend import Recipe
 from whisperopt.checkpoint.checkpoint import Checkpoint
