@@ -7,7 +7,7 @@ from pathlib import Path
 
 from whisperopt import artifact, cache
 from whisperopt.artifact import Artifact
-from whisperopt.download import transport
+from whisperopt.download import onnx_lint, transport
 from whisperopt.download.transport import DirectorySource, Source, open_source
 from whisperopt.errors import BadInputError, DiskError, IntegrityError, WhisperoptError
 from whisperopt.host import Host
@@ -216,6 +216,7 @@ def _lint(staging: Path, model: str, variant: Variant) -> None:
     except BadInputError as error:
         reason = because("download.no-manifest", variant.path, file=artifact.MANIFEST)
         raise IntegrityError(reason) from error
+    onnx_lint.check(staging, variant)
     if (manifest.model, manifest.variant) != (model, variant.name):
         why = f"it calls itself {manifest.variant} of {manifest.model}"
         raise IntegrityError(

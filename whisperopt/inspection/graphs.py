@@ -110,6 +110,8 @@ def _problem_of_the_whole(path: Path, model: ir.Model, files: Mapping[str, Path]
     for value in (value for graph in model.graphs() for value in graph.initializers.values()):
         tensor = value.const_value
         if isinstance(tensor, ir.ExternalTensor):
+            if Path(tensor.location).is_absolute() or ".." in Path(tensor.location).parts:
+                return because("inspection.elsewhere", path, file=_word(str(tensor.location)))
             file, end = Path(tensor.path), (tensor.offset or 0) + (tensor.length or tensor.nbytes)
             file = files.get(file.name, file)
             if not file.is_file():
@@ -162,11 +164,15 @@ def _attention(model: ir.Model) -> Iterator[AttentionNode]:
 
 def _weighs(value: ir.Value) -> bool:
     """Say whether the probabilities `value` are multiplied with something."""
-    return any(
-        (user.op_type in {"MatMul", "FusedMatMul"} and index == 0)
-        or (user.op_type in _HARMLESS and _weighs(user.outputs[0]))
-        for user, index in value.uses()
-    )
+    ahead, seen = [value], {value}
+    while ahead:
+        for user, index in ahead.pop().uses():
+            if user.op_type in {"MatMul", "FusedMatMul"} and index == 0:
+                return True
+            if user.op_type in _HARMLESS and user.outputs[0] not in seen:
+                seen.add(user.outputs[0])
+                ahead.append(user.outputs[0])
+    return False
 
 
 def _heads(softmax: ir.Node) -> int | None:

@@ -26,6 +26,8 @@ MAX_FILES = 64
 _SLUG = re.compile(r"[a-z0-9]+((--?|\.)[a-z0-9]+)*")
 _MAX_NAME = 80
 _FILE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_-])?")
+_SUFFIXES = {".onnx", ".data", ".bin", ".json", ".txt", ".md", ""}
+"""Of files that a variant may have: nothing that a system or Python would load and run."""
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _EVIDENCE = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,248}[A-Za-z0-9_-])?"  # names model, variant and host
 _REPORT = re.compile(rf"({_EVIDENCE}/)*{_EVIDENCE}")
@@ -273,6 +275,8 @@ def _variant_checks(
     for file in files:
         is_plain, where = _is_plain(file.path, _FILE, _MAX_NAME), f"{at}.files"
         yield is_plain, because("catalog.file", at=where, name=_shown(file.path))
+        kind = Path(file.path).suffix.lower()
+        yield kind in _SUFFIXES, because("catalog.suffix", at=where, name=_shown(file.path))
         yield _has_sha256(file), because("catalog.sha256", at=where, name=file.path)
         there = held.get(file.at, File(path="", size=0, sha256=""))
         same = (there.size, there.sha256, there.at) == (file.size, file.sha256, "")

@@ -1,5 +1,7 @@
 """Reads recordings as Whisper hears them: 16 kHz, mono, float32, in chunks that hold speech."""
 
+import os
+import struct
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from whisperopt import process
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import because
 from whisperopt.runtime import chunks
@@ -19,7 +22,14 @@ if TYPE_CHECKING:
 
 SHORTEST_SECONDS = 0.1
 """Anything shorter cannot hold a word."""
+LONGEST = "WHISPEROPT_AUDIO_HOURS"
+"""The variable that says how long a recording may be: an hour takes some 0.3 GB of memory."""
+_HOURS = 8
 _SILENT_PEAK = 1e-4
+_LOUD_PEAK = 1e6
+"""Integers of 16 bits, taken as they are, stay below."""
+_MAX_CHUNKS = 10_000
+_NEGATIVE = 1 << 31
 _LOWEST_RATE = 1000
 _BLOCK_NUMBERS = 2**24
 
@@ -31,13 +41,18 @@ def read(path: Path) -> Floats:
 
     if not path.is_file():
         raise BadInputError(because("audio.absent", path))
+    _check_lists(path)
+    hours = process.bound(LONGEST, _HOURS)
     try:
         with soundfile.SoundFile(path) as file:
-            rate, mono = file.samplerate, _mono(file)
+            rate, most = file.samplerate, int(hours * 3600 * file.samplerate)
+            mono = _mono(file, most)
     except (soundfile.LibsndfileError, TypeError) as error:
         # soundfile answers with a TypeError where a name such as `x.raw` promises no header
         why = getattr(error, "error_string", "it has no header that says its sample rate")
         raise BadInputError(because("audio.unreadable", path, why=str(why))) from None
+    if mono.size > most:
+        raise BadInputError(because("audio.long", path, most=hours, variable=LONGEST))
     if rate < _LOWEST_RATE:
         raise BadInputError(because("audio.rate", path, rate=rate))
     if rate != SAMPLE_RATE:
@@ -45,13 +60,41 @@ def read(path: Path) -> Floats:
     return np.ascontiguousarray(mono, np.float32)
 
 
-def _mono(file: "soundfile.SoundFile") -> Floats:
-    """Average the channels, block by block: a damaged header may promise terabytes."""
+def _check_lists(path: Path) -> None:
+    """Refuse a WAV with a list, or a part of one, of a negative size: libsndfile never leaves it."""
+    with path.open("rb") as file:
+        head, end = file.read(12), os.fstat(file.fileno()).st_size
+        if head[:4] not in {b"RIFF", b"RIFX", b"RF64"} or head[8:] != b"WAVE":
+            return
+        header = struct.Struct(">4sI" if head[:4] == b"RIFX" else "<4sI")
+        for _ in range(_MAX_CHUNKS):
+            found = file.read(header.size)
+            if len(found) < header.size:
+                return
+            kind, size = header.unpack(found)
+            if kind in {b"LIST", b"list"} and size <= end:
+                size = 4  # its kind; its parts follow, and are looked at as chunks
+            elif size >= _NEGATIVE and kind not in {b"data", b"ds64"}:
+                break
+            file.seek(size + size % 2, os.SEEK_CUR)
+    raise BadInputError(because("audio.unreadable", path, why="its header leads nowhere"))
+
+
+def _mono(file: "soundfile.SoundFile", most: int) -> Floats:
+    """Average the channels, block by block, of no more than `most` samples and one.
+
+    A damaged header may promise terabytes.
+    """
     frames = max(1, _BLOCK_NUMBERS // file.channels)
-    blocks = [np.zeros(0, np.float32)]
-    while (block := file.read(frames, dtype="float32", always_2d=True)).size:
-        blocks.append(block.mean(axis=1, dtype=np.float32))
-    return np.concatenate(blocks)
+    mono, count = np.empty(min(file.frames, most + 1), np.float32), 0
+    while count < mono.size:
+        wanted = min(frames, mono.size - count)
+        block = file.read(wanted, dtype="float32", always_2d=True)
+        if not block.size:
+            break
+        block.mean(axis=1, dtype=np.float32, out=mono[count : count + len(block)])
+        count += len(block)
+    return mono[:count]
 
 
 def check(samples: Floats, name: str) -> Floats:
@@ -66,8 +109,11 @@ def check(samples: Floats, name: str) -> Floats:
         raise BadInputError(because("audio.short", name, **facts))
     if not np.isfinite(samples).all():
         raise BadInputError(because("audio.no-numbers", name))
-    if np.abs(samples).max() < _SILENT_PEAK:
+    peak = max(float(samples.max()), -float(samples.min()))
+    if peak < _SILENT_PEAK:
         raise BadInputError(because("audio.silent", name))
+    if peak > _LOUD_PEAK:
+        raise BadInputError(because("audio.loud", name, peak=peak))
     return samples
 
 
