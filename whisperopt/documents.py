@@ -122,7 +122,7 @@ def check(data: bytes, bounds: Bounds) -> None:
     brackets = bare.translate(None, _NO_BRACKETS)
     for _ in range(bounds.depth):
         brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-    if brackets:
+    if len(brackets) > bounds.depth or b"[]" in brackets or b"{}" in brackets:
         raise _unfit("nested", most=bounds.depth)
     try:
         json.loads(data, object_pairs_hook=_without_twins)

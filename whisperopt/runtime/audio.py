@@ -30,6 +30,7 @@ _LOUD_PEAK = 1e6
 """Integers of 16 bits, taken as they are, stay below."""
 _MAX_CHUNKS = 10_000
 _NEGATIVE = 1 << 31
+_UNKNOWN = 1 << 50
 _LOWEST_RATE = 1000
 _BLOCK_NUMBERS = 2**24
 
@@ -37,7 +38,6 @@ _BLOCK_NUMBERS = 2**24
 def read(path: Path) -> Floats:
     """Read any file that libsndfile knows as float32 mono at 16 kHz, in -1..1."""
     import soundfile
-    import soxr
 
     if not path.is_file():
         raise BadInputError(because("audio.absent", path))
@@ -45,19 +45,19 @@ def read(path: Path) -> Floats:
     hours = process.bound(LONGEST, _HOURS)
     try:
         with soundfile.SoundFile(path) as file:
-            rate, most = file.samplerate, int(hours * 3600 * file.samplerate)
-            mono = _mono(file, most)
+            if file.samplerate < _LOWEST_RATE:
+                raise BadInputError(because("audio.rate", path, rate=file.samplerate))
+            most = round(hours * 3600 * SAMPLE_RATE)
+            promised = file.frames * SAMPLE_RATE // file.samplerate
+            too_long = most < promised < _UNKNOWN
+            samples = None if too_long else _heard(file, most)
     except (soundfile.LibsndfileError, TypeError) as error:
         # soundfile answers with a TypeError where a name such as `x.raw` promises no header
         why = getattr(error, "error_string", "it has no header that says its sample rate")
         raise BadInputError(because("audio.unreadable", path, why=str(why))) from None
-    if mono.size > most:
+    if samples is None:
         raise BadInputError(because("audio.long", path, most=hours, variable=LONGEST))
-    if rate < _LOWEST_RATE:
-        raise BadInputError(because("audio.rate", path, rate=rate))
-    if rate != SAMPLE_RATE:
-        mono = soxr.resample(mono, rate, SAMPLE_RATE)
-    return np.ascontiguousarray(mono, np.float32)
+    return samples
 
 
 def _check_lists(path: Path) -> None:
@@ -67,34 +67,43 @@ def _check_lists(path: Path) -> None:
         if head[:4] not in {b"RIFF", b"RIFX", b"RF64"} or head[8:] != b"WAVE":
             return
         header = struct.Struct(">4sI" if head[:4] == b"RIFX" else "<4sI")
+        until = 0
         for _ in range(_MAX_CHUNKS):
             found = file.read(header.size)
             if len(found) < header.size:
                 return
             kind, size = header.unpack(found)
-            if kind in {b"LIST", b"list"} and size <= end:
+            if kind in {b"LIST", b"list"}:
+                until = max(until, file.tell() + size)
+                if until > end + 1:
+                    break
                 size = 4  # its kind; its parts follow, and are looked at as chunks
-            elif size >= _NEGATIVE and kind not in {b"data", b"ds64"}:
+            elif size >= _NEGATIVE and (kind not in {b"data", b"ds64"} or file.tell() < until):
                 break
             file.seek(size + size % 2, os.SEEK_CUR)
     raise BadInputError(because("audio.unreadable", path, why="its header leads nowhere"))
 
 
-def _mono(file: "soundfile.SoundFile", most: int) -> Floats:
-    """Average the channels, block by block, of no more than `most` samples and one.
+def _heard(file: "soundfile.SoundFile", most: int) -> Floats | None:
+    """Return the mean of all channels at 16 kHz; None: there are more than `most` samples.
 
-    A damaged header may promise terabytes.
+    Block by block: a damaged header may promise terabytes.
     """
-    frames = max(1, _BLOCK_NUMBERS // file.channels)
-    mono, count = np.empty(min(file.frames, most + 1), np.float32), 0
-    while count < mono.size:
-        wanted = min(frames, mono.size - count)
-        block = file.read(wanted, dtype="float32", always_2d=True)
-        if not block.size:
-            break
-        block.mean(axis=1, dtype=np.float32, out=mono[count : count + len(block)])
-        count += len(block)
-    return mono[:count]
+    import soxr
+
+    frames, rate = max(1, _BLOCK_NUMBERS // file.channels), file.samplerate
+    stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1) if rate != SAMPLE_RATE else None
+    heard, last = np.zeros(0, np.float32), False
+    while not last and (count := heard.size) <= most:
+        block = file.read(frames, dtype="float32", always_2d=True)
+        last = not block.size
+        with np.errstate(over="ignore", invalid="ignore"):  # judged as a whole: see `check`
+            mono = block.sum(axis=1, dtype=np.float32) / np.float32(file.channels)
+        if stream is not None:
+            mono = stream.resample_chunk(mono, last=last)
+        heard.resize(count + mono.size, refcheck=False)
+        heard[count:] = mono
+    return heard if heard.size <= most else None
 
 
 def check(samples: Floats, name: str) -> Floats:
