@@ -212,4 +212,4 @@ def test_settings_that_travel_name_nothing_elsewhere(
 ) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(IntegrityError, match=re.escape(words)):
-        onnx_lint._check_settings(tmp_path / name)
+        onnx_lint.check_settings(tmp_path / name)

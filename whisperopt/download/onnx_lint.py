@@ -63,7 +63,7 @@ def check(folder: Path, variant: Variant) -> None:
         if name.lower().endswith(".onnx"):
             check_graph(folder / name, sizes)
         elif name == "tokenizer.json" or name.endswith("_config.json"):
-            _check_settings(folder / name)
+            check_settings(folder / name)
 
 
 def check_graph(path: Path, sizes: Mapping[str, int]) -> Counts:
@@ -241,7 +241,7 @@ def _integers(tensor: Message) -> list[int]:
     return [*tensor.numbers(7), *raw]
 
 
-def _check_settings(path: Path) -> None:
+def check_settings(path: Path) -> None:
     """Refuse settings that a reader may take in two ways, or that name a file elsewhere."""
     try:
         data = documents.content(path, documents.TOKENIZER)

@@ -213,7 +213,7 @@ def read(manifest: Path, *, checked: bool = False) -> ClipSet:
     Every recording must be there and is listened to, unless it was `checked` before.
     """
     data = _read(manifest)
-    clips = tuple(_parsed(data, manifest))
+    clips = tuple(parsed(data, manifest))
     if not any(clip.spoken for clip in clips):
         raise BadInputError(because("clips.no-speech", manifest))
     paths = _found(manifest, clips)
@@ -247,7 +247,7 @@ def _read(manifest: Path) -> bytes:
     return data
 
 
-def _parsed(data: bytes, manifest: Path) -> Iterator[Clip]:
+def parsed(data: bytes, manifest: Path) -> Iterator[Clip]:
     """Yield the clips of a manifest; Windows' editors put a byte order mark before the first."""
     found = 0
     for number, line in enumerate(io.BytesIO(data.removeprefix(codecs.BOM_UTF8)), 1):

@@ -44,7 +44,8 @@ def read(path: Path) -> Floats:
     _check_lists(path)
     hours = process.bound(LONGEST, _HOURS)
     try:
-        with soundfile.SoundFile(path) as file:
+        name = path if os.name == "nt" else os.fsencode(path)  # which need not be text
+        with soundfile.SoundFile(name) as file:
             if file.samplerate < _LOWEST_RATE:
                 raise BadInputError(because("audio.rate", path, rate=file.samplerate))
             most = round(hours * 3600 * SAMPLE_RATE)
