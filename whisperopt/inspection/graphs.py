@@ -15,6 +15,8 @@ from whisperopt.inspection.facts import AttentionNode, GraphFacts, Tensor
 from whisperopt.reasons import Reason, because
 from whisperopt.static_checks.operands import element_type, qualified
 
+_MOST_NODES = 20_000
+"""Twice what the largest Whisper has in an export: each backend's table takes milliseconds a node."""
 _HARMLESS = {"Cast", "Dropout", "Identity", "Where"}
 """What exporters put between the Softmax of an attention and the product with its values."""
 
@@ -87,6 +89,8 @@ def _problem(path: Path, model: ir.Model, files: Mapping[str, Path]) -> Reason |
     nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
     if not nodes:
         return because("inspection.empty", path)
+    if len(nodes) > _MOST_NODES:
+        return because("inspection.too-many", path, most=_MOST_NODES)
     if not model.opset_imports:
         return because("inspection.no-opset", path)
     for node in nodes:
