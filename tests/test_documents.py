@@ -63,6 +63,7 @@ def test_a_key_that_does_not_fit_is_named() -> None:
         documents.decoded(b'{"count": "many"}', Form, SMALL)
 
 
+@pytest.mark.fuzz
 @given(st.binary(max_size=200) | st.text(alphabet='[]{}",:\\1a', max_size=200).map(str.encode))
 def test_any_bytes_are_a_value_or_refused(data: bytes) -> None:
     with contextlib.suppress(UnfitError):

@@ -184,6 +184,7 @@ def test_what_is_no_message_is_refused(raw: bytes) -> None:
         Message(memoryview(raw))
 
 
+@pytest.mark.fuzz
 @given(data=st.data())
 def test_a_damaged_graph_passes_or_is_refused(
     data: st.DataObject, small_artifact: Artifact, tmp_path_factory: pytest.TempPathFactory

@@ -32,6 +32,7 @@ GOLDEN = Path(__file__).parents[1] / "golden/releases/0.1.0"
 VARIANT = GOLDEN / "mini--cpu-gqa-fp32"
 EVIDENCE = min((GOLDEN / "evidence").glob("*fp32*.json"))
 ANSWERS = min((GOLDEN / "evidence").glob("*core*.json"))
+pytestmark = pytest.mark.fuzz
 PIECES = [
     *(b'"', b"{", b"}", b"[", b"]", b",", b":", b"\\", b"null", b"-1", b"0", b"1e999", b"NaN"),
     *(b"9" * 30, b"9" * 5000, b"[" * 2000, b'{"a":' * 2000, b"\xef\xbb\xbf", b"\xff", b"\x00"),

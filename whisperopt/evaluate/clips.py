@@ -232,13 +232,14 @@ def _read(manifest: Path) -> bytes:
         if manifest.is_dir():
             raise BadInputError(because("clips.folder", manifest))
         data = documents.content(manifest, documents.CLIPS)
-    except (OSError, ValueError) as error:
-        unfit = isinstance(error, documents.UnfitError)
-        if unfit and error.reason.code == "document.large":
+    except OSError as error:
+        why = str(error.strerror)
+        raise BadInputError(because("clips.unreadable", manifest, why=why)) from None
+    except documents.UnfitError as error:
+        if error.reason.code == "document.large":
             most = documents.CLIPS.size // 10**6
             raise BadInputError(because("clips.too-large", manifest, most=most)) from None
-        why = str(getattr(error, "strerror", None) or error)
-        raise BadInputError(because("clips.unreadable", manifest, why=why)) from None
+        raise BadInputError(because("clips.unreadable", manifest, why=str(error))) from None
     try:
         data.decode()
     except UnicodeDecodeError as error:
