@@ -29,13 +29,15 @@ from whisperopt.results import overlay
 
 DEAR = ("sabotage", "pipeline/validate", "numerics", "interop", "golden")
 """Folders whose tests share what takes seconds to build: one process runs them, and first."""
+FUZZ = "WHISPEROPT_FUZZ"
+"""The variable that says how many examples a property is tried on: see `ci/soak`."""
 _MOST = 8
 OWN = frozenset({"cpu", "cuda", "directml", "openvino", "tensorrt", "webgpu"})
 UNSEEN = frozenset({"PYTEST_CURRENT_TEST", "WHISPEROPT_CACHE"})
 """Variables that no probe looks at."""
 
 # A busy machine is no fault of what is tested.
-settings.register_profile("patient", deadline=None, max_examples=50)
+settings.register_profile("patient", deadline=None, max_examples=int(os.environ.get(FUZZ, "50")))
 settings.load_profile("patient")
 
 

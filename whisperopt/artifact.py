@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from whisperopt import cache
+from whisperopt import cache, documents
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.host import Gpu
 from whisperopt.reasons import because
@@ -81,19 +81,19 @@ def read(
     """Read the artifact in the folder `path`, to be opened on `adapter`; it is not `verify`-ed."""
     manifest = path / MANIFEST
     try:
-        raw = manifest.read_bytes()
-        document = msgspec.json.decode(raw)
+        raw = documents.content(manifest, documents.MANIFEST)
+        document = documents.decoded(raw, object, documents.MANIFEST)
         schema = document.get("schema", SCHEMA) if isinstance(document, dict) else SCHEMA
         if schema != SCHEMA:
             values = {"found": repr(schema), "known": SCHEMA}
             raise BadInputError(because("artifact.schema", manifest, **values))
-        found = msgspec.json.decode(raw, type=Manifest)
+        found = documents.converted(raw, Manifest)
         if problem := found.dims.check() or found.decoding.check(found.dims):
-            raise msgspec.DecodeError(problem)  # noqa: TRY301  # told like any other damage
+            raise documents.UnfitError(because("document.odd", why=problem))  # noqa: TRY301
         return Artifact(path, found, adapter=adapter, digests=dict(digests or {}))
     except OSError:
         raise BadInputError(because("artifact.none", path, file=MANIFEST)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except documents.UnfitError as error:
         raise BadInputError(because("artifact.unread", manifest, why=str(error))) from None
 
 

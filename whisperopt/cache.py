@@ -14,6 +14,7 @@ from typing import IO, Any, Self, TypeVar
 
 import msgspec
 
+from whisperopt import documents
 from whisperopt.reasons import Reason, because
 
 HOME = "WHISPEROPT_CACHE"
@@ -205,18 +206,18 @@ def _is_code(path: Path) -> bool:
     return path.suffix in _CODE and path.name not in _VALUES and path.is_file()
 
 
-def recall(kind: str, name: str, form: type[_Note], *, most: int = 1 << 30) -> _Note | None:
+def recall(
+    kind: str, name: str, form: type[_Note], *, most: int = documents.NOTE.size
+) -> _Note | None:
     """Return the note `name` of that `kind`; None where there is none, or none that is whole.
 
     One of more than `most` bytes is none.
     """
     path = note(kind, name)
     try:
-        if not path.is_file() or path.stat().st_size > most:
-            return None
-        content = path.read_bytes()
-        found = msgspec.json.decode(content, type=form, dec_hook=lambda kind, text: kind(text))
-    except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
+        content = documents.content(path, documents.Bounds(most))
+        found = documents.converted(content, form, lambda kind, text: kind(text))
+    except (OSError, documents.UnfitError):
         return None
     use(path)
     return found

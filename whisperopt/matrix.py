@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import msgspec
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 
+from whisperopt import documents
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import Reason, because
 from whisperopt.recipe import Precision
@@ -157,7 +158,9 @@ def load(path: Path | None = None) -> Matrix:
     """Read `path`, or the matrix that ships with whisperopt."""
     if path is not None:
         try:
-            return parse(path.read_text("utf-8"), str(path))
+            return parse(documents.content(path, documents.MATRIX).decode(), str(path))
+        except documents.UnfitError as error:
+            raise BadInputError(because("matrix.unread", path, why=str(error))) from None
         except OSError as error:
             why = f"{error.strerror}"
             raise BadInputError(because("matrix.unread", path, why=why)) from None
@@ -170,10 +173,10 @@ def parse(text: str, source: str) -> Matrix:
     """Parse the text of a matrix; every error names `source` and the key."""
     try:
         return _convert(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise BadInputError(because("matrix.not-toml", source, why=str(error))) from None
     except msgspec.ValidationError as error:
         raise BadInputError(because("matrix.odd", source, why=str(error))) from None
+    except (ValueError, RecursionError) as error:  # numbers of absurd length too
+        raise BadInputError(because("matrix.not-toml", source, why=str(error))) from None
 
 
 def _checked(target: Target) -> Target:
@@ -189,7 +192,7 @@ def _checked(target: Target) -> Target:
     wanted = target.requires.compute_capability
     try:
         SpecifierSet(wanted or "")
-    except InvalidSpecifier:
+    except ValueError:
         msg = f"requires.compute_capability {wanted!r} is not like '>=7.5'"
         raise msgspec.ValidationError(msg) from None
     return target

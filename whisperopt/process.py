@@ -253,7 +253,12 @@ def possible() -> bool:
     """Say whether this Python can start another one: a frozen app has none, one inside must not."""
     name = Path(sys.executable or "").name.lower()
     frozen = getattr(sys, "frozen", False)
-    return name.startswith(("python", "pypy")) and not frozen and _INSIDE not in os.environ
+    return name.startswith(("python", "pypy")) and not frozen and not inside()
+
+
+def inside() -> bool:
+    """Say whether this process is there for a handler alone."""
+    return _INSIDE in os.environ
 
 
 def say(doing: str) -> None:

@@ -3,6 +3,7 @@
 import functools
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterator, Mapping
 from importlib import resources
 
@@ -13,6 +14,7 @@ Value = str | int | float
 HOLDS_TEXT = (str, dict, list)
 """Of what a JSON document decodes to; a tuple, since numbers may be millions."""
 
+_JOINERS = "\u200c\u200d"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -92,6 +94,22 @@ def quoted(text: str, longest: int = 80) -> str:
 
 
 def escaped(text: str, longest: int = 240) -> str:
-    """Return `text` as it is, but shortened, with everything escaped that does not print."""
-    kept = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:longest])
-    return "".join(kept) + ("…" if len(text) > longest else "")
+    """Return `text` as `shown`, but shortened."""
+    return shown(text[:longest]) + ("…" if len(text) > longest else "")
+
+
+def shown(text: str, *, lines: bool = False) -> str:
+    """Return `text` with everything escaped that does not print, but for line breaks in `lines`.
+
+    What a terminal would obey, or take as written in the other direction, is among that. Blanks of
+    any width and what joins letters belong to texts.
+    """
+    if text.isprintable():
+        return text
+    kept = _JOINERS + ("\n\t" if lines else "")
+    return "".join(
+        c
+        if c.isprintable() or c in kept or unicodedata.category(c) == "Zs"
+        else c.encode("unicode_escape").decode()
+        for c in text
+    )

@@ -21,6 +21,8 @@ Chinese, Japanese, Thai, Lao and Burmese as in the Whisper paper (Radford et al.
 Cantonese, which came later and which Whisper's own word splitting counts among them; and Khmer,
 whose spaces part phrases.
 """
+_LARGEST = 10_000_000
+"""Of any size of a network."""
 _THEIR_FIRST = "\u0e01"
 """No letter of their scripts comes before it in Unicode; Latin, Greek, Cyrillic and Arabic do."""
 
@@ -73,6 +75,9 @@ class Dimensions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def check(self) -> str | None:
         """Return why these sizes cannot be a Whisper model, or None."""
+        for name in self.__struct_fields__:
+            if not 0 < getattr(self, name) <= _LARGEST:
+                return f"{name} is not between 1 and {_LARGEST}"
         if self.width % self.encoder_heads or self.width % self.decoder_heads:
             return f"width {self.width} is not a multiple of the number of heads"
         if self.decoder_heads % self.decoder_kv_heads:

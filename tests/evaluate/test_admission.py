@@ -14,6 +14,7 @@ import pytest
 from tests.evaluate import forged
 from tests.evaluate.forged import NOW, Tree
 from tests.selection import releases
+from whisperopt import documents
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import admission, words
@@ -360,7 +361,7 @@ def test_a_missing_key_is_refused_by_name(wrong: Wrong) -> None:
 
 
 def test_what_is_too_large_or_not_utf_8_is_refused(wrong: Wrong) -> None:
-    assert wrong(b" " * (admission.MAX_BYTES + 1)).code == "admission.too-large"
+    assert wrong(b" " * (documents.EVIDENCE.size + 1)).code == "admission.too-large"
     assert wrong(b'{"schema": "\xff"}').values["byte"] == 12
     assert wrong(TEXT.encode("utf-16")).code == "admission.not-utf-8"
 

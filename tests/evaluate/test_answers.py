@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.evaluate.samples import answers, clips
+from whisperopt import documents
 from whisperopt.evaluate import answers as answers_
 from whisperopt.evaluate import evidence
 from whisperopt.evaluate.answers import ReferenceOutput, ReferenceOutputs
@@ -66,7 +67,7 @@ def test_an_interrupted_writer_leaves_the_old_answers(
 def test_other_answers_are_refused(tmp_path: Path, changes: dict[str, object], words: str) -> None:
     raw = msgspec.to_builtins(answers()) | changes
     (tmp_path / "a.json").write_bytes(msgspec.json.encode(raw))
-    with pytest.raises(msgspec.ValidationError, match=words):
+    with pytest.raises(documents.UnfitError, match=words):
         answers_.read(tmp_path / "a.json")
 
 

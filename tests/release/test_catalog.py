@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -267,3 +269,35 @@ def test_too_many_variants_and_too_many_or_no_files_are_refused() -> None:
 def test_an_unknown_model_is_answered_with_the_known_ones() -> None:
     with pytest.raises(BadInputError, match=r"tiny\.en"):
         catalog().model("huge")
+
+
+@pytest.mark.parametrize(
+    "name", ["lib.so", "lib.DLL", "weights.pkl", "weights.pt", "run.py", "a.exe"]
+)
+def test_what_a_system_would_load_is_no_file_of_a_variant(name: str) -> None:
+    made = tree()
+    variants(made)[0]["files"][0]["path"] = name
+    refresh(variants(made)[0])
+    with pytest.raises(IntegrityError, match="no kind of file"):
+        parse(text(made), "catalog.json")
+
+
+def test_a_key_that_is_there_twice_is_refused() -> None:
+    data = text(tree()).replace(b'"schema":', b'"schema": "1.0", "schema":', 1)
+    with pytest.raises(IntegrityError, match="there twice"):
+        parse(data, "catalog.json")
+
+
+def test_more_models_than_any_release_has_are_refused() -> None:
+    made = tree()
+    made["models"] = {
+        f"m{i}": {"version": "1", "checkpoint": "", "variants": []} for i in range(30_000)
+    }
+    with pytest.raises(IntegrityError, match="more than 256"):
+        parse(text(made), "catalog.json")
+
+
+def test_a_pipe_or_device_in_the_place_of_a_catalog_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "catalog.json")
+    with pytest.raises(IntegrityError, match="not a plain file"):
+        catalogs.read(tmp_path)

@@ -1,5 +1,6 @@
 """Audio of any kind is read as 16 kHz mono; what cannot hold speech is refused by name."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -192,3 +193,79 @@ def test_long_files_are_read_in_blocks_without_seams(tmp_path, monkeypatch) -> N
     expected = audio.read(path)
     monkeypatch.setattr(audio, "_BLOCK_NUMBERS", 20_001)
     np.testing.assert_array_equal(audio.read(path), expected)
+
+
+def riff(*chunks: bytes, order: str = "<") -> bytes:
+    """Return a WAV of these chunks, without any sound."""
+    kind = b"RIFX" if order == ">" else b"RIFF"
+    return kind + struct.pack(f"{order}I", 20) + b"WAVE" + b"".join(chunks)
+
+
+def chunk(kind: bytes, size: int, content: bytes = b"", order: str = "<") -> bytes:
+    return kind + struct.pack(f"{order}i", size) + content
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("part", [b"ever", b"data", b"LIST", b"\xff\xff\xff\xff", b"fmt "])
+@pytest.mark.parametrize("size", [-8, -16])
+def test_a_list_that_libsndfile_never_leaves_is_refused(
+    order: str, part: bytes, size: int, tmp_path
+) -> None:
+    inner = chunk(part, -8, order=order)
+    path = tmp_path / "spin.wav"
+    path.write_bytes(riff(chunk(b"LIST", size, inner, order), order=order))
+    assert "leads nowhere" in refused(path)
+    path.write_bytes(riff(chunk(b"LIST", 12, b"INFO" + inner, order), order=order))
+    assert path.name in refused(path)
+    path.write_bytes(riff(chunk(b"LIST", 2**31 - 1, b"INFO" + inner, order), order=order))
+    assert "leads nowhere" in refused(path)
+
+
+def test_endless_chunks_are_refused(tmp_path) -> None:
+    path = tmp_path / "endless.wav"
+    path.write_bytes(riff(chunk(b"junk", 0) * 20_000))
+    assert "leads nowhere" in refused(path)
+
+
+def test_lists_that_are_sound_are_passed_over(tmp_path) -> None:
+    path = written(tmp_path / "named.wav", tone(SAMPLE_RATE), subtype="PCM_16")
+    expected, content = audio.read(path), path.read_bytes()
+    named = chunk(b"LIST", 17, b"INFO" + chunk(b"INAM", 5, b"name\0")) + b"\0"
+    path.write_bytes(content[:12] + named + content[12:] + named)
+    np.testing.assert_array_equal(audio.read(path), expected)
+    streamed = content.replace(b"data" + content[40:44], b"data\xff\xff\xff\xff")
+    path.write_bytes(streamed)  # as a pipe leaves it
+    np.testing.assert_array_equal(audio.read(path), expected)
+
+
+@pytest.mark.parametrize("rate", [SAMPLE_RATE, 48_000])
+def test_a_recording_longer_than_is_allowed_is_refused_unread(
+    rate: int, tmp_path, monkeypatch
+) -> None:
+    path = tmp_path / "long.flac"
+    soundfile.write(path, tone(rate, seconds=2), rate)
+    monkeypatch.setenv(audio.LONGEST, str(2 / 3600))
+    assert audio.read(path).size == 2 * SAMPLE_RATE
+    monkeypatch.setenv(audio.LONGEST, str(1 / 3600))
+    assert (
+        audio.LONGEST
+        in BadInputError(because("audio.long", "", most=1, variable=audio.LONGEST)).remedy
+    )
+    monkeypatch.setattr(audio, "_heard", None)
+    assert "is longer than" in refused(path)
+
+
+def test_a_recording_that_hides_its_length_is_not_read_to_the_end(tmp_path, monkeypatch) -> None:
+    path = written(tmp_path / "long.wav", tone(SAMPLE_RATE, seconds=2))
+    monkeypatch.setenv(audio.LONGEST, str(1 / 3600))
+    monkeypatch.setattr(audio, "_UNKNOWN", 0)
+    monkeypatch.setattr(audio, "_BLOCK_NUMBERS", 1_000)
+    assert "is longer than" in refused(path)
+
+
+@pytest.mark.parametrize("peak", [1e20, 3e38])
+def test_samples_that_no_microphone_gives_are_refused_by_name(peak: float, tmp_path) -> None:
+    path = written(tmp_path / "loud.wav", peak * tone(SAMPLE_RATE))
+    assert "holds samples of up to" in refused(path)
+    both = np.hstack([np.full((SAMPLE_RATE, 1), peak)] * 2)
+    assert "samples" in refused(written(tmp_path / "both.wav", both))

@@ -1,5 +1,8 @@
 """The first opening of an artifact on a host: its own process, a stamp, and reasons."""
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -230,3 +233,20 @@ def test_trying_out_says_what_is_wrong(one: Artifact, monkeypatch: pytest.Monkey
     with pytest.raises(WhisperoptError) as caught:
         first_open.try_out(one)
     assert caught.value.reason == IMPOSSIBLE.reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not bound memory so")
+def test_an_opening_takes_no_more_memory_than_its_files_explain(small_artifact) -> None:
+    code = (
+        "import numpy, sys; from pathlib import Path; from whisperopt import artifact\n"
+        "from whisperopt.runtime import first_open\n"
+        "made = artifact.read(Path(sys.argv[1])); first_open._bound_memory(made)\n"
+        "numpy.zeros(1 << 28, numpy.uint8)\n"
+        "try: numpy.zeros(1 << 36, numpy.uint8)\n"
+        "except MemoryError: print('refused')"
+    )
+    folder = small_artifact.path
+    command = [sys.executable, "-c", code, folder]
+    inside = {**os.environ, "WHISPEROPT_ISOLATED": "1"}
+    found = subprocess.run(command, env=inside, capture_output=True, text=True, check=True)
+    assert found.stdout == "refused\n"

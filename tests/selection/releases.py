@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from tests.download.graphs import padded
 from whisperopt import artifact, matrix
 from whisperopt.backend import Recipe, Tier
 from whisperopt.host import Host, read
@@ -126,10 +127,10 @@ def every_target() -> tuple[Variant, ...]:
 def write_artifact(
     folder: Path, target: str = "cpu", recipe: str = "gqa-fp32", weights: int = 1
 ) -> None:
-    """Write a folder that has all of an artifact but a network."""
+    """Write a folder that has all of an artifact but weights."""
     folder.mkdir(parents=True)
-    (folder / "encoder.onnx").write_bytes(b"encoder" * 1000 * weights)
-    (folder / "decoder.onnx").write_bytes(b"decoder" * 2000 * weights)
+    (folder / "encoder.onnx").write_bytes(padded(7_000 * weights, b"encoder"))
+    (folder / "decoder.onnx").write_bytes(padded(14_000 * weights, b"decoder"))
     (folder / "tokenizer.json").write_bytes(b"{}")
     sizes = {**dict.fromkeys(Dimensions.__struct_fields__, 8), "width": 64}
     artifact.write_manifest(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from whisperopt import documents
 from whisperopt.checkpoint.stored import Kind, Stored, WeightFile, read_json
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import because
@@ -15,7 +16,6 @@ SINGLE = "model.safetensors"
 
 _KINDS: dict[str, Kind] = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _LENGTH_BYTES = 8
-_MAX_HEADER = 100_000_000
 
 _Size = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -45,9 +45,9 @@ def read_folder(folder: Path) -> dict[str, Stored]:
 
 def places_of_tensors(folder: Path) -> dict[str, str]:
     """Return which file beside the index holds each tensor."""
-    places = read_json(folder / INDEX, _ShardIndex).weight_map
+    places = read_json(folder / INDEX, _ShardIndex, documents.WEIGHT_INDEX).weight_map
     for name in set(places.values()):
-        if Path(name).name != name or "\\" in name:
+        if Path(name).name != name or "\\" in name or not name.isprintable():
             raise BadInputError(because("weight-file.shard", folder / INDEX, name=repr(name[:80])))
     return places
 
@@ -56,16 +56,15 @@ def read_file(path: Path) -> dict[str, Stored]:
     """Find the tensors of one file; a damaged or truncated one is a BadInputError."""
     file = WeightFile(path)
     length = int.from_bytes(file.bytes(0, _LENGTH_BYTES).tobytes(), "little")
-    if length > _MAX_HEADER:
+    if length > documents.WEIGHT_INDEX.size:
         raise file.damaged("header-size", bytes=length)
     start = _LENGTH_BYTES + length
     try:
-        header = msgspec.json.decode(
-            file.bytes(_LENGTH_BYTES, length).tobytes(), type=dict[str, msgspec.Raw]
-        )
+        text = file.bytes(_LENGTH_BYTES, length).tobytes()
+        header = documents.decoded(text, dict[str, msgspec.Raw], documents.WEIGHT_INDEX)
         header.pop("__metadata__", None)
-        entries = {name: msgspec.json.decode(raw, type=_Entry) for name, raw in header.items()}
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        entries = {name: documents.converted(bytes(raw), _Entry) for name, raw in header.items()}
+    except documents.UnfitError as error:
         raise file.damaged("header", why=str(error)) from None
     tensors = {name: _stored(file, start, name, entry) for name, entry in entries.items()}
     end = max((entry.data_offsets[1] for entry in entries.values()), default=0)

@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from whisperopt import cache
+from whisperopt import cache, documents
+from whisperopt.documents import Bounds
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import Value, because
 from whisperopt.whisper import Decoding, Dimensions
@@ -172,10 +173,12 @@ def _opened(path: Path, start: int = 0, size: int = 0) -> tuple[cache.Stamp, mma
         raise BadInputError(because("weight-file.unopened", path, why=why)) from None
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, bounds: Bounds = documents.TOKENIZER) -> bytes:
     """Return the file's content; one that cannot be opened is a BadInputError."""
     try:
-        return path.read_bytes()
+        return documents.content(path, bounds)
+    except documents.UnfitError as error:
+        raise BadInputError(because("checkpoint.unread", path, why=str(error))) from None
     except FileNotFoundError:
         raise BadInputError(because("checkpoint.missing", path)) from None
     except OSError as error:
@@ -183,9 +186,9 @@ def read_bytes(path: Path) -> bytes:
         raise BadInputError(because("checkpoint.unopened", path, why=why)) from None
 
 
-def read_json(path: Path, kind: type[_Struct]) -> _Struct:
+def read_json(path: Path, kind: type[_Struct], bounds: Bounds = documents.SETTINGS) -> _Struct:
     """Parse the file as `kind`; the BadInputError names the key that does not fit."""
     try:
-        return msgspec.json.decode(read_bytes(path), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return documents.decoded(read_bytes(path, bounds), kind, bounds)
+    except documents.UnfitError as error:
         raise BadInputError(because("checkpoint.unread", path, why=str(error))) from None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from whisperopt import documents
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import because
 from whisperopt.whisper import Decoding, Dimensions
@@ -98,10 +99,13 @@ def from_vocabulary(folder: Path) -> bytes:
         raise BadInputError(because("tokenizer.library", folder)) from None
     try:
         files = folder / "vocab.json", folder / "merges.txt"
+        for path in files:  # which the library opens itself
+            documents.content(path, documents.TOKENIZER)
         vocab, merges = models.BPE.read_file(*map(str, files))
         tokenizer = Tokenizer(models.BPE(vocab, merges))
         own = folder / "added_tokens.json"
-        added = msgspec.json.decode(own.read_bytes(), type=dict[str, int]) if own.is_file() else {}
+        given = own.is_file()
+        added = documents.read(own, dict[str, int], documents.TOKENIZER) if given else {}
     except Exception as error:  # noqa: BLE001  # the library raises plain Exception for what it cannot parse
         raise BadInputError(because("tokenizer.unread-in", folder, why=str(error))) from None
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -117,8 +121,8 @@ def from_vocabulary(folder: Path) -> bytes:
 
 def _ids(tokenizer: bytes, where: str) -> dict[str, int]:
     try:
-        parsed = msgspec.json.decode(tokenizer, type=_Tokenizer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        parsed = documents.decoded(tokenizer, _Tokenizer, documents.TOKENIZER)
+    except documents.UnfitError as error:
         raise BadInputError(because("tokenizer.unread", where, why=str(error))) from None
     return parsed.model.vocab | {token.content: token.id for token in parsed.added_tokens}
 

@@ -1,6 +1,7 @@
 """The command line: each command parses, calls one function of the library, and renders."""
 
 import functools
+import json
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,7 @@ import msgspec
 
 from whisperopt import __version__
 from whisperopt.errors import BadInputError, WhisperoptError
-from whisperopt.reasons import Reason, because, escaped
+from whisperopt.reasons import Reason, because, escaped, shown
 
 _COMMANDS = {
     "build": ("whisperopt.cli.build", "Build and prove a model for every target."),
@@ -140,8 +141,11 @@ def answer(result: Any) -> None:
 
 def print_json(result: Any) -> None:
     """Write `result` to stdout as JSON."""
-    text = msgspec.json.format(msgspec.json.encode(result, enc_hook=str), indent=1)
-    click.echo(text.decode())
+    try:
+        text = msgspec.json.format(msgspec.json.encode(result, enc_hook=str), indent=1).decode()
+    except UnicodeEncodeError:  # a file's name that is no text
+        text = json.dumps(msgspec.to_builtins(result, enc_hook=str), indent=1)
+    click.echo(text)
 
 
 def trust_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -202,7 +206,7 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def note(reason: Reason) -> None:
     """Write to stderr what a user should know although nothing failed."""
     remedy = f" {reason.remedy}." if reason.remedy else ""
-    click.echo(f"Note: {escaped(str(reason), 400)}.{remedy}", err=True)
+    say(f"Note: {reason}.{remedy}")
 
 
 def _limit(text: str) -> tuple[str, float]:
@@ -217,7 +221,7 @@ def guarded(action: Callable[[], Any]) -> Any:
     """Run `action`; a failure that a user can act on ends the process with its sentence."""
     try:
         return action()
-    except (WhisperoptError, OSError, ModuleNotFoundError) as error:
+    except (WhisperoptError, OSError, ModuleNotFoundError, RuntimeError) as error:
         known = _known(error)
         if known is None:
             raise
@@ -227,7 +231,17 @@ def guarded(action: Callable[[], Any]) -> Any:
 
 def report(error: WhisperoptError) -> None:
     """Write the sentence to stderr."""
-    click.echo(f"whisperopt: {error}", err=True)
+    say(f"whisperopt: {error}")
+
+
+def say(text: str) -> None:
+    """Write one line to stderr; it may hold what somebody else wrote."""
+    click.echo(shown(text), err=True)
+
+
+def put(text: str) -> None:
+    """Write lines to stdout that are no JSON; they may hold what somebody else wrote."""
+    click.echo(shown(text, lines=True))
 
 
 def _known(error: Exception) -> WhisperoptError | None:
@@ -240,11 +254,18 @@ def _known(error: Exception) -> WhisperoptError | None:
         package = (error.name or "whisperopt").partition(".")[0]
         ours = package in {"whisperopt", "backends"}
         return None if ours else BadInputError(because("cli.package", package))
+    if isinstance(error, RuntimeError):
+        loop = "Symlink loop from "  # what pathlib says of links that lead to each other
+        place = str(error).partition(loop)[2].strip("'")
+        return BadInputError(because("cli.links", place)) if loop in str(error) else None
     if not isinstance(error, OSError) or isinstance(error, BrokenPipeError):
         return None
     known = disk_error(error, Path(error.filename or "."))
     if isinstance(known, WhisperoptError):
         return known
-    if error.filename is None or error.strerror is None:
-        return None
-    return BadInputError(because("cli.file", error.filename, why=error.strerror))
+    told = error.filename is not None and error.strerror is not None
+    return (
+        BadInputError(because("cli.file", error.filename, why=f"{error.strerror}"))
+        if told
+        else None
+    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from whisperopt import matrix as matrices
-from whisperopt.cli import PATH, aim_options, answer, budget_option, json_option
+from whisperopt.cli import PATH, aim_options, answer, budget_option, json_option, say
 from whisperopt.cli.render import progress, show_report
 from whisperopt.errors import GateFailedError
 from whisperopt.matrix import Objective
@@ -47,7 +47,7 @@ def build(
         known = matrices.load(matrix).aiming_at(objective)
         report = builder.build(**asked, out=out, proof=not no_proof, matrix=known, progress=update)
     show_report(report, {target.name: target.objective for target in known.targets})
-    click.echo(f"{out / 'report.html'} shows all of it", err=True)
+    say(f"{out / 'report.html'} shows all of it")
     answer(report)
     if report.missing:
         raise GateFailedError(because("cli.none-selected", ", ".join(report.missing)))
@@ -78,5 +78,5 @@ def export(*, model: str, out: Path, to: "Format", precision: "Precision") -> No
     with progress() as update:
         exported = exporter.export(model, out, to=to, precision=precision, progress=update)
     size = exported.size_bytes / 1e6
-    click.echo(f"{exported.model} ({precision}, {size:.0f} MB) is in {exported.path}", err=True)
+    say(f"{exported.model} ({precision}, {size:.0f} MB) is in {exported.path}")
     answer(exported)

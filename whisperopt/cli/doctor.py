@@ -12,7 +12,7 @@ from whisperopt import host as hosts
 from whisperopt import matrix as matrices
 from whisperopt import registry
 from whisperopt.backend import Probe
-from whisperopt.cli import PATH, answer, json_option
+from whisperopt.cli import PATH, answer, json_option, say
 from whisperopt.cli.render import show_rows
 from whisperopt.host import Gpu, Host
 from whisperopt.inspection.diagnosis import Diagnosis, diagnose
@@ -36,7 +36,7 @@ def doctor(*, proofs: bool, record: Path | None) -> None:
     if record:
         facts = msgspec.json.format(msgspec.json.encode(found.host), indent=1)
         record.write_bytes(facts + b"\n")
-        click.echo(f"Recorded in {record}", err=True)
+        say(f"Recorded in {record}")
     answer(found)
 
 
@@ -87,10 +87,7 @@ def _here(target: Target, found: Diagnosis) -> str:
 def _show(found: Diagnosis, *, proofs: bool) -> None:
     """Print everything that was found; a recorded host is called one."""
     if found.recorded:
-        click.echo(
-            f"This is the recorded host {found.recorded}, not this machine: nothing was probed.",
-            err=True,
-        )
+        say(f"This is the recorded host {found.recorded}, not this machine: nothing was probed.")
     title = f"Recorded host {found.recorded}" if found.recorded else "This host"
     show_rows(title, ("fact", "value"), list(_host_facts(found.host)))
     backends = [
@@ -98,9 +95,10 @@ def _show(found: Diagnosis, *, proofs: bool) -> None:
         for name, probe in found.backends.items()
     ]
     show_rows("Backends", ("backend", "runtime", "version", "state"), backends)
-    click.echo("What to mend:" if found.findings else "Nothing to mend.", err=True)
+    say("What to mend:" if found.findings else "Nothing to mend.")
     for finding in found.findings:  # no table: a command is there to be copied
-        click.echo(f"- {finding.about}: {finding.reason}\n    {finding.remedy}", err=True)
+        say(f"- {finding.about}: {finding.reason}")
+        say(f"    {finding.remedy}")
     if proofs:
         shows = "what it shows, and whether this machine can do it"
         rows = [

@@ -15,13 +15,14 @@ from whisperopt.cli import (
     device_option,
     ended_by_exception,
     json_option,
+    say,
     trust_options,
 )
 from whisperopt.cli.render import arriving, progress, show_decisions
 from whisperopt.download.delivery import Offer
 from whisperopt.errors import BadInputError, NothingFitsError
 from whisperopt.matrix import check_target
-from whisperopt.reasons import because, escaped
+from whisperopt.reasons import because
 from whisperopt.selection.decisions import Decision
 
 _HOST = click.option(
@@ -64,15 +65,13 @@ def _tell(repo: str, offer: Offer) -> None:
     """Print what `repo` is, which version is meant, and what there is to know of it."""
     release, found = offer.release, _version(offer)
     serial = "" if release.serial is None else f", serial {release.serial}"
-    mirror = f", mirror of {escaped(release.mirror.source)}" if release.mirror else ""
-    click.echo(
-        f"{repo}: {release.kind}{serial}{mirror}; {offer.model} {found['version']}", err=True
-    )
+    mirror = f", mirror of {release.mirror.source}" if release.mirror else ""
+    say(f"{repo}: {release.kind}{serial}{mirror}; {offer.model} {found['version']}")
     if found["newer"]:
-        click.echo(f"There is a newer version: {offer.model} {found['newer']}", err=True)
+        say(f"There is a newer version: {offer.model} {found['newer']}")
     if found["withdrawn"]:
-        why = escaped(found["withdrawn"])
-        click.echo(f"{offer.model} {found['version']} is withdrawn: {why}", err=True)
+        why = found["withdrawn"]
+        say(f"{offer.model} {found['version']} is withdrawn: {why}")
 
 
 def _version(offer: Offer) -> dict[str, str]:
@@ -145,8 +144,8 @@ def _raced(host_file: Path | None, budget: float | None, **asked: Any) -> None:
     with progress() as update:
         found, why = first_use.fetch(**asked, budget=seconds, progress=update)
     name = found.manifest.variant
-    click.echo(f"No race: {why}" if why else "It won the race on this machine", err=True)
-    click.echo(f"{name} is in {found.path}", err=True)
+    say(f"No race: {why}" if why else "It won the race on this machine")
+    say(f"{name} is in {found.path}")
     answer({"path": found.path, "variant": name})
 
 
@@ -162,11 +161,11 @@ def _fetched(wish: fetcher.Wish) -> None:
         found = fetcher.deliver(wish, arriving(update), decided)
     name, place = found.artifact.manifest.variant, found.artifact.path
     (offer,) = offered
-    click.echo(f"{name} is in {place}: {offer.model} {found.version}, {found.why}", err=True)
+    say(f"{name} is in {place}: {offer.model} {found.version}, {found.why}")
     for passed in found.passed_over:
-        click.echo(f"Passed over: {passed}", err=True)
+        say(f"Passed over: {passed}")
     if found.unopened:
-        click.echo(f"It was not opened: {found.unopened}", err=True)
+        say(f"It was not opened: {found.unopened}")
     answer(
         {
             "path": place,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from whisperopt.cli import COUNT, PATH, answer, json_option
+from whisperopt.cli import COUNT, PATH, answer, json_option, say
 from whisperopt.cli.render import show_rows
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import because
@@ -88,7 +88,7 @@ def sign(*, folder: Path, role: str | None, repo: str | None) -> None:
     else:
         store = open_store(repo)
         files = signing.commit_renewal(store, opened, str(role))
-        click.echo(f"Signed in {store.where}: {', '.join(files)}", err=True)
+        say(f"Signed in {store.where}: {', '.join(files)}")
         answer({"repo": store.where, "files": files})
 
 
@@ -100,7 +100,7 @@ def _show(state: "RootState") -> None:
     ]
     show_rows(f"Root {state.version}, until {state.expires}", columns, rows)
     lacks = f"lacks {state.missing} of the signatures of {', '.join(state.unsigned)}"
-    click.echo(f"{state.file} {lacks if state.missing else 'is in force'}", err=True)
+    say(f"{state.file} {lacks if state.missing else 'is in force'}")
     answer(state)
 
 

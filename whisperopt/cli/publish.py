@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisperopt.cli import PATH, answer, json_option
+from whisperopt.cli import PATH, answer, json_option, say
 from whisperopt.cli.render import progress, show_rows
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ def show(found: "Published") -> None:
     sent = f"{found.blobs} new blobs, {found.bytes / 1e6:.1f} MB"
     if found.published:
         names = ", ".join(f"{model} {found.version}" for model in found.published)
-        click.echo(f"Published {names} to {where}: {sent}", err=True)
+        say(f"Published {names} to {where}: {sent}")
     if found.unchanged:
         names = ", ".join(f"{model} {found.version}" for model in found.unchanged)
         mended = f"; restored {sent}" if found.blobs and not found.published else ""
-        click.echo(f"{where} has {names} already, with the same content{mended}", err=True)
+        say(f"{where} has {names} already, with the same content{mended}")
 
 
 @click.command()
@@ -83,5 +83,5 @@ def withdraw(**asked: Any) -> None:
 
     found = publisher.withdraw(**asked)
     now = f"{found.model} means {found.newest} now" if found.newest else "no version is left"
-    click.echo(f"{found.model} {found.version} is withdrawn: {now}", err=True)
+    say(f"{found.model} {found.version} is withdrawn: {now}")
     answer(found)

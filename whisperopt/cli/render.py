@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from whisperopt.backend import Tier
 from whisperopt.matrix import LATENCY, Objective
+from whisperopt.reasons import shown
 from whisperopt.release.report import CandidateReport, Report, TargetReport
 from whisperopt.selection.decisions import Decision
 
@@ -24,7 +24,8 @@ Row = Sequence[str | Text]
 def console() -> Console:
     """Return where tables go; wide enough for reasons where nobody watches."""
     terminal = sys.stderr.isatty()
-    return Console(stderr=True, highlight=False, markup=False, width=None if terminal else 140)
+    width = None if terminal else 140
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, width=width)
 
 
 @contextmanager
@@ -33,7 +34,7 @@ def progress() -> Iterator[Callable[[str, str], None]]:
 
     A spinner on a terminal, plain lines elsewhere: quiet about single clips where nobody watches.
     """
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     started, last = time.monotonic(), ""
     with console.status("starting") if console.is_terminal else nullcontext() as status:
 
@@ -41,7 +42,7 @@ def progress() -> Iterator[Callable[[str, str], None]]:
             nonlocal last
             last = name or last
             seconds = time.monotonic() - started
-            line = f"[dim]{seconds:6.1f} s[/dim] {escape(last)}: {escape(doing)}"
+            line = Text.assemble((f"{seconds:6.1f} s", "dim"), f" {shown(last)}: {shown(doing)}")
             if status is not None:
                 status.update(line)
             if name:
@@ -76,15 +77,27 @@ def show_rows(
 
     By default that is the last one.
     """
-    table = Table(title=title, title_justify="left")
+    table = Table(title=shown(title), title_justify="left")
     for column in columns:
         if column in numbers:
             table.add_column(column, justify="right", no_wrap=True)
         else:
             table.add_column(column, no_wrap=column not in (wrapped or columns[-1:]))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_cell, row))
     console().print(table)
+
+
+def show_line(text: str) -> None:
+    """Print a sentence below a table, broken where the terminal ends."""
+    console().print(shown(text))
+
+
+def _cell(content: str | Text) -> Text:
+    """Return what a cell may show of what somebody else may have written."""
+    if isinstance(content, str):
+        return Text(shown(content, lines=True))
+    return Text(shown(content.plain, lines=True), style=content.style)
 
 
 def show_report(report: Report, objectives: Mapping[str, Objective]) -> None:
@@ -117,8 +130,8 @@ def show_report(report: Report, objectives: Mapping[str, Objective]) -> None:
         for note in best.notes:
             notes.setdefault(note, []).append(best.name)
     for note, names in notes.items():
-        console().print(f"{', '.join(names)}: {note}.")
-    console().print(_footer(report))
+        show_line(f"{', '.join(names)}: {note}.")
+    show_line(_footer(report))
 
 
 def _selected(target: TargetReport, numbers: Sequence[str]) -> Row:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisperopt.cli import answer, json_option, trust_options
+from whisperopt.cli import answer, json_option, say, trust_options
 from whisperopt.cli.render import progress, show_rows
 from whisperopt.errors import IntegrityError
-from whisperopt.reasons import because, escaped
+from whisperopt.reasons import because
 
 if TYPE_CHECKING:
     from whisperopt.repository.verify import Verified
@@ -26,16 +26,16 @@ def list_(**asked: Any) -> None:
 
     found = listed(**asked)
     serial = "" if found.serial is None else f", serial {found.serial}"
-    copy = f", mirror of {escaped(found.mirror_of)}" if found.mirror_of else ""
+    copy = f", mirror of {found.mirror_of}" if found.mirror_of else ""
     rows = [
         (
-            *(row.model, row.version, escaped(row.created)),
-            "; ".join(filter(None, [row.state, row.why and escaped(row.why)]))
+            *(row.model, row.version, row.created),
+            "; ".join(filter(None, [row.state, row.why]))
             + ("" if row.mirrored else " not mirrored"),
         )
         for row in found.versions
     ]
-    click.echo(f"{found.repo}: {found.kind}{serial}{copy}", err=True)
+    say(f"{found.repo}: {found.kind}{serial}{copy}")
     show_rows("Versions", ("model", "version", "published", "state"), rows)
     answer(found)
 
@@ -57,10 +57,9 @@ def mirror(**asked: Any) -> None:
 
     with progress() as update:
         found = mirrors.mirror(**asked, progress=update)
-    click.echo(
+    say(
         f"{found.mirror} has {', '.join(found.models)} as of serial {found.serial}:"
-        f" {found.blobs} new blobs, {found.bytes / 1e6:.1f} MB",
-        err=True,
+        f" {found.blobs} new blobs, {found.bytes / 1e6:.1f} MB"
     )
     answer(found)
 
@@ -90,11 +89,11 @@ def show(found: "Verified") -> None:
     """Print what is wrong, and what was looked at."""
     told = [finding for finding in found.findings if finding.fault != "not mirrored"]
     if told:
-        rows = [(f.fault, escaped(f.path), escaped(f.of)) for f in told[:_SHOWN]]
+        rows = [(f.fault, f.path, f.of) for f in told[:_SHOWN]]
         more = f", {len(told) - _SHOWN} more with --json" if len(told) > _SHOWN else ""
         show_rows(f"What is wrong{more}", ("fault", "file", "of"), rows)
     counts = Counter(finding.fault for finding in found.findings)
     said = ", ".join(f"{count} {fault}" for fault, count in counts.items()) or "all is well"
     how = "read" if found.deep else "looked for; --deep reads them"
     size = f"{found.bytes / 1e6:.1f} MB"
-    click.echo(f"{found.repo} ({found.kind}): {found.files} files, {size} {how}: {said}", err=True)
+    say(f"{found.repo} ({found.kind}): {found.files} files, {size} {how}: {said}")

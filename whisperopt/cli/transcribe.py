@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import click
 
-from whisperopt.cli import COUNT, PATH, device_option, json_option, print_json, report
+from whisperopt.cli import COUNT, PATH, device_option, json_option, print_json, put, report, say
 from whisperopt.errors import WhisperoptError
 from whisperopt.loader import load
 from whisperopt.runtime.transcriber import Transcript
@@ -53,9 +53,9 @@ def transcribe(
     Long recordings are cut in their pauses.
     """
     transcriber = load(model, target, device=device, threads=threads)
-    click.echo(f"Using {transcriber.decisions[0]}", err=True)
+    say(f"Using {transcriber.decisions[0]}")
     for passed_over in transcriber.decisions[1:]:
-        click.echo(f"  not {passed_over}", err=True)
+        say(f"  not {passed_over}")
     as_json = form == "json" or click.get_current_context().meta["as_json"]
     done: list[tuple[str, Transcript]] = []
     worst = 0
@@ -66,11 +66,11 @@ def transcribe(
             worst = max(worst, transcript.exit_code)
             continue
         for note in transcript.notes:
-            click.echo(f"Note: {note}.", err=True)
+            say(f"Note: {note}.")
         if as_json:
             done.append((str(path), transcript))
         else:
-            click.echo(_render(transcript, form, str(path) if len(audio) > 1 else ""))
+            put(_render(transcript, form, str(path) if len(audio) > 1 else ""))
     if as_json:
         print_json([{"audio": name, "transcript": transcript} for name, transcript in done])
     if worst:

@@ -12,6 +12,7 @@ from whisperopt.cli import (
     budget_option,
     device_option,
     json_option,
+    say,
 )
 from whisperopt.cli.render import progress, show_rows
 from whisperopt.evaluate.evidence import Race
@@ -51,7 +52,7 @@ def _show(found: Tuning, target: str | None) -> None:
     raced = [_row(place, found.races[place.name]) for place in found.places]
     show_rows(title, columns, [*raced, *refused])
     where = f" with --target {target}" if target else ""
-    click.echo(f"{found.winner} goes first on this machine{where} from now on", err=True)
+    say(f"{found.winner} goes first on this machine{where} from now on")
 
 
 def _facts(found: Tuning) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import click
 
 from whisperopt import matrix as matrices
 from whisperopt.cli import PATH, aim_options, answer, budget_option, json_option
-from whisperopt.cli.render import console, progress, show_rows
+from whisperopt.cli.render import progress, show_line, show_rows
 from whisperopt.errors import BadInputError, GateFailedError, IntegrityError
 from whisperopt.reasons import because
 from whisperopt.results.validation import Row, Validation
@@ -80,15 +80,15 @@ def show(found: Validation) -> None:
         changes = [(change.what, change.before, change.now) for change in found.changes]
         show_rows("What changes", columns, changes, wrapped=columns)
     else:
-        console().print("The release says what the raw samples say: nothing changes.")
+        show_line("The release says what the raw samples say: nothing changes.")
     for why in found.ignored:
-        console().print(f"Ignored: {why}", markup=False)
+        show_line(f"Ignored: {why}")
     if found.report is not None:
         selected = ", ".join(
             f"{row.name}: {row.selected or 'none'} ({row.tier or 'nothing proven'})"
             for row in found.report.targets
         )
-        console().print(f"{found.report.model} selects {selected}")
+        show_line(f"{found.report.model} selects {selected}")
 
 
 def _verdict(row: Row) -> str:

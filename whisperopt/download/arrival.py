@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from whisperopt import artifact, cache
-from whisperopt.download import parts, references
+from whisperopt.download import onnx_lint, parts, references
 from whisperopt.download.parts import SUFFIX, Part
 from whisperopt.download.transport import DirectorySource, Source
 from whisperopt.errors import BadInputError, DiskError, IntegrityError
@@ -165,6 +165,7 @@ def _lint(staging: Path, model: str, variant: Variant) -> None:
     except BadInputError as error:
         reason = because("download.no-manifest", variant.path, file=artifact.MANIFEST)
         raise IntegrityError(reason) from error
+    onnx_lint.check(staging, variant)
     if (manifest.model, manifest.variant) != (model, variant.name):
         why = f"it calls itself {manifest.variant} of {manifest.model}"
         raise IntegrityError(

@@ -1,8 +1,6 @@
 """Admits evidence from elsewhere: untrusted data, checked before anything counts it."""
 
-import json
 import re
-import stat
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from whisperopt import documents
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import words
@@ -21,8 +20,6 @@ from whisperopt.evaluate.times import lost
 from whisperopt.reasons import Reason, because, escaped, places_of_control, quoted
 from whisperopt.release.catalog import Variant
 
-MAX_BYTES = 10_000_000
-"""Some hundred times what 75 clips take."""
 MAX_AGE = timedelta(days=365)
 SKEW = timedelta(minutes=10)
 """How far another machine's clock may be ahead of this one's."""
@@ -35,6 +32,7 @@ MIN_ROUNDS = 5
 _TENTH_OF_A_NAT = 1e-3
 _SAME_SECONDS = 1e-3
 _EMULATOR = ("cpu", "onnxruntime")
+_TOLD = {"large": "too-large", "no-file": "no-file", "utf-8": "not-utf-8"}
 _HOST_CLASS = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+!-]{0,99}")
 """It becomes part of a file's name."""
 
@@ -43,19 +41,24 @@ Decode = Callable[[Sequence[int]], str]
 
 def parse(path: Path) -> Evidence:
     """Read evidence of today's schema; anything else is a BadInputError that names the place."""
-    data = _bytes(path)
     try:
-        data.decode()
-        schema = msgspec.json.decode(data, type=_Schema).schema
+        data = documents.content(path, documents.EVIDENCE)
+        documents.check(data, documents.EVIDENCE)
+        schema = documents.converted(data, _Schema).schema
         if schema not in SCHEMAS:
             raise BadInputError(
                 because("admission.schema", path, found=quoted(schema), own=SCHEMAS[-1])
             )
-        evidence = msgspec.json.decode(data, type=Evidence)
-        raw = json.loads(data, object_pairs_hook=_without_twins)
-    except UnicodeDecodeError as error:
-        raise BadInputError(because("admission.not-utf-8", path, byte=error.start)) from None
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        evidence = documents.converted(data, Evidence)
+        raw = documents.converted(data, object)
+    except IsADirectoryError:
+        raise BadInputError(because("admission.folder", path)) from None
+    except OSError as error:
+        raise BadInputError(because("admission.unread", path, why=f"{error.strerror}")) from None
+    except documents.UnfitError as error:
+        code, values = error.reason.code.removeprefix("document."), error.reason.values
+        if code in _TOLD:
+            raise BadInputError(because(f"admission.{_TOLD[code]}", path, **values)) from None
         why = escaped(str(error))
         raise BadInputError(because("admission.not-evidence", path, why=why)) from None
     if at := next(places_of_control(raw), None):
@@ -66,31 +69,6 @@ def parse(path: Path) -> Evidence:
 class _Schema(msgspec.Struct):
     schema: str
     variant: str
-
-
-def _bytes(path: Path) -> bytes:
-    """Read a plain file of bounded size; devices and pipes, which may never end, are not opened."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            kind = "folder" if path.is_dir() else "no-file"
-            raise BadInputError(because(f"admission.{kind}", path))
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise BadInputError(because("admission.unread", path, why=f"{error.strerror}")) from None
-    if len(data) > MAX_BYTES:
-        raise BadInputError(because("admission.too-large", path, most=MAX_BYTES / 1e6))
-    return data
-
-
-def _without_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Refuse a key that is there twice: readers differ in which of the two counts."""
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        ((twin, _),) = Counter(key for key, _ in pairs).most_common(1)
-        msg = f"the key {quoted(twin)} is there twice"
-        raise ValueError(msg)
-    return table
 
 
 def claimed(file: Path, evidence: Evidence, variants: Sequence[Variant]) -> Variant:

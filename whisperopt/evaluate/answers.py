@@ -13,8 +13,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from whisperopt import documents
+from whisperopt.errors import IntegrityError, first_line
 from whisperopt.evaluate.clips import Clip
 from whisperopt.evaluate.evidence import Evidence
+from whisperopt.reasons import because
 from whisperopt.runtime.arrays import Floats
 from whisperopt.whisper import Decoding
 
@@ -150,7 +153,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def read(path: Path) -> Answers:
     """Read what `evidence.write` wrote."""
-    return msgspec.json.decode(path.read_bytes(), type=Answers)
+    return documents.read(path, Answers, documents.ANSWERS)
 
 
 class ReferenceOutputs:
@@ -175,8 +178,12 @@ class ReferenceOutputs:
 
     def load(self, clip: Clip) -> ReferenceOutput:
         """Return the core model's answer to `clip`."""
-        with np.load(self._file(clip)) as arrays:
-            return ReferenceOutput.load(arrays, _key(clip))
+        try:
+            with np.load(self._file(clip)) as arrays:
+                return ReferenceOutput.load(arrays, _key(clip))
+        except Exception as error:  # noqa: BLE001  # NumPy's and zip's own, of many classes
+            reason = because("evidence.unread", self._file(clip), why=first_line(error))
+            raise IntegrityError(reason) from None
 
     def pack(self, path: Path, clips: Iterable[Clip]) -> None:
         """Write the entries of all `clips` in the folder to one file."""

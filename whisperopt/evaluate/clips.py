@@ -12,6 +12,7 @@ from typing import Literal, Self, get_args
 import msgspec
 import numpy as np
 
+from whisperopt import documents
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError
 from whisperopt.evaluate import words
@@ -62,8 +63,8 @@ class _Line(msgspec.Struct):
 def parse(line: bytes, place: str) -> Clip:
     """Return the clip that a `line` of JSON describes; every error names its `place`."""
     try:
-        raw = msgspec.json.decode(line, type=_Line)
-    except (msgspec.DecodeError, RecursionError) as error:
+        raw = documents.decoded(line, _Line, documents.CLIPS)
+    except documents.UnfitError as error:
         raise BadInputError(because("clips.line", place, problem=str(error))) from None
     if raw.kind not in _KINDS:
         hint = nearest(raw.kind[:_SHOWN].lower(), _KINDS)
@@ -89,8 +90,7 @@ def _meant(language: str) -> str:
 
 
 MAX_CLIPS = 10_000
-MAX_BYTES = 10_000_000
-"""A manifest beyond these is a mistake: proving on it would take days."""
+"""A manifest beyond this is a mistake: proving on it would take days."""
 
 
 class ClipSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,7 +214,7 @@ def read(manifest: Path, *, checked: bool = False) -> ClipSet:
     Every recording must be there and is listened to, unless it was `checked` before.
     """
     data = _read(manifest)
-    clips = tuple(_parsed(data, manifest))
+    clips = tuple(parsed(data, manifest))
     if not any(clip.spoken for clip in clips):
         raise BadInputError(because("clips.no-speech", manifest))
     paths = _found(manifest, clips)
@@ -232,13 +232,15 @@ def _read(manifest: Path) -> bytes:
     try:
         if manifest.is_dir():
             raise BadInputError(because("clips.folder", manifest))
-        with manifest.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        why = str(getattr(error, "strerror", None) or error)
+        data = documents.content(manifest, documents.CLIPS)
+    except OSError as error:
+        why = str(error.strerror)
         raise BadInputError(because("clips.unreadable", manifest, why=why)) from None
-    if len(data) > MAX_BYTES:
-        raise BadInputError(because("clips.too-large", manifest, most=MAX_BYTES // 10**6))
+    except documents.UnfitError as error:
+        if error.reason.code == "document.large":
+            most = documents.CLIPS.size // 10**6
+            raise BadInputError(because("clips.too-large", manifest, most=most)) from None
+        raise BadInputError(because("clips.unreadable", manifest, why=str(error))) from None
     try:
         data.decode()
     except UnicodeDecodeError as error:
@@ -247,7 +249,7 @@ def _read(manifest: Path) -> bytes:
     return data
 
 
-def _parsed(data: bytes, manifest: Path) -> Iterator[Clip]:
+def parsed(data: bytes, manifest: Path) -> Iterator[Clip]:
     """Yield the clips of a manifest; Windows' editors put a byte order mark before the first."""
     found = 0
     for number, line in enumerate(io.BytesIO(data.removeprefix(codecs.BOM_UTF8)), 1):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from whisperopt import documents
 from whisperopt.backend import Tier
 from whisperopt.host import Host
 from whisperopt.release.report import CandidateMetrics
@@ -149,4 +150,4 @@ def write(path: Path, content: msgspec.Struct) -> None:
 
 def read(path: Path) -> Evidence:
     """Read what `write` wrote."""
-    return msgspec.json.decode(path.read_bytes(), type=Evidence)
+    return documents.read(path, Evidence, documents.EVIDENCE, links=False)

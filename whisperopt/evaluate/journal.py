@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from whisperopt import __version__, cache, process
+from whisperopt import __version__, cache, documents, process
 from whisperopt.evaluate.evidence import Sample
 
 
@@ -23,10 +23,10 @@ class ResumeLog:
         """Return what was found before."""
         found, lines = [], []
         with contextlib.suppress(FileNotFoundError):
-            lines = self._path.read_bytes().splitlines()
+            lines = documents.content(self._path, documents.NOTE).splitlines()
         for line in lines:
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-                found.append(msgspec.json.decode(line, type=Sample))
+            with contextlib.suppress(documents.UnfitError):
+                found.append(documents.converted(line, Sample))
         return found
 
     def add(self, sample: Sample) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from whisperopt import documents
 from whisperopt.errors import BadInputError
 from whisperopt.host import adapters, distributions, memory
 from whisperopt.host.adapters import Gpu
@@ -212,11 +213,11 @@ def probe() -> Host:
 def read(path: Path) -> Host:
     """Read a recorded host; `whisperopt doctor --record FILE` writes one."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Host)
+        return documents.read(path, Host, documents.HOST)
     except OSError as error:
         why = error.strerror or ""
         raise BadInputError(because("host.unreadable", path, why=why)) from None
-    except msgspec.DecodeError as error:
+    except documents.UnfitError as error:
         raise BadInputError(because("host.no-recording", path, why=str(error))) from None
 
 

@@ -106,11 +106,11 @@ def ways(runtime: str, extra: str, system: str) -> tuple[tuple[Need, ...], ...]:
 def fits(number: str, versions: str) -> bool:
     """Say whether a version is among `versions`; one that is no version is not judged."""
     from packaging.specifiers import SpecifierSet
-    from packaging.version import InvalidVersion, Version
+    from packaging.version import Version
 
     try:
         return SpecifierSet(versions).contains(Version(number), prereleases=True)
-    except InvalidVersion:
+    except ValueError:  # also of thousands of digits
         return True
 
 

@@ -15,6 +15,8 @@ from whisperopt.inspection.facts import AttentionNode, GraphFacts, Tensor
 from whisperopt.reasons import Reason, because
 from whisperopt.static_checks.operands import element_type, qualified
 
+_MOST_NODES = 20_000
+"""Twice what the largest Whisper has in an export: each backend's table takes milliseconds a node."""
 _HARMLESS = {"Cast", "Dropout", "Identity", "Where"}
 """What exporters put between the Softmax of an attention and the product with its values."""
 
@@ -87,6 +89,8 @@ def _problem(path: Path, model: ir.Model, files: Mapping[str, Path]) -> Reason |
     nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
     if not nodes:
         return because("inspection.empty", path)
+    if len(nodes) > _MOST_NODES:
+        return because("inspection.too-many", path, most=_MOST_NODES)
     if not model.opset_imports:
         return because("inspection.no-opset", path)
     for node in nodes:
@@ -110,6 +114,8 @@ def _problem_of_the_whole(path: Path, model: ir.Model, files: Mapping[str, Path]
     for value in (value for graph in model.graphs() for value in graph.initializers.values()):
         tensor = value.const_value
         if isinstance(tensor, ir.ExternalTensor):
+            if Path(tensor.location).is_absolute() or ".." in Path(tensor.location).parts:
+                return because("inspection.elsewhere", path, file=_word(str(tensor.location)))
             file, end = Path(tensor.path), (tensor.offset or 0) + (tensor.length or tensor.nbytes)
             file = files.get(file.name, file)
             if not file.is_file():
@@ -162,11 +168,15 @@ def _attention(model: ir.Model) -> Iterator[AttentionNode]:
 
 def _weighs(value: ir.Value) -> bool:
     """Say whether the probabilities `value` are multiplied with something."""
-    return any(
-        (user.op_type in {"MatMul", "FusedMatMul"} and index == 0)
-        or (user.op_type in _HARMLESS and _weighs(user.outputs[0]))
-        for user, index in value.uses()
-    )
+    ahead, seen = [value], {value}
+    while ahead:
+        for user, index in ahead.pop().uses():
+            if user.op_type in {"MatMul", "FusedMatMul"} and index == 0:
+                return True
+            if user.op_type in _HARMLESS and user.outputs[0] not in seen:
+                seen.add(user.outputs[0])
+                ahead.append(user.outputs[0])
+    return False
 
 
 def _heads(softmax: ir.Node) -> int | None:

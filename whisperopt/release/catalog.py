@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from whisperopt import cache
+from whisperopt import cache, documents
 from whisperopt.backend import Tier
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.matrix import Objective
@@ -18,7 +18,8 @@ NAME = "catalog.json"
 SCHEMA = "2.1"
 SCHEMA_MAJORS = ("1", "2")
 """In what is of the first every variant's folder holds all of its files."""
-MAX_BYTES = 5_000_000
+MAX_BYTES = documents.CATALOG.size
+MAX_MODELS = 256
 MAX_VARIANTS = 64
 MAX_FILES = 64
 MAX_DOCUMENTS = 4096
@@ -26,6 +27,8 @@ MAX_DOCUMENTS = 4096
 _SLUG = re.compile(r"[a-z0-9]+((--?|\.)[a-z0-9]+)*")
 _MAX_NAME = 80
 _FILE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_-])?")
+_SUFFIXES = {".onnx", ".data", ".bin", ".json", ".txt", ".md", ""}
+"""Of files that a variant may have: nothing that a system or Python would load and run."""
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _EVIDENCE = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,248}[A-Za-z0-9_-])?"  # names model, variant and host
 _REPORT = re.compile(rf"({_EVIDENCE}/)*{_EVIDENCE}")
@@ -173,15 +176,18 @@ def parse(data: bytes, source: str) -> Catalog:
     if len(data) > MAX_BYTES:
         raise IntegrityError(because("catalog.too-large", source, most=MAX_BYTES))
     try:
-        if at := next(places_of_control(msgspec.json.decode(data)), None):
+        documents.check(data, documents.CATALOG)
+        if at := next(places_of_control(documents.converted(data, object)), None):
             raise IntegrityError(because("catalog.control-character", source, at=at))
-        schema = msgspec.json.decode(data, type=_Schema).schema
+        schema = documents.converted(data, _Schema).schema
         if schema.split(".")[0] not in SCHEMA_MAJORS:
             values = {"found": schema, "known": ".x and ".join(SCHEMA_MAJORS)}
             raise IntegrityError(because("catalog.schema", source, **values))
-        catalog = msgspec.json.decode(data, type=Catalog)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        catalog = documents.converted(data, Catalog)
+    except documents.UnfitError as error:
         raise IntegrityError(because("catalog.none", source, why=str(error))) from None
+    if len(catalog.models) > MAX_MODELS:
+        raise IntegrityError(because("catalog.too-many-models", source, most=MAX_MODELS))
     held = {v.own(f): f for e in catalog.models.values() for v in e.variants for f in v.files}
     for name, entry in catalog.models.items():
         for holds, unless in _checks(name, entry, held):
@@ -194,7 +200,9 @@ def read(release: Path) -> Catalog:
     """Read the catalog of the release directory `release`."""
     path = release / NAME
     try:
-        return parse(path.read_bytes(), str(path))
+        return parse(documents.content(path, documents.CATALOG), str(path))
+    except documents.UnfitError as error:
+        raise IntegrityError(because("catalog.none", path, why=str(error))) from None
     except OSError:
         raise BadInputError(because("release.no-catalog", release, file=NAME)) from None
 
@@ -283,6 +291,8 @@ def _variant_checks(
     for file in files:
         is_plain, where = _is_plain(file.path, _FILE, _MAX_NAME), f"{at}.files"
         yield is_plain, because("catalog.file", at=where, name=_shown(file.path))
+        kind = Path(file.path).suffix.lower()
+        yield kind in _SUFFIXES, because("catalog.suffix", at=where, name=_shown(file.path))
         yield _has_sha256(file), because("catalog.sha256", at=where, name=file.path)
         there = held.get(file.at, File(path="", size=0, sha256=""))
         same = (there.size, there.sha256, there.at) == (file.size, file.sha256, "")

@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from whisperopt import documents
 from whisperopt.backend import Tier
 from whisperopt.host import Host
 from whisperopt.rehearsal import Rehearsed
@@ -155,6 +156,6 @@ def read(release: Path) -> Report | None:
     The catalog counts, not this.
     """
     try:
-        return msgspec.json.decode((release / NAME).read_bytes(), type=Report)
-    except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
+        return documents.read(release / NAME, Report, documents.REPORT)
+    except (OSError, documents.UnfitError):
         return None

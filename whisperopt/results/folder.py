@@ -6,9 +6,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
-from whisperopt import cache
+from whisperopt import cache, documents
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.evaluate import answers as answers_
 from whisperopt.evaluate import evidence as evidences
@@ -87,8 +85,9 @@ def read_answers(places: Sequence[Path], entry: AnswersEntry) -> tuple[Answers, 
             raise IntegrityError(because("evidence.other", place))
     document = folder / entry.document.path
     try:
-        return answers_.read(document), folder / entry.references.path
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        documents.check_arrays(numbers := folder / entry.references.path)
+        return answers_.read(document), numbers
+    except documents.UnfitError as error:
         raise IntegrityError(because("evidence.unread", document, why=str(error))) from None
 
 
@@ -117,7 +116,7 @@ def read_rejected(release: Path, report: Report) -> Mapping[str, Evidence]:
 def _evidence(release: Path, path: str) -> Evidence | None:
     try:
         return evidences.read(release / path) if is_plain_file(release, path) else None
-    except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
+    except (OSError, documents.UnfitError):
         return None
 
 

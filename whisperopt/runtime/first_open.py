@@ -8,18 +8,19 @@ it opens again only as it was left, byte for byte, and for good only if that ses
 
 import contextlib
 import os
+import sys
 import time
 from pathlib import Path
 
 import msgspec
 
 from whisperopt import artifact as artifacts
-from whisperopt import cache, process, registry
+from whisperopt import cache, matrix, process, registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Backend, Session
 from whisperopt.cache import Stamp
 from whisperopt.errors import BadInputError, WhisperoptError, others_as
-from whisperopt.host import Gpu, fingerprint
+from whisperopt.host import Gpu, fingerprint, usable_cores
 from whisperopt.process import Failure
 from whisperopt.reasons import because
 
@@ -30,6 +31,10 @@ KEPT = "WHISPEROPT_PREPARED_MB"
 
 _SECONDS = 900  # a GPU's engines are built then
 _DAY = 24 * 60 * 60
+_LEAST_BYTES, _CORE_BYTES, _TIMES = 4 << 30, 32 << 20, 8
+"""The memory that an opening may take: this, so much for each core, so often the artifact's size.
+
+Opening and testing `tiny.en` takes half a gigabyte, of which its files are a third."""
 _KIND = "self-tests"
 _PREPARED = "prepared"
 _VERIFIED = 1
@@ -100,9 +105,29 @@ class FirstOpen(msgspec.Struct, frozen=True):
 def tested(request: FirstOpen) -> None:
     """Open an artifact in this process and test it."""
     artifact = artifacts.read(request.artifact, request.adapter)
+    _bound_memory(artifact)
     backend = registry.require(artifact.manifest.backend)
     session = _open_prepared(backend, artifact, request.threads, _name(artifact))
     _check(session, artifact)
+
+
+def _bound_memory(artifact: Artifact) -> None:
+    """Let a graph that would take this machine's memory end in a reason, where the system can.
+
+    Drivers of GPUs reserve far more than they use, so those are not bounded; and Windows has no
+    such limit, macOS one that does nothing.
+    """
+    if sys.platform == "win32" or not process.inside():
+        return
+    import resource
+
+    devices = {target.name: target.device for target in matrix.load().targets}
+    if devices.get(artifact.manifest.target) == "cpu":
+        size = sum(stamp.size for stamp in cache.stamps(artifact.path))
+        bound = _LEAST_BYTES + usable_cores() * _CORE_BYTES + _TIMES * size
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        bound = bound if most == resource.RLIM_INFINITY else min(bound, most)
+        resource.setrlimit(resource.RLIMIT_DATA, (bound, most))
 
 
 def _try(artifact: Artifact, threads: int | None, name: str) -> Failure | None:

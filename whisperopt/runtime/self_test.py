@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from whisperopt import documents
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Precision, Session
 from whisperopt.errors import WhisperoptError, others_as
@@ -193,11 +194,11 @@ def read(artifact: Artifact) -> SelfTest | None:
     if not path.is_file():
         return None
     try:
-        expected = msgspec.json.decode(path.read_bytes(), type=SelfTest)
+        expected = documents.read(path, SelfTest, documents.SELF_TEST)
         if problem := expected.problem(artifact.manifest.dims):
-            raise msgspec.DecodeError(problem)  # noqa: TRY301  # told like any other damage
+            raise documents.UnfitError(because("document.odd", why=problem))  # noqa: TRY301
         return expected  # noqa: TRY300
-    except msgspec.DecodeError as error:
+    except documents.UnfitError as error:
         raise WhisperoptError(because("self-test.garbled", path, why=str(error))) from None
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from whisperopt import documents
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import because
 
@@ -47,13 +48,17 @@ class Tokenizer:
 def _decoder(path: Path, end_of_text: int) -> Callable[[list[int]], str]:
     """Return what turns ids below `end_of_text` into text."""
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=_File)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return _library(path)  # of another kind, or it says what is wrong
+        data = documents.content(path, documents.TOKENIZER)
+    except (OSError, documents.UnfitError) as error:
+        raise BadInputError(because("runtime.tokenizer", path, why=str(error))) from None
+    try:
+        found = documents.converted(data, _File)
+    except documents.UnfitError:
+        return _library(data, path)  # of another kind, or it says what is wrong
     of_bytes = found.decoder.get("type") == "ByteLevel"
     added = [token.get("id") for token in found.added_tokens]
     if not (of_bytes and all(isinstance(own, int) and own >= end_of_text for own in added)):
-        return _library(path)
+        return _library(data, path)
     words = {token: word for word, token in found.model.vocab.items()}
     return lambda ids: b"".join(_spelled(words.get(token, "")) for token in ids).decode(
         "utf-8", "replace"
@@ -68,11 +73,14 @@ def _spelled(word: str) -> bytes:
         return word.encode()
 
 
-def _library(path: Path) -> Callable[[list[int]], str]:
+def _library(data: bytes, path: Path) -> Callable[[list[int]], str]:
     from tokenizers import Tokenizer as Library
 
     try:
-        library = Library.from_file(str(path))
-    except Exception as error:  # noqa: BLE001  # the library raises plain Exception
+        documents.check(data, documents.TOKENIZER)  # what nests deep would end this process
+        library = Library.from_buffer(data)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001  # it raises plain Exception, and Rust's panics
         raise BadInputError(because("runtime.tokenizer", path, why=str(error))) from None
     return lambda ids: str(library.decode(ids, skip_special_tokens=True))

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from whisperopt import artifact
+from whisperopt import artifact, documents
 from whisperopt.artifact import MANIFEST, TOKENIZER
 from whisperopt.backend import Recipe
 from whisperopt.checkpoint.checkpoint import Checkpoint
@@ -53,8 +53,8 @@ def faults(checkpoint: Checkpoint, folder: Path, recipe: Recipe) -> Iterator[Rea
 
 def _bytes(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
-    except OSError:
+        return documents.content(path, documents.TOKENIZER)
+    except (OSError, documents.UnfitError):
         return None
 
 

@@ -1,0 +1,1 @@
+"""Every parser of what is foreign, fed with damaged documents."""
