@@ -14,7 +14,7 @@ import msgspec
 
 from whisperopt import __version__
 from whisperopt.errors import BadInputError, WhisperoptError
-from whisperopt.reasons import Reason, because, escaped, shown
+from whisperopt.reasons import Reason, because, shown
 
 _COMMANDS = {
     "build": ("whisperopt.cli.build", "Build and prove a model for every target."),
