@@ -10,7 +10,7 @@ import pytest
 from whisperopt import registry
 from whisperopt.artifact import Artifact
 from whisperopt.backend import Tier
-from whisperopt.errors import WhisperoptError
+from whisperopt.errors import IntegrityError, WhisperoptError
 from whisperopt.evaluate import clips as clip_sets
 from whisperopt.evaluate import trial
 from whisperopt.evaluate.answers import ReferenceOutputs
@@ -150,5 +150,5 @@ def test_values_that_are_no_numbers_are_a_reason(
 def test_answers_to_other_clips_are_an_error(request_: TrialRequest, tmp_path: Path) -> None:
     later = msgspec.structs.replace(request_, core=False, references=tmp_path / "references.npz")
     np.savez(later.references, other=np.zeros(1))
-    with pytest.raises(KeyError, match="is not a file in the archive"):
+    with pytest.raises(IntegrityError, match="is not a file in the archive"):
         run(later)
