@@ -197,14 +197,15 @@ class Watch:
 
 def folder_bytes(folder: Path) -> int:
     """Return what all files below `folder` take; what vanishes meanwhile counts for nothing."""
-    total = 0
+    sizes = {}
     for path, _, names in os.walk(folder):
         for name in names:
             try:
-                total += (Path(path) / name).lstat().st_size
+                found = (Path(path) / name).lstat()
             except FileNotFoundError:
                 continue
-    return total
+            sizes[found.st_dev, found.st_ino] = found.st_size  # what is linked is there once
+    return sum(sizes.values())
 
 
 if __name__ == "__main__":

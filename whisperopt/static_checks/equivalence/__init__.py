@@ -6,6 +6,7 @@ weights in single precision, which must compute what the core model does, up to 
 """
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,12 @@ from whisperopt.backend import Recipe
 from whisperopt.errors import WhisperoptError
 from whisperopt.process import Failure
 from whisperopt.reasons import because
-from whisperopt.static_checks.equivalence.comparison import Equivalence, Graphs, compare
+from whisperopt.static_checks.equivalence.comparison import (
+    Equivalence,
+    Graphs,
+    compare,
+    record,
+)
 
 if TYPE_CHECKING:
     from whisperopt.graph.core import CoreModel
@@ -24,10 +30,10 @@ _SECONDS = 900
 
 
 def check(core: "CoreModel", folder: Path, recipe: Recipe, scratch: Path) -> Equivalence:
-    """Run the artifact in `folder`, with exact weights, beside `core` in a process of its own.
+    """Run the artifact in `folder`, with exact weights, in a process of its own.
 
-    Graphs about as large as the model in single precision are written into `scratch`; what the core
-    model's gave stays there for the next variant.
+    Graphs about as large as the model in single precision are written into `scratch`, the core
+    model's and then the variant's; what the core model's gave stays there for the next variant.
     """
     # here, because the process of the comparison starts much sooner without what authors graphs
     from whisperopt.static_checks.equivalence.dequantized import (
@@ -37,13 +43,17 @@ def check(core: "CoreModel", folder: Path, recipe: Recipe, scratch: Path) -> Equ
     )
 
     spans = "" if recipe.audio_tail is None else "-spans"
-    own = scratch / f"equivalence-core-{recipe.kv_heads or 'all'}{spans}"
-    variant, known = scratch / "equivalence-variant", own.with_suffix(".npz")
+    answers = scratch / f"equivalence-core-{recipe.kv_heads or 'all'}{spans}.npz"
+    dims, prompt = core.checkpoint.dims, core.checkpoint.decoding.prompt(None)
+    graphs = Graphs(folder=scratch / "equivalence", answers=answers, dims=dims, prompt=prompt)
     try:
-        if not own.is_dir() and not known.is_file():
-            write_core(core, recipe, own.with_suffix(".partial"))
-            own.with_suffix(".partial").rename(own)
-        write_dequantized(core, recipe, folder, variant)
+        found = Equivalence()
+        if not answers.is_file():
+            write_core(core, recipe, graphs.folder)
+            found = _asked(record, graphs)
+        if answers.is_file():
+            write_dequantized(core, recipe, folder, graphs.folder)
+            found = _asked(compare, graphs)
     except UnknownFormError as error:
         return Equivalence(not_compared=error.reason)
     except WhisperoptError as error:
@@ -52,14 +62,13 @@ def check(core: "CoreModel", folder: Path, recipe: Recipe, scratch: Path) -> Equ
         raise
     except Exception as error:  # noqa: BLE001  # the graphs may be anybody's
         return Equivalence(not_compared=because("equivalence.not-written", why=str(error)))
-    dims, prompt = core.checkpoint.dims, core.checkpoint.decoding.prompt(None)
-    request = Graphs(core=own, answers=known, variant=variant, dims=dims, prompt=prompt)
-    try:
-        found = process.ask(compare, request, limit=process.bound(_LIMIT, _SECONDS))
     finally:
-        shutil.rmtree(variant, ignore_errors=True)
-        if known.is_file():
-            shutil.rmtree(own, ignore_errors=True)
+        shutil.rmtree(graphs.folder, ignore_errors=True)
+    return found
+
+
+def _asked(handler: Callable[[Graphs], Equivalence], graphs: Graphs) -> Equivalence:
+    found = process.ask(handler, graphs, limit=process.bound(_LIMIT, _SECONDS))
     if found == process.IMPOSSIBLE:
         return Equivalence(not_compared=found.reason, certain=False)
     if isinstance(found, Failure):

@@ -28,12 +28,11 @@ _SPANS = 1, 1, 2, 5
 
 
 class Graphs(msgspec.Struct, frozen=True, kw_only=True):
-    """Where both models are, and what they are told."""
+    """Graphs to run, and what they are told."""
 
-    core: Path
+    folder: Path
     answers: Path
-    """What the core model gave, to be written by the first that compares."""
-    variant: Path
+    """What the core model's graphs gave."""
     dims: Dimensions
     prompt: list[int]
 
@@ -57,38 +56,35 @@ class GraphCall(NamedTuple):
     outputs: Values
 
 
-def compare(graphs: Graphs) -> Equivalence:
-    """Run both models and say where they differ first; a handler of `whisperopt.process`."""
-    expected = _expected(graphs)
-    try:
-        found = list(_calls(graphs.variant, graphs.dims, graphs.prompt))
-    except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
-        why = because("equivalence.cpu-fails", why=first_line(error)[:300])
-        return Equivalence(not_compared=why)
-    reasons = (difference(*pair) for pair in zip(found, expected, strict=True))
-    return Equivalence(reason=next(filter(None, reasons), None))
-
-
-def _expected(graphs: Graphs) -> list[GraphCall]:
-    """Run the core model, or read what came of that for an earlier variant."""
-    if graphs.answers.is_file():
-        with np.load(graphs.answers) as arrays:
-            calls: dict[tuple[str, str], Values] = {}
-            for key in arrays.files:
-                part, label, name = key.split("|", 2)
-                calls.setdefault((part, label), {})[name] = arrays[key]
-        return [GraphCall(part, label, outputs) for (part, label), outputs in calls.items()]
-    found = list(_calls(graphs.core, graphs.dims, graphs.prompt))
-    partial = graphs.answers.with_suffix(".partial.npz")
+def record(graphs: Graphs) -> Equivalence:
+    """Run the core model's graphs and write what they gave; a handler of `whisperopt.process`."""
     told: dict[str, Any] = {
         f"{call.part}|{call.label}|{name}": values
-        for call in found
+        for call in _calls(graphs)
         for name, values in call.outputs.items()
         if name.startswith((_RESULTS[call.part], AT))
     }
+    partial = graphs.answers.with_suffix(".partial.npz")
     np.savez(partial, **told)
     partial.replace(graphs.answers)
-    return found
+    return Equivalence()
+
+
+def compare(graphs: Graphs) -> Equivalence:
+    """Run a variant's graphs and say where they differ first; a handler of `whisperopt.process`."""
+    expected: dict[tuple[str, str], Values] = {}
+    with np.load(graphs.answers) as arrays:
+        for key in arrays.files:
+            part, label, name = key.split("|", 2)
+            expected.setdefault((part, label), {})[name] = arrays[key]
+    try:
+        found = list(_calls(graphs))
+    except Exception as error:  # noqa: BLE001  # the runtime's exceptions have no common class
+        why = because("equivalence.cpu-fails", why=first_line(error)[:300])
+        return Equivalence(not_compared=why)
+    calls = (GraphCall(part, label, outputs) for (part, label), outputs in expected.items())
+    reasons = (difference(*pair) for pair in zip(found, calls, strict=True))
+    return Equivalence(reason=next(filter(None, reasons), None))
 
 
 def difference(found: GraphCall, expected: GraphCall) -> Reason | None:
@@ -109,8 +105,9 @@ def _off(call: GraphCall, error: float) -> dict[str, str]:
     return {"part": call.part, "call": call.label, "percent": f"{100 * error:.3g}"}
 
 
-def _calls(folder: Path, dims: Dimensions, prompt: list[int]) -> Iterator[GraphCall]:
+def _calls(graphs: Graphs) -> Iterator[GraphCall]:
     """Run the encoder, a prompt with more tokens behind it, and single tokens after that."""
+    folder, dims, prompt = graphs.folder, graphs.dims, graphs.prompt
     encoder = ort_graph.on_cpu(folder / "encoder.onnx")
     encoded = ort_graph.outputs(encoder, _features(encoder, dims))
     yield GraphCall("encoder", "its output", encoded)
