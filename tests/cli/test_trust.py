@@ -119,8 +119,10 @@ def test_an_attack_installs_nothing_and_what_was_fetched_stays(
     ATTACKS[attack](at / "repo")
     for path in (at.parent / "cache").rglob("repository.json"):
         path.unlink()  # else nobody would look at the index again
+    (at / "old").rename(at / "kept")  # else bytes that are right would come from there
     refused(4, *fetch(repo, at / "new"))
     assert not (at / "new").exists()
+    (at / "kept").rename(at / "old")
     assert run("inspect", at / "old").code == 0
     shutil.rmtree(at / "repo")
     shutil.copytree(at / "good", at / "repo")

@@ -117,7 +117,7 @@ def test_evidence_that_is_none_is_refused(
         "garbage": b"\xff\xfe",
         "list": b"[" * 100_000,
         "catalog": (paper_release / catalog.NAME).read_bytes(),
-        "old": raw.replace(b'"schema":"1.3"', b'"schema":"1.0"'),
+        "old": raw.replace(b'"schema":"1.4"', b'"schema":"1.0"'),
         "other": raw.replace(b'"cpu-gqa-fp32"', b'"cpu-gqa-fp64"'),
     }
     if what == "folder":

@@ -98,7 +98,7 @@ def test_where_nothing_may_be_written_is_found_before_the_first_byte(
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(BadInputError, match="cannot be written: Permission denied"):
         fetch(MODEL, repo=site.url, to=tmp_path / "to", host=VM)
-    assert site.asked == ["/catalog.json"]
+    assert files_asked(site) == []
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "lacks", "more", "manifest"])
@@ -123,7 +123,7 @@ def test_a_damaged_entry_of_the_cache_is_mended(
     assert fetch(MODEL, repo=site.url, host=VM).path == made
     assert contents(made) == contents(release / FOLDER)
     assert list(cache.iterdir()) == [made]
-    assert len(site.asked) == 1 + (damage != "more")  # only what is damaged is asked for
+    assert len(files_asked(site)) == (damage != "more")  # only what is damaged is asked for
 
 
 def test_what_cannot_be_mended_stays_as_it_is(site: Site, release: Path) -> None:
@@ -143,7 +143,7 @@ def test_bytes_that_are_here_are_not_asked_for_again(
     fetch(MODEL, repo=site.url, to=tmp_path / "gpu", host=host("a100-linux"))
     site.asked.clear()
     made = fetch(MODEL, repo=site.url, host=VM)
-    assert site.asked == ["/catalog.json", f"/{FOLDER}/artifact.json"]
+    assert files_asked(site) == [f"/{FOLDER}/artifact.json"]
     assert contents(made.path) == contents(release / FOLDER)
     (tmp_path / "gpu" / "encoder.onnx").write_bytes(b"x" * 7000)
     shutil.rmtree(made.path)
@@ -175,6 +175,11 @@ def test_without_a_server_what_was_fetched_is_there(
     assert site.asked == []
 
 
+def files_asked(site: Site) -> list[str]:
+    """Return which files of artifacts were asked for, and not what tells of them."""
+    return [path for path in site.asked if path.startswith(f"/{FOLDER}/")]
+
+
 def slowly(handler: BaseHTTPRequestHandler, data: bytes) -> None:
     """Take a tenth of a second for a file."""
 
@@ -195,7 +200,18 @@ def start(site: Site, to: Path | None, *within: str) -> "subprocess.Popen[bytes]
     code = "from whisperopt.cli import main; main()"
     into = ["--to", str(to)] if to else []
     return subprocess.Popen(
-        [*within, sys.executable, "-c", code, "fetch", MODEL, "--repo", site.url, *into],
+        [
+            *within,
+            sys.executable,
+            "-c",
+            code,
+            "fetch",
+            MODEL,
+            "--repo",
+            site.url,
+            "--unsigned",
+            *into,
+        ],
         env=os.environ | {"WHISPEROPT_HOST": str(RECORDED)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -204,8 +220,8 @@ def start(site: Site, to: Path | None, *within: str) -> "subprocess.Popen[bytes]
 
 def when_asked(site: Site, process: "subprocess.Popen[bytes]") -> None:
     """Wait until a file is on its way."""
-    before = len(site.asked)
-    while len(site.asked) < before + 2:
+    before = len(files_asked(site))
+    while len(files_asked(site)) == before:
         assert process.poll() is None
         time.sleep(0.002)
 
@@ -231,13 +247,14 @@ def test_who_is_killed_at_any_moment_leaves_nothing_half(
     assert contents(made) == contents(release / FOLDER)
     assert list(cache.iterdir()) == [made]
     assert list((cache.parent / "parts").iterdir()) == []
-    assert any(site.ranges)
+    assert any(site.ranges) or kills < 20  # of a few all may come between two files
 
 
 def test_what_a_killed_fetch_got_is_not_asked_for_again(site: Site, cache: Path) -> None:
     site.odd["decoder.onnx"] = [slowly]
     process = start(site, None)
     while not any(path.endswith("decoder.onnx") for path in site.asked):
+        assert process.poll() is None
         time.sleep(0.002)
     process.kill()
     process.wait()
@@ -320,7 +337,7 @@ def test_a_disk_that_is_too_small_is_told_before_the_first_byte(
     with pytest.raises(DiskError) as caught:
         fetch(MODEL, repo=site.url, to=small_disk(16) / "to", host=VM)
     assert caught.value.exit_code == 5
-    assert site.asked == ["/catalog.json"]
+    assert files_asked(site) == []
 
 
 def test_a_disk_that_fills_up_keeps_the_part_and_the_next_goes_on(
@@ -351,7 +368,7 @@ def test_a_read_only_disk_is_bad_input_before_the_first_byte(
         pytest.skip("this user may not make a disk read-only")
     with pytest.raises(BadInputError, match="cannot be written: Read-only"):
         fetch(MODEL, repo=site.url, to=disk / "to", host=VM)
-    assert site.asked == ["/catalog.json"]
+    assert files_asked(site) == []
 
 
 def test_a_folder_that_vanishes_on_the_way_is_told(site: Site, tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_samples_of_other_files_stand_for_nothing(release: Path, changes: dict[s
 def test_samples_of_another_schema_stand_for_nothing(release: Path) -> None:
     (variant,) = catalog.read(release).models[MODEL].variants
     path = release / entry_of(release).report
-    path.write_bytes(path.read_bytes().replace(b'"schema":"1.3"', b'"schema":"1.0"'))
+    path.write_bytes(path.read_bytes().replace(b'"schema":"1.4"', b'"schema":"1.0"'))
     assert folder.read_evidence([release], variant) == {}
 
 

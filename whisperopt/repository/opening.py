@@ -79,8 +79,9 @@ def releases(
     kind = reading.kind_of(source)
     name, wanted = reading.split(model) if model is not None else (None, None)
     if kind == "build folder":
+        catalog = reading.build_catalog(source)  # that there is none comes first
         reading.believe_build(source, trust)
-        release = Release(source=source, kind=kind, catalog=reading.build_catalog(source))
+        release = Release(source=source, kind=kind, catalog=catalog)
         for known in sorted(release.catalog.models) if name is None else [name]:
             _check_version(known, release.catalog.model(known), wanted)
             yield known, release
