@@ -88,9 +88,6 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
     return folder, *run(script(), folder, folder.with_name("tools"))
 
 
-@pytest.mark.xfail(
-    reason="`keys`, `fetch --lock`, `--offline` and `cache` are not merged here yet"
-)
 def test_every_block_runs(followed: tuple[Path, int, str]) -> None:
     folder, code, output = followed
     assert code == 0, output

@@ -2,10 +2,8 @@
 
 import functools
 import re
-import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping
-from importlib import resources
 
 import msgspec
 
@@ -61,6 +59,9 @@ def read(text: str, code: str) -> Reason | None:
 @functools.cache
 def sentences() -> Mapping[str, Mapping[str, str]]:
     """Return the templates `problem` and `remedy` of every code."""
+    import tomllib  # here, since `--help` and most commands never say a sentence
+    from importlib import resources
+
     text = resources.files("whisperopt").joinpath("reasons.toml").read_text("utf-8")
     return {
         f"{room}.{code}": {"problem": entry} if isinstance(entry, str) else entry
