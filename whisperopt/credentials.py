@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from whisperopt import documents
 from whisperopt.errors import BadInputError
 from whisperopt.reasons import because
 
@@ -78,7 +79,8 @@ def _of_docker(names: set[str]) -> Iterator[Credentials]:
     folder = os.environ.get("DOCKER_CONFIG")
     path = (Path(folder) if folder else _home() / ".docker") / "config.json"
     try:
-        config = msgspec.json.decode(path.read_bytes() if path.is_file() else b"{}", type=_Docker)
+        there = path.is_file()
+        config = documents.read(path, _Docker, documents.CREDENTIALS) if there else _Docker()
         hosts = {_host_of(key): entry for key, entry in config.auths.items()}
         helpers = {_host_of(key): helper for key, helper in config.credHelpers.items()}
         for name in sorted(names):
@@ -94,7 +96,7 @@ def _of_docker(names: set[str]) -> Iterator[Credentials]:
             )
             if known.user or known.token or known.refresh:
                 yield known
-    except (msgspec.DecodeError, ValueError, RecursionError, OSError):
+    except (ValueError, OSError):  # those of documents are ValueErrors
         raise BadInputError(because("credentials.unread", path)) from None
 
 
@@ -112,8 +114,8 @@ def _helped(helper: str, name: str) -> Credentials | None:
             timeout=_HELPER_SECONDS,
             check=True,
         )
-        said = msgspec.json.decode(done.stdout, type=_Helped)
-    except (OSError, subprocess.SubprocessError, msgspec.DecodeError, UnicodeDecodeError):
+        said = documents.decoded(done.stdout, _Helped, documents.CREDENTIALS)
+    except (OSError, subprocess.SubprocessError, documents.UnfitError):
         return None
     if said.Username == "<token>":
         return Credentials(program, refresh=said.Secret)

@@ -36,6 +36,13 @@ SETTINGS = Bounds(4_000_000)
 """Of a checkpoint or of another runtime: `config.json` and the like."""
 TOKENIZER = Bounds(40_000_000)
 WEIGHT_INDEX = Bounds(16_000_000)
+INDEX = Bounds(5_000_000)
+"""`repository.json`, and what signs it."""
+IMAGE = Bounds(1 << 22)
+"""A manifest in a registry."""
+OVERLAY = Bounds(1_000_000)
+LOCK = Bounds(1_000_000)
+CREDENTIALS = Bounds(1_000_000)
 HOST = Bounds(1_000_000)
 MATRIX = Bounds(1_000_000)
 CLIPS = Bounds(10_000_000)

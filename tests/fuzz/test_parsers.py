@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,11 +21,14 @@ from whisperopt.checkpoint import ctranslate2, safetensors
 from whisperopt.checkpoint.resolve import open_checkpoint
 from whisperopt.checkpoint.stored import WeightFile
 from whisperopt.documents import UnfitError
-from whisperopt.download import onnx_lint
+from whisperopt.download import lock_file, onnx_lint
 from whisperopt.errors import WhisperoptError
 from whisperopt.evaluate import admission, answers, clips
 from whisperopt.evaluate.answers import ReferenceOutputs
 from whisperopt.release import catalog, report
+from whisperopt.repository import index as indexes
+from whisperopt.repository.index import Blob, ModelVersions, RepositoryIndex, Version
+from whisperopt.results import overlay
 from whisperopt.runtime import audio, self_test
 from whisperopt.runtime.tokenizer import Tokenizer
 
@@ -77,6 +81,17 @@ def _note(path: Path) -> None:
     cache.recall("digests", path.stem, dict[str, list[cache.Stamp]])
 
 
+_DIGEST = f"sha256:{'0' * 64}"
+_VERSION = Version(serial=1, created="2026-11-29", catalog=Blob("0" * 64, 1))
+
+
+def _found(path: Path) -> None:
+    place = overlay.place(path.parent, _DIGEST)
+    place.mkdir(exist_ok=True)
+    path.replace(place / overlay.NAME)
+    overlay.read(path.parent, _DIGEST)
+
+
 PARSERS: dict[str, tuple[Callable[[], bytes], Callable[[Path], Any]]] = {
     "catalog.json": ((GOLDEN / "catalog.json").read_bytes, lambda path: catalog.read(path.parent)),
     "artifact.json": (
@@ -123,6 +138,28 @@ PARSERS: dict[str, tuple[Callable[[], bytes], Callable[[Path], Any]]] = {
         lambda path: _checkpoint(path.parent / "c", path.read_bytes(), "generation_config.json"),
     ),
     "sound.wav": (lambda: _made("sound.wav"), audio.read),
+    "repository.json": (
+        lambda: indexes.encode(
+            RepositoryIndex(
+                name="",
+                serial=1,
+                created="2026-11-29",
+                models={"m": ModelVersions(versions={"1.0": _VERSION})},
+            )
+        ),
+        lambda path: indexes.parse(path.read_bytes(), path.name),
+    ),
+    "whisperopt.lock": (
+        lambda: (
+            b'{"schema": "1.0", "models": {"m": {"linux": {"version": "1", "variant": "v",'
+            b' "digest": "sha256:0"}}}}'
+        ),
+        lock_file.read,
+    ),
+    "found.json": (
+        lambda: msgspec.json.encode(overlay.Found(digest=_DIGEST)),
+        _found,
+    ),
     "note.json": (lambda: b'{"a": [{"path": "/a", "inode": 1, "size": 2}]}', _note),
 }
 _MADE: dict[str, bytes] = {}

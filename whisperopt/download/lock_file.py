@@ -5,13 +5,13 @@ from pathlib import Path
 
 import msgspec
 
+from whisperopt import documents
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.host import Host
 from whisperopt.reasons import because
 from whisperopt.release.catalog import ModelEntry, Variant
 
 SCHEMA = "1.0"
-_MAX_BYTES = 1_000_000
 
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,12 +34,10 @@ def read(path: Path) -> LockFile:
     try:
         if not path.exists():
             return LockFile()
-        if not path.is_file() or path.stat().st_size > _MAX_BYTES:
-            raise BadInputError(because("lock.none", path, why=f"no file of {SCHEMA}"))
-        found = msgspec.json.decode(path.read_bytes(), type=LockFile)
+        found = documents.read(path, LockFile, documents.LOCK)
     except OSError as error:
         raise BadInputError(because("lock.none", path, why=f"{error.strerror}")) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except documents.UnfitError as error:
         raise BadInputError(because("lock.none", path, why=str(error))) from None
     if found.schema.partition(".")[0] != SCHEMA.partition(".")[0]:
         raise BadInputError(because("lock.schema", path, found=found.schema, known=SCHEMA))

@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from whisperopt import credentials
+from whisperopt import credentials, documents
 from whisperopt.credentials import Credentials
 from whisperopt.errors import NetworkError
 from whisperopt.reasons import because, quoted
@@ -122,8 +122,8 @@ class Login:
         if response.status != 200:
             raise NetworkError(because("credentials.no-token", realm, status=response.status))
         try:
-            got = msgspec.json.decode(data, type=_Token)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            got = documents.decoded(data, _Token, documents.CREDENTIALS)
+        except documents.UnfitError:
             got = _Token()
         return _bearer(got.token or got.access_token, realm)
 

@@ -6,6 +6,7 @@ from collections.abc import Generator
 
 import msgspec
 
+from whisperopt import documents
 from whisperopt.download import transport
 from whisperopt.download.login import is_loopback
 from whisperopt.errors import BadInputError, IntegrityError, NetworkError
@@ -116,8 +117,8 @@ class OciSource:
 def parse(data: bytes, source: str) -> dict[str, Descriptor]:
     """Read a manifest that may come from anywhere; return the files of metadata, by their path."""
     try:
-        layers = msgspec.json.decode(data, type=_Manifest).layers
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        layers = documents.decoded(data, _Manifest, documents.IMAGE).layers
+    except documents.UnfitError as error:
         raise IntegrityError(because("oci.manifest", source, why=str(error))) from None
     found: dict[str, Descriptor] = {}
     for layer in layers:

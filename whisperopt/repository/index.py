@@ -8,6 +8,7 @@ import msgspec
 from packaging.version import InvalidVersion
 from packaging.version import Version as Pep440
 
+from whisperopt import documents
 from whisperopt.errors import BadInputError, IntegrityError
 from whisperopt.reasons import Reason, because, places_of_control, quoted
 from whisperopt.release import catalog as catalogs
@@ -144,14 +145,15 @@ def _decoded(data: bytes, source: str, form: type[_Document]) -> _Document:
     if len(data) > MAX_BYTES:
         raise IntegrityError(because("download.longer", source, most=MAX_BYTES))
     try:
-        if at := next(places_of_control(msgspec.json.decode(data)), None):
+        documents.check(data, documents.INDEX)
+        if at := next(places_of_control(documents.converted(data, object)), None):
             raise IntegrityError(because("repository.control-character", source, at=at))
-        schema = msgspec.json.decode(data, type=_Schema).schema
+        schema = documents.converted(data, _Schema).schema
         if schema.split(".")[0] != SCHEMA_MAJOR:
             values = {"found": quoted(schema), "known": SCHEMA_MAJOR}
             raise IntegrityError(because("repository.schema", source, **values))
-        return msgspec.json.decode(data, type=form)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return documents.converted(data, form)
+    except documents.UnfitError as error:
         raise IntegrityError(because("repository.unread", source, why=str(error))) from None
 
 

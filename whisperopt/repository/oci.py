@@ -18,7 +18,7 @@ from urllib.parse import urljoin
 
 import msgspec
 
-from whisperopt import cache
+from whisperopt import cache, documents
 from whisperopt.download import transport
 from whisperopt.download.oci import INDEX, MANIFEST, MAX_BYTES, TAG, Descriptor, OciSource
 from whisperopt.download.transport import PassingError, insist, most_seconds
@@ -29,7 +29,7 @@ from whisperopt.release.store import disk_errors
 from whisperopt.repository import images
 from whisperopt.repository import index as indexes
 from whisperopt.repository.index import Blob
-from whisperopt.repository.store import SIGNED, ChangedError, Content
+from whisperopt.repository.store import ChangedError, Content, pointer_of
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -38,6 +38,25 @@ _THERE = (200, 302, 307)
 """What a registry says of a blob that it has, or that lies in its bucket."""
 _MOST_SAID = 2**16
 _TARGETS = re.compile(r"metadata/(?:([0-9]{1,15})\.)?targets\.json")
+
+
+class _Hashes(msgspec.Struct):
+    sha256: str
+
+
+class _Target(msgspec.Struct):
+    hashes: _Hashes
+    length: int
+
+
+class _Listed(msgspec.Struct):
+    targets: dict[str, _Target]
+
+
+class _Targets(msgspec.Struct):
+    """What is read of TUF's `targets.json`."""
+
+    signed: _Listed
 
 
 class OciStore:
@@ -100,7 +119,7 @@ class OciStore:
         Of two who commit within the same moment the later one counts, and the other is told.
         """
         held = self._layers()
-        pointer = SIGNED if SIGNED in files else list(files)[-1]
+        pointer = pointer_of(files)
         before = self._read(pointer, indexes.MAX_BYTES) if pointer in held else None
         layers = {path: layer for path, layer in held.items() if not path.startswith("blobs/")}
         for path, data in files.items():
@@ -155,8 +174,12 @@ class OciStore:
         found = Blob(layer.digest.removeprefix("sha256:"), layer.size)
         if not signed:
             return found
-        target = msgspec.json.decode(self._blob(found))["signed"]["targets"].get(indexes.NAME)
-        return Blob(target["hashes"]["sha256"], target["length"]) if target else None
+        try:
+            listed = documents.decoded(self._blob(found), _Targets, documents.INDEX).signed.targets
+        except documents.UnfitError as error:
+            raise IntegrityError(because("oci.manifest", self.where, why=str(error))) from None
+        target = listed.get(indexes.NAME)
+        return Blob(target.hashes.sha256, target.length) if target else None
 
     def _keep(self, model: str, version: str, catalog: Blob, *, new: bool) -> None:
         """Tag what belongs to a version, as far as it is there; of a `new` one that is all.
@@ -184,8 +207,8 @@ class OciStore:
         """Return the annotations of the manifest with this tag."""
         try:
             data = transport.read(self._source.web, f"manifests/{name}", MAX_BYTES)
-            return msgspec.json.decode(data, type=dict).get("annotations")
-        except msgspec.DecodeError:
+            return documents.decoded(data, dict, documents.IMAGE).get("annotations")
+        except documents.UnfitError:
             return None
         except NetworkError as error:
             if error.reason.code == "download.404":

@@ -78,9 +78,14 @@ class Store(Protocol):
     def commit(self, files: Mapping[str, bytes], *, after: bytes | None) -> None:
         """Write files of metadata in this order, each of them atomically; the pointer decides.
 
-        That is SIGNED, which new roots may follow, or else the last one. `after` is what it held
+        Which it is, `pointer_of` says. `after` is what it held
         before; if it is something else by now, nothing is written, and ChangedError is raised.
         """
+
+
+def pointer_of(files: Mapping[str, bytes]) -> str:
+    """Return which file of a commit decides: SIGNED, which new roots may follow, or else the last."""
+    return SIGNED if SIGNED in files else list(files)[-1]
 
 
 class FolderStore:
@@ -154,8 +159,7 @@ class FolderStore:
 
     def commit(self, files: Mapping[str, bytes], *, after: bytes | None) -> None:
         """Write metadata; `writing` keeps others out, but where locks lie this still tells."""
-        pointer = SIGNED if SIGNED in files else list(files)[-1]
-        if self.read(pointer, indexes.MAX_BYTES) != after:
+        if self.read(pointer_of(files), indexes.MAX_BYTES) != after:
             raise ChangedError(because("repository.changed", self.where))
         for name, content in files.items():
             with disk_errors(self.root), self._new() as (path, target):

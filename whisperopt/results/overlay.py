@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from whisperopt import cache
+from whisperopt import cache, documents
 from whisperopt.matrix import Objective
 from whisperopt.reasons import Reason, because, places_of_control
 from whisperopt.release.catalog import AnswersEntry, Catalog, EvidenceEntry, ModelEntry, Variant
@@ -23,7 +23,6 @@ from whisperopt.results.variant import of_catalog
 
 NAME = "found.json"
 _KIND, _REPORTS = "overlays", "reports"
-_MOST_BYTES = 1_000_000
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 
@@ -99,14 +98,15 @@ def read(overlay: Path, digest: str) -> Found | Reason | None:
     try:
         if not path.is_file():
             return None
-        with path.open("rb") as file:
-            raw = file.read(_MOST_BYTES + 1)
-        if len(raw) > _MOST_BYTES:
-            return because("overlay.too-large", path, most=_MOST_BYTES)
-        if at := next(places_of_control(msgspec.json.decode(raw)), None):
+        raw = documents.content(path, documents.OVERLAY)
+        if at := next(places_of_control(documents.decoded(raw, object, documents.OVERLAY)), None):
             return because("overlay.control-character", path, at=at)
-        found = msgspec.json.decode(raw, type=Found)
-    except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        found = documents.converted(raw, Found)
+    except documents.UnfitError as error:
+        if error.reason.code == "document.large":
+            return because("overlay.too-large", path, most=documents.OVERLAY.size)
+        return because("overlay.unread", path, why=str(error))
+    except OSError as error:
         return because("overlay.unread", path, why=str(error))
     return found if found.digest == digest else because("overlay.other-files", path)
 
