@@ -210,3 +210,15 @@ def test_a_refusal_is_one_sentence_without_the_token(hub: Hub, status: int) -> N
 def test_what_names_no_repository_is_refused(address: str) -> None:
     with pytest.raises(BadInputError):
         HubStore(address)
+
+
+def test_a_new_root_behind_the_pointer_does_not_hide_who_was_first(hub: Hub) -> None:
+    store = HubStore(ADDRESS)
+    with store.writing():
+        store.commit({"metadata/timestamp.json": b"1"}, after=None)
+    rotated = {"metadata/timestamp.json": b"2", "metadata/2.root.json": b"{}"}
+    with store.writing(), pytest.raises(ChangedError):
+        store.commit(rotated, after=None)
+    with store.writing():
+        store.commit(rotated, after=b"1")
+    assert hub.states[-1] == rotated

@@ -12,7 +12,7 @@ from whisperopt.errors import BadInputError, IntegrityError, NetworkError, first
 from whisperopt.reasons import because
 from whisperopt.repository import index as indexes
 from whisperopt.repository import reading
-from whisperopt.repository.store import ChangedError, Content, chunks
+from whisperopt.repository.store import ChangedError, Content, chunks, pointer_of
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd
@@ -75,7 +75,7 @@ class HubStore:
 
     def commit(self, files: Mapping[str, bytes], *, after: bytes | None) -> None:
         """Commit all that was put, and metadata."""
-        if self.read(list(files)[-1], indexes.MAX_BYTES) != after:
+        if self.read(pointer_of(files), indexes.MAX_BYTES) != after:
             raise ChangedError(because("repository.changed", self.where))
         added = [self._added(name, content) for name, content in files.items()]
         with self._told():
