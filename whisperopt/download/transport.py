@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 import random
 import re
 import time
@@ -93,29 +92,6 @@ def read_once(source: Source, path: str, max_bytes: int) -> bytes:
                 reason = because("download.longer", source.where(path), most=max_bytes)
                 raise IntegrityError(reason)
     return bytes(data)
-
-
-def copy(
-    source: Source, path: str, destination: Path, *, size: int, report: Report | None = None
-) -> str:
-    """Write a file of `size` bytes to the new file `destination`; return its sha256 in hex.
-
-    Stops with an `IntegrityError` as soon as more than `size` bytes arrive.
-    """
-    state = hashlib.sha256()
-    written = 0
-    with contextlib.closing(source.chunks(path, size)) as chunks, destination.open("xb") as stream:
-        for chunk in chunks:
-            written += len(chunk)
-            if written > size:
-                raise IntegrityError(because("download.too-long", source.where(path), size=size))
-            state.update(chunk)
-            stream.write(chunk)
-            if report:
-                report(written, size)
-        stream.flush()
-        os.fsync(stream.fileno())
-    return state.hexdigest()
 
 
 def insist(

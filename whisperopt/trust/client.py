@@ -106,7 +106,7 @@ def last_verified(key: str) -> bytes:
 
 
 def is_absent(error: WhisperoptError) -> bool:
-    """Say whether `error` means that a source answered, and has no such file."""
+    """Say whether `error` means that a source has no such file, or, offline, that none was kept."""
     return error.reason.code in _ABSENT or error.reason.values.get("status") == _FORBIDDEN
 
 
